@@ -1,0 +1,194 @@
+"""Every interface of the project, and nothing else (zope.interface)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twisted.internet.defer import Deferred
+
+    from sipnode.records import Binding, Credential, Hop, LocationChange, MediaKey, MediaProfile
+    from sipnode.sip.message import SipRequest, SipResponse
+
+
+class IListener(Interface):
+    """One listening socket as the ``listen`` line of the configuration names it."""
+
+    transport: str = Attribute("What a connection or datagram of it is called in Via: 'UDP', 'TCP', 'TLS'; a WebSocket listener 'WS' or 'WSS'.")
+    host: str = Attribute("Bound address, an IP literal without brackets.")
+    port: int = Attribute("Bound port.")
+    via_host: str = Attribute("Advertised host, in brackets for IPv6, for Via and Record-Route.")
+    via_port: int = Attribute("Advertised port.")
+    name: str = Attribute("'udp:127.0.0.1:5060', as Kamailio's location.socket.")
+
+
+class IFlow(Interface):
+    """One path to one peer: a pair of UDP addresses, or a live connection (RFC 5626 §3)."""
+
+    transport: str = Attribute("'UDP' | 'TCP' | 'TLS' | 'WS' | 'WSS'")
+    reliable: bool = Attribute("False for UDP only.")
+    websocket: bool = Attribute("True for WS and WSS.")
+    listener: Any = Attribute("The IListener that it came by, or whose address is advertised for it.")
+    local: tuple[str, int] = Attribute("(host, port) of our end.")
+    remote: tuple[str, int] = Attribute("(host, port) of the peer as seen.")
+    token: str = Attribute("Identity of the connection, unique across restarts, [0-9A-Za-z_-]; '' for UDP.")
+    closed: bool = Attribute("True when nothing can be sent any more.")
+    vars: dict[str, Any] = Attribute("Owned by policy, lives as long as the flow.")
+
+    def send(data: bytes) -> None:
+        """Queue one whole message; raises FlowClosed."""
+
+    def close(reason: str) -> None:
+        """Drop the connection; no-op for UDP."""
+
+
+class IMessageSink(Interface):
+    """What transports call. Synchronous; never raises."""
+
+    def received(data: bytes, flow: IFlow) -> None:
+        """One datagram, one framed stream message or one WebSocket message (never a keepalive)."""
+
+    def broken(data: bytes, flow: IFlow, error: Exception) -> None:
+        """A stream lost its frame (FramingError): answer if it can be answered; the transport closes afterwards."""
+
+    def opened(flow: IFlow) -> None:
+        """A connection is usable."""
+
+    def closed(flow: IFlow, reason: str) -> None:
+        """The connection is gone."""
+
+
+class IFlowTable(Interface):
+    """Live flows."""
+
+    def by_token(token: str) -> IFlow | None:
+        """The live connection with that token."""
+
+    def by_address(transport: str, host: str, port: int) -> IFlow | None:
+        """A live connection (or a known UDP pair) to that peer address."""
+
+    def connect(hop: Hop) -> Deferred[IFlow]:
+        """A flow to that hop: a live one is reused; UDP at once; TCP and TLS by connecting. Never WS/WSS: fails
+        with NoRoute."""
+
+    def udp(hop: Hop) -> IFlow | None:
+        """The UDP flow to that hop without a Deferred; None when no UDP listener of its address family exists."""
+
+
+class IResolver(Interface):
+    """RFC 3263."""
+
+    def numeric(host: str, port: int, transport: str, secure: bool) -> list[Hop] | None:
+        """Hops without I/O where the host is an IP literal (or cached), else None.
+        port 0 and transport '' mean not given; secure is a sips URI."""
+
+    def resolve(host: str, port: int, transport: str, secure: bool) -> Deferred[list[Hop]]:
+        """A non-empty list in RFC 3263 order; fails with NoRoute."""
+
+
+class ILocationBackend(Interface):
+    """The location table on disk."""
+
+    def load() -> Deferred[list[Binding]]:
+        """All rows, expired ones included."""
+
+    def write(changes: list[LocationChange]) -> Deferred[None]:
+        """One batch in one transaction; idempotent."""
+
+
+class ICredentialStore(Interface):
+    """Users' secrets with a cache in front."""
+
+    def cached(username: str, domain: str) -> Credential | None:
+        """The credential, or None when the user is known not to exist; raises KeyError when not looked up yet."""
+
+    def fetch(username: str, domain: str) -> Deferred[Credential | None]:
+        """Look up and fill the cache."""
+
+
+class IStorage(Interface):
+    """One store: SQLite, PostgreSQL, memory."""
+
+    location: ILocationBackend = Attribute("ILocationBackend")
+    credentials: ICredentialStore = Attribute("ICredentialStore")
+
+    def open() -> Deferred[None]:
+        """Create or upgrade the schema."""
+
+    def close() -> Deferred[None]:
+        """After the last write."""
+
+
+class IMediaRelay(Interface):
+    """A set of media nodes."""
+
+    enabled: bool = Attribute("False when no node is configured: SDP passes untouched.")
+
+    def choose(call_id: str) -> str:
+        """Name of the node that a new call takes ([0-9A-Za-z_.-]); '' when none is up."""
+
+    def offer(key: MediaKey, sdp: bytes, profile: MediaProfile) -> Deferred[bytes]:
+        """SDP for the callee side; fails with MediaError."""
+
+    def answer(key: MediaKey, sdp: bytes, profile: MediaProfile) -> Deferred[bytes]:
+        """SDP for the side that offered; fails with MediaError."""
+
+    def delete(key: MediaKey) -> Deferred[None]:
+        """End a call, or one branch of it (via_branch); never fails, logs."""
+
+
+class IRequestContext(Interface):
+    """One request on its way through the routing script."""
+
+    request: SipRequest = Attribute("As received; never mutated.")
+    flow: IFlow = Attribute("Where it came from.")
+    now: float = Attribute("Epoch seconds at arrival.")
+    identity: str = Attribute("'user@domain' that proved itself, or ''.")
+    flags: int = Attribute("routing.verdict.Flag bits.")
+    domain_is_local: Any = Attribute("callable(host: str) -> bool")
+
+    def reply(status: int, reason: str = "", headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Any:
+        """Answer, statelessly before a transaction exists, statefully after. Returns Verdict.REPLIED."""
+
+
+class IRequestStage(Interface):
+    """A routing stage from a plugin; it runs only when `[routing] stages` names it."""
+
+    name: str = Attribute("Route name, lower case.")
+    after: tuple[str, ...] = Attribute("Stages that come before it.")
+    before: tuple[str, ...] = Attribute("Stages that come after it.")
+    methods: frozenset[str] | None = Attribute("Methods that it is for, or None for all.")
+
+    def process(ctx: IRequestContext) -> Any:
+        """None to go on, a Verdict to stop, or an awaitable of either; may raise Reject."""
+
+
+class IRoutingScript(Interface):
+    """The routing policy."""
+
+    REQUEST_ROUTE: tuple[str, ...] = Attribute("Stage names in order.")
+
+    def manage_branch(branch: Any) -> Any:
+        """branch_route: before a branch is sent; may return a Deferred."""
+
+    def manage_reply(branch: Any, response: SipResponse) -> Any:
+        """onreply_route[MANAGE_REPLY]: each 1xx/2xx of a branch, in order; may return a Deferred."""
+
+    def branch_failure(branch: Any, response: SipResponse) -> None:
+        """A branch ended >= 300; may call branch.retry()."""
+
+    def manage_failure(fork: Any) -> Any:
+        """failure_route: all branches failed; may call fork.add_targets()."""
+
+    def onreply_route(response: SipResponse, flow: IFlow) -> bool:
+        """Every reply, before matching; False drops it."""
+
+    def xhttp_request(http: Any) -> int | None:
+        """HTTP on a WebSocket port: a status code to refuse, None to go on."""
+
+    def websocket_closed(flow: IFlow) -> None:
+        """After the flow left the table."""

@@ -1,0 +1,220 @@
+"""Every setting: section, name, type, default, meaning. The one table that `config.py` reads a file against.
+
+Each dataclass is a section of ``sipnode.toml``; rooms take their own section as constructor argument. Pure data.
+Times are seconds, sizes octets, unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def setting(
+    default: Any,
+    meaning: str,
+    *,
+    choices: tuple[Any, ...] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+    secret: bool = False,
+) -> Any:
+    """A field with its default, one line of meaning, and its bounds as metadata.
+
+    A list default makes a tuple field. ``secret`` masks the value wherever settings are shown.
+    """
+    metadata = {"meaning": meaning, "choices": choices, "minimum": minimum, "maximum": maximum, "secret": secret}
+    if isinstance(default, list):
+        return field(default=tuple(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class CoreSettings:
+    """[core]"""
+
+    domains: tuple[str, ...] = setting([], "Domains that are ours; every address we listen on or advertise is ours too.")
+    listen: tuple[str, ...] = setting(
+        ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "ws:127.0.0.1:8080"],
+        "Listeners, 'udp|tcp|tls|ws|wss:ADDRESS:PORT [advertise HOST[:PORT]]'; IPv6 in brackets.",
+    )
+    server: str = setting("sipnode", "Server header of our own responses; empty for none.")
+    max_forwards: int = setting(70, "Max-Forwards given to requests that have none.", minimum=1, maximum=255)
+    state_dir: str = setting("", "Folder for the database and the server's secret; empty: the conf folder.")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """[limits]"""
+
+    message_bytes: int = setting(65536, "Largest message; over it 513.", minimum=1024, maximum=1048576)
+    header_lines: int = setting(128, "Most header lines of a message; over it 513.", minimum=16, maximum=10000)
+    line_bytes: int = setting(8192, "Longest header line; over it 513.", minimum=256, maximum=65536)
+    via_values: int = setting(64, "Most Via values of a message; over it 513.", minimum=4, maximum=1000)
+    partial_seconds: float = setting(10.0, "A partial message on a stream older than this closes it.", minimum=1)
+    connections: int = setting(20000, "Most open connections in all.", minimum=1)
+    connections_per_source: int = setting(1000, "Most open connections of one source address.", minimum=1)
+    write_buffer_bytes: int = setting(1048576, "A peer that lets more than this pile up is disconnected.", minimum=65536)
+    transactions: int = setting(200000, "Most live transactions; over it new requests get 503.", minimum=100)
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionSettings:
+    """[transaction] RFC 3261 §17, table 4"""
+
+    t1: float = setting(0.5, "Round-trip estimate.", minimum=0.01, maximum=10)
+    t2: float = setting(4.0, "Cap of retransmission intervals of non-INVITE requests and INVITE responses.", minimum=0.1)
+    t4: float = setting(5.0, "How long a message stays in the network.", minimum=0.1)
+    timeout: float = setting(32.0, "Timers B, F, H, L, M (64*T1); Kamailio's fr_timer.", minimum=1, maximum=600)
+    invite_timeout: float = setting(180.0, "Timer C: a ringing branch is cancelled after it; Kamailio's fr_inv_timer.", minimum=1)
+
+
+@dataclass(frozen=True, slots=True)
+class TransportSettings:
+    """[transport]"""
+
+    hosts: tuple[str, ...] = setting([], "Further names that a WebSocket handshake's Host may carry, beside domains and listeners.")
+    origins: tuple[str, ...] = setting(
+        ["http://127.0.0.1:*", "http://localhost:*", "self"],
+        "Origins that may open a WebSocket: 'scheme://host:port', '*' as port for any, 'self' for the page's own host, '*' for all.",
+    )
+    require_origin: bool = setting(False, "Refuse a WebSocket handshake without an Origin header (browsers always send one).")
+    ping_interval: float = setting(30.0, "WebSocket ping; two misses close.", minimum=1)
+    handshake_seconds: float = setting(10.0, "Limit for a TLS or WebSocket handshake and for the first octets of a connection.", minimum=1)
+    idle_seconds: float = setting(3604.0, "A connection without traffic is closed after it (the seed's tcp_connection_lifetime).", minimum=10)
+    connect_seconds: float = setting(5.0, "Limit for an outgoing connection.", minimum=0.1)
+    udp_receive_buffer: int = setting(4194304, "SO_RCVBUF of UDP sockets.", minimum=65536)
+
+
+@dataclass(frozen=True, slots=True)
+class TLSSettings:
+    """[tls]"""
+
+    config: str = setting("../tls/tls.cfg", "File in Kamailio's tls.cfg format; relative to the conf folder.")
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSettings:
+    """[routing]"""
+
+    script: str = setting("", "'module.Class' of a RoutingScript subclass in the conf folder; empty: the script in the package.")
+    stages: tuple[str, ...] = setting([], "Plugin stages that run, by name; an installed stage that isn't named doesn't.")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSettings:
+    """[auth]"""
+
+    enabled: bool = setting(True, "Digest authentication of REGISTER and of requests from local users.")
+    algorithms: tuple[str, ...] = setting(["SHA-256", "MD5"], "Offered in this order.", choices=("SHA-256", "MD5"))
+    nonce_expire: float = setting(300.0, "Age at which a nonce turns stale.", minimum=5)
+    nonce_table: int = setting(50000, "Nonces whose count is remembered; the oldest are forgotten first.", minimum=100)
+    calculate_ha1: bool = setting(True, "Use the password column where it is filled; false: only the ha1 columns (auth_db calculate_ha1).")
+    lenient_uri: bool = setting(False, "Accept a digest uri that differs from the Request-URI (old phones behind proxies).")
+    cache_seconds: float = setting(60.0, "How long a credential is answered from memory.", minimum=0)
+    trusted: tuple[str, ...] = setting([], "Addresses or networks whose requests need no digest (trunks), e.g. '192.0.2.0/24'.")
+
+
+@dataclass(frozen=True, slots=True)
+class LocationSettings:
+    """[location] the registrar and its table"""
+
+    db_mode: int = setting(1, "0 memory only, 1 write-through by group commit.", choices=(0, 1))
+    default_expires: int = setting(3600, "Seconds given to a contact that asks for none.", minimum=1)
+    min_expires: int = setting(60, "Shorter ones get 423.", minimum=0)
+    max_expires: int = setting(3600, "Longer ones are cut to it.", minimum=1)
+    min_expires_mode: str = setting("reject", "What a shorter one gets: 'reject' 423, 'raise' silently (Kamailio's default).", choices=("reject", "raise"))
+    max_contacts: int = setting(10, "Most contacts of an address-of-record.", minimum=1)
+    max_contacts_mode: str = setting("reject", "At the limit: 'reject' with 503, or 'drop_oldest'.", choices=("reject", "drop_oldest"))
+    cseq_delay: float = setting(20.0, "An equal CSeq within it counts as a repeat of the same REGISTER.", minimum=0)
+    use_domain: bool = setting(True, "Keep users of different domains apart.")
+    method_filtering: bool = setting(True, "Look up only contacts whose Allow has the method.")
+    batch_seconds: float = setting(0.004, "Changes of this window are one transaction of the database.", minimum=0, maximum=1)
+    queue: int = setting(100000, "Most changes waiting for the database; over it REGISTER gets 503.", minimum=10)
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """[storage]"""
+
+    url: str = setting("sqlite:sipnode.sqlite", "'sqlite:FILE' (relative to state_dir) or 'memory:'.", secret=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """[proxy]"""
+
+    fork: str = setting("parallel", "'parallel' all contacts at once, or 'serial' by q.", choices=("parallel", "serial"))
+    max_branches: int = setting(12, "Most branches of a request (Kamailio MAX_BRANCHES).", minimum=1, maximum=100)
+    foreign: str = setting("users", "Who may call foreign domains: 'users' authenticated local ones, or 'none'.", choices=("users", "none"))
+    failed_target_seconds: float = setting(30.0, "How long an address that failed isn't tried.", minimum=0)
+
+
+@dataclass(frozen=True, slots=True)
+class DialogSettings:
+    """[dialog]"""
+
+    lost_flow_seconds: float = setting(
+        4.0, "A browser whose connection is gone has so long to come back; then its calls get BYE.", minimum=0, maximum=300
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NatSettings:
+    """[nat]"""
+
+    uac_test: int = setting(19, "nat_uac_test mask: 1 private Contact, 2 Via address differs, 8 private SDP, 16 Via port differs, 64 WebSocket …", minimum=0, maximum=511)
+    contact_alias: bool = setting(True, "Put ;alias=ip~port~proto into the Contact of natted and WebSocket senders.")
+    natping_interval: float = setting(30.0, "OPTIONS to natted UDP bindings; 0 for none.", minimum=0)
+    keepalive_timeout: float = setting(90.0, "A natted binding that didn't answer pings for so long is removed; 0 never.", minimum=0)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSettings:
+    """[media]"""
+
+    nodes: tuple[str, ...] = setting([], "rtpengine ng addresses 'HOST:PORT [weight N]'; none: SDP passes untouched.")
+    engage: str = setting("always", "'always' relays every call; 'mixed' only those between a browser and a phone or behind NAT.", choices=("always", "mixed"))
+    timeouts: tuple[float, ...] = setting([0.3, 0.6, 1.2], "Waits for an answer before each retransmission and for the last.")
+    disable_seconds: float = setting(60.0, "A node that didn't answer isn't used for so long, or until a ping is answered.", minimum=1)
+    ping_seconds: float = setting(5.0, "Pings of a node that is down.", minimum=0.5)
+    on_error: str = setting("reject", "A call that no node serves: 'reject' it, or 'bypass' passes its SDP untouched.", choices=("reject", "bypass"))
+    media_address: str = setting("", "media-address for the daemon; empty: it decides.")
+    record_call: bool = setting(False, "Ask the daemon to record each call.")
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """[web] the HTTP side of the WebSocket ports"""
+
+    softphone: bool = setting(True, "Serve the softphone page at /.")
+    directory: bool = setting(True, "Let a signed-in user of the page list the users of its domain and who is online.")
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """[log]"""
+
+    level: str = setting("info", "'debug', 'info', 'warn' or 'error'.", choices=("debug", "info", "warn", "error"))
+    wire: bool = setting(False, "Log every message (secrets masked).")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All sections."""
+
+    core: CoreSettings = field(default_factory=CoreSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    transaction: TransactionSettings = field(default_factory=TransactionSettings)
+    transport: TransportSettings = field(default_factory=TransportSettings)
+    tls: TLSSettings = field(default_factory=TLSSettings)
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
+    auth: AuthSettings = field(default_factory=AuthSettings)
+    location: LocationSettings = field(default_factory=LocationSettings)
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    proxy: ProxySettings = field(default_factory=ProxySettings)
+    dialog: DialogSettings = field(default_factory=DialogSettings)
+    nat: NatSettings = field(default_factory=NatSettings)
+    media: MediaSettings = field(default_factory=MediaSettings)
+    web: WebSettings = field(default_factory=WebSettings)
+    log: LogSettings = field(default_factory=LogSettings)
