@@ -1,0 +1,90 @@
+"""``name-addr`` and ``addr-spec`` with parameters: From, To, Contact, Route, Record-Route, Path.
+
+Implements: RFC 3261 §20.10, §20.20, §20.30, §20.34, §20.39. Parsed values are never changed and may be shared.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sipnode.errors import ParseError
+from sipnode.sip.grammar import parse_params, unquote
+from sipnode.sip.uri import SipUri
+
+_BRACKETED: Final = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[^"<;,]*?)\s*<\s*([^<>]*?)\s*>\s*((?:;.*)?)', re.S)
+_BARE: Final = re.compile(r"\s*([^\s;,<>\"?]+)\s*((?:;.*)?)", re.S)
+_CACHE_SIZE: Final = 4096
+_cache: dict[str, NameAddr] = {}
+
+
+class NameAddr:
+    """One address with its header parameters.
+
+    Attributes:
+        display: Display name without quotes, "" when absent.
+        uri_text: What stands between the angle brackets.
+        params: Header parameters by lower-case name.
+        tag: The ``tag`` parameter, "" when absent.
+    """
+
+    __slots__ = ("_params", "_uri", "display", "param_text", "tag", "uri_text")
+
+    def __init__(self, display: str, uri_text: str, param_text: str) -> None:
+        self.display = display
+        self.uri_text = uri_text
+        self.param_text = param_text
+        self._uri: SipUri | None = None
+        self._params: dict[str, str] | None = None
+        if not param_text:
+            self.tag = ""
+        elif param_text.startswith(";tag=") and ";" not in param_text[5:] and '"' not in param_text:
+            self.tag = param_text[5:].strip()
+        else:
+            self.tag = self.params.get("tag", "")
+
+    @staticmethod
+    def parse(text: str) -> NameAddr:
+        """Read one value of a From, To, Contact, Route … header.
+
+        Raises:
+            ParseError: quotes or brackets that don't close, or parameters that can't be read.
+        """
+        found = _cache.get(text)
+        if found is not None:
+            return found
+        match = _BRACKETED.fullmatch(text)
+        if match is not None:
+            display, uri_text, params = match.groups()
+            address = NameAddr(unquote(display), uri_text, params)
+        else:
+            # Without brackets, parameters belong to the header and the URI may hold no comma or question mark (§20.10).
+            match = _BARE.fullmatch(text)
+            if match is None:
+                raise ParseError("an address that can't be read")
+            address = NameAddr("", match.group(1), match.group(2))
+        if len(text) <= 256:
+            if len(_cache) >= _CACHE_SIZE:
+                _cache.clear()
+            _cache[text] = address
+        return address
+
+    @property
+    def uri(self) -> SipUri:
+        """The URI, parsed.
+
+        Raises:
+            ParseError: not a URI.
+        """
+        uri = self._uri
+        if uri is None:
+            uri = self._uri = SipUri.parse(self.uri_text)
+        return uri
+
+    @property
+    def params(self) -> dict[str, str]:
+        """Header parameters by lower-case name; a flag's value is ""."""
+        params = self._params
+        if params is None:
+            params = self._params = parse_params(self.param_text)
+        return params

@@ -1,0 +1,104 @@
+"""Messages of our own: responses, ACK and CANCEL of a client transaction, new requests.
+
+Implements: RFC 3261 §8.2.6 (responses), §17.1.1.3 (ACK), §9.1 (CANCEL).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from sipnode.sip.headers import pretty
+from sipnode.sip.message import SipRequest, SipResponse, line_value
+from sipnode.sip.status import reason_of
+
+_COPIED: Final = frozenset(("via", "from", "to", "call-id", "cseq"))
+
+
+def response_to(
+    request: SipRequest,
+    status: int,
+    reason: str = "",
+    to_tag: str = "",
+    headers: Iterable[tuple[str, str]] = (),
+    body: bytes = b"",
+) -> SipResponse:
+    """A response to a request: its Via lines, From, To, Call-ID and CSeq as they came.
+
+    Args:
+        to_tag: Given to To when it has none and the response isn't a 100.
+        headers: Further ``(canonical name, value)``.
+    """
+    names: list[str] = []
+    lines: list[str] = []
+    for name, line in zip(request.names, request.lines, strict=True):
+        if name in _COPIED:
+            if name == "to" and to_tag and status > 100 and ";tag=" not in line and not _has_tag(request):
+                line = f"{line.rstrip()};tag={to_tag}"
+            names.append(name)
+            lines.append(line)
+    for name, value in headers:
+        names.append(name)
+        lines.append(f"{pretty(name)}: {value}")
+    names.append("content-length")
+    lines.append(f"Content-Length: {len(body)}")
+    return SipResponse(status, reason or reason_of(status), names, lines, body)
+
+
+def _has_tag(request: SipRequest) -> bool:
+    value = request.get("to") or ""
+    return "tag" in value.rpartition(">")[2].lower() and ";" in value
+
+
+def request(method: str, uri: str, headers: Iterable[tuple[str, str]], body: bytes = b"") -> SipRequest:
+    """A new request; Content-Length is added.
+
+    Args:
+        headers: ``(canonical name, value)`` in order.
+    """
+    names: list[str] = []
+    lines: list[str] = []
+    for name, value in headers:
+        names.append(name)
+        lines.append(f"{pretty(name)}: {value}")
+    names.append("content-length")
+    lines.append(f"Content-Length: {len(body)}")
+    return SipRequest(method, uri, names, lines, body)
+
+
+def ack_for(invite: SipRequest, response: SipResponse) -> SipRequest:
+    """The ACK of a final response of 300..699, made hop by hop by the client transaction (RFC 3261 §17.1.1.3)."""
+    return _like(invite, "ACK", response.get("to") or "", ())
+
+
+def cancel_for(invite: SipRequest, headers: Iterable[tuple[str, str]] = ()) -> SipRequest:
+    """The CANCEL of an INVITE that was sent (RFC 3261 §9.1).
+
+    Args:
+        headers: Further ``(canonical name, value)``, such as Reason (RFC 3326).
+    """
+    return _like(invite, "CANCEL", invite.get("to") or "", headers)
+
+
+def _like(invite: SipRequest, method: str, to: str, headers: Iterable[tuple[str, str]]) -> SipRequest:
+    """A request with the Request-URI, top Via, Route, From, Call-ID and CSeq number of another."""
+    position = invite.index()["via"]
+    names = ["via"]
+    lines = [invite.lines[position]]
+    for name, line in zip(invite.names, invite.lines, strict=True):
+        if name in ("route", "from", "call-id"):
+            names.append(name)
+            lines.append(line)
+    names += ["to", "cseq", "max-forwards"]
+    lines += [f"To: {to}", f"CSeq: {invite.cseq} {method}", "Max-Forwards: 70"]
+    for name, value in headers:
+        names.append(name)
+        lines.append(f"{pretty(name)}: {value}")
+    names.append("content-length")
+    lines.append("Content-Length: 0")
+    return SipRequest(method, invite.uri, names, lines)
+
+
+def first_value(line: str) -> str:
+    """The value of a header line that holds one value."""
+    return line_value(line)

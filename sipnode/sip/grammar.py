@@ -1,0 +1,86 @@
+"""Tokens, quoted strings, ``;params`` and comma lists (RFC 3261 §25.1).
+
+Implements: RFC 3261 §7.3.1, §25.1. Everything takes and gives ``str``; octets that are not UTF-8 stay as surrogate
+escapes, so nothing is lost on the way through.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sipnode.errors import ParseError
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.S)
+_LIST_PART: Final = re.compile(r'(?:[^,"<]|"(?:[^"\\]|\\.)*"|<[^>]*>)*', re.S)
+_PARAM: Final = re.compile(
+    r"\s*;\s*([A-Za-z0-9\-.!%*_+`'~\[\]:]+)\s*(?:=\s*(\"(?:[^\"\\]|\\.)*\"|[^\s;,\"<>]+)?\s*)?", re.S
+)
+
+
+def is_token(text: str) -> bool:
+    """Whether the text is a ``token``."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def split_commas(text: str) -> list[str]:
+    """The values of a comma list, stripped; commas inside quotes and angle brackets don't count.
+
+    Raises:
+        ParseError: a quote or bracket is left open.
+    """
+    if "," not in text:
+        return [text.strip()]
+    values = []
+    start, end = 0, len(text)
+    while True:
+        match = _LIST_PART.match(text, start)
+        stop = match.end() if match else start
+        values.append(text[start:stop].strip())
+        if stop >= end:
+            return values
+        if text[stop] != ",":
+            raise ParseError("a quote or bracket is left open")
+        start = stop + 1
+
+
+def parse_params(text: str) -> dict[str, str]:
+    """``;name=value;flag`` as a dictionary: names in lower case, a flag's value is "", quotes are taken off.
+
+    Raises:
+        ParseError: text that is no list of parameters, or a name given twice.
+    """
+    params: dict[str, str] = {}
+    position, end = 0, len(text)
+    while position < end:
+        match = _PARAM.match(text, position)
+        if match is None:
+            if text[position:].strip(" \t\r\n;"):
+                raise ParseError("parameters that can't be read")
+            break
+        name, value = match.group(1).lower(), match.group(2) or ""
+        if name in params:
+            raise ParseError(f"parameter {name} given twice")
+        params[name] = unquote(value) if value[:1] == '"' else value
+        position = match.end()
+    return params
+
+
+def unquote(text: str) -> str:
+    """The text of a quoted string; other text as it is."""
+    if len(text) >= 2 and text[0] == '"' and text[-1] == '"':
+        text = text[1:-1]
+        if "\\" in text:
+            text = re.sub(r"\\(.)", r"\1", text, flags=re.S)
+    return text
+
+
+def quote(text: str) -> str:
+    """The text as a quoted string."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def is_quoted(text: str) -> bool:
+    """Whether the text is one whole quoted string."""
+    return _QUOTED.fullmatch(text) is not None

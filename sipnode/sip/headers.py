@@ -1,0 +1,77 @@
+"""Names of header fields: canonical, compact and pretty (RFC 3261 §7.3.3, §20 and the extensions' own compact forms).
+
+Inside the program a header is named by its canonical name: full, in lower case.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+COMPACT: Final[dict[str, str]] = {
+    "a": "accept-contact",
+    "b": "referred-by",
+    "c": "content-type",
+    "d": "request-disposition",
+    "e": "content-encoding",
+    "f": "from",
+    "i": "call-id",
+    "j": "reject-contact",
+    "k": "supported",
+    "l": "content-length",
+    "m": "contact",
+    "n": "identity-info",
+    "o": "event",
+    "r": "refer-to",
+    "s": "subject",
+    "t": "to",
+    "u": "allow-events",
+    "v": "via",
+    "x": "session-expires",
+    "y": "identity",
+}
+"""Compact form -> canonical name."""
+
+SINGLE: Final = frozenset(
+    ("from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type", "expires", "event", "sip-if-match")
+)
+"""Headers that a message may have once (a second one is a 400)."""
+
+_PRETTY: Final = (
+    "Accept Accept-Contact Accept-Encoding Accept-Language Alert-Info Allow Allow-Events Authentication-Info Authorization "
+    "Call-ID Call-Info Contact Content-Disposition Content-Encoding Content-Language Content-Length Content-Type CSeq Date "
+    "Error-Info Event Expires Flow-Timer From Identity Identity-Info In-Reply-To Max-Breadth Max-Forwards MIME-Version "
+    "Min-Expires Min-SE Organization P-Access-Network-Info P-Asserted-Identity P-Preferred-Identity P-hint Path Priority Privacy "
+    "Proxy-Authenticate Proxy-Authorization Proxy-Require RAck Reason Record-Route Refer-To Referred-By Reject-Contact "
+    "Remote-Party-ID Replaces Reply-To Request-Disposition Require Retry-After Route RSeq Server Service-Route Session-Expires "
+    "SIP-ETag SIP-If-Match Subject Subscription-State Supported Timestamp To Unsupported User-Agent Via Warning WWW-Authenticate"
+).split()
+
+PRETTY: Final[dict[str, str]] = {name.lower(): name for name in _PRETTY}
+"""Canonical name -> the spelling to write."""
+
+
+def _spellings() -> dict[str, str]:
+    table = {name: name.lower() for name in _PRETTY}
+    table.update({name.lower(): name.lower() for name in _PRETTY})
+    table.update({name.upper(): name.lower() for name in _PRETTY})
+    table.update(COMPACT)
+    table.update({short.upper(): name for short, name in COMPACT.items()})
+    return table
+
+
+SPELLINGS: Final[dict[str, str]] = _spellings()
+"""Spellings seen on the wire -> canonical name, so that a known header costs one look-up."""
+
+
+def canonical(name: str) -> str:
+    """Canonical name of any spelling."""
+    found = SPELLINGS.get(name)
+    if found is not None:
+        return found
+    lower = name.strip().lower()
+    return COMPACT.get(lower, lower)
+
+
+def pretty(name: str) -> str:
+    """The spelling to write for a canonical name."""
+    return PRETTY.get(name) or name.title()

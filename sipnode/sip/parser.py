@@ -1,0 +1,173 @@
+"""One whole message from octets.
+
+Implements: RFC 3261 §7, §18.3, §25.1. Only what is needed to find the header lines is done here; values are read when
+somebody asks for them (see :mod:`sipnode.sip.message`), and what a request must have is checked by
+:mod:`sipnode.sip.sanity`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sipnode.errors import ParseError
+from sipnode.sip.grammar import is_token
+from sipnode.sip.headers import SINGLE, SPELLINGS, canonical
+from sipnode.sip.message import SipMessage, SipRequest, SipResponse, line_value
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a message; over them it's a 513.
+
+    Attributes:
+        message_bytes: Head and body together.
+        header_lines: Header lines, folds not counted.
+        line_bytes: One header line with its folds.
+        via_values: Values of Via over all its lines.
+    """
+
+    message_bytes: int = 65536
+    header_lines: int = 128
+    line_bytes: int = 8192
+    via_values: int = 64
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+class BrokenMessage(ParseError):
+    """A message with a fault in its frame; ``message`` is as much of it as could be read.
+
+    Attributes:
+        message: Enough to answer a request, or None where nothing could be read.
+    """
+
+    def __init__(self, reason: str, status: int, message: SipMessage | None) -> None:
+        super().__init__(reason, status)
+        self.message = message
+
+
+def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS, exact: bool = False) -> SipRequest | SipResponse:
+    """Read one message: a datagram, a message cut out of a stream, or a WebSocket message.
+
+    Args:
+        data: The octets; line ends before the start line are skipped.
+        limits: Bounds.
+        exact: The body has to be as long as Content-Length says (RFC 7118 §5: one message a frame); otherwise further
+            octets are ignored (RFC 3261 §18.3).
+
+    Raises:
+        BrokenMessage: with the status that answers it and what could be read of it.
+    """
+    if data[:1] in b"\r\n":
+        data = data.lstrip(b"\r\n")
+    split = data.find(b"\r\n\r\n")
+    fault = ""
+    status = 400
+    if split < 0:
+        fault = "no empty line after the header"
+        head = data[: limits.message_bytes].decode("utf-8", "surrogateescape")
+        body = b""
+        while head.endswith(("\r", "\n")):
+            head = head[:-1]
+    else:
+        head = data[:split].decode("utf-8", "surrogateescape")
+        body = data[split + 4 :]
+    if len(data) > limits.message_bytes:
+        fault, status = "message too large", 513
+    lines = head.split("\r\n")
+    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1:
+        fault = fault or "a bare CR or LF in the header"
+    start = lines[0]
+    del lines[0]
+    if "\r\n " in head or "\r\n\t" in head:
+        lines = _unfold(lines)
+    if len(lines) > limits.header_lines:
+        fault, status = "too many header lines", 513
+        del lines[limits.header_lines :]
+    names: list[str] = []
+    index: dict[str, int] = {}
+    longest = limits.line_bytes
+    position = 0
+    for line in lines:
+        name = SPELLINGS.get(line[: line.find(":")], "")
+        if not name:
+            name = _odd_name(line)
+            if not name:
+                fault = fault or "a line that is no header"
+                name = "\0"
+        if len(line) > longest:
+            fault, status = "a header line too long", 513
+        if name in index:
+            if name in SINGLE and not fault:
+                fault = f"{name} given twice"
+        else:
+            index[name] = position
+        names.append(name)
+        position += 1
+    message: SipRequest | SipResponse
+    if start[:8] == "SIP/2.0 ":
+        number = start[8:11]
+        if not (number.isascii() and number.isdigit()) or start[11:12] not in ("", " ") or not 100 <= int(number) <= 699:
+            raise BrokenMessage("a status line that can't be read", 400, None)
+        message = SipResponse(int(number), start[12:], names, lines, body, index)
+    else:
+        parts = start.split(" ")
+        if len(parts) != 3 or not parts[1]:
+            if len(parts) < 3 or not parts[-1].startswith("SIP/"):
+                raise BrokenMessage("a start line that can't be read", 400, None)
+            fault, status = fault or "white space in the Request-URI", status
+            parts = [parts[0], " ".join(parts[1:-1]), parts[-1]]
+        method, uri, version = parts
+        if version != "SIP/2.0":
+            if version.upper() == "SIP/2.0":
+                version = "SIP/2.0"
+            elif version[:4].upper() != "SIP/":
+                raise BrokenMessage("not SIP", 400, None)
+            elif not fault:
+                fault, status = "SIP version not supported", 505
+        if not is_token(method):
+            fault = fault or "a method that is no token"
+        message = SipRequest(method, uri, names, lines, body, version, index)
+    if not fault:
+        position = index.get("content-length", -1)
+        if position >= 0:
+            value = line_value(lines[position])
+            if not (value.isascii() and value.isdigit()):
+                fault = "a Content-Length that can't be read"
+            elif len(value) > 10 or int(value) > len(body):
+                fault = "the body is shorter than Content-Length"
+            elif int(value) < len(body):
+                if exact:
+                    fault = "octets after the message"
+                message.body = body[: int(value)]
+        if len(lines) > limits.via_values or head.count(",") >= limits.via_values:
+            try:
+                if len(message.values("via")) > limits.via_values:
+                    fault, status = "too many Via values", 513
+            except ParseError as error:
+                fault = error.reason
+    if fault:
+        raise BrokenMessage(fault, status, message)
+    return message
+
+
+def _unfold(lines: list[str]) -> list[str]:
+    """Folded lines joined to the line that they continue, fold and all."""
+    joined: list[str] = []
+    for line in lines:
+        if line[:1] in (" ", "\t") and joined:
+            joined[-1] += "\r\n" + line
+        else:
+            joined.append(line)
+    return joined
+
+
+def _odd_name(line: str) -> str:
+    """Canonical name of a header line whose spelling isn't in the table; "" where it's no header line."""
+    name, colon, _ = line.partition(":")
+    name = name.rstrip(" \t")
+    if not colon or not is_token(name):
+        return ""
+    return canonical(name)

@@ -1,0 +1,62 @@
+"""What a request must have before anybody routes it.
+
+Implements: RFC 3261 §8.2, §16.3 (1), and the eight checks of the seed's ``sanity_check("1511", "7")``: SIP version 1,
+scheme of the Request-URI 2, required headers 4, CSeq method 32, CSeq value 64, Content-Length 128 (the parser's),
+Expires 256, readable Request-URI, From and To 1024.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sipnode.errors import ParseError
+from sipnode.sip.message import SipRequest
+
+_REQUIRED: Final = ("via", "from", "to", "call-id", "cseq")
+_DIGITS: Final = re.compile(r"[0-9]+")
+
+
+def check(request: SipRequest) -> None:
+    """Check a request's required headers and URIs.
+
+    Raises:
+        ParseError: with the status that answers it: 400, 416 or 505.
+    """
+    if request.version != "SIP/2.0":
+        raise ParseError("SIP version not supported", 505)
+    if request.via.version != "2.0":
+        raise ParseError("SIP version of Via not supported", 400)
+    index = request.index()
+    for name in _REQUIRED:
+        if name not in index:
+            raise ParseError(f"no {name}")
+    request.call_id  # noqa: B018 (reads it, and raises)
+    if request.cseq_method != request.method:
+        raise ParseError("the method of CSeq isn't that of the request")
+    if request.ruri.scheme not in ("sip", "sips", "tel"):
+        raise ParseError("scheme of the Request-URI not supported", 416)
+    from_ = request.from_
+    from_.uri  # noqa: B018 (reads it, and raises)
+    request.to.uri  # noqa: B018 (reads it, and raises)
+    if "expires" in index and request.method in ("REGISTER", "SUBSCRIBE", "PUBLISH"):
+        value = request.get("expires") or ""
+        if _DIGITS.fullmatch(value) is None:
+            raise ParseError("an Expires that can't be read")
+    if "contact" in index and request.method != "REGISTER":
+        # Parameters outside of angle brackets, or a display name that isn't closed, would be read otherwise by others.
+        request.values("contact")
+
+
+def max_forwards(request: SipRequest) -> int:
+    """Max-Forwards, or -1 where there is none (RFC 3261 §20.22: 0..255).
+
+    Raises:
+        ParseError: can't be read.
+    """
+    value = request.get("max-forwards")
+    if value is None:
+        return -1
+    if _DIGITS.fullmatch(value) is None or len(value) > 3 or int(value) > 255:
+        raise ParseError("a Max-Forwards that can't be read")
+    return int(value)
