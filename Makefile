@@ -1,0 +1,78 @@
+# make run          a server, its rtpengine and two users, on this machine; installs what is missing
+# make run HOST=…   the same for the network of the address …, over https and wss
+# make test         unit, flow and live tests; T=tests.registrar runs a part
+# make help         the other goals
+
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+SHARED ?= ../shared
+T ?= tests
+export PYTHON
+
+.PHONY: help run test lint docs acceptance corpus bench compiled wheel packaging web clean
+
+help:
+	@echo 'run [HOST=ADDRESS SIP_PORT=5060 HTTP_PORT=8080]   server, rtpengine and two users to try'
+	@echo 'test [T=tests.sip]                                unit, flow and live tests'
+	@echo 'lint                                              ruff and mypy'
+	@echo 'docs                                              the manual, to docs/_build/html'
+	@echo 'web                                               the softphone page, from npm packages'
+	@echo 'wheel                                             a wheel with the page in it, to dist/'
+	@echo 'packaging                                         installs and starts it on every Python >= 3.11 found here'
+	@echo 'compiled                                          sip/ and transaction/ by mypyc in build/compiled, with the same tests'
+	@echo 'acceptance [ONLY=webrtc-sip,register-wss]         the checks of $(SHARED)/e2e against a server of its own'
+	@echo 'corpus                                            the messages of $(SHARED)/corpus against a server of its own'
+	@echo 'bench                                             cost beside Kamailio, to docs/performance.rst'
+	@echo 'clean                                             removes what the goals above made, but .venv and .demo'
+
+run:
+	@tools/setup.sh run
+	@$(BIN)/python -m sipnode.web.build
+	@exec $(BIN)/sipnode demo $(if $(HOST),--host $(HOST)) $(if $(SIP_PORT),--sip-port $(SIP_PORT)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT))
+
+web:
+	@tools/setup.sh web
+	@$(BIN)/python -m sipnode.web.build
+
+test:
+	@tools/setup.sh test
+	@$(BIN)/python -m sipnode.web.build
+	@$(BIN)/python tools/run_tests.py $(T)
+
+lint:
+	@tools/setup.sh test
+	$(BIN)/ruff check sipnode tests tools bench docs conf twisted
+	$(BIN)/mypy
+
+docs:
+	@tools/setup.sh test
+	$(BIN)/python -m sphinx -W -q -b html docs docs/_build/html
+	@echo 'docs/_build/html/index.html'
+
+acceptance:
+	@tools/setup.sh acceptance
+	@$(BIN)/python -m sipnode.web.build
+	@$(BIN)/python tools/acceptance.py --e2e $(SHARED)/e2e $(if $(ONLY),--only $(ONLY))
+
+corpus:
+	@tools/setup.sh test
+	@$(BIN)/python tools/corpus.py --corpus $(SHARED)/corpus $(if $(ONLY),--only $(ONLY))
+
+bench:
+	@tools/setup.sh bench
+	@$(BIN)/python bench/compare.py --bench $(SHARED)/bench $(if $(ONLY),--only $(ONLY))
+
+compiled:
+	@tools/setup.sh test
+	@$(BIN)/python tools/compiled.py
+
+wheel: web
+	$(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps -w dist .
+	@ls dist/*.whl
+
+packaging: web
+	@$(BIN)/python tools/packaging.py
+
+clean:
+	rm -rf build dist .work docs/_build sipnode/web/static/build _trial_temp* .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,230 @@
+"""The configuration file: ``sipnode.toml`` read against the table of :mod:`sipnode.settings`, and written from it.
+
+Invariant: no text reaches a room unread. A section or key that the table doesn't know, a value of another type or out of its
+bounds is a :class:`~sipnode.errors.ConfigError` that names file, line, key and what to write instead. What only a room can judge
+(that an address is one, that a file exists) is checked by that room, whose error :func:`placed` completes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import re
+import sys
+import tomllib
+import typing
+from pathlib import Path
+from typing import Any
+
+from sipnode.errors import ConfigError
+from sipnode.settings import Settings
+
+FILE_NAME = "sipnode.toml"
+
+_SECTION = re.compile(r"\s*\[\s*([\w-]+)\s*\]\s*(?:#.*)?$")
+_KEY = re.compile(r"\s*([\"']?)([\w-]+)\1\s*(?:\.\s*([\"']?)([\w-]+)\3\s*)?=")
+_TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
+
+_KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
+    str: ((str,), "text in quotes"),
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+}
+
+
+def find(path: str) -> Path:
+    """The file that ``-c PATH`` means: PATH itself, or ``sipnode.toml`` in it.
+
+    Raises:
+        ConfigError: There is no such file.
+    """
+    place = Path(path).absolute()
+    file = place / FILE_NAME if place.is_dir() else place
+    if not file.is_file():
+        raise ConfigError(f"there is no such file; -c takes a folder with {FILE_NAME} in it, or a file", file=str(file))
+    return file
+
+
+def load(path: str) -> Settings:
+    """Settings from a folder or file.
+
+    Raises:
+        ConfigError: The first fault; :func:`read` gives them all.
+    """
+    file = find(path)
+    settings, errors = read(_text_of(file), str(file))
+    if errors:
+        raise errors[0]
+    return settings
+
+
+def read(text: str, file: str = "") -> tuple[Settings, list[ConfigError]]:
+    """Settings from the text of a file, with every fault of it in the order of its lines.
+
+    A setting with a fault has its default in the settings returned.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        reason = str(error)
+        place = _TOML_PLACE.search(reason)
+        line = int(place[1]) if place and place[1] else text.count("\n") + 1
+        return Settings(), [ConfigError(f"not TOML: {_TOML_PLACE.sub('', reason)}", file=file, line=line)]
+    lines = _Lines(text)
+    errors: list[ConfigError] = []
+    sections: dict[str, Any] = {}
+    known = typing.get_type_hints(Settings)
+    for name, content in document.items():
+        line = lines.of(name)
+        if name not in known:
+            errors.append(ConfigError(_unknown("section", name, known, _owners(name)), file, line, name))
+        elif not isinstance(content, dict):
+            errors.append(ConfigError(f"is a section; write [{name}] on a line of its own, its settings below", file, line, name))
+        else:
+            sections[name] = _section(known[name], name, content, file, lines, errors)
+    errors.sort(key=lambda error: error.line)
+    return Settings(**sections), errors
+
+
+def placed(error: ConfigError, path: str) -> ConfigError:
+    """The error of a room, which knows only its key, completed with file and line."""
+    if error.file or not error.key:
+        return error
+    try:
+        file = find(path)
+        lines = _Lines(_text_of(file))
+    except ConfigError:
+        return error
+    section, _, key = error.key.partition(".")
+    return ConfigError(error.reason, str(file), lines.of(section, key), error.key)
+
+
+def render(settings: Settings | None = None) -> str:
+    """A whole ``sipnode.toml``: every setting with its value (the default without ``settings``) and one comment."""
+    shown = Settings() if settings is None else settings
+    parts = ["# Every setting of sipnode with its default. A line left out means its default; a name that isn't known stops the start."]
+    for section in dataclasses.fields(Settings):
+        content = getattr(shown, section.name)
+        parts.append(f"\n[{section.name}]")
+        for field in dataclasses.fields(content):
+            parts.append(f"# {field.metadata['meaning']}{bounds_text(field)}")
+            parts.append(f"{field.name} = {_toml(getattr(content, field.name))}")
+    return "\n".join(parts) + "\n"
+
+
+def bounds_text(field: dataclasses.Field[Any]) -> str:
+    """`` [1 .. 255]``, `` [at least 1]``, or nothing, for one field of the table."""
+    low, high = field.metadata["minimum"], field.metadata["maximum"]
+    if low is None and high is None:
+        return ""
+    return f" [at least {low}]" if high is None else f" [at most {high}]" if low is None else f" [{low} .. {high}]"
+
+
+class _Lines:
+    """Where keys stand; tomllib doesn't say."""
+
+    def __init__(self, text: str) -> None:
+        self.places: dict[tuple[str, str], int] = {}
+        section, multiline = "", False
+        for number, line in enumerate(text.splitlines(), 1):
+            inside = multiline
+            if (line.count('"""') + line.count("'''")) % 2:
+                multiline = not multiline
+            if inside:
+                continue
+            if head := _SECTION.match(line):
+                section = head[1]
+                self.places.setdefault((section, ""), number)
+            elif pair := _KEY.match(line):
+                name = (section, pair[2]) if section else (pair[2], pair[4] or "")
+                self.places.setdefault(name, number)
+                self.places.setdefault((name[0], ""), number)
+
+    def of(self, section: str, key: str = "") -> int:
+        return self.places.get((section, key)) or self.places.get((section, ""), 0)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", file=str(file)) from error
+
+
+def _section(kind: type, name: str, content: dict[str, Any], file: str, lines: _Lines, errors: list[ConfigError]) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for key, value in content.items():
+        reason = ""
+        if key not in fields:
+            reason = _unknown("setting", key, fields, _owners(key))
+        else:
+            field = fields[key]
+            wanted = hints[key]
+            try:
+                values[key] = _value(value, wanted, field)
+            except ValueError as error:
+                reason = str(error)
+        if reason:
+            errors.append(ConfigError(reason, file, lines.of(name, key), f"{name}.{key}"))
+    return kind(**values)
+
+
+def _value(value: Any, wanted: Any, field: dataclasses.Field[Any]) -> Any:
+    if typing.get_origin(wanted) is tuple:
+        element = typing.get_args(wanted)[0]
+        if not isinstance(value, list):
+            raise ValueError(f"has to be a list, as {_toml(field.default) if field.default else '[…]'}{_got(value, field)}")
+        return tuple(_scalar(item, element, field) for item in value)
+    return _scalar(value, wanted, field)
+
+
+def _scalar(value: Any, wanted: Any, field: dataclasses.Field[Any]) -> Any:
+    types, words = _KINDS[wanted]
+    if not isinstance(value, types) or (isinstance(value, bool) and wanted is not bool):
+        raise ValueError(f"has to be {words}{_got(value, field)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("has to be a finite number")
+    choices, low, high = field.metadata["choices"], field.metadata["minimum"], field.metadata["maximum"]
+    if choices and value not in choices:
+        near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"has to be one of {', '.join(map(str, choices))}{_got(value, field)}{hint}")
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise ValueError(f"is out of bounds{bounds_text(field)}{_got(value, field)}")
+    return float(value) if isinstance(value, int) and wanted is float else value
+
+
+def _got(value: Any, field: dataclasses.Field[Any]) -> str:
+    return "" if field.metadata["secret"] else f", not {value!r}"
+
+
+def _owners(name: str) -> list[str]:
+    """Sections that have a setting of that name."""
+    hints = typing.get_type_hints(Settings)
+    return [section for section, kind in hints.items() if name in {field.name for field in dataclasses.fields(kind)}]
+
+
+def _unknown(what: str, name: str, known: typing.Iterable[str], owners: list[str]) -> str:
+    reason = f"there is no {what} of this name"
+    if owners:
+        return f"{reason} here; it belongs below [{owners[0]}]"
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"{reason}; did you mean {near[0]}?" if near else f"{reason}; known are {', '.join(known)}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        items = [_toml(item) for item in value]
+        one_line = f"[{', '.join(items)}]"
+        return one_line if len(one_line) < 110 else "[\n" + "".join(f"    {item},\n" for item in items) + "]"
+    # A JSON string is a TOML basic string, and so are JSON's numbers and booleans.
+    return json.dumps(value, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render())

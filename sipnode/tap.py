@@ -1,0 +1,42 @@
+"""``twistd sipnode -c conf``: reads the configuration, has the server built, hands it to twistd. Nothing else."""
+
+from __future__ import annotations
+
+import os
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from sipnode import config
+from sipnode.errors import ConfigError
+
+
+class Options(usage.Options):
+    """What stands behind ``sipnode`` on the command line of twistd or twist."""
+
+    synopsis = "[options]"
+    longdesc = "SIP registrar and proxy for browsers (WebSocket) and phones (UDP, TCP, TLS) that drives rtpengine."
+    optParameters = [["conf", "c", "conf", f"Folder with {config.FILE_NAME}, or the file itself."]]
+
+    def postOptions(self) -> None:
+        # twistd changes the folder (--rundir) between here and makeService.
+        self["conf"] = os.path.abspath(self["conf"])
+
+
+def makeService(options: Options) -> IService:
+    """The whole server as one service.
+
+    Raises:
+        SystemExit: The configuration is at fault; its text says file, line, key and reason.
+    """
+    from twisted.internet import reactor
+
+    from sipnode.app import build
+
+    path = options["conf"]
+    try:
+        settings = config.load(path)
+        service: IService = build(settings, config.find(path).parent, reactor)
+    except ConfigError as error:
+        raise SystemExit(f"sipnode: {config.placed(error, path)}") from None
+    return service

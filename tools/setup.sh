@@ -1,0 +1,94 @@
+#!/bin/sh
+# Installs what a goal of the Makefile needs and isn't here yet: tools/setup.sh run|test|acceptance|bench|web
+#
+# Debian packages by apt-get (as root or by sudo), Python packages into .venv. Says what it does; does nothing when all is there.
+# Packages that bring a service (rtpengine, Kamailio) are installed without starting it: sipnode runs its own.
+set -eu
+cd "$(dirname "$0")/.."
+goal=${1:?run, test, acceptance, bench or web}
+venv=.venv
+
+say() { printf '%s\n' "$*"; }
+fail() {
+	printf 'sipnode: %s\n' "$*" >&2
+	exit 1
+}
+
+# ---------------------------------------------------------------- Debian
+
+missing=""
+need() { # need COMMAND PACKAGE
+	command -v "$1" >/dev/null 2>&1 || case " $missing " in *" $2 "*) ;; *) missing="$missing $2" ;; esac
+}
+PATH=$PATH:/usr/sbin:/sbin
+need rtpengine rtpengine-daemon
+case $goal in
+test | acceptance)
+	need chromium chromium
+	need sipp sip-tester
+	need baresip baresip-core
+	need ip iproute2
+	need openssl openssl
+	;;
+bench)
+	need sipp sip-tester
+	need kamailio kamailio
+	;;
+esac
+python=${PYTHON:-python3}
+command -v "$python" >/dev/null 2>&1 || fail "Python is missing: apt-get install python3"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$python is older than 3.11; name a newer one: make $goal PYTHON=python3.12"
+if [ ! -x $venv/bin/python ] && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+	missing="$missing python3-venv"
+fi
+
+if [ -n "$missing" ]; then
+	command -v apt-get >/dev/null 2>&1 || fail "please install these by your system's means, then run make $goal again:$missing"
+	root=""
+	if [ "$(id -u)" != 0 ]; then
+		command -v sudo >/dev/null 2>&1 || fail "root has to install some packages first: apt-get install --no-install-recommends$missing"
+		root=sudo
+	fi
+	say "Installing Debian packages:$missing"
+	policy=/usr/sbin/policy-rc.d
+	made_policy=""
+	if [ ! -e $policy ]; then
+		# Keeps invoke-rc.d from starting the services of the packages below.
+		printf '#!/bin/sh\nexit 101\n' | $root tee $policy >/dev/null
+		$root chmod 755 $policy
+		made_policy=yes
+	fi
+	unpolicy() { [ -z "$made_policy" ] || $root rm -f $policy; }
+	trap unpolicy EXIT
+	$root apt-get -q update
+	# shellcheck disable=SC2086
+	$root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $missing
+	unpolicy
+	trap - EXIT
+	if command -v systemctl >/dev/null 2>&1; then
+		# Nor at the next boot; only what was installed here is touched.
+		case " $missing " in *" rtpengine-daemon "*) $root systemctl disable --quiet rtpengine-daemon.service 2>/dev/null || : ;; esac
+		case " $missing " in *" kamailio "*) $root systemctl disable --quiet kamailio.service 2>/dev/null || : ;; esac
+	fi
+fi
+
+# ---------------------------------------------------------------- Python
+
+[ -x $venv/bin/python ] || {
+	say "Making a virtual environment in $venv"
+	"$python" -m venv $venv
+}
+install() { # install STAMP WHAT...: once, and again when the metadata changed
+	stamp=$venv/.installed-$1
+	shift
+	wanted=$(cat setup.cfg pyproject.toml | cksum)
+	[ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && return
+	say "Installing Python packages: $*"
+	$venv/bin/python -m pip install --disable-pip-version-check --progress-bar off -q "$@"
+	printf '%s\n' "$wanted" >"$stamp"
+}
+case $goal in
+test | acceptance) install dev -e '.[dev]' ;;
+*) [ -f $venv/.installed-dev ] && install dev -e '.[dev]' || install run -e . ;;
+esac
+command -v npm >/dev/null 2>&1 || install web -e '.[web]'
