@@ -77,7 +77,8 @@ def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS, exact: bool = Fa
     if len(data) > limits.message_bytes:
         fault, status = "message too large", 513
     lines = head.split("\r\n")
-    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1:
+    breaks = len(lines) - 1
+    if head.count("\n") != breaks or head.count("\r") != breaks:
         fault = fault or "a bare CR or LF in the header"
     start = lines[0]
     del lines[0]
@@ -86,26 +87,22 @@ def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS, exact: bool = Fa
     if len(lines) > limits.header_lines:
         fault, status = "too many header lines", 513
         del lines[limits.header_lines :]
-    names: list[str] = []
-    index: dict[str, int] = {}
-    longest = limits.line_bytes
-    position = 0
-    for line in lines:
-        name = SPELLINGS.get(line[: line.find(":")], "")
-        if not name:
-            name = _odd_name(line)
+    found = SPELLINGS.get
+    names = [found(line[: line.find(":")], "") for line in lines]
+    if "" in names:
+        for position, name in enumerate(names):
             if not name:
-                fault = fault or "a line that is no header"
-                name = "\0"
-        if len(line) > longest:
-            fault, status = "a header line too long", 513
-        if name in index:
-            if name in SINGLE and not fault:
+                names[position] = _odd_name(lines[position])
+        if "" in names:
+            fault = fault or "a line that is no header"
+    if lines and len(max(lines, key=len)) > limits.line_bytes:
+        fault, status = "a header line too long", 513
+    # Backwards, so that the first line of a name is the one that stays.
+    index = dict(zip(reversed(names), range(len(names) - 1, -1, -1), strict=True))
+    if len(index) != len(names) and not fault:
+        for name in SINGLE.intersection(index):
+            if names.count(name) > 1:
                 fault = f"{name} given twice"
-        else:
-            index[name] = position
-        names.append(name)
-        position += 1
     message: SipRequest | SipResponse
     if start[:8] == "SIP/2.0 ":
         number = start[8:11]

@@ -13,7 +13,7 @@ from typing import Final
 from sipnode.errors import ParseError
 from sipnode.sip.message import SipRequest
 
-_REQUIRED: Final = ("via", "from", "to", "call-id", "cseq")
+_REQUIRED: Final = frozenset(("via", "from", "to", "call-id", "cseq"))
 _DIGITS: Final = re.compile(r"[0-9]+")
 
 
@@ -28,9 +28,8 @@ def check(request: SipRequest) -> None:
     if request.via.version != "2.0":
         raise ParseError("SIP version of Via not supported", 400)
     index = request.index()
-    for name in _REQUIRED:
-        if name not in index:
-            raise ParseError(f"no {name}")
+    if not _REQUIRED <= index.keys():
+        raise ParseError("no " + ", ".join(sorted(_REQUIRED - index.keys())))
     request.call_id  # noqa: B018 (reads it, and raises)
     if request.cseq_method != request.method:
         raise ParseError("the method of CSeq isn't that of the request")
@@ -43,9 +42,6 @@ def check(request: SipRequest) -> None:
         value = request.get("expires") or ""
         if _DIGITS.fullmatch(value) is None:
             raise ParseError("an Expires that can't be read")
-    if "contact" in index and request.method != "REGISTER":
-        # Parameters outside of angle brackets, or a display name that isn't closed, would be read otherwise by others.
-        request.values("contact")
 
 
 def max_forwards(request: SipRequest) -> int:
@@ -57,6 +53,8 @@ def max_forwards(request: SipRequest) -> int:
     value = request.get("max-forwards")
     if value is None:
         return -1
+    if value == "70":
+        return 70
     if _DIGITS.fullmatch(value) is None or len(value) > 3 or int(value) > 255:
         raise ParseError("a Max-Forwards that can't be read")
     return int(value)

@@ -16,6 +16,9 @@ _VIA: Final = re.compile(
     r"(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?)\s*(?::\s*(\d{1,5}))?\s*((?:;.*)?)",
     re.I | re.S,
 )
+_USUAL: Final = frozenset(("UDP", "TCP", "TLS", "WS", "WSS"))
+_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9_.\-]*[a-z0-9_.])?")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~=:@/|]+")
 _BRANCH: Final = re.compile(r";\s*branch\s*=\s*([^\s;,\"]+)", re.I)
 
 
@@ -39,6 +42,13 @@ class Via:
         self.port = port
         self.param_text = param_text
         self._params: dict[str, str] | None = None
+        start = param_text.find(";branch=") + 8
+        if start > 7:
+            end = param_text.find(";", start)
+            branch = param_text[start:end] if end > 0 else param_text[start:]
+            if branch.isidentifier() or _PLAIN.fullmatch(branch):
+                self.branch = branch
+                return
         match = _BRANCH.search(param_text) if param_text else None
         self.branch = match.group(1) if match is not None else ""
 
@@ -49,6 +59,16 @@ class Via:
         Raises:
             ParseError: anything that isn't one.
         """
+        if text[:8] == "SIP/2.0/":
+            # The common spelling without a regular expression: one blank, no white space elsewhere.
+            blank = text.find(" ")
+            semicolon = text.find(";")
+            host, colon, digits = text[blank + 1 : semicolon].partition(":")
+            transport = text[8:blank]
+            if transport in _USUAL and semicolon > blank and _HOST.fullmatch(host) and (digits.isdigit() if colon else True):
+                number = int(digits) if colon and len(digits) < 6 and digits.isascii() else 0
+                if number < 65536 and (number or not colon):
+                    return Via("2.0", transport, host, number, text[semicolon:])
         match = _VIA.fullmatch(text)
         if match is None:
             raise ParseError("a Via that can't be read")
@@ -92,6 +112,10 @@ def stamped(line: str, via: Via, host: str, port: int) -> str:
         port: Source port.
     """
     text = via.param_text
+    if text.endswith(";rport") and "received" not in text and line.endswith(text):
+        return f"{line[:-6]};received={host};rport={port}"
+    if ";rport;" in text and "received" not in text and '"' not in text:
+        return line.replace(";rport;", f";received={host};rport={port};", 1)
     plain = host == via.host or f"[{host}]" == via.host
     asked = "rport" in text and via.rport is not None
     if plain and not asked and via.port == port:

@@ -1,0 +1,271 @@
+"""The tables of live transactions, and the hand that does what the machines ask for.
+
+Implements: RFC 3261 §17, §18 (what a transaction user sees of it). Pure: flows, the clock's wake-up and the users are
+given; :meth:`TransactionLayer.advance` is called with the time.
+
+The invariant: a key stands in the table exactly as long as its machine isn't terminated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from sipnode.errors import FlowClosed
+from sipnode.sip.build import ack_for
+from sipnode.sip.message import SipRequest, SipResponse
+from sipnode.transaction import states
+from sipnode.transaction.keys import client_key
+from sipnode.transaction.machine import ClientTransaction, ServerTransaction, Transaction
+from sipnode.transaction.states import TERMINATED
+from sipnode.transaction.timers import Timings, TimerWheel
+
+_RECV: Final = {1: states.RECV_1XX, 2: states.RECV_2XX}
+_TU: Final = {1: states.TU_1XX, 2: states.TU_2XX}
+
+
+class TransactionLayer:
+    """All live transactions.
+
+    Args:
+        timings: Seconds of the timers.
+        wake_at: Called with epoch seconds when :meth:`advance` has to be called earlier than asked for before.
+        limit: Most live transactions; :attr:`full` says when it's reached.
+
+    Attributes:
+        servers: By :func:`sipnode.transaction.keys.server_key`.
+        clients: By :func:`sipnode.transaction.keys.client_key`.
+        dropped: Responses that belonged to nothing.
+        absorbed: Retransmissions that went no further.
+    """
+
+    def __init__(self, timings: Timings, wake_at: Callable[[float], None], limit: int = 200000) -> None:
+        self.timings = timings
+        self.servers: dict[str, ServerTransaction] = {}
+        self.clients: dict[str, ClientTransaction] = {}
+        self.absorbed = 0
+        self.dropped = 0
+        self._wheel = TimerWheel()
+        self._wake_at = wake_at
+        self._limit = limit
+
+    def __len__(self) -> int:
+        return len(self.servers) + len(self.clients)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more transactions are taken."""
+        return len(self.servers) + len(self.clients) >= self._limit
+
+    # -- server side
+
+    def absorb(self, key: str, request: SipRequest, now: float) -> bool:
+        """Give a request to the server transaction that it repeats or acknowledges, if there is one."""
+        transaction = self.servers.get(key)
+        if transaction is None:
+            return False
+        if request.method == "ACK":
+            if not transaction.invite:
+                return False
+            self._run(transaction, transaction.feed(states.ACK), now, b"", request)
+        else:
+            self.absorbed += 1
+            self._run(transaction, transaction.feed(states.REQUEST), now, b"", None)
+        return True
+
+    def new_server(self, key: str, invite: bool, flow: Any, user: Any) -> ServerTransaction:
+        """A server transaction for a request that is new."""
+        transaction = ServerTransaction(key, invite, flow, user)
+        self.servers[key] = transaction
+        return transaction
+
+    def respond(self, transaction: ServerTransaction, status: int, data: bytes, now: float) -> None:
+        """Send a response through its transaction.
+
+        Args:
+            data: The response's octets.
+        """
+        event = _TU.get(status // 100, states.TU_FINAL)
+        self._run(transaction, transaction.feed(event), now, data, None)
+
+    # -- client side
+
+    def send_request(self, request: SipRequest, branch: str, flow: Any, user: Any, now: float) -> ClientTransaction:
+        """Send a request in a client transaction of its own.
+
+        Args:
+            request: Whole, with our Via on top; kept, so it must not be changed any more.
+            branch: The branch of that Via.
+
+        A flow that is closed is told to the user as ``send_failed()`` before this returns.
+        """
+        invite = request.method == "INVITE"
+        transaction = ClientTransaction(f"{branch}\n{request.method}", invite, flow, user, request)
+        self.clients[transaction.key] = transaction
+        transaction.kept = request.to_bytes()
+        timings = self.timings
+        transaction.expires_at = now + timings.timeout
+        if not flow.reliable:
+            transaction.interval = timings.t1
+            transaction.retransmit_at = now + timings.t1
+        self._schedule(transaction)
+        try:
+            flow.send(transaction.kept)
+        except FlowClosed:
+            self._run(transaction, transaction.feed(states.TRANSPORT_ERROR), now, b"", None)
+        return transaction
+
+    def response_received(self, response: SipResponse, now: float) -> bool:
+        """Give a response to the client transaction that it belongs to.
+
+        Returns:
+            False when there is none.
+
+        Raises:
+            ParseError: its Via or CSeq can't be read.
+        """
+        transaction = self.clients.get(client_key(response))
+        if transaction is None:
+            self.dropped += 1
+            return False
+        event = _RECV.get(response.status // 100, states.RECV_FINAL)
+        self._run(transaction, transaction.feed(event), now, b"", response)
+        return True
+
+    def flow_failed(self, transaction: Transaction, now: float) -> None:
+        """The flow of a transaction is gone."""
+        self._run(transaction, transaction.feed(states.TRANSPORT_ERROR), now, b"", None)
+
+    def end(self, transaction: Transaction) -> None:
+        """Forget a transaction."""
+        transaction.state = TERMINATED
+        self._forget(transaction)
+
+    # -- time
+
+    def next_wake(self) -> float:
+        """Epoch seconds when :meth:`advance` is needed, 0 for never."""
+        return self._wheel.next_wake()
+
+    def advance(self, now: float) -> None:
+        """Run every timer whose time has come."""
+        for item in self._wheel.advance(now):
+            transaction = cast(Transaction, item)
+            if transaction.state == TERMINATED:
+                continue
+            if transaction.expires_at and transaction.expires_at <= now:
+                transaction.expires_at = 0.0
+                self._run(transaction, transaction.feed(states.TIMEOUT), now, b"", None)
+            elif transaction.retransmit_at and transaction.retransmit_at <= now:
+                self._run(transaction, transaction.feed(states.RETRANSMIT), now, b"", None)
+            if transaction.state != TERMINATED:
+                self._schedule(transaction)
+
+    def _schedule(self, transaction: Transaction) -> None:
+        when = transaction.due()
+        if when and self._wheel.add(transaction, when):
+            self._wake_at(self._wheel.next_wake())
+
+    # -- actions
+
+    def _run(self, transaction: Transaction, actions: tuple[int, ...], now: float, data: bytes, message: SipRequest | SipResponse | None) -> None:
+        """Do what a machine asked for.
+
+        Args:
+            data: The response that the event brought (SEND).
+            message: The message that the event brought (PASS_UP, PASS_ACK, SEND_ACK).
+        """
+        timings = self.timings
+        timed = False
+        tell = -1
+        for action in actions:
+            if action == states.SEND:
+                transaction.kept = data
+                self._send(transaction, data)
+            elif action == states.PASS_UP:
+                tell = action
+            elif action == states.RESEND:
+                if transaction.kept:
+                    self._send(transaction, transaction.kept)
+            elif action == states.STOP_RETRANSMIT:
+                transaction.retransmit_at = 0.0
+            elif action == states.START_C:
+                transaction.expires_at = now + timings.invite_timeout
+            elif action == states.START_M or action == states.START_L:
+                # Neither the request nor the response is needed any more: repeats are made by the far ends.
+                transaction.kept = b""
+                transaction.expires_at = now + timings.timeout
+                timed = True
+            elif action == states.START_K or action == states.START_I:
+                transaction.kept = b""
+                timed = self._linger(transaction, now, timings.t4)
+            elif action == states.START_J:
+                timed = self._linger(transaction, now, timings.timeout)
+            elif action == states.START_D:
+                timed = self._linger(transaction, now, timings.timeout)
+            elif action == states.START_G_H:
+                transaction.expires_at = now + timings.timeout
+                if not transaction.flow.reliable:
+                    transaction.interval = timings.t1
+                    transaction.retransmit_at = now + timings.t1
+                timed = True
+            elif action == states.BACK_OFF:
+                interval = transaction.interval * 2
+                if interval > timings.t2 and not (transaction.invite and transaction.state == states.CALLING):
+                    interval = timings.t2
+                transaction.interval = interval
+                transaction.retransmit_at = now + interval
+            elif action == states.SLOW_DOWN:
+                if not transaction.flow.reliable:
+                    transaction.interval = timings.t2
+                    transaction.retransmit_at = now + timings.t2
+            elif action == states.SEND_ACK:
+                request = cast(ClientTransaction, transaction).request
+                if request is not None:
+                    transaction.kept = ack_for(request, cast(SipResponse, message)).to_bytes()
+                    self._send(transaction, transaction.kept)
+            else:
+                tell = action
+        if transaction.state == TERMINATED:
+            self._forget(transaction)
+        elif timed:
+            self._schedule(transaction)
+        if tell >= 0:
+            self._tell(transaction, tell, message)
+
+    def _linger(self, transaction: Transaction, now: float, seconds: float) -> bool:
+        """Wait for repeats where there can be any: a reliable transport has none, its timer is 0."""
+        if transaction.flow.reliable:
+            transaction.state = TERMINATED
+            return False
+        transaction.retransmit_at = 0.0
+        transaction.expires_at = now + seconds
+        return True
+
+    def _send(self, transaction: Transaction, data: bytes) -> None:
+        try:
+            transaction.flow.send(data)
+        except FlowClosed:
+            # A response or ACK that can't be sent any more: whoever waits for it is gone with its connection.
+            self.dropped += 1
+
+    def _tell(self, transaction: Transaction, action: int, message: SipRequest | SipResponse | None) -> None:
+        user = transaction.user
+        if user is None:
+            return
+        if action == states.PASS_UP:
+            user.response_received(message)
+        elif action == states.PASS_ACK:
+            user.ack_received(message)
+        elif action == states.TELL_TIMEOUT:
+            if isinstance(transaction, ClientTransaction):
+                user.timed_out()
+        elif isinstance(transaction, ClientTransaction):
+            user.send_failed()
+
+    def _forget(self, transaction: Transaction) -> None:
+        if isinstance(transaction, ServerTransaction):
+            self.servers.pop(transaction.key, None)
+        else:
+            self.clients.pop(transaction.key, None)
+            cast(ClientTransaction, transaction).request = None

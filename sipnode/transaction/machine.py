@@ -1,0 +1,100 @@
+"""One transaction: its state, its timers, what it has to repeat.
+
+Implements: RFC 3261 §17, RFC 6026. :meth:`feed` takes an event and gives the actions of the table; who runs them is the
+layer. Nothing here sends, and nothing asks the time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sipnode.transaction import states
+from sipnode.transaction.states import CALLING, EVENT_BITS, PROCEEDING, STATE_NAMES, TERMINATED, TRYING, compiled
+
+if TYPE_CHECKING:
+    from sipnode.sip.message import SipRequest
+
+_INVITE_SERVER: Final = compiled(states.INVITE_SERVER)
+_NON_INVITE_SERVER: Final = compiled(states.NON_INVITE_SERVER)
+_INVITE_CLIENT: Final = compiled(states.INVITE_CLIENT)
+_NON_INVITE_CLIENT: Final = compiled(states.NON_INVITE_CLIENT)
+_NOTHING: Final[tuple[int, ...]] = ()
+
+
+class Transaction:
+    """What the four machines share.
+
+    Attributes:
+        key: In the layer's table.
+        invite: An INVITE's.
+        flow: Where it sends (``.send(bytes)``, ``.reliable``).
+        kept: Octets to repeat: the last response, the request, or the ACK.
+        retransmit_at: Epoch seconds of the next repeat, 0 for none.
+        interval: Seconds until the one after it.
+        expires_at: Epoch seconds of the timer that ends the state, 0 for none.
+        user: The transaction user; let go of when the transaction only absorbs repeats.
+    """
+
+    __slots__ = ("_table", "expires_at", "flow", "interval", "invite", "kept", "key", "retransmit_at", "state", "user", "wake")
+
+    def __init__(
+        self, table: dict[int, tuple[int, tuple[int, ...]]], state: int, key: str, invite: bool, flow: Any, user: Any
+    ) -> None:
+        self._table = table
+        self.state = state
+        self.key = key
+        self.invite = invite
+        self.flow = flow
+        self.user = user
+        self.kept = b""
+        self.retransmit_at = 0.0
+        self.interval = 0.0
+        self.expires_at = 0.0
+        self.wake = -1
+
+    def feed(self, event: int) -> tuple[int, ...]:
+        """Take an event of :mod:`sipnode.transaction.states`; give what to do, in order."""
+        row = self._table.get(self.state << EVENT_BITS | event)
+        if row is None:
+            return _NOTHING
+        self.state = row[0]
+        return row[1]
+
+    def due(self) -> float:
+        """Epoch seconds of the next timer, 0 for none."""
+        first, last = self.retransmit_at, self.expires_at
+        return first if first and (not last or first < last) else last
+
+    @property
+    def terminated(self) -> bool:
+        """Whether it has ended."""
+        return self.state == TERMINATED
+
+    def __repr__(self) -> str:
+        key = self.key.replace("\n", " ")
+        return f"<{type(self).__name__} {key} [{STATE_NAMES[self.state]}]>"
+
+
+class ServerTransaction(Transaction):
+    """A request that came in. ``user`` has ``ack_received(request)`` and ``server_error()``."""
+
+    __slots__ = ()
+
+    def __init__(self, key: str, invite: bool, flow: Any, user: Any) -> None:
+        table = _INVITE_SERVER if invite else _NON_INVITE_SERVER
+        super().__init__(table, PROCEEDING if invite else TRYING, key, invite, flow, user)
+
+
+class ClientTransaction(Transaction):
+    """A request that went out. ``user`` has ``response_received(response)``, ``timed_out()`` and ``send_failed()``.
+
+    Attributes:
+        request: What was sent; the INVITE that an ACK or CANCEL is built from.
+    """
+
+    __slots__ = ("request",)
+
+    def __init__(self, key: str, invite: bool, flow: Any, user: Any, request: SipRequest) -> None:
+        table = _INVITE_CLIENT if invite else _NON_INVITE_CLIENT
+        super().__init__(table, CALLING if invite else TRYING, key, invite, flow, user)
+        self.request: SipRequest | None = request
