@@ -1,0 +1,180 @@
+"""What every connection has in common, whatever carries it: a bounded way out, an idle limit, one goodbye.
+
+Implements: RFC 3261 §18 (connections), RFC 5626 §3 (flow identity). Invariant: ``opened`` and ``closed`` of the sink are
+called exactly once each, in this order, and what waits to be written is never more than ``write_buffer_bytes`` and one
+message.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from sipnode.errors import FlowClosed
+from sipnode.transport.flow import Flow, Listener
+
+if TYPE_CHECKING:
+    from sipnode.interfaces import IMessageSink
+    from sipnode.settings import LimitSettings, TransportSettings
+    from sipnode.sip.parser import Limits
+    from sipnode.transport.admission import Admission, Ticket
+    from sipnode.transport.flowtable import FlowTable
+    from sipnode.transport.wheel import Wheel, WheelTimer
+
+# Twisted's transports pause a producer when so much waits (abstract.FileDescriptor.bufferSize).
+_PAUSE_MARK: Final = 65536
+# 64*T1: a peer that takes nothing for so long has let every transaction on it time out (RFC 3261 §17).
+STALL_SECONDS: Final = 32.0
+# How long a connection that we close may take to drain before it is cut.
+LINGER_SECONDS: Final = 3.0
+
+
+class Hub:
+    """What all connections of a process share; one object, so that a connection holds one reference.
+
+    Args:
+        sink: Gets messages and news of connections.
+        flows: The table of live connections.
+        wheel: Coarse timers.
+        admission: Caps on connections.
+        limits: ``[limits]``.
+        transport: ``[transport]``.
+        framing: Bounds for the stream framer.
+    """
+
+    __slots__ = ("admission", "flows", "framing", "limits", "sink", "transport", "wheel")
+
+    def __init__(
+        self,
+        sink: IMessageSink,
+        flows: FlowTable,
+        wheel: Wheel,
+        admission: Admission,
+        limits: LimitSettings,
+        transport: TransportSettings,
+        framing: Limits,
+    ) -> None:
+        self.sink = sink
+        self.flows = flows
+        self.wheel = wheel
+        self.admission = admission
+        self.limits = limits
+        self.transport = transport
+        self.framing = framing
+
+
+@implementer(IPushProducer)
+class ConnectionFlow(Flow):
+    """A live connection; it is also the producer that the Twisted transport pauses when the peer reads too slowly.
+
+    Attributes:
+        last: Clock time of the last octets received.
+    """
+
+    __slots__ = ("_backlog", "_blocked_since", "_hub", "_opened", "_reason", "_ticket", "_timer", "_wire", "last", "server_name")
+
+    def __init__(self, hub: Hub, wire: Any, transport: str, listener: Listener, ticket: Ticket | None) -> None:
+        host, peer = wire.getHost(), wire.getPeer()
+        Flow.__init__(self, transport, listener, (host.host, host.port), (peer.host, peer.port), hub.flows.new_token())
+        self._hub = hub
+        self._wire = wire
+        self._ticket = ticket
+        self._backlog = 0
+        self._blocked_since = 0.0
+        self._reason = ""
+        self._opened = False
+        self._timer: WheelTimer | None = None
+        self.last = hub.wheel.seconds()
+        self.server_name = ""
+
+    def open(self) -> None:
+        """The connection can carry messages: tell the table and the sink."""
+        self._opened = True
+        self._wire.registerProducer(self, True)
+        self._watch()
+        self._hub.flows.opened(self)
+        self._hub.sink.opened(self)
+
+    def write(self, octets: bytes) -> None:
+        """Queue octets, within the bound.
+
+        Raises:
+            FlowClosed: the connection is gone, or goes now because its peer doesn't read.
+        """
+        if self.closed:
+            raise FlowClosed(self._reason or "connection closed")
+        if self._blocked_since:
+            self._backlog += len(octets)
+            if self._backlog > self._hub.limits.write_buffer_bytes:
+                self.abort("peer reads too slowly")
+                raise FlowClosed(self._reason)
+        self._wire.write(octets)
+
+    def pauseProducing(self) -> None:
+        self._blocked_since = self._hub.wheel.seconds() or 1e-9
+        self._backlog = _PAUSE_MARK
+
+    def resumeProducing(self) -> None:
+        self._blocked_since = 0.0
+
+    def stopProducing(self) -> None:
+        """The transport is going; ``connectionLost`` follows."""
+
+    def close(self, reason: str) -> None:
+        """Let what is queued go out, then close; cut after :data:`LINGER_SECONDS`."""
+        if not self.closed:
+            self.give_up(reason)
+            self._wire.unregisterProducer()
+            self._wire.loseConnection()
+
+    def abort(self, reason: str) -> None:
+        """Cut the connection now."""
+        self.give_up(reason)
+        self._wire.unregisterProducer()
+        self._wire.abortConnection()
+
+    def give_up(self, reason: str) -> None:
+        """Nothing is sent any more; if the wire still stands after :data:`LINGER_SECONDS`, it is cut."""
+        self.closed = True
+        self._reason = self._reason or reason
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._hub.wheel.after(LINGER_SECONDS, self._cut)
+
+    def lost(self, reason: str) -> None:
+        """The wire is gone: leave the table, free the place, tell the sink once."""
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._ticket is not None:
+            self._ticket.release()
+        if self._opened:
+            self._opened = False
+            self._hub.flows.closed(self)
+            self._hub.sink.closed(self, self._reason or reason)
+
+    def alive(self, now: float) -> float:
+        """What a kind of connection does about a silent peer, e.g. a ping.
+
+        Returns:
+            Seconds until it wants to be asked again.
+        """
+        return self.last + self._hub.transport.idle_seconds - now
+
+    def _watch(self) -> None:
+        now = self._hub.wheel.seconds()
+        if self._blocked_since and now - self._blocked_since > STALL_SECONDS:
+            self.abort("peer stopped reading")
+            return
+        if now - self.last >= self._hub.transport.idle_seconds:
+            self.close("idle")
+            return
+        wait = self.alive(now)
+        if not self.closed:
+            self._timer = self._hub.wheel.after(min(max(wait, 0.5), STALL_SECONDS), self._watch)
+
+    def _cut(self) -> None:
+        self._wire.abortConnection()
