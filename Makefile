@@ -23,7 +23,7 @@ help:
 	@echo 'compiled                                          sip/ and transaction/ by mypyc in build/compiled, with the same tests'
 	@echo 'acceptance [ONLY=webrtc-sip,register-wss]         the checks of $(SHARED)/e2e against a server of its own'
 	@echo 'corpus                                            the messages of $(SHARED)/corpus against a server of its own'
-	@echo 'bench                                             cost beside Kamailio, to docs/performance.rst'
+	@echo 'bench [SEARCH=1]                                  cost beside Kamailio, to docs/performance.rst'
 	@echo 'clean                                             removes what the goals above made, but .venv and .demo'
 
 run:
@@ -61,7 +61,7 @@ corpus:
 
 bench:
 	@tools/setup.sh bench
-	@$(BIN)/python bench/compare.py --bench $(SHARED)/bench $(if $(ONLY),--only $(ONLY))
+	@$(BIN)/python bench/compare.py --bench $(SHARED)/bench $(if $(ONLY),--only $(ONLY)) $(if $(SEARCH),--search)
 
 compiled:
 	@tools/setup.sh test

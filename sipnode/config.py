@@ -115,6 +115,16 @@ def render(settings: Settings | None = None) -> str:
     return "\n".join(parts) + "\n"
 
 
+def masked(settings: Settings) -> Settings:
+    """The same settings fit to be shown: what is secret reads ``(set)``."""
+    sections = {}
+    for section in dataclasses.fields(settings):
+        content = getattr(settings, section.name)
+        hidden = {field.name: "(set)" for field in dataclasses.fields(content) if field.metadata["secret"]}
+        sections[section.name] = dataclasses.replace(content, **hidden)
+    return Settings(**sections)
+
+
 def bounds_text(field: dataclasses.Field[Any]) -> str:
     """`` [1 .. 255]``, `` [at least 1]``, or nothing, for one field of the table."""
     low, high = field.metadata["minimum"], field.metadata["maximum"]

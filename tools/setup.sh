@@ -89,6 +89,6 @@ install() { # install STAMP WHAT...: once, and again when the metadata changed
 }
 case $goal in
 test | acceptance) install dev -e '.[dev]' ;;
-*) [ -f $venv/.installed-dev ] && install dev -e '.[dev]' || install run -e . ;;
+*) if [ -f $venv/.installed-dev ]; then install dev -e '.[dev]'; else install run -e .; fi ;;
 esac
 command -v npm >/dev/null 2>&1 || install web -e '.[web]'

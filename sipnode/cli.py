@@ -1,0 +1,139 @@
+"""The console script ``sipnode``: users, a look at the configuration, the demo. Each command calls one room.
+
+Exit status: 0 done, 1 refused with a reason on stderr, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from sipnode import __version__, config
+from sipnode.errors import ConfigError, SipnodeError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except ConfigError as error:
+        return _refuse(str(config.placed(error, options.conf)) if "conf" in options else str(error))
+    except SipnodeError as error:
+        return _refuse(str(error))
+    except (KeyboardInterrupt, EOFError):
+        return _refuse("given up")
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sipnode", description="The server itself is started by: twistd sipnode -c conf")
+    parser.add_argument("--version", action="version", version=f"sipnode {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    user = commands.add_parser("user", help="who may sign in").add_subparsers(required=True, metavar="ACTION")
+    for name, run, text in (
+        ("add", _user_add, "a new user; asks for the password"),
+        ("passwd", _user_passwd, "another password for a user"),
+        ("remove", _user_remove, "a user that may not sign in any more"),
+    ):
+        action = user.add_parser(name, help=text, description=text)
+        action.add_argument("address", metavar="USER@DOMAIN")
+        _conf_option(action)
+        if run is not _user_remove:
+            action.add_argument("--password-stdin", action="store_true", help="read the password from the first line of standard input")
+        action.set_defaults(run=run)
+    action = user.add_parser("list", help="all users", description="all users, or those of one domain")
+    action.add_argument("domain", nargs="?", default="")
+    _conf_option(action)
+    action.set_defaults(run=_user_list)
+
+    check = commands.add_parser("check", help="is the configuration right?", description="says every fault of a configuration")
+    _conf_option(check)
+    check.set_defaults(run=_check)
+
+    conf = commands.add_parser("conf", help="print the configuration", description="every setting; without -c all defaults, to start from")
+    conf.add_argument("-c", "--conf", default="", help="the values of this folder or file (secrets masked)")
+    conf.set_defaults(run=_conf)
+
+    demo = commands.add_parser("demo", help="a server, its rtpengine and two users to try", description="what `make run` runs")
+    demo.add_argument("--folder", default=".demo", help="where it keeps its files (default .demo)")
+    demo.add_argument("--host", default="127.0.0.1", help="address of this machine to listen on; beyond loopback over https")
+    demo.add_argument("--sip-port", type=_port, default=5060)
+    demo.add_argument("--http-port", type=_port, default=0, help="default 8080, with https 8443")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _conf_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--conf", default="conf", help=f"folder with {config.FILE_NAME}, or the file (default conf)")
+
+
+def _port(text: str) -> int:
+    if not (text.isdigit() and 1 <= int(text) <= 65534):
+        raise argparse.ArgumentTypeError("a port is a number from 1 to 65534")
+    return int(text)
+
+
+def _refuse(reason: str) -> int:
+    print(f"sipnode: {reason}", file=sys.stderr)
+    return 1
+
+
+def _user_add(options: argparse.Namespace) -> int:
+    name, domain = _address(options.address)
+    with _users(options) as users:
+        if users.has(name, domain):
+            return _refuse(f"{name}@{domain} is there already; sipnode user passwd gives it another password")
+        users.save(name, domain, _password(options))
+    return 0
+
+
+def _user_passwd(options: argparse.Namespace) -> int:
+    name, domain = _address(options.address)
+    with _users(options) as users:
+        if not users.has(name, domain):
+            return _refuse(f"there is no user {name}@{domain}")
+        users.save(name, domain, _password(options))
+    return 0
+
+
+def _user_remove(options: argparse.Namespace) -> int:
+    name, domain = _address(options.address)
+    with _users(options) as users:
+        return 0 if users.remove(name, domain) else _refuse(f"there is no user {name}@{domain}")
+
+
+def _user_list(options: argparse.Namespace) -> int:
+    with _users(options) as users:
+        for user in users.all(options.domain):
+            print(f"{user.username}@{user.domain}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    file = config.find(options.conf)
+    _settings, errors = config.read(file.read_text("utf-8"), str(file))
+    for error in errors:
+        print(error, file=sys.stderr)
+    if errors:
+        return 1
+    from twisted.internet import reactor
+
+    from sipnode.app import build
+
+    build(config.load(options.conf), file.parent, reactor)
+    print(f"{file}: right")
+    return 0
+
+
+def _conf(options: argparse.Namespace) -> int:
+    sys.stdout.write(config.render(config.masked(config.load(options.conf)) if options.conf else None))
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from sipnode.demo.run import run
+
+    return run(options.folder, options.host, options.sip_port, options.http_port)

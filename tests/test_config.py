@@ -1,0 +1,174 @@
+"""Tests of :mod:`sipnode.config`."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+import sipnode
+from sipnode import config
+from sipnode.errors import ConfigError
+from sipnode.settings import Settings
+
+SAMPLE = Path(sipnode.__file__).parent.parent / "conf" / config.FILE_NAME
+
+
+def faults(text: str) -> list[str]:
+    """Every fault of a text, as a person reads it."""
+    return [str(error) for error in config.read(text, "x.toml")[1]]
+
+
+class ReadTests(SynchronousTestCase):
+    """What a file says."""
+
+    def test_empty_means_defaults(self) -> None:
+        """What isn't written has its default."""
+        self.assertEqual(config.read(""), (Settings(), []))
+
+    def test_values(self) -> None:
+        """Text, numbers, switches and lists arrive as their types; a whole number serves where a number is asked for."""
+        settings, errors = config.read('[core]\ndomains = ["a.test", "b.test"]\n[transaction]\nt1 = 1\n[auth]\nenabled = false\n[log]\nlevel = "warn"')
+        self.assertEqual(errors, [])
+        self.assertEqual(settings.core.domains, ("a.test", "b.test"))
+        self.assertEqual((settings.transaction.t1, type(settings.transaction.t1)), (1.0, float))
+        self.assertEqual((settings.auth.enabled, settings.log.level), (False, "warn"))
+
+    def test_unknown_setting(self) -> None:
+        """An unknown name stops the start with file, line, key and the nearest known name."""
+        self.assertEqual(
+            faults('[core]\n# domains\n\ndomans = ["a"]'), ["x.toml:4: core.domans: there is no setting of this name; did you mean domains?"]
+        )
+
+    def test_unknown_section(self) -> None:
+        """The same for sections."""
+        self.assertEqual(faults("[lokation]\ndb_mode = 1"), ["x.toml:1: lokation: there is no section of this name; did you mean location?"])
+
+    def test_setting_of_another_section(self) -> None:
+        """A known name in the wrong place is sent to the right one."""
+        self.assertEqual(faults("[core]\ndb_mode = 1"), ["x.toml:2: core.db_mode: there is no setting of this name here; it belongs below [location]"])
+        self.assertEqual(faults("db_mode = 1"), ["x.toml:1: db_mode: there is no section of this name here; it belongs below [location]"])
+
+    def test_wrong_types(self) -> None:
+        """A value of another type names what is expected; true is no number and text no list."""
+        for text, reason in (
+            ("[core]\nmax_forwards = true", "core.max_forwards: has to be a whole number, not True"),
+            ("[core]\nmax_forwards = 7.5", "core.max_forwards: has to be a whole number, not 7.5"),
+            ("[core]\nserver = 5", "core.server: has to be text in quotes, not 5"),
+            ('[auth]\nenabled = "yes"', "auth.enabled: has to be true or false, not 'yes'"),
+            ('[transaction]\nt1 = "0.5"', "transaction.t1: has to be a number, not '0.5'"),
+            ("[transaction]\nt1 = nan", "transaction.t1: has to be a finite number"),
+            ('[core]\ndomains = "a"', "core.domains: has to be a list, as […], not 'a'"),
+            ('[media]\ntimeouts = [1, "x"]', "media.timeouts: has to be a number, not 'x'"),
+        ):
+            self.assertEqual(faults(text), [f"x.toml:2: {reason}"])
+
+    def test_section_that_is_none(self) -> None:
+        """A section's name with a value is told apart from a setting."""
+        self.assertEqual(faults("core = 1"), ["x.toml:1: core: is a section; write [core] on a line of its own, its settings below"])
+
+    def test_bounds_and_choices(self) -> None:
+        """A value out of bounds names the bounds, one that is no choice the choices and the nearest."""
+        self.assertEqual(faults("[core]\nmax_forwards = 0"), ["x.toml:2: core.max_forwards: is out of bounds [1 .. 255], not 0"])
+        self.assertEqual(
+            faults('[media]\nengage = "alway"'),
+            ["x.toml:2: media.engage: has to be one of always, mixed, not 'alway'; did you mean always?"],
+        )
+        self.assertEqual(len(faults('[auth]\nalgorithms = ["MD5", "SHA-1"]')), 1)
+
+    def test_secret_isnt_repeated(self) -> None:
+        """What is wrong with a secret is said without it."""
+        self.assertEqual(faults('[storage]\nurl = ["postgres://u:pw@h"]'), ["x.toml:2: storage.url: has to be text in quotes"])
+
+    def test_all_faults_in_order(self) -> None:
+        """A person gets every fault at once, by line; settings without fault are kept."""
+        settings, errors = config.read("[location]\ndb_mode = 0\nmin_expires = -1\n[core]\nx = 1\nmax_forwards = 999\n")
+        self.assertEqual([error.line for error in errors], [3, 5, 6])
+        self.assertEqual(settings.location.db_mode, 0)
+
+    def test_not_toml(self) -> None:
+        """What isn't TOML at all is said with its line."""
+        self.assertEqual(faults("[core]\ndomains = \n"), ["x.toml:2: not TOML: Invalid value"])
+        self.assertEqual(faults("[core]\nserver = '''\nabc")[0][:9], "x.toml:3:")
+
+    def test_lines_survive_odd_spellings(self) -> None:
+        """Lines are found for quoted and dotted keys and behind text of several lines."""
+        self.assertEqual(faults('core."max_forwards" = 0')[0][:9], "x.toml:1:")
+        self.assertEqual(faults('[core]\nserver = """\n[nat]\nuac_test = 5\n"""\nmax_forwards = 0')[0][:9], "x.toml:6:")
+        self.assertEqual(faults("core = {max_forwards = 0}")[0][:9], "x.toml:1:")
+
+    @given(st.text())
+    def test_any_text(self, text: str) -> None:
+        """No text at all makes it fail in another way than with faults."""
+        settings, _errors = config.read(text)
+        self.assertIsInstance(settings, Settings)
+
+
+class FileTests(SynchronousTestCase):
+    """Where the file is."""
+
+    def test_folder_or_file(self) -> None:
+        """-c takes the folder or the file in it."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / config.FILE_NAME).write_text("[core]\nmax_forwards = 9\n")
+        for path in (folder, folder / config.FILE_NAME):
+            self.assertEqual(config.load(str(path)).core.max_forwards, 9)
+
+    def test_missing(self) -> None:
+        """A missing file is named."""
+        error = self.assertRaises(ConfigError, config.load, self.mktemp())
+        self.assertIn("there is no such file", str(error))
+
+    def test_not_text(self) -> None:
+        """Octets that aren't UTF-8 are a fault of the file, not of the program."""
+        path = Path(self.mktemp())
+        path.write_bytes(b"\xff\xfe")
+        self.assertIn("cannot be read", str(self.assertRaises(ConfigError, config.load, str(path))))
+
+    def test_placed(self) -> None:
+        """The error of a room gets file and line; one that has them, or whose file is gone, stays as it is."""
+        path = Path(self.mktemp())
+        path.write_text('[core]\n\nlisten = ["xdp:1"]\n')
+        error = ConfigError("no transport xdp", key="core.listen")
+        self.assertEqual(str(config.placed(error, str(path))), f"{path.absolute()}:3: core.listen: no transport xdp")
+        done = ConfigError("r", "f", 1, "k")
+        self.assertIs(config.placed(done, str(path)), done)
+        self.assertIs(config.placed(error, str(path) + "-gone"), error)
+
+
+class RenderTests(SynchronousTestCase):
+    """The file that is written."""
+
+    def test_sample_is_the_table(self) -> None:
+        """``conf/sipnode.toml`` holds every setting with its default and one comment, and nothing else."""
+        self.assertEqual(SAMPLE.read_text("utf-8"), config.render(), "write it anew: python -m sipnode.config > conf/sipnode.toml")
+
+    def test_sample_has_every_setting(self) -> None:
+        """Each setting of the table stands in the file once, below its section, behind a comment."""
+        lines = SAMPLE.read_text("utf-8").splitlines()
+        for section, kind in typing.get_type_hints(Settings).items():
+            start = lines.index(f"[{section}]")
+            end = next((number for number, line in enumerate(lines[start + 1 :], start + 1) if line.startswith("[")), len(lines))
+            for field in dataclasses.fields(kind):
+                places = [number for number in range(start, end) if lines[number].startswith(f"{field.name} = ")]
+                self.assertEqual(len(places), 1, f"{section}.{field.name}")
+                self.assertTrue(lines[places[0] - 1].startswith("# "), f"{section}.{field.name}")
+
+    def test_what_is_written_is_read(self) -> None:
+        """Rendered settings read back are the same, whatever characters they hold."""
+        settings = Settings()
+        core = dataclasses.replace(settings.core, domains=("a.test", 'b"\\.test\n', "ü.test"), server="", max_forwards=255)
+        changed = dataclasses.replace(settings, core=core)
+        self.assertEqual(config.read(config.render(changed)), (changed, []))
+
+    def test_masked(self) -> None:
+        """Secrets aren't shown."""
+        storage = dataclasses.replace(Settings().storage, url="postgres://u:hunter2@h/d")
+        shown = config.render(config.masked(dataclasses.replace(Settings(), storage=storage)))
+        self.assertNotIn("hunter2", shown)
+        self.assertIn('url = "(set)"', shown)

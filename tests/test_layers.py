@@ -1,0 +1,178 @@
+"""Tests of the shape itself: which room may import which, purity of the core, no cycles, no reactor taken at import."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import sipnode
+
+TOP = Path(sipnode.__file__).parent
+
+FLOOR = {"errors", "records", "interfaces", "settings"}
+SERVICE = FLOOR | {"sip", "transaction"}
+# A room is a package or module directly below sipnode; each may import itself and these.
+ALLOWED: dict[str, set[str]] = {
+    "__init__": set(),
+    "errors": set(),
+    "records": set(),
+    "settings": set(),
+    "interfaces": {"records", "sip"},
+    "sip": {"errors"},
+    "transaction": {"sip", "errors"},
+    "transport": FLOOR | {"sip"},
+    "auth": SERVICE,
+    "registrar": SERVICE,
+    "nat": SERVICE,
+    "media": SERVICE,
+    "proxy": SERVICE,
+    "dialog": SERVICE,
+    "presence": SERVICE,
+    "storage": FLOOR,
+    "routing": SERVICE | {"auth", "registrar", "nat", "media", "proxy", "dialog"},
+    "web": FLOOR | {"sip"},
+    "plugins": FLOOR,
+    "config": {"settings", "errors"},
+    "log": FLOOR,
+    "services": FLOOR,
+    "testing": SERVICE,
+    "demo": {"config", "settings", "errors", "storage"},
+    "cli": {"__init__", "config", "errors", "app", "storage", "demo"},
+    "tap": {"config", "errors", "app"},
+}
+PURE = ("sip", "transaction")
+IMPURE_STDLIB = {"asyncio", "multiprocessing", "select", "selectors", "signal", "socket", "ssl", "subprocess", "threading", "time"}
+MOST_LINES = 400
+
+
+class Import(NamedTuple):
+    """One import statement of a module."""
+
+    line: int
+    name: str
+    at_start: bool
+    """It runs when the module is imported."""
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name without ``sipnode.`` of every module."""
+    found = {}
+    for path in sorted(TOP.rglob("*.py")):
+        if "node_modules" not in path.parts:
+            parts = path.relative_to(TOP).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = path
+    return found
+
+
+MODULES = modules()
+TREES = {name: ast.parse(path.read_text("utf-8"), str(path)) for name, path in MODULES.items()}
+
+
+def imports(tree: ast.AST, at_start: bool = True) -> Iterator[Import]:
+    """Every import of a module, each imported name as one dotted path."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(node.lineno, alias.name, at_start)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield Import(node.lineno, f"{'.' * node.level}{node.module or ''}.{alias.name}", at_start)
+        else:
+            later = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) or (
+                isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+            )
+            yield from imports(node, at_start and not later)
+
+
+def own(name: str) -> str | None:
+    """The module of ours that an import means, or None for foreign ones."""
+    if name != "sipnode" and not name.startswith("sipnode."):
+        return None
+    rest = name.removeprefix("sipnode").lstrip(".")
+    while rest and rest not in MODULES:
+        rest = rest.rpartition(".")[0]
+    return rest or "__init__"
+
+
+class LayerTests(SynchronousTestCase):
+    """Which room may import which."""
+
+    def test_every_room_is_known(self) -> None:
+        """A new room has its line in the table before it has imports."""
+        rooms = {name.partition(".")[0] for name in MODULES} - {"app"}
+        self.assertEqual(rooms - set(ALLOWED), set())
+
+    def test_rooms_import_only_what_is_below_them(self) -> None:
+        """Rooms meet through interfaces: none imports a neighbour, and only tap and cli know app."""
+        wrong = []
+        for name, tree in TREES.items():
+            room = name.partition(".")[0]
+            for statement in imports(tree):
+                target = own(statement.name)
+                other = target.partition(".")[0] if target else None
+                if other and room != "app" and other != room and other not in ALLOWED.get(room, set()):
+                    wrong.append(f"{MODULES[name]}:{statement.line} imports {statement.name}")
+        self.assertEqual(wrong, [])
+
+    def test_imports_are_absolute(self) -> None:
+        """A relative import would pass the table unseen."""
+        found = [f"{MODULES[name]}:{one.line}" for name, tree in TREES.items() for one in imports(tree) if one.name.startswith(".")]
+        self.assertEqual(found, [])
+
+    def test_no_cycles(self) -> None:
+        """Importing one module never needs itself."""
+        graph = {
+            name: {target for one in imports(tree) if one.at_start and (target := own(one.name)) and target not in (name, "__init__")}
+            for name, tree in TREES.items()
+        }
+        done: set[str] = set()
+
+        def walk(name: str, path: tuple[str, ...]) -> None:
+            if name in path:
+                self.fail("a cycle: " + " -> ".join((*path[path.index(name) :], name)))
+            if name in done:
+                return
+            # Importing a.b imports a first.
+            package = name.rpartition(".")[0]
+            for target in sorted(graph[name] | ({package} - {""})):
+                if not name.startswith(target + ".") or target == package:
+                    if target == package and not graph.get(package):
+                        continue
+                    walk(target, (*path, name))
+            done.add(name)
+
+        for name in graph:
+            walk(name, ())
+
+    def test_core_is_pure(self) -> None:
+        """``sip`` and ``transaction`` need the standard library alone, and of it neither sockets nor clocks nor threads."""
+        wrong = []
+        for name, tree in TREES.items():
+            if name.partition(".")[0] not in PURE:
+                continue
+            for statement in imports(tree):
+                top = statement.name.partition(".")[0]
+                if top != "sipnode" and (top not in sys.stdlib_module_names or top in IMPURE_STDLIB):
+                    wrong.append(f"{MODULES[name]}:{statement.line} imports {statement.name}")
+        self.assertEqual(wrong, [])
+
+    def test_no_reactor_at_import(self) -> None:
+        """Who imports a module doesn't choose the reactor by that."""
+        wrong = [
+            f"{MODULES[name]}:{one.line}"
+            for name, tree in TREES.items()
+            for one in imports(tree)
+            if one.at_start and one.name in ("twisted.internet.reactor", "twisted.internet.default")
+        ]
+        self.assertEqual(wrong, [])
+
+    def test_modules_are_introduced_and_short(self) -> None:
+        """Each module says in its first lines what it is, and is no longer than one can read at a sitting."""
+        silent = [name for name, tree in TREES.items() if ast.get_docstring(tree) is None and tree.body]
+        long = [name for name, path in MODULES.items() if len(path.read_text("utf-8").splitlines()) > MOST_LINES]
+        self.assertEqual((silent, long), ([], []))
