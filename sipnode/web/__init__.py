@@ -1,0 +1,1 @@
+"""Pages on the WebSocket ports: the softphone, and the list of who is there."""

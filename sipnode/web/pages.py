@@ -1,0 +1,209 @@
+"""The softphone page over HTTP: its built files, `config.json`, and what a browser may do with them.
+
+Implements: RFC 9110 (conditional requests, content coding), Content Security Policy Level 3.
+
+Invariant: every answer of this tree carries the security headers, and nothing is served that isn't in `CONTENT_TYPES`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from twisted.web import http
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource, Resource
+
+BUILD = Path(__file__).resolve().parent / "static" / "build"
+CONTENT_TYPES: Mapping[str, str] = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    ".woff2": "font/woff2",
+}
+COMPRESSED = frozenset({".html", ".js", ".css", ".svg", ".txt"})
+# Host is the caller's own word: what goes into the policy is a host and port and cannot end a directive.
+_HOST = re.compile(rb"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; media-src 'self' blob:; "
+    "connect-src 'self'{sockets}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
+_NOT_BUILT = b"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>The softphone isn't built</title>
+<h1>The softphone page isn't built yet</h1>
+<p>The SIP server is running; only this page is missing. In the folder of the sources, type</p>
+<pre>python -m sipnode.web.build</pre>
+<p>(it needs npm: <code>apt-get install npm</code>), then load this page again. The server needs no restart.
+A wheel made by <code>make wheel</code> carries the page.</p>
+"""
+
+
+def content_security_policy(host: bytes | None) -> str:
+    """The policy of the page: only its own files, and WebSockets to the address that it was loaded from.
+
+    Args:
+        host: The request's Host header. Older browsers don't count ws: as 'self', so the address is named where it is well-formed.
+    """
+    sockets = ""
+    if host and _HOST.fullmatch(host):
+        name = host.decode("ascii")
+        sockets = f" ws://{name} wss://{name}"
+    return _POLICY.format(sockets=sockets)
+
+
+def secure(request: IRequest) -> None:
+    """Put the headers that every answer of these pages carries."""
+    headers = request.responseHeaders
+    headers.setRawHeaders("content-security-policy", [content_security_policy(request.getHeader(b"host"))])
+    headers.setRawHeaders("x-content-type-options", ["nosniff"])
+    headers.setRawHeaders("referrer-policy", ["no-referrer"])
+    headers.setRawHeaders("cross-origin-opener-policy", ["same-origin"])
+    headers.setRawHeaders("cross-origin-resource-policy", ["same-origin"])
+    headers.setRawHeaders("permissions-policy", ["microphone=(self), camera=(), geolocation=(), payment=(), usb=()"])
+
+
+def respond(request: IRequest, status: int, content_type: str, body: bytes, cache: str = "no-store") -> bytes:
+    """Set status, type and security headers; return the body."""
+    secure(request)
+    request.setResponseCode(status)
+    request.responseHeaders.setRawHeaders("content-type", [content_type])
+    request.responseHeaders.setRawHeaders("cache-control", [cache])
+    request.responseHeaders.setRawHeaders("content-length", [str(len(body))])
+    return b"" if request.method == b"HEAD" else body
+
+
+def respond_json(request: IRequest, status: int, value: object) -> bytes:
+    """A JSON answer that no cache keeps."""
+    return respond(request, status, "application/json", json.dumps(value, separators=(",", ":")).encode())
+
+
+class BuiltFile(Resource):
+    """One file of the page, kept in memory until it changes on disk."""
+
+    isLeaf = True
+
+    def __init__(self, path: Path) -> None:
+        Resource.__init__(self)
+        self.path = path
+        self._seen: tuple[int, int] = (-1, -1)
+        self._plain = b""
+        self._packed = b""
+        self._etag = b""
+
+    def _load(self) -> bool:
+        try:
+            about = self.path.stat()
+            seen = (about.st_mtime_ns, about.st_size)
+            if seen != self._seen:
+                self._plain = self.path.read_bytes()
+                self._packed = gzip.compress(self._plain, 9, mtime=0) if self.path.suffix in COMPRESSED else b""
+                # Weak: the packed and the plain form are the same page.
+                self._etag = b'W/"' + hashlib.sha256(self._plain).hexdigest()[:24].encode() + b'"'
+                self._seen = seen
+        except OSError:
+            return False
+        return True
+
+    def render_GET(self, request: IRequest) -> bytes:
+        if not self._load():
+            return respond(request, http.SERVICE_UNAVAILABLE, CONTENT_TYPES[".html"], _NOT_BUILT)
+        headers = request.responseHeaders
+        if self._packed:
+            headers.setRawHeaders("vary", ["accept-encoding"])
+        if request.setETag(self._etag) is http.CACHED:
+            secure(request)
+            return b""
+        body = self._plain
+        if self._packed and _takes_gzip(request.getHeader(b"accept-encoding")):
+            body = self._packed
+            headers.setRawHeaders("content-encoding", ["gzip"])
+        return respond(request, http.OK, CONTENT_TYPES[self.path.suffix], body, "no-cache")
+
+
+def _takes_gzip(accepted: bytes | None) -> bool:
+    """Whether Accept-Encoding names gzip with a weight above nought (RFC 9110 §12.5.3)."""
+    for item in (accepted or b"").lower().split(b","):
+        name, _, weight = item.partition(b";")
+        if name.strip() == b"gzip":
+            return not re.fullmatch(rb"\s*q=0(\.0*)?\s*", weight)
+    return False
+
+
+class ConfigFile(Resource):
+    """``config.json``: what the page has to know before anybody signs in."""
+
+    isLeaf = True
+
+    def __init__(self, value: Mapping[str, object]) -> None:
+        Resource.__init__(self)
+        self._value = dict(value)
+
+    def render_GET(self, request: IRequest) -> bytes:
+        return respond_json(request, http.OK, self._value)
+
+
+class NoSuchPage(Resource):
+    """404 with the headers of the other pages."""
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        Resource.__init__(self)
+
+    def render(self, request: IRequest) -> bytes:
+        return respond(request, http.NOT_FOUND, CONTENT_TYPES[".txt"], b"There is no such page here.\n")
+
+
+class SoftphonePages(Resource):
+    """The page at its own address, and its files as children."""
+
+    def __init__(self, build: Path, config: Mapping[str, object], directory: IResource | None) -> None:
+        Resource.__init__(self)
+        self._build = build
+        self._files: dict[str, BuiltFile] = {}
+        self.putChild(b"config.json", ConfigFile(config))
+        if directory is not None:
+            self.putChild(b"directory.json", directory)
+
+    def getChild(self, path: bytes, request: IRequest) -> IResource:
+        name = path.decode("ascii", "replace") or "index.html"
+        return self._file(name) or NoSuchPage()
+
+    def render_GET(self, request: IRequest) -> bytes:
+        index = self._file("index.html") or BuiltFile(self._build / "index.html")
+        return index.render_GET(request)
+
+    def _file(self, name: str) -> BuiltFile | None:
+        """The file of that name; only plain names of files that are in the build folder become one."""
+        found = self._files.get(name)
+        if found is None and (name == "index.html" or self._is_built(name)):
+            found = self._files[name] = BuiltFile(self._build / name)
+        return found
+
+    def _is_built(self, name: str) -> bool:
+        if Path(name).suffix not in CONTENT_TYPES:
+            return False
+        try:
+            return any(path.name == name and path.is_file() for path in self._build.iterdir())
+        except OSError:
+            return False
+
+
+def softphone_resource(domain: str, version: str, directory: IResource | None = None, build: Path = BUILD) -> IResource:
+    """The softphone page, to be put at ``/`` of the WebSocket ports.
+
+    It answers for ``/`` itself both as the root resource and as the child of the empty name.
+
+    Args:
+        domain: SIP domain of a user who signs in without one; empty: the page takes the host that it was loaded from.
+        version: Shown at the foot of the page.
+        directory: What answers ``directory.json``; without it the page shows no people.
+        build: Folder that `sipnode.web.build` filled; it may be filled while the server runs.
+    """
+    return SoftphonePages(build, {"domain": domain, "version": version, "directory": directory is not None}, directory)

@@ -1,0 +1,459 @@
+// The telephone: brings account, line, call, people and screen together.
+import JsSIP from 'jssip';
+import * as account from './account.js';
+import { Call } from './call.js';
+import { Line } from './line.js';
+import { People } from './people.js';
+import * as sound from './sound.js';
+import * as view from './view.js';
+
+const { $ } = view;
+const params = new URLSearchParams(location.search);
+const AUTO_ANSWER = params.get('answer') === 'auto';
+const GOODBYE_MS = 3500;
+const TITLE = document.title;
+const settings = { ring: true, notify: false, device: '', ...account.recall('sipnode.settings') };
+
+let config = { domain: location.hostname, version: '', directory: false };
+let me = null;
+let line = null;
+let people = null;
+let call = null;
+let last = null;
+let history = [];
+let notice = null;
+let goodbye = 0;
+let counter = 0;
+
+JsSIP.debug.disable();
+
+// ---- signing in and out
+
+async function signIn({ user, password, remember }) {
+  const name = account.split(user, config.domain);
+  if (!name.user || !password) {
+    view.signInError({ title: 'Both are needed.', text: 'Type your user name and your password.' });
+    (name.user ? $('password') : $('user')).focus();
+    return;
+  }
+  if (line) line.stop();
+  view.signInError(null);
+  view.signInBusy(true);
+  me = { ...name, password, remember };
+  let mine;
+  try {
+    mine = new Line({ ...name, password, instance: await account.instance() });
+  } catch {
+    view.signInBusy(false);
+    view.signInError({ title: 'That isn\'t a user name.', text: 'It has letters or signs that an address can\'t have.' });
+    return;
+  }
+  line = mine;
+  line.addEventListener('state', () => { if (line === mine) lineChanged(); });
+  line.addEventListener('incoming', ({ detail }) => { if (line === mine) incoming(detail); });
+  line.start();
+}
+
+function lineChanged() {
+  const { state, fault } = line;
+  view.line(state);
+  if (state === 'ready' && document.body.dataset.screen !== 'phone') enter();
+  if (document.body.dataset.screen !== 'phone') {
+    if (state === 'refused') {
+      view.signInBusy(false);
+      view.signInError(fault);
+      account.forget();
+      showSignIn();
+      $('password').select();
+    } else if (state === 'waiting' && fault && fault.title) {
+      showSignIn();
+      view.signInError({ title: fault.title, text: `${fault.text} Trying again by itself.` });
+    }
+    return;
+  }
+  if (state === 'refused') {
+    leave();
+    view.signInError({ title: 'You were signed out.', text: fault.text });
+    return;
+  }
+  if (state === 'ready' && people) people.refresh();
+  showBanner();
+}
+
+let announced = '';
+function showBanner() {
+  clearInterval(counter);
+  if (!line) { view.banner(null); return; }
+  if (line.state === 'waiting' || (line.state !== 'ready' && line.fault)) {
+    const fault = line.fault || { title: 'The connection broke.', text: '' };
+    if (announced !== fault.title) view.say(`${fault.title} ${fault.text} Trying again by itself.`, true);
+    announced = fault.title;
+    const show = () => {
+      const left = Math.ceil((line.until - Date.now()) / 1000);
+      view.banner({
+        title: fault.title,
+        text: fault.text,
+        count: line.state === 'waiting' && left > 0 ? `Trying again in ${left} s` : 'Trying again…',
+        button: ['Try now', () => line.hurry()],
+      });
+    };
+    show();
+    counter = setInterval(show, 500);
+    return;
+  }
+  if (line.state === 'ready' && announced) { view.say('Connected again.'); announced = ''; }
+  if (line.state === 'ready' && settings.ring && !sound.unlocked()) {
+    view.banner({ mild: true, title: 'Sound is asleep.', text: 'Browsers keep a page silent until it is touched. Click once, so that calls can ring.', button: ['Wake it', wakeSound] });
+    return;
+  }
+  view.banner(null);
+}
+
+async function wakeSound() {
+  if (await sound.unlock()) {
+    showBanner();
+    if (call && call.state === 'incoming' && settings.ring) sound.play('ring');
+    const far = $('far');
+    if (far.srcObject && far.paused) far.play().catch(() => {});
+  }
+}
+
+function enter() {
+  view.signInBusy(false);
+  if (me.remember) account.remember(me); else account.forget();
+  $('password').value = '';
+  view.screen('phone');
+  view.tab(matchMedia('(min-width: 60rem)').matches ? 'people' : config.directory ? 'people' : 'keypad');
+  $('me-address').textContent = `${me.user}@${me.domain}`;
+  document.title = `${me.user} · ${TITLE}`;
+  history = account.recall('sipnode.recent') || [];
+  view.recent(history, (r) => dial(r.uri, r.name));
+  if (config.directory) {
+    people = new People(me);
+    people.addEventListener('change', showPeople);
+    people.start();
+  }
+  showPeople();
+  sound.audio();
+  sound.unlock().then(showBanner);
+  view.say(`Signed in as ${me.user}. Ready for calls.`);
+  if (matchMedia('(hover: hover)').matches) $('address').focus({ preventScroll: true });
+}
+
+function leave() {
+  if (people) people.stop();
+  people = null;
+  view.banner(null);
+  clearInterval(counter);
+  document.title = TITLE;
+  view.call(null);
+  showSignIn();
+}
+
+function showSignIn() {
+  if (document.body.dataset.screen !== 'signin') {
+    view.screen('signin');
+    $('user').value = me ? (me.domain === config.domain ? me.user : `${me.user}@${me.domain}`) : $('user').value;
+    ($('user').value ? $('password') : $('user')).focus();
+  }
+}
+
+function signOut() {
+  if (call && call.live) call.hangup();
+  account.forget();
+  account.keep('sipnode.recent', null);
+  const old = line;
+  line = null;
+  if (old) old.stop();
+  me = null;
+  $('user').value = '';
+  $('password').value = '';
+  toggleSettings(false);
+  view.signInError(null);
+  leave();
+}
+
+function showPeople() {
+  view.people(people ? people.people : [], {
+    filter: $('address').value.trim(),
+    trouble: people ? people.trouble : 'This server keeps no list of people. Dial a name or an address.',
+    choose: (user) => dial(account.target(user, me.domain), user),
+  });
+}
+
+// ---- calls
+
+const busy = () => Boolean(call && call.live);
+
+function dial(uri, name) {
+  if (busy() || !line) return null;
+  sound.unlock();
+  const to = /^sips?:/i.test(uri) ? uri : account.target(uri, me.domain);
+  if (!to) { $('address').focus(); return null; }
+  const label = name || decode(to.replace(/^sips?:/i, '').replace(/[@;?].*$/, ''));
+  const mine = new Call({ line, peer: { uri: to, name: label }, direction: 'out', device: settings.device });
+  take(mine);
+  if (!line.connected) {
+    mine.hangup();
+    mine.fault = { title: 'Not connected.', text: 'The server can\'t be reached right now; the page keeps trying.' };
+    mine.bad = true;
+    view.call(mine);
+    return mine;
+  }
+  mine.dial();
+  return mine;
+}
+function decode(text) { try { return decodeURIComponent(text); } catch { return text; } }
+
+function incoming({ session, request }) {
+  const { uri, display_name: shown } = session.remote_identity;
+  const peer = { uri: `sip:${uri.user ? `${encodeURIComponent(decode(uri.user))}@` : ''}${uri.host}`, name: shown || decode(uri.user || uri.host) };
+  if (busy()) {
+    remember({ peer, direction: 'in', when: Date.now(), seconds: 0, outcome: 'missed' });
+    view.say(`${peer.name} called while you were in a call.`);
+    session.terminate({ status_code: 486 });
+    return;
+  }
+  const mine = new Call({ line, peer, direction: 'in', session, device: settings.device });
+  take(mine);
+  view.say(`Incoming call from ${peer.name}.`, true);
+  document.title = `☎ ${peer.name} is calling`;
+  if (settings.ring && !AUTO_ANSWER) sound.play('ring');
+  if (settings.notify && document.hidden && window.Notification && Notification.permission === 'granted') {
+    notice = new Notification(`${peer.name} is calling`, { body: `${me.user}@${me.domain}`, icon: 'icon.svg', tag: 'sipnode-call', requireInteraction: true });
+    notice.onclick = () => { window.focus(); notice.close(); };
+  }
+  // Who is typing isn't robbed of the next key, which would answer the call.
+  if (!/^(INPUT|SELECT|TEXTAREA)$/.test((document.activeElement || {}).tagName || '') || !$('address').value) $('answer').focus();
+  if (AUTO_ANSWER) setTimeout(() => mine.answer(), 0);
+  return request;
+}
+
+/** This is the call on the screen now. */
+function take(mine) {
+  clearTimeout(goodbye);
+  call = mine;
+  toggleSettings(false);
+  let state = '';
+  const changed = () => {
+    if (call !== mine) return;
+    view.call(mine);
+    sound.play(mine.state === 'ringing' && !mine.early ? 'ringback' : mine.state === 'incoming' && sound.playingNow() === 'ring' ? 'ring' : null);
+    if (mine.state !== state) {
+      if (mine.state === 'ringing') view.say(`Ringing at ${mine.peer.name}.`);
+      if (mine.state === 'up') view.say(`In call with ${mine.peer.name}.`);
+      if (mine.state !== 'incoming') { document.title = `${me ? `${me.user} · ` : ''}${TITLE}`; if (notice) notice.close(); }
+      // The button that had the focus may be gone.
+      if (mine.state === 'up' && focusLost()) $('call').focus({ preventScroll: true });
+      state = mine.state;
+    }
+  };
+  mine.addEventListener('change', changed);
+  mine.addEventListener('end', () => ended(mine));
+  changed();
+  if (mine.direction === 'out') $('hangup').focus({ preventScroll: true });
+  animate();
+}
+const focusLost = () => !document.activeElement || document.activeElement === document.body || document.activeElement.closest('[hidden]') || document.activeElement.hidden;
+
+function ended(mine) {
+  const outcome = mine.since ? 'answered' : mine.direction === 'in' ? 'missed' : 'failed';
+  remember({ peer: mine.peer, direction: mine.direction, when: mine.when, seconds: mine.seconds, outcome });
+  last = summary(mine);
+  if (call !== mine) return;
+  view.say(`${mine.fault.title} ${mine.fault.text}`, mine.bad);
+  if (mine.since || mine.bad) sound.farewell(mine.bad);
+  if (people) people.refresh();
+  if (mine.bad || mine.missed) $('close').focus({ preventScroll: true });
+  else goodbye = setTimeout(() => clearCall(mine), GOODBYE_MS);
+}
+
+function clearCall(mine = call) {
+  if (!call || call !== mine || call.live) return;
+  clearTimeout(goodbye);
+  call = null;
+  const inside = $('call').contains(document.activeElement);
+  view.call(null);
+  if (inside || focusLost()) (matchMedia('(hover: hover)').matches ? $('address') : $('dial')).focus({ preventScroll: true });
+}
+
+function remember({ peer, direction, when, seconds, outcome }) {
+  history = [{ uri: peer.uri, name: peer.name, direction, when, seconds, outcome }, ...history].slice(0, 30);
+  account.keep('sipnode.recent', history);
+  view.recent(history, (r) => dial(r.uri, r.name));
+}
+
+let animating = false;
+let ticked = 0;
+function animate() {
+  if (animating) return;
+  animating = true;
+  const frame = (now) => {
+    if (!busy()) { animating = false; return; }
+    if (call.state === 'up' || call.early) view.sound(now, call.levels());
+    if (now - ticked > 250) { ticked = now; view.tick(call); }
+    requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+}
+
+// ---- keys and buttons
+
+function pressDial(key) {
+  const field = $('address');
+  field.value += key;
+  sound.keyTone(key);
+  view.flash($('pad'), key);
+  showPeople();
+}
+function pressTone(key) {
+  if (!call || !/^[0-9*#]$/.test(key)) return;
+  call.tone(key);
+  view.flash($('tone-pad'), key);
+}
+function toggleSettings(open) {
+  $('settings').hidden = !open;
+  $('settings-button').setAttribute('aria-expanded', String(open));
+  if (open) sound.microphones().then((list) => view.microphones(list, settings.device));
+}
+
+function wire() {
+  view.pad($('pad'), pressDial);
+  view.pad($('tone-pad'), pressTone);
+  $('signin-form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    signIn({ user: $('user').value, password: $('password').value, remember: $('remember').checked });
+  });
+  $('reveal').addEventListener('click', () => {
+    const shown = $('password').type === 'text';
+    $('password').type = shown ? 'password' : 'text';
+    $('reveal').setAttribute('aria-pressed', String(!shown));
+  });
+  $('user').addEventListener('input', () => { $('user-domain').hidden = $('user').value.includes('@'); });
+  $('dial-form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    if (dial($('address').value)) { $('address').value = ''; showPeople(); }
+  });
+  $('address').addEventListener('input', showPeople);
+  $('erase').addEventListener('click', () => { $('address').value = $('address').value.slice(0, -1); showPeople(); });
+  for (const button of document.querySelectorAll('[data-tab]')) button.addEventListener('click', () => view.tab(button.dataset.tab));
+  $('answer').addEventListener('click', () => { sound.unlock(); if (call) call.answer(); });
+  $('reject').addEventListener('click', () => { if (call) call.hangup(486); });
+  $('hangup').addEventListener('click', () => { if (call) call.hangup(); });
+  $('mute').addEventListener('click', () => { if (call) call.mute(); });
+  $('hold').addEventListener('click', () => { if (call) call.hold(); });
+  $('keys').addEventListener('click', () => {
+    const open = $('tones').hidden;
+    view.toggleTones(open);
+    if (open) $('tone-pad').firstElementChild.focus();
+  });
+  $('again').addEventListener('click', () => { const { peer } = call; clearCall(); dial(peer.uri, peer.name); });
+  $('close').addEventListener('click', () => clearCall());
+  $('settings-button').addEventListener('click', () => toggleSettings($('settings').hidden));
+  $('signout').addEventListener('click', signOut);
+  $('ring-on').checked = settings.ring;
+  $('notify-on').checked = settings.notify;
+  const saved = () => account.keep('sipnode.settings', settings);
+  $('ring-on').addEventListener('change', () => { settings.ring = $('ring-on').checked; saved(); showBanner(); });
+  $('microphone').addEventListener('change', () => { settings.device = $('microphone').value; saved(); });
+  $('notify-on').addEventListener('change', async () => {
+    const wanted = $('notify-on').checked && window.Notification ? await Notification.requestPermission() === 'granted' : false;
+    settings.notify = wanted;
+    $('notify-on').checked = wanted;
+    saved();
+  });
+  document.addEventListener('pointerdown', (event) => {
+    wakeSound();
+    if (!$('settings').hidden && !event.target.closest('#settings, #settings-button')) toggleSettings(false);
+  });
+  document.addEventListener('keydown', (event) => {
+    if (!sound.unlocked()) wakeSound();
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+    if (event.key === 'Escape') {
+      if (!$('settings').hidden) { toggleSettings(false); $('settings-button').focus(); } else if (call && !call.live) clearCall();
+      else if (call && !$('tones').hidden) { view.toggleTones(false); $('keys').focus(); }
+      return;
+    }
+    if (typing || document.body.dataset.screen !== 'phone') return;
+    if (/^[0-9*#]$/.test(event.key)) {
+      if (call && call.state === 'up') pressTone(event.key);
+      else if (!busy()) pressDial(event.key);
+    } else if (call && call.state === 'up' && $('call').contains(document.activeElement)) {
+      // Single letters count only while the focus is in the call (WCAG 2.1.4).
+      if (event.key === 'm') call.mute();
+      if (event.key === 'h') call.hold();
+    }
+  });
+  window.addEventListener('beforeunload', (event) => { if (busy() && call.state === 'up') event.preventDefault(); });
+  window.addEventListener('pagehide', () => { if (busy()) call.hangup(); });
+  if (navigator.mediaDevices) navigator.mediaDevices.addEventListener('devicechange', () => { if (!$('settings').hidden) toggleSettings(true); });
+}
+
+// ---- for tests and the console
+
+const summary = (c) => (c ? {
+  state: c.state, direction: c.direction, peer: c.peer.uri, name: c.peer.name, muted: c.muted, held: c.held, heldByThem: c.heldByThem,
+  seconds: c.seconds, code: c.code, bad: c.bad, words: c.fault ? `${c.fault.title} ${c.fault.text}`.trim() : '', note: c.note ? c.note.title : '',
+} : null);
+
+window.sipnode = {
+  /** {line, lineWords, user, call: {...} | null, last: {...} | null, people: [{user, online}]} */
+  status: () => ({
+    line: line ? line.state : 'idle',
+    words: line && line.fault ? line.fault.title : '',
+    user: me ? `${me.user}@${me.domain}` : '',
+    call: call && call.live ? summary(call) : null,
+    last,
+    people: (people && people.people) || [],
+    sound: sound.unlocked(),
+  }),
+  signIn: (user, password, remember = false) => signIn({ user, password, remember }),
+  signOut,
+  call: (uri) => Boolean(dial(uri)),
+  answer: () => call && call.answer(),
+  reject: () => call && call.hangup(486),
+  hangup: () => call && call.hangup(),
+  hold: () => (call ? call.hold(true) : false),
+  unhold: () => (call ? call.hold(false) : false),
+  mute: (on = true) => call && call.mute(on),
+  dtmf: (keys) => Array.from(keys).forEach((key) => call && call.tone(key)),
+  /** {heard: {db, hz}, sent: {db, hz}} */
+  levels: () => (call ? call.levels() : { heard: { db: -100, hz: 0 }, sent: { db: -100, hz: 0 } }),
+  /** RTCStatsReport entries of the call's connection */
+  stats: async () => {
+    const all = [];
+    if (call && call.pc) (await call.pc.getStats()).forEach((entry) => all.push({ ...entry }));
+    return all;
+  },
+  get ua() { return line && line.ua; },
+};
+
+async function begin() {
+  const given = account.fromFragment();
+  wire();
+  view.tab('people');
+  try {
+    const answer = await fetch('config.json', { cache: 'no-store' });
+    if (answer.ok) config = { ...config, ...await answer.json() };
+  } catch { /* the page works with what it guesses */ }
+  if (!config.domain) config.domain = location.hostname;
+  $('user-domain').textContent = `@${config.domain}`;
+  $('version').textContent = config.version ? `sipnode ${config.version}` : '';
+  if (!window.isSecureContext) {
+    $('insecure').hidden = Boolean(sound.toneWanted());
+    $('secure-link').href = `https://${location.host}/`;
+  }
+  const known = given || account.remembered();
+  if (known) {
+    $('user').value = known.user;
+    $('remember').checked = known.remember;
+  }
+  window.addEventListener('hashchange', () => { const again = account.fromFragment(); if (again) signIn(again); });
+  if (known && known.password) await signIn(known);
+  else view.screen('signin');
+  if (document.body.dataset.screen === 'signin') ($('user').value ? $('password') : $('user')).focus();
+  // Signing in by itself shows nothing until it is known how it went; a slow server must not look like an empty page.
+  setTimeout(() => { if (document.body.dataset.screen === 'start') showSignIn(); }, 700);
+}
+begin();

@@ -1,0 +1,238 @@
+// One call: a JsSIP session and its sound, from dialling or ringing to its end.
+import * as sound from './sound.js';
+import * as words from './words.js';
+
+// A machine with many or broken network interfaces would else hold back the call until every one is tried.
+const GATHER_MS = 700;
+const QUIET_MS = 6000;
+
+/**
+ * Events: `change`, `end`. States: preparing, calling, ringing, incoming, answering, up, ended.
+ */
+export class Call extends EventTarget {
+  constructor({ line, peer, direction, session, device }) {
+    super();
+    Object.assign(this, { line, peer, direction, device });
+    this.state = direction === 'in' ? 'incoming' : 'preparing';
+    this.session = null;
+    this.since = 0;
+    this.when = Date.now();
+    this.muted = false;
+    this.held = false;
+    this.heldByThem = false;
+    this.early = false;
+    this.note = null;
+    this.fault = null;
+    this.code = 0;
+    this.bad = false;
+    this.sent = '';
+    if (session) this.#watch(session);
+  }
+
+  get live() { return this.state !== 'ended'; }
+  get seconds() { return this.since ? ((this.state === 'ended' ? this.endedAt : Date.now()) - this.since) / 1000 : 0; }
+
+  /** Dial. */
+  async dial() {
+    if (!await this.#takeMicrophone()) return;
+    if (!this.live) { this.#release(); return; }
+    try {
+      const session = this.line.ua.call(this.peer.uri, {
+        mediaStream: this.stream,
+        mediaConstraints: { audio: true, video: false },
+        pcConfig: { iceServers: [] },
+      });
+      this.#watch(session);
+    } catch {
+      this.#finish({ title: 'That isn\'t an address.', text: 'Dial a name, a number, or something like bob@example.net.' }, true);
+      return;
+    }
+    this.#change('calling');
+  }
+
+  async answer() {
+    if (this.state !== 'incoming') return;
+    this.#change('answering');
+    if (!await this.#takeMicrophone()) return;
+    if (!this.live) { this.#release(); return; }
+    this.session.answer({
+      mediaStream: this.stream, mediaConstraints: { audio: true, video: false }, pcConfig: { iceServers: [] },
+    });
+  }
+
+  /** Hang up, cancel, or reject: whichever this state has. */
+  hangup(status) {
+    if (!this.live) return;
+    if (!this.session) { this.#finish({ title: 'Call ended.', text: '' }, false); return; }
+    const options = this.state === 'incoming' || this.state === 'answering' ? { status_code: status || 486 } : {};
+    try { this.session.terminate(options); } catch { this.#finish({ title: 'Call ended.', text: '' }, false); }
+  }
+
+  mute(on = !this.muted) {
+    if (!this.session || this.state !== 'up') return;
+    if (on) this.session.mute({ audio: true }); else this.session.unmute({ audio: true });
+  }
+
+  /** Hold or resume; resolves when the other side has agreed, false when it hasn't. */
+  hold(on = !this.held) {
+    return new Promise((done) => {
+      if (this.state !== 'up' || on === this.held) { done(false); return; }
+      const failed = () => { this.#remark('The other side refused that.', ''); done(false); };
+      const options = { eventHandlers: { succeeded: () => done(true), failed } };
+      const asked = on ? this.session.hold(options) : this.session.unhold(options);
+      if (asked === false) done(false);
+    });
+  }
+
+  tone(key) {
+    if (!this.session || this.state !== 'up') return;
+    try {
+      this.session.sendDTMF(key, { transportType: this.#canSendTone() ? 'RFC2833' : 'INFO', duration: 160, interToneGap: 70 });
+    } catch { return; }
+    sound.keyTone(key);
+    this.sent = (this.sent + key).slice(-24);
+    this.#change();
+  }
+
+  /** How loud and which pitch: what is heard, and what is sent. */
+  levels() {
+    const of = (ear) => (ear ? { db: ear.db(), hz: ear.hz() } : { db: -100, hz: 0 });
+    return { heard: of(this.far), sent: of(this.near) };
+  }
+
+  #canSendTone() {
+    const sender = this.session.connection.getSenders().find((s) => s.track && s.track.kind === 'audio');
+    return Boolean(sender && sender.dtmf && sender.dtmf.canInsertDTMF);
+  }
+
+  async #takeMicrophone() {
+    try {
+      this.stream = await sound.microphone(this.device);
+    } catch (error) {
+      // A call that can't be answered here may still be answered on another phone of the same user: 480, not 603.
+      if (this.session && this.live) { this.fault = words.microphoneFault(error); this.bad = true; this.session.terminate({ status_code: 480 }); } else this.#finish(words.microphoneFault(error), true);
+      return false;
+    }
+    this.near = new sound.Ear(this.stream);
+    this.stream.getAudioTracks()[0].addEventListener('ended', () => {
+      if (this.state === 'up') this.#remark('The microphone is gone.', 'It was unplugged or taken away; nobody hears you.');
+    });
+    return true;
+  }
+
+  #watch(session) {
+    this.session = session;
+    session.on('peerconnection', ({ peerconnection }) => this.#connect(peerconnection));
+    if (session.connection) this.#connect(session.connection);
+    let timer = 0;
+    session.on('icecandidate', ({ ready }) => { if (!timer) timer = setTimeout(ready, GATHER_MS); });
+    session.on('progress', ({ originator, response }) => {
+      if (originator !== 'remote' || !this.live) return;
+      if (response && response.body) this.early = true;
+      if (response && response.status_code > 100) this.#change('ringing');
+    });
+    session.on('accepted', () => { if (this.direction === 'out') this.#up(); });
+    session.on('confirmed', () => this.#up());
+    session.on('muted', () => { this.muted = true; this.#change(); });
+    session.on('unmuted', () => { this.muted = false; this.#change(); });
+    session.on('hold', ({ originator }) => { if (originator === 'remote') this.heldByThem = true; else this.held = true; this.#change(); });
+    session.on('unhold', ({ originator }) => { if (originator === 'remote') this.heldByThem = false; else this.held = false; this.#change(); });
+    session.on('failed', (event) => this.#failed(event));
+    session.on('ended', ({ originator, cause }) => {
+      const fault = words.endFault({ cause, originator, who: this.peer.name });
+      this.#finish(fault, Boolean(fault.text));
+    });
+  }
+
+  #up() {
+    if (this.since || !this.live) return;
+    this.since = Date.now();
+    this.#change('up');
+    this.quiet = setTimeout(() => this.#checkSound(), QUIET_MS);
+  }
+
+  #connect(pc) {
+    if (this.pc === pc) return;
+    this.pc = pc;
+    pc.addEventListener('track', ({ track }) => { if (track.kind === 'audio') this.#hear(track); });
+    for (const { track } of pc.getReceivers()) if (track && track.kind === 'audio') this.#hear(track);
+    pc.addEventListener('connectionstatechange', () => {
+      if (!this.live) return;
+      if (pc.connectionState === 'disconnected') this.#remark('The sound is interrupted.', 'Waiting for the network…');
+      if (pc.connectionState === 'connected' && this.note) this.#remark('', '');
+      if (pc.connectionState === 'failed') {
+        this.#remark('The sound could not be set up.', 'The browser and the media relay found no way or no common key.');
+      }
+    });
+  }
+
+  #hear(track) {
+    const stream = new MediaStream([track]);
+    const element = document.getElementById('far');
+    // WebAudio gets nothing of a remote track that no media element plays.
+    element.srcObject = stream;
+    element.play().catch((error) => {
+      if (error.name === 'NotAllowedError') this.#remark('Click anywhere to hear the call.', 'The browser keeps pages silent until they are touched.');
+    });
+    if (this.far) this.far.close();
+    this.far = new sound.Ear(stream);
+  }
+
+  /** A call that is up but brings no packets: say so, it looks like a bug of the page otherwise. */
+  async #checkSound() {
+    if (this.state !== 'up' || this.held || this.heldByThem) return;
+    let packets = 0;
+    (await this.pc.getStats()).forEach((r) => { if (r.type === 'inbound-rtp' && r.kind === 'audio') packets += r.packetsReceived; });
+    if (!packets && this.state === 'up') this.#remark('No sound arrives.', 'The call stands, but nothing comes from the other side: a firewall or the media relay is in the way.');
+  }
+
+  #failed({ originator, message, cause }) {
+    this.code = originator === 'remote' && message && message.status_code ? message.status_code : 0;
+    if (this.bad && this.fault) { this.#finish(this.fault, true); return; }
+    if (originator === 'local' && (cause === 'Canceled' || cause === 'Rejected')) {
+      this.#finish({ title: this.direction === 'in' ? 'Call rejected.' : 'Call cancelled.', text: '' }, false);
+      return;
+    }
+    if (this.direction === 'in') {
+      const elsewhere = message && /cause\s*=\s*200/.test((message.getHeader && message.getHeader('Reason')) || '');
+      this.missed = !elsewhere && (cause === 'Canceled' || cause === 'No Answer' || cause === 'Expires');
+      if (elsewhere) { this.#finish({ title: 'Answered on another phone.', text: '' }, false); return; }
+    }
+    const domain = this.peer.uri.replace(/^[^@]*@/, '').replace(/[;>?].*$/, '');
+    this.#finish(words.callFault({ status: this.direction === 'out' ? this.code : 0, cause, who: this.peer.name, domain }), !this.missed);
+  }
+
+  #remark(title, text) {
+    this.note = title ? { title, text } : null;
+    this.#change();
+  }
+
+  #change(state) {
+    if (!this.live) return;
+    if (state) this.state = state;
+    this.dispatchEvent(new Event('change'));
+  }
+
+  #finish(fault, bad) {
+    if (!this.live) return;
+    this.endedAt = Date.now();
+    this.fault = fault;
+    this.bad = bad;
+    this.note = null;
+    this.state = 'ended';
+    this.#release();
+    this.dispatchEvent(new Event('change'));
+    this.dispatchEvent(new Event('end'));
+  }
+
+  #release() {
+    clearTimeout(this.quiet);
+    if (this.stream) this.stream.getTracks().forEach((track) => track.stop());
+    if (this.near) this.near.close();
+    if (this.far) this.far.close();
+    this.near = null;
+    this.far = null;
+    const element = document.getElementById('far');
+    element.srcObject = null;
+  }
+}

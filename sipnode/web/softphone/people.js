@@ -1,0 +1,69 @@
+// Who there is and who is signed in: asked from the server every few seconds while somebody can see it.
+
+const EVERY_MS = 5000;
+const SLOWER_MS = 20000;
+
+/** Events: `change`. `people`: [{user, online}], null before the first answer; `trouble`: a sentence or ''. */
+export class People extends EventTarget {
+  constructor({ user, domain, password }) {
+    super();
+    Object.assign(this, { user, domain });
+    const octets = new TextEncoder().encode(`${user}@${domain}:${password}`);
+    this.authorization = `Basic ${btoa(String.fromCharCode(...octets))}`;
+    this.people = null;
+    this.trouble = '';
+    this.visible = () => { if (!document.hidden) this.#ask(); };
+  }
+
+  start() {
+    document.addEventListener('visibilitychange', this.visible);
+    this.#ask();
+  }
+
+  stop() {
+    this.stopped = true;
+    document.removeEventListener('visibilitychange', this.visible);
+    clearTimeout(this.timer);
+  }
+
+  /** Ask now: something has happened that may have changed it. */
+  refresh() { if (!this.stopped) this.#ask(); }
+
+  online(user) {
+    const found = (this.people || []).find((p) => p.user === user);
+    return found ? found.online : null;
+  }
+
+  async #ask() {
+    clearTimeout(this.timer);
+    if (this.asking || this.stopped || document.hidden) return;
+    this.asking = true;
+    let pause = EVERY_MS;
+    let trouble = '';
+    try {
+      const stop = AbortSignal.timeout ? AbortSignal.timeout(8000) : undefined;
+      const answer = await fetch('directory.json', { cache: 'no-store', credentials: 'omit', headers: { authorization: this.authorization }, signal: stop });
+      if (answer.ok) {
+        const { users } = await answer.json();
+        this.people = users.filter((p) => p.user !== this.user)
+          .sort((a, b) => Number(b.online) - Number(a.online) || a.user.localeCompare(b.user));
+      } else {
+        pause = answer.status === 429 ? Math.max(1000 * Number(answer.headers.get('retry-after') || 0), SLOWER_MS) : SLOWER_MS;
+        trouble = {
+          401: 'The server doesn\'t show its list of people to this account.',
+          403: 'The list of people needs your password, so the server gives it only over https.',
+          404: 'This server keeps no list of people.',
+          429: 'Too many wrong passwords came from your address; the list is back in a minute.',
+        }[answer.status] || 'The list of people isn\'t available right now.';
+        if (answer.status !== 429 && answer.status < 500) this.people = [];
+      }
+    } catch {
+      // The line says already that the server is away.
+    }
+    this.asking = false;
+    if (this.stopped) return;
+    this.trouble = trouble;
+    this.dispatchEvent(new Event('change'));
+    this.timer = setTimeout(() => this.#ask(), pause);
+  }
+}

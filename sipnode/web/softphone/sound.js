@@ -1,0 +1,182 @@
+// Everything that sounds: tones, the microphone (or the oscillator in its place), the far side, and how loud both are.
+
+const FFT = 8192;
+let context = null;
+
+export function audio() {
+  if (!context) context = new (window.AudioContext || window.webkitAudioContext)({ latencyHint: 'interactive' });
+  return context;
+}
+
+/** Browsers give no sound to a page that nobody has touched; this asks again. */
+export async function unlock() {
+  const ctx = audio();
+  if (ctx.state === 'running') return true;
+  // resume() of an untouched page neither settles nor fails.
+  await Promise.race([ctx.resume().catch(() => {}), new Promise((r) => { setTimeout(r, 150); })]);
+  return ctx.state === 'running';
+}
+export const unlocked = () => Boolean(context) && context.state === 'running';
+
+// ---- tones, written into the future of the audio clock, so that a hidden tab with slow timers still rings in time
+
+function note(out, frequency, at, length, volume, kind = 'sine') {
+  const ctx = audio();
+  const osc = ctx.createOscillator();
+  const gain = ctx.createGain();
+  osc.type = kind;
+  osc.frequency.value = frequency;
+  gain.gain.setValueAtTime(0, at);
+  gain.gain.linearRampToValueAtTime(volume, at + 0.012);
+  gain.gain.setTargetAtTime(0, at + length * 0.35, length * 0.22);
+  osc.connect(gain).connect(out);
+  osc.start(at);
+  osc.stop(at + length + 0.4);
+}
+
+function beep(out, frequencies, at, length, volume) {
+  const ctx = audio();
+  for (const frequency of frequencies) {
+    const osc = ctx.createOscillator();
+    const gain = ctx.createGain();
+    osc.frequency.value = frequency;
+    gain.gain.setValueAtTime(0, at);
+    gain.gain.linearRampToValueAtTime(volume, at + 0.015);
+    gain.gain.setValueAtTime(volume, at + length - 0.02);
+    gain.gain.linearRampToValueAtTime(0, at + length);
+    osc.connect(gain).connect(out);
+    osc.start(at);
+    osc.stop(at + length + 0.05);
+  }
+}
+
+let playing = null;
+/** 'ring' for a call that comes in, 'ringback' for one that goes out, null for silence. Lasts two minutes at most. */
+export function play(what) {
+  if (playing && playing.what === what) return;
+  if (playing) {
+    playing.out.gain.setTargetAtTime(0, audio().currentTime, 0.02);
+    const { out } = playing;
+    setTimeout(() => out.disconnect(), 200);
+    playing = null;
+  }
+  if (!what) return;
+  const ctx = audio();
+  unlock();
+  const out = ctx.createGain();
+  out.connect(ctx.destination);
+  playing = { what, out };
+  const start = ctx.currentTime + 0.05;
+  if (what === 'ringback') for (let i = 0; i < 30; i += 1) beep(out, [425], start + i * 4, 1, 0.09);
+  if (what === 'ring') {
+    const phrase = [[659.26, 0], [830.61, 0.16], [987.77, 0.32], [830.61, 0.56], [987.77, 0.72]];
+    for (let i = 0; i < 40; i += 1) {
+      for (const [frequency, at] of phrase) {
+        note(out, frequency, start + i * 3 + at, 0.55, 0.2);
+        note(out, frequency * 2, start + i * 3 + at, 0.3, 0.05);
+      }
+    }
+  }
+}
+export const playingNow = () => (playing ? playing.what : null);
+
+const ROWS = [697, 770, 852, 941];
+const COLUMNS = [1209, 1336, 1477];
+const KEYS = '123456789*0#';
+/** The tone of a key, for the ear of who presses it. */
+export function keyTone(key) {
+  const at = KEYS.indexOf(key);
+  if (at < 0) return;
+  const ctx = audio();
+  unlock();
+  const out = ctx.createGain();
+  out.connect(ctx.destination);
+  beep(out, [ROWS[Math.floor(at / 3)], COLUMNS[at % 3]], ctx.currentTime + 0.01, 0.12, 0.06);
+  setTimeout(() => out.disconnect(), 600);
+}
+/** Three falling notes: it didn't work; two: it is over. */
+export function farewell(bad) {
+  const ctx = audio();
+  unlock();
+  const out = ctx.createGain();
+  out.connect(ctx.destination);
+  const at = ctx.currentTime + 0.02;
+  (bad ? [440, 392, 330] : [523, 392]).forEach((frequency, i) => note(out, frequency, at + i * 0.17, 0.3, 0.12));
+  setTimeout(() => out.disconnect(), 1500);
+}
+
+// ---- where our own sound comes from
+
+/** `?tone=440`: an oscillator instead of the microphone, for tests and for who has none. */
+export const toneWanted = () => {
+  const hz = Number(new URLSearchParams(location.search).get('tone'));
+  return hz >= 20 && hz <= 8000 ? hz : 0;
+};
+
+/** A stream to send; throws what getUserMedia throws, or an error named Insecure. */
+export async function microphone(device) {
+  const hz = toneWanted();
+  if (hz) {
+    await unlock();
+    const ctx = audio();
+    const osc = ctx.createOscillator();
+    const gain = ctx.createGain();
+    const out = ctx.createMediaStreamDestination();
+    osc.frequency.value = hz;
+    gain.gain.value = 0.4;
+    osc.connect(gain).connect(out);
+    osc.start();
+    return out.stream;
+  }
+  if (!navigator.mediaDevices || !navigator.mediaDevices.getUserMedia) {
+    throw Object.assign(new Error('no mediaDevices'), { name: 'Insecure' });
+  }
+  const wish = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+  if (device) wish.deviceId = { exact: device };
+  return navigator.mediaDevices.getUserMedia({ audio: wish });
+}
+
+/** Microphones to choose from; names are there once one was allowed. */
+export async function microphones() {
+  if (!navigator.mediaDevices || !navigator.mediaDevices.enumerateDevices) return [];
+  const all = await navigator.mediaDevices.enumerateDevices();
+  return all.filter((d) => d.kind === 'audioinput' && d.deviceId && d.deviceId !== 'default')
+    .map((d, i) => ({ id: d.deviceId, name: d.label || `Microphone ${i + 1}` }));
+}
+
+// ---- how loud, and which pitch
+
+export class Ear {
+  constructor(stream) {
+    const ctx = audio();
+    this.source = ctx.createMediaStreamSource(stream);
+    this.analyser = ctx.createAnalyser();
+    this.analyser.fftSize = FFT;
+    this.analyser.smoothingTimeConstant = 0;
+    this.source.connect(this.analyser);
+    this.time = new Float32Array(FFT);
+    this.bins = new Float32Array(FFT / 2);
+  }
+
+  /** RMS of the last 43 ms, dB below full scale; -100 for silence. */
+  db() {
+    this.analyser.getFloatTimeDomainData(this.time);
+    let sum = 0;
+    for (let i = FFT - 2048; i < FFT; i += 1) sum += this.time[i] * this.time[i];
+    return sum > 0 ? Math.max(-100, 10 * Math.log10(sum / 2048)) : -100;
+  }
+
+  /** The loudest pitch, Hz, between the bins by a parabola; 0 for silence. */
+  hz() {
+    this.analyser.getFloatFrequencyData(this.bins);
+    const b = this.bins;
+    let k = 3;
+    for (let i = 3; i < b.length - 1; i += 1) if (b[i] > b[k]) k = i;
+    if (!(b[k] > -100)) return 0;
+    const shape = b[k - 1] - 2 * b[k] + b[k + 1];
+    const shift = shape ? 0.5 * (b[k - 1] - b[k + 1]) / shape : 0;
+    return (k + shift) * audio().sampleRate / FFT;
+  }
+
+  close() { this.source.disconnect(); }
+}

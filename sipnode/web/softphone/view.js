@@ -1,0 +1,290 @@
+// What is on the screen. Only this module touches the document's structure; nothing here knows SIP.
+import { clock } from './words.js';
+import { share, Wave } from './wave.js';
+
+export const $ = (id) => document.getElementById(id);
+const KEYS = [['1', ''], ['2', 'abc'], ['3', 'def'], ['4', 'ghi'], ['5', 'jkl'], ['6', 'mno'], ['7', 'pqrs'], ['8', 'tuv'], ['9', 'wxyz'], ['*', ''], ['0', '+'], ['#', '']];
+const NAMES = { '*': 'star', '#': 'hash' };
+const SVG = 'http://www.w3.org/2000/svg';
+
+export function element(name, classes, text) {
+  const made = document.createElement(name);
+  if (classes) made.className = classes;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+export function icon(name) {
+  const svg = document.createElementNS(SVG, 'svg');
+  svg.setAttribute('class', 'icon');
+  svg.setAttribute('aria-hidden', 'true');
+  const use = document.createElementNS(SVG, 'use');
+  use.setAttribute('href', `#i-${name}`);
+  svg.append(use);
+  return svg;
+}
+const setIcon = (holder, name) => holder.querySelector('use').setAttribute('href', `#i-${name}`);
+function setText(node, text) { if (node.textContent !== text) node.textContent = text; }
+
+/** For screen readers: politely, or at once. */
+export function say(text, urgent = false) {
+  const node = $(urgent ? 'shouted' : 'said');
+  node.textContent = '';
+  setTimeout(() => { node.textContent = text; }, 60);
+}
+
+/** One of eight colours, the same for a name at every place and time. */
+export function paint(avatar, name) {
+  let sum = 0;
+  for (const char of name) sum = (sum * 31 + char.codePointAt(0)) % 9973;
+  avatar.dataset.paint = String(sum % 8);
+  const parts = name.split(/[\s._-]+/).filter(Boolean);
+  const letters = parts.length > 1 ? parts[0][0] + parts[1][0] : (Array.from(name).slice(0, 1).join('') || '?');
+  setText(avatar, letters.toUpperCase());
+}
+
+export function screen(name) {
+  document.body.dataset.screen = name;
+  $('signin').hidden = name !== 'signin';
+  $('phone').hidden = name !== 'phone';
+}
+
+export function tab(name) {
+  document.body.dataset.tab = name;
+  for (const button of document.querySelectorAll('.side .switch [data-tab]')) {
+    button.setAttribute('aria-pressed', String(button.dataset.tab === (name === 'recent' ? 'recent' : 'people')));
+  }
+  for (const button of document.querySelectorAll('.tabs [data-tab]')) {
+    if (button.dataset.tab === name) button.setAttribute('aria-current', 'page'); else button.removeAttribute('aria-current');
+  }
+}
+
+/** Twelve keys into `holder`. */
+export function pad(holder, pressed) {
+  for (const [key, letters] of KEYS) {
+    const button = element('button', 'key');
+    button.type = 'button';
+    button.dataset.key = key;
+    button.append(element('b', '', key), element('i', '', letters));
+    button.setAttribute('aria-label', NAMES[key] || key);
+    button.addEventListener('click', () => pressed(key));
+    if (key === '0') {
+      let timer = 0;
+      let long = false;
+      const stop = () => clearTimeout(timer);
+      button.addEventListener('pointerdown', () => { long = false; timer = setTimeout(() => { long = true; pressed('+'); }, 550); });
+      button.addEventListener('pointerup', stop);
+      button.addEventListener('pointerleave', stop);
+      button.addEventListener('click', (event) => { if (long) event.stopImmediatePropagation(); }, { capture: true });
+    }
+    holder.append(button);
+  }
+}
+export function flash(holder, key) {
+  const button = holder.querySelector(`[data-key="${CSS.escape(key)}"]`);
+  if (!button) return;
+  button.classList.add('down');
+  setTimeout(() => button.classList.remove('down'), 120);
+}
+
+// ---- sign-in
+
+export function signInError(fault) {
+  const box = $('signin-error');
+  box.hidden = !fault;
+  if (fault) {
+    setText($('signin-error-title'), fault.title);
+    setText($('signin-error-text'), fault.text);
+  }
+}
+export function signInBusy(busy) {
+  const button = $('signin-button');
+  button.classList.toggle('busy', busy);
+  button.setAttribute('aria-busy', String(busy));
+  setText(button, busy ? 'Signing in…' : 'Sign in');
+}
+
+// ---- line
+
+const LINE_WORDS = { connecting: 'Connecting', 'signing-in': 'Signing in', ready: 'Ready', waiting: 'Not connected', refused: 'Refused', idle: 'Signed out' };
+export function line(state) {
+  $('me-line').dataset.line = state;
+  setText($('me-line-text'), LINE_WORDS[state] || state);
+}
+
+/** A notice across the page: {title, text, count, button: [words, action]} or null. */
+let bannerAction = null;
+export function banner(notice) {
+  const box = $('banner');
+  if (!notice) {
+    box.hidden = true;
+    return;
+  }
+  box.hidden = false;
+  box.classList.toggle('mild', Boolean(notice.mild));
+  setText($('banner-title'), notice.title);
+  setText($('banner-text'), notice.text);
+  setText($('banner-count'), notice.count || '');
+  const button = $('banner-button');
+  button.hidden = !notice.button;
+  bannerAction = notice.button ? notice.button[1] : null;
+  if (notice.button) setText(button, notice.button[0]);
+}
+$('banner-button').addEventListener('click', () => { if (bannerAction) bannerAction(); });
+
+// ---- lists
+
+/** Rows that are the same stay the same nodes, so that focus and screen readers stay where they are. */
+function rows(list, items, make, update) {
+  const old = new Map(Array.from(list.children, (node) => [node.dataset.key, node]));
+  let before = list.firstElementChild;
+  for (const item of items) {
+    let node = old.get(item.key);
+    if (node) old.delete(item.key); else { node = make(item); node.dataset.key = item.key; }
+    update(node, item);
+    if (node === before) before = before.nextElementSibling; else list.insertBefore(node, before);
+  }
+  for (const node of old.values()) node.remove();
+}
+
+export function people(list, { filter, trouble, choose }) {
+  const all = list || [];
+  const wanted = filter ? all.filter((p) => p.user.toLowerCase().includes(filter.toLowerCase())) : all;
+  rows($('people-list'), wanted.map((p) => ({ ...p, key: p.user })), (p) => {
+    const item = element('li');
+    const button = element('button', 'row');
+    button.type = 'button';
+    const avatar = element('span', 'avatar');
+    avatar.setAttribute('aria-hidden', 'true');
+    paint(avatar, p.user);
+    const text = element('span', 'row-text');
+    text.append(element('b', '', p.user), element('span', 'row-state'));
+    const go = element('span', 'row-go');
+    go.append(icon('phone'));
+    button.append(avatar, text, go);
+    button.addEventListener('click', () => choose(p.user));
+    item.append(button);
+    return item;
+  }, (node, p) => {
+    const button = node.firstElementChild;
+    button.classList.toggle('online', p.online);
+    setText(button.querySelector('.row-state'), p.online ? 'Online' : 'Offline');
+    button.setAttribute('aria-label', `Call ${p.user}, ${p.online ? 'online' : 'offline'}`);
+  });
+  const online = all.filter((p) => p.online).length;
+  setText($('people-count'), all.length ? `${online} of ${all.length} online` : '');
+  const empty = $('people-empty');
+  empty.hidden = Boolean(wanted.length) && !trouble;
+  setText(empty, trouble || (list === null ? 'Looking who is there…' : all.length ? 'Nobody by that name; Call dials it as it stands.' : 'Nobody else has an account here yet.'));
+}
+
+const WHEN = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+export function recent(items, choose) {
+  rows($('recent-list'), items.map((r) => ({ ...r, key: String(r.when) })), (r) => {
+    const item = element('li');
+    const button = element('button', 'row');
+    button.type = 'button';
+    const mark = element('span', `way ${r.outcome}`);
+    mark.append(icon(r.direction === 'in' ? 'in' : 'out'));
+    const text = element('span', 'row-text');
+    const what = { missed: 'Missed', failed: 'Not reached', answered: clock(r.seconds) }[r.outcome];
+    text.append(element('b', '', r.name), element('span', 'row-state', `${what} · ${WHEN.format(r.when)}`));
+    const go = element('span', 'row-go');
+    go.append(icon('phone'));
+    button.append(mark, text, go);
+    button.setAttribute('aria-label', `Call ${r.name} again: ${r.direction === 'in' ? 'incoming' : 'outgoing'}, ${what}, ${WHEN.format(r.when)}`);
+    button.addEventListener('click', () => choose(r));
+    item.append(button);
+    return item;
+  }, () => {});
+  $('recent-empty').hidden = items.length > 0;
+}
+
+// ---- the call
+
+const wave = new Wave($('wave'));
+const STATES = { preparing: 'Waiting for the microphone', calling: 'Calling', ringing: 'Ringing', incoming: 'Incoming call', answering: 'Connecting', up: 'In call', ended: '' };
+const SHOWN = {
+  preparing: ['hangup'], calling: ['hangup'], ringing: ['hangup'], incoming: ['reject', 'answer'], answering: ['hangup'],
+  up: ['mute', 'hold', 'keys', 'hangup'], ended: ['again', 'close'],
+};
+
+export function call(current) {
+  const box = $('call');
+  if (!current) {
+    box.hidden = true;
+    box.dataset.state = 'none';
+    document.body.dataset.call = 'none';
+    wave.clear();
+    toggleTones(false);
+    return;
+  }
+  const { state } = current;
+  const held = state === 'up' && (current.held || current.heldByThem);
+  if (box.hidden) wave.clear();
+  box.hidden = false;
+  box.dataset.state = state;
+  document.body.dataset.call = state;
+  box.classList.toggle('held', held);
+  box.classList.toggle('bad', state === 'ended' && current.bad);
+  const words = held ? (current.held ? 'On hold' : `${current.peer.name} put you on hold`) : state === 'ended' ? current.fault.title : STATES[state];
+  setText($('call-state'), words);
+  setText($('call-name'), current.peer.name);
+  setText($('call-address'), current.peer.uri.replace(/^sips?:/, '').replace(/[;?].*$/, ''));
+  setText($('far-label'), current.peer.name);
+  paint($('call-avatar'), current.peer.name);
+  for (const id of ['mute', 'hold', 'keys', 'hangup', 'reject', 'answer', 'again', 'close']) $(id).hidden = !SHOWN[state].includes(id);
+  $('again').hidden = state !== 'ended' || !current.peer.uri;
+  setText($('hangup').querySelector('.word'), state === 'up' || state === 'answering' ? 'Hang up' : 'Cancel');
+  $('mute').setAttribute('aria-pressed', String(current.muted));
+  setText($('mute').querySelector('.word'), current.muted ? 'Unmute' : 'Mute');
+  setIcon($('mute'), current.muted ? 'micoff' : 'mic');
+  $('hold').setAttribute('aria-pressed', String(current.held));
+  setText($('hold').querySelector('.word'), current.held ? 'Resume' : 'Hold');
+  setIcon($('hold'), current.held ? 'resume' : 'hold');
+  setText($('tones-sent'), current.sent);
+  $('wire').hidden = !(state === 'up' || current.early);
+  if (state !== 'up') toggleTones(false);
+  const note = state === 'ended' ? (current.fault.text ? current.fault : null) : current.note;
+  $('call-note').hidden = !note;
+  $('call-note').classList.toggle('bad', Boolean(note) && (state !== 'ended' || current.bad));
+  if (note) {
+    setText($('call-note-title'), state === 'ended' ? '' : note.title);
+    setText($('call-note-text'), note.text);
+  }
+  tick(current);
+}
+
+export function tick(current) {
+  setText($('call-clock'), current.since ? clock(current.seconds) : '');
+}
+
+export function toggleTones(open) {
+  $('tones').hidden = !open;
+  $('keys').setAttribute('aria-expanded', String(open));
+}
+
+let spoken = 0;
+export function sound(now, levels) {
+  const far = share(levels.heard.db);
+  const near = share(levels.sent.db);
+  wave.push(now, far, near);
+  wave.draw();
+  $('call').style.setProperty('--loud', far.toFixed(3));
+  if (now - spoken > 500) {
+    spoken = now;
+    $('meter-far').setAttribute('aria-valuenow', String(Math.max(-60, Math.round(levels.heard.db))));
+    $('meter-near').setAttribute('aria-valuenow', String(Math.max(-60, Math.round(levels.sent.db))));
+  }
+}
+
+export function microphones(list, chosen) {
+  const select = $('microphone');
+  const items = [{ id: '', name: 'The one the browser chooses' }, ...list];
+  const options = items.map(({ id, name }) => {
+    const option = element('option', '', name);
+    option.value = id;
+    option.selected = id === chosen;
+    return option;
+  });
+  select.replaceChildren(...options);
+}
