@@ -100,6 +100,17 @@ class ILocationBackend(Interface):
         """One batch in one transaction; idempotent."""
 
 
+class ILocationWriter(Interface):
+    """The bounded queue in front of an ILocationBackend: group commit."""
+
+    def put(changes: list[LocationChange]) -> Deferred[None]:
+        """Queue changes, in order; fires when they are on disk. Fails with StorageBusy when the queue is full, with
+        StorageError when the store refused."""
+
+    def drain() -> Deferred[None]:
+        """Fires when everything that was put before is written or has failed."""
+
+
 class ICredentialStore(Interface):
     """Users' secrets with a cache in front."""
 
