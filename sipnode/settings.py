@@ -177,10 +177,11 @@ class MediaSettings:
     engage: str = setting("always", "'always' relays every call; 'mixed' only those between a browser and a phone or behind NAT.", choices=("always", "mixed"))
     timeouts: tuple[float, ...] = setting([0.3, 0.6, 1.2], "Waits for an answer before each retransmission and for the last.")
     disable_seconds: float = setting(60.0, "A node that didn't answer isn't used for so long, or until a ping is answered.", minimum=1)
-    ping_seconds: float = setting(5.0, "Pings of a node that is down.", minimum=0.5)
+    ping_seconds: float = setting(5.0, "Between two pings of a node; an answer brings one back that was down.", minimum=0.5)
     on_error: str = setting("reject", "A call that no node serves: 'reject' it, or 'bypass' passes its SDP untouched.", choices=("reject", "bypass"))
     media_address: str = setting("", "media-address for the daemon; empty: it decides.")
     record_call: bool = setting(False, "Ask the daemon to record each call.")
+    delete_delay: int = setting(0, "Seconds that the daemon keeps the ports of a call that ended; -1: as its --delete-delay says.", minimum=-1)
 
 
 @dataclass(frozen=True, slots=True)

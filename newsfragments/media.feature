@@ -1,0 +1,1 @@
+Media through one or several rtpengine nodes: offers, answers and deletes by the message that drives them, one for each branch of a fork, in the form that a browser or a phone takes; a node that dies or is full passes its calls to the next one and delays nobody else.

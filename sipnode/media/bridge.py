@@ -1,0 +1,244 @@
+"""The media relay: offers, answers and deletes over a set of rtpengine nodes.
+
+The one invariant: an answer and a delete go to the node that took the offer; an offer that a node can't take goes to
+the next one; what no node takes fails with a MediaError and never gives SDP back that isn't the relay's.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from sipnode.errors import MediaError
+from sipnode.interfaces import IMediaRelay
+from sipnode.media import ng
+from sipnode.media.bencode import Value
+from sipnode.media.manage import Operation
+from sipnode.media.nodes import Node, NodeSet
+from sipnode.media.profiles import profile_fields
+from sipnode.records import MediaKey, MediaProfile
+from sipnode.settings import MediaSettings
+
+MAX_NOTES = 16_384
+"""Calls of which the relay remembers the node and times; the oldest are forgotten first."""
+
+
+@dataclass(slots=True)
+class _Note:
+    """What is remembered of a call.
+
+    ``holders`` are the names of the nodes that have it, the latest last: more than one only where branches of a fork
+    had to go different ways. The times are the clock's seconds, ``deleted`` is -1 before it.
+    """
+
+    holders: list[str]
+    offered: float
+    deleted: float = -1.0
+
+
+@implementer(IMediaRelay)
+class RtpengineRelay:
+    """IMediaRelay over rtpengine nodes.
+
+    ``key.node`` names the node of a call. The caller asks `choose` before the first offer (for Record-Route) and gives
+    the name with every key; when an offer has to move to another node, **the relay writes that node into key.node**
+    before the Deferred fires. Inside a dialog, where the Route still names the old node, the relay remembers the move.
+
+    The caller sees to it that a retransmission makes no second offer, that an offer which failed is not deleted, and
+    that a branch given up while its offer is under way is deleted once that offer has succeeded.
+
+    Args:
+        nodes: The nodes.
+        settings: Fields for the daemon, and the waits.
+        clock: For the times in messages.
+    """
+
+    enabled = True
+    _log = Logger(namespace="sipnode.media")
+
+    def __init__(self, nodes: NodeSet, settings: MediaSettings, clock: IReactorTime) -> None:
+        self.nodes = nodes
+        self._settings = settings
+        self._clock = clock
+        self._notes: OrderedDict[str, _Note] = OrderedDict()
+        # While another node could take the call, the last wait, the longest, isn't worth its time.
+        self._short_waits: Sequence[float] | None = settings.timeouts[:-1] if len(settings.timeouts) > 1 else None
+
+    def choose(self, call_id: str) -> str:
+        """Name of the node that a new call takes; "" when none is up."""
+        node = self.nodes.choose(call_id)
+        return node.name if node is not None else ""
+
+    def offer(self, key: MediaKey, sdp: bytes, profile: MediaProfile) -> Deferred[bytes]:
+        """Send an offer to the call's node, or to the next one where that one is down, silent or full.
+
+        An offer inside a dialog may move like one of a new call: it and its answer are a whole round, so both sides
+        learn of the new node, and a node that ran out of ports has dropped the call anyway.
+
+        Args:
+            key: ``node`` is updated when the offer moves.
+            sdp: As the offerer sent it; never another branch's result.
+            profile: Who will get the result.
+
+        Returns:
+            The SDP for the other side; fails with MediaError (503 no node or no ports, 488 bad SDP, 513 too large).
+        """
+        fields = profile_fields(profile, Operation.OFFER, self._settings)
+        first = self._holder(key)
+        nodes = [node for node in self.nodes.ranked(key.call_id) if node is not first]
+        if first is not None and self.nodes.is_up(first):
+            nodes.insert(0, first)
+        return self._offer(key, sdp, fields, nodes, MediaError("no media node is up", 503))
+
+    def _offer(self, key: MediaKey, sdp: bytes, fields: dict[str, Any], nodes: list[Node], last: MediaError) -> Deferred[bytes]:
+        if not nodes:
+            return fail(last)
+        node, rest = nodes[0], nodes[1:]
+        sent = self.nodes.command(node, ng.offer(key, sdp, fields), self._short_waits if rest else None)
+        return sent.addCallbacks(self._offered, self._refused, (key, node), {}, (key, sdp, fields, node, rest))
+
+    def _offered(self, reply: dict[bytes, Value], key: MediaKey, node: Node) -> bytes:
+        if key.node and key.node != node.name:
+            self._log.info("media moved: {call_id} from {old} to {new}", call_id=key.call_id, old=key.node, new=node.name)
+        key.node = node.name
+        note = self._notes.pop(key.call_id, None)
+        if note is None or note.deleted >= 0:
+            note = _Note([], 0.0)
+        note.offered = self._clock.seconds()
+        if node.name not in note.holders:
+            note.holders.append(node.name)
+        self._notes[key.call_id] = note
+        if len(self._notes) > MAX_NOTES:
+            self._notes.popitem(last=False)
+        return _sdp(reply)
+
+    def _refused(
+        self, failure: Failure, key: MediaKey, sdp: bytes, fields: dict[str, Any], node: Node, rest: list[Node]
+    ) -> Deferred[bytes] | Failure:
+        error = failure.value
+        if isinstance(error, (ng.NoAnswer, ng.NodeFull)):
+            note = self._notes.get(key.call_id)
+            if note is not None and node.name in note.holders:
+                note.holders.remove(node.name)
+            if isinstance(error, ng.NoAnswer):
+                # Only the reply may have been lost: then the node holds a call that nobody will use.
+                self._send_delete(node, key)
+            return self._offer(key, sdp, fields, rest, _at(error, node))
+        return _at_node(failure, node)
+
+    def answer(self, key: MediaKey, sdp: bytes, profile: MediaProfile) -> Deferred[bytes]:
+        """Send an answer to the node that took the offer.
+
+        Returns:
+            The SDP for the offerer; fails with MediaError, whose reason names the node and, for a call that it doesn't
+            hold, when the offer and the delete were.
+        """
+        node = self._holder(key) or self.nodes.choose(key.call_id)
+        if node is None:
+            return fail(MediaError("no media node is up", 503))
+        command = ng.answer(key, sdp, profile_fields(profile, Operation.ANSWER, self._settings))
+        return self.nodes.command(node, command).addCallbacks(_sdp, self._unanswered, errbackArgs=(key, node))
+
+    def _unanswered(self, failure: Failure, key: MediaKey, node: Node) -> Failure:
+        if isinstance(failure.value, ng.UnknownCall):
+            failure.value.reason += f", {self._history(key.call_id)}"
+        return _at_node(failure, node)
+
+    def _history(self, call_id: str) -> str:
+        note, now = self._notes.get(call_id), self._clock.seconds()
+        if note is None:
+            return "no offer known"
+        offered = f"offered {now - note.offered:.1f} s ago"
+        return f"{offered}, not deleted by us" if note.deleted < 0 else f"{offered}, deleted {now - note.deleted:.1f} s ago"
+
+    def delete(self, key: MediaKey) -> Deferred[None]:
+        """End a call, or with ``via_branch`` one branch of it, in the background.
+
+        Returns:
+            Fires when the node has answered or was silent for good; never fails. Nobody has to wait for it.
+        """
+        note = self._notes.get(key.call_id)
+        holder = self._holder(key) or self.nodes.choose(key.call_id)
+        names = [holder.name] if holder is not None else []
+        if note is not None and note.deleted < 0 and not key.via_branch:
+            note.deleted = self._clock.seconds()
+            names += [name for name in note.holders if name not in names]
+        nodes = [node for node in map(self.nodes.named, names) if node is not None]
+        if len(nodes) == 1:
+            return self._send_delete(nodes[0], key)
+        return gatherResults([self._send_delete(node, key) for node in nodes]).addCallback(_nothing)
+
+    def _send_delete(self, node: Node, key: MediaKey) -> Deferred[None]:
+        sent = self.nodes.command(node, ng.delete(key, self._settings.delete_delay))
+        return sent.addCallbacks(_nothing, self._undeleted, errbackArgs=(key.call_id, node))
+
+    def _undeleted(self, failure: Failure, call_id: str, node: Node) -> None:
+        failure.trap(MediaError)
+        self._log.debug("delete of {call_id} at {node}: {error}", call_id=call_id, node=node.name, error=failure.value)
+
+    def _holder(self, key: MediaKey) -> Node | None:
+        """The node that holds the call: as the key says, unless its dialog was seen to move away from there.
+
+        A branch of a new call is where its own key says and nowhere else: were it answered at the node that another
+        branch moved to, its callee would send to ports that are gone.
+        """
+        name = key.node
+        note = None if key.via_branch else self._notes.get(key.call_id)
+        if note is not None and note.deleted < 0 and note.holders and name not in note.holders:
+            name = note.holders[-1]
+        return self.nodes.named(name) if name else None
+
+
+def _sdp(reply: dict[bytes, Value]) -> bytes:
+    sdp = reply.get(b"sdp")
+    if not isinstance(sdp, bytes) or not sdp:
+        raise MediaError("the media node gave no SDP back", 488)
+    return sdp
+
+
+def _nothing(reply: object) -> None:
+    return None
+
+
+def _at(error: MediaError, node: Node) -> MediaError:
+    """The error with the node's name in its reason, for the log and a Warning header."""
+    error.reason = f"{error.reason} ({node.name})"
+    error.args = (error.reason,)
+    return error
+
+
+def _at_node(failure: Failure, node: Node) -> Failure:
+    if isinstance(failure.value, MediaError):
+        _at(failure.value, node)
+    return failure
+
+
+@implementer(IMediaRelay)
+class NoRelay:
+    """IMediaRelay where no node is configured: SDP passes as it is."""
+
+    enabled = False
+
+    def choose(self, call_id: str) -> str:
+        """No node: ""."""
+        return ""
+
+    def offer(self, key: MediaKey, sdp: bytes, profile: MediaProfile) -> Deferred[bytes]:
+        """The SDP as it came."""
+        return succeed(sdp)
+
+    def answer(self, key: MediaKey, sdp: bytes, profile: MediaProfile) -> Deferred[bytes]:
+        """The SDP as it came."""
+        return succeed(sdp)
+
+    def delete(self, key: MediaKey) -> Deferred[None]:
+        """Nothing to end."""
+        return succeed(None)

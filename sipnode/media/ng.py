@@ -1,0 +1,168 @@
+"""The ng protocol of rtpengine: cookies, commands, replies, and what its errors mean.
+
+Pure. Implements: rtpengine's control protocol "ng": a datagram is a cookie, one space and a bencoded dictionary.
+
+The daemon keeps its reply under the cookie for a while and gives it again to the same cookie, so a command may be sent
+as often as it takes, as long as its octets stay the same.
+
+The one invariant: a reply is a dictionary with ``result`` ok, pong or load limit, or it becomes a MediaError.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from sipnode.errors import MediaError
+from sipnode.media.bencode import BencodeError, decode_dictionary, encode
+
+if TYPE_CHECKING:
+    from sipnode.media.bencode import Value
+    from sipnode.records import MediaKey
+
+MAX_COMMAND_BYTES = 65_000
+"""A command over it isn't sent: it would fit no datagram (with the cookie)."""
+
+_COOKIE_BYTES = 8
+
+
+class NoAnswer(MediaError):
+    """The node stayed silent until the last wait was over; another node may be asked."""
+
+    def __init__(self, reason: str = "no answer") -> None:
+        super().__init__(reason, 503)
+
+
+class NodeFull(MediaError):
+    """The node has no ports left, or is over its own limit; another node may be asked."""
+
+
+class UnknownCall(MediaError):
+    """The node doesn't hold the call that was named."""
+
+
+_REASONS: tuple[tuple[str, type[MediaError], int], ...] = (
+    # (how the daemon's error-reason begins, in lower case; error; status for the caller)
+    ("ran out of ports", NodeFull, 503),
+    ("parallel session limit", NodeFull, 503),
+    ("load limit", NodeFull, 503),
+    ("unknown call-id", UnknownCall, 500),
+    ("call-id not found", UnknownCall, 500),
+    ("failed to parse sdp", MediaError, 488),
+    ("incomplete sdp", MediaError, 488),
+    ("no sdp body", MediaError, 488),
+    ("error rewriting sdp", MediaError, 488),
+    ("failed to rewrite sdp", MediaError, 488),
+    ("malformed sdp", MediaError, 488),
+)
+
+
+def new_cookie() -> bytes:
+    """A cookie that nobody can guess: a reply with it comes from one who saw the command."""
+    return secrets.token_hex(_COOKIE_BYTES).encode("ascii")
+
+
+def datagram(cookie: bytes, command: dict[str, Any]) -> bytes:
+    """The octets of a command.
+
+    Raises:
+        MediaError: It would fit no datagram; status 513 (RFC 3261 §21.5.7).
+        BencodeError: A value that has no form.
+    """
+    data = encode(command)
+    if len(data) > MAX_COMMAND_BYTES:
+        raise MediaError(f"SDP too large for the media relay ({len(data)} octets)", 513)
+    return b"%b %b" % (cookie, data)
+
+
+def split_reply(data: bytes) -> tuple[bytes, bytes]:
+    """Cookie and dictionary of a received datagram, the latter not yet read; both b"" without a space."""
+    cookie, _, rest = data.partition(b" ")
+    return (cookie, rest) if rest else (b"", b"")
+
+
+def read_reply(data: bytes) -> dict[bytes, Value]:
+    """The dictionary of a reply that tells of success.
+
+    Args:
+        data: Second half of `split_reply`.
+
+    Raises:
+        NodeFull, UnknownCall, MediaError: By ``error-reason``.
+        BencodeError: It can't be read.
+    """
+    reply = decode_dictionary(data)
+    result = reply.get(b"result")
+    if result in (b"ok", b"pong"):
+        return reply
+    if result == b"load limit":
+        raise NodeFull(_text(reply.get(b"message")) or "load limit", 503)
+    if result == b"error":
+        raise error_for(_text(reply.get(b"error-reason")) or "error without a reason")
+    raise BencodeError("a reply without a result")
+
+
+def error_for(reason: str) -> MediaError:
+    """The error that stands for a daemon's ``error-reason``; what isn't known is a 500 with the daemon's words."""
+    lower = reason.lower()
+    for start, error, status in _REASONS:
+        if lower.startswith(start):
+            return error(reason, status)
+    return MediaError(reason, 500)
+
+
+def _text(value: Value | None) -> str:
+    return value.decode("utf-8", "replace")[:200] if isinstance(value, bytes) else ""
+
+
+def offer(key: MediaKey, sdp: bytes, fields: dict[str, Any]) -> dict[str, Any]:
+    """The offer command; ``fields`` as `sipnode.media.profiles.profile_fields` gives them."""
+    return _exchange("offer", key, sdp, fields)
+
+
+def answer(key: MediaKey, sdp: bytes, fields: dict[str, Any]) -> dict[str, Any]:
+    """The answer command; the key needs both tags."""
+    return _exchange("answer", key, sdp, fields)
+
+
+def _exchange(command: str, key: MediaKey, sdp: bytes, fields: dict[str, Any]) -> dict[str, Any]:
+    message = {**fields, "command": command, "call-id": key.call_id, "from-tag": key.from_tag, "sdp": sdp}
+    if key.to_tag:
+        message["to-tag"] = key.to_tag
+    if key.via_branch:
+        message["via-branch"] = key.via_branch
+    return message
+
+
+def delete(key: MediaKey, delay_seconds: int = -1) -> dict[str, Any]:
+    """The delete command: one branch where the key has a ``via_branch``, else the whole call.
+
+    Args:
+        key: The tags matter for a branch only; the whole call is named by its Call-ID alone, for a BYE may come from
+            either side and the daemon would look for the tag.
+        delay_seconds: How long the daemon keeps the ports; -1 leaves it to the daemon's ``--delete-delay``.
+    """
+    message: dict[str, Any] = {"command": "delete", "call-id": key.call_id}
+    if key.via_branch:
+        message["via-branch"] = key.via_branch
+        message["from-tag"] = key.from_tag
+        if key.to_tag:
+            message["to-tag"] = key.to_tag
+    if delay_seconds >= 0:
+        message["delete delay"] = delay_seconds
+    return message
+
+
+def query(call_id: str) -> dict[str, Any]:
+    """What the daemon knows of a call: streams, packets, loss."""
+    return {"command": "query", "call-id": call_id}
+
+
+def list_calls(limit: int = 1000) -> dict[str, Any]:
+    """The Call-IDs that the daemon holds, at most ``limit``."""
+    return {"command": "list", "limit": limit}
+
+
+def ping() -> dict[str, Any]:
+    """Is anybody there?"""
+    return {"command": "ping"}

@@ -1,0 +1,202 @@
+"""The media nodes: which there are, which one takes a call, which ones are up.
+
+A call goes to the node that a weighted rendezvous hash of its Call-ID names among those that are up: every process that
+knows the same nodes chooses the same one, and a node that comes or goes moves only the calls that have to move.
+
+The one invariant: a node that doesn't answer is left out of the choice until it answers a ping or its time is over, and
+nobody waits for it meanwhile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from sipnode.errors import ConfigError
+from sipnode.media import ng
+from sipnode.media.bencode import Value
+
+_LINE = re.compile(r"\A(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^\s:\[\]]+)):(?P<port>[0-9]{1,5})(?:\s+weight\s+(?P<weight>[0-9]{1,6}))?\Z")
+_HOST_NAME = re.compile(r"\A(?=.{1,253}\Z)(?!-)[0-9A-Za-z_-]{1,63}(?:\.[0-9A-Za-z_-]{1,63})*\.?\Z")
+_NUMERIC_HOST = re.compile(r"\A[0-9.]+\Z")
+
+Send: TypeAlias = Callable[["Node", dict[str, Any], "Sequence[float] | None"], "Deferred[dict[bytes, Value]]"]
+"""Sends a command to a node: (node, command, waits or None for the settings' own)."""
+
+
+@dataclass(slots=True)
+class Node:
+    """One rtpengine.
+
+    ``name`` comes from host and port, so that it outlives a restart and a change in the order of the lines. ``address``
+    is an IP literal, "" until the host name is resolved. ``down_until`` is the clock's second up to which the node isn't
+    used, 0 when it is up. A ``draining`` node keeps its calls and gets no new ones.
+    """
+
+    name: str
+    host: str
+    port: int
+    weight: int = 1
+    address: str = ""
+    down_until: float = 0.0
+    draining: bool = False
+    pinging: bool = False
+
+
+def parse_node(line: str) -> Node:
+    """Read ``HOST:PORT [weight N]``; HOST is a name, an IPv4 literal, or an IPv6 literal in brackets.
+
+    Raises:
+        ConfigError: Anything else; ``key`` is media.nodes.
+    """
+    match = _LINE.match(line.strip())
+    if match is None:
+        raise ConfigError(f"{line!r} isn't 'HOST:PORT [weight N]' (IPv6 in brackets)", key="media.nodes")
+    port = int(match["port"])
+    if not 1 <= port <= 65535:
+        raise ConfigError(f"port {port} of {line!r} isn't 1..65535", key="media.nodes")
+    host, literal = _host(match["v6"] or match["host"], bool(match["v6"]), line)
+    name = "n" + hashlib.sha256(f"{host}:{port}".encode()).hexdigest()[:8]
+    return Node(name, host, port, int(match["weight"] or 1), host if literal else "")
+
+
+def _host(text: str, bracketed: bool, line: str) -> tuple[str, bool]:
+    """The host in one form of several, and whether it is a literal."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        if bracketed or _NUMERIC_HOST.match(text) or not _HOST_NAME.match(text):
+            raise ConfigError(f"{text!r} in {line!r} is neither an address nor a host name", key="media.nodes") from None
+        return text.lower(), False
+    if bracketed != (address.version == 6) or address.is_unspecified or address.is_multicast:
+        raise ConfigError(f"{text!r} in {line!r} can't be the address of a node", key="media.nodes")
+    return str(address), True
+
+
+def parse_nodes(lines: Iterable[str]) -> list[Node]:
+    """Read the lines of ``[media] nodes``; raises ConfigError, also for a node that stands twice."""
+    nodes: list[Node] = []
+    for line in lines:
+        node = parse_node(line)
+        if any(other.name == node.name for other in nodes):
+            raise ConfigError(f"{node.host}:{node.port} stands twice", key="media.nodes")
+        nodes.append(node)
+    return nodes
+
+
+def score(node: Node, call_id: str) -> float:
+    """Weight of a node for a call; the highest takes it (weighted rendezvous hashing)."""
+    digest = hashlib.blake2b(f"{node.name} {call_id}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    fraction = (int.from_bytes(digest, "big") + 1) / (2**64 + 2)
+    return -max(node.weight, 1) / math.log(fraction)
+
+
+class NodeSet:
+    """The nodes with their health.
+
+    Args:
+        nodes: As `parse_nodes` gives them.
+        send: Sends a command to a node.
+        clock: For health and pings.
+        disable_seconds: How long a silent node isn't used.
+        ping_seconds: Between two pings of a node.
+    """
+
+    _log = Logger(namespace="sipnode.media")
+
+    def __init__(self, nodes: Sequence[Node], send: Send, clock: IReactorTime, disable_seconds: float, ping_seconds: float) -> None:
+        self.nodes = list(nodes)
+        self._by_name = {node.name: node for node in self.nodes}
+        self._send = send
+        self._clock = clock
+        self._disable_seconds = disable_seconds
+        self._ping_seconds = ping_seconds
+        self._pings: LoopingCall | None = None
+
+    def named(self, name: str) -> Node | None:
+        """The node of that name, up or not; None when the settings don't have it (any more)."""
+        return self._by_name.get(name)
+
+    def is_up(self, node: Node) -> bool:
+        """The node has an address and didn't fail lately."""
+        return bool(node.address) and (node.down_until == 0.0 or self._clock.seconds() >= node.down_until)
+
+    def ranked(self, call_id: str) -> list[Node]:
+        """The nodes that may take a new call, best first; those of weight 0 come last."""
+        free = [node for node in self.nodes if not node.draining and self.is_up(node)]
+        if len(free) > 1:
+            free.sort(key=lambda node: (node.weight > 0, score(node, call_id)), reverse=True)
+        return free
+
+    def choose(self, call_id: str) -> Node | None:
+        """The node that a new call takes, None when none is up."""
+        ranked = self.ranked(call_id)
+        return ranked[0] if ranked else None
+
+    def drain(self, name: str, on: bool = True) -> bool:
+        """Give a node no new calls, or give it some again; False for an unknown name."""
+        node = self._by_name.get(name)
+        if node is not None:
+            node.draining = on
+        return node is not None
+
+    def command(self, node: Node, command: dict[str, Any], waits: Sequence[float] | None = None) -> Deferred[dict[bytes, Value]]:
+        """Send a command to a node and learn of its health by the result; fails with MediaError."""
+        return self._send(node, command, waits).addCallbacks(self._answered, self._failed, (node,), {}, (node,))
+
+    def _answered(self, reply: dict[bytes, Value], node: Node) -> dict[bytes, Value]:
+        self._up(node)
+        return reply
+
+    def _failed(self, failure: Failure, node: Node) -> Failure:
+        if failure.check(ng.NoAnswer):
+            self._down(node)
+        return failure
+
+    def _up(self, node: Node) -> None:
+        if node.down_until:
+            node.down_until = 0.0
+            self._log.info("media node {name} {host}:{port} answers again", name=node.name, host=node.host, port=node.port)
+
+    def _down(self, node: Node) -> None:
+        if not node.down_until:
+            self._log.warn("media node {name} {host}:{port} doesn't answer", name=node.name, host=node.host, port=node.port)
+            node.down_until = self._clock.seconds() + self._disable_seconds
+            self._ping(node)
+        else:
+            node.down_until = self._clock.seconds() + self._disable_seconds
+
+    def start(self) -> None:
+        """Ping every node now and at each interval; doesn't wait for any."""
+        self._pings = LoopingCall(self._ping_all)
+        self._pings.clock = self._clock
+        self._pings.start(self._ping_seconds)
+
+    def stop(self) -> None:
+        """End the pings."""
+        if self._pings is not None and self._pings.running:
+            self._pings.stop()
+
+    def _ping_all(self) -> None:
+        for node in self.nodes:
+            self._ping(node)
+
+    def _ping(self, node: Node) -> None:
+        if not node.address or node.pinging:
+            return
+        node.pinging = True
+        self.command(node, ng.ping()).addBoth(self._pinged, node)
+
+    def _pinged(self, result: object, node: Node) -> None:
+        node.pinging = False

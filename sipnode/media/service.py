@@ -1,0 +1,142 @@
+"""The media service: opens the sockets to the nodes, resolves their names, closes all again.
+
+The one invariant: starting and stopping wait for no node; one that can't be reached or resolved is down, not an error.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHostResolution, IListeningPort, IResolutionReceiver
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from sipnode.errors import ConfigError, MediaError
+from sipnode.interfaces import IMediaRelay
+from sipnode.media.bencode import Value
+from sipnode.media.bridge import NoRelay, RtpengineRelay
+from sipnode.media.client import NgClient
+from sipnode.media.nodes import Node, NodeSet, parse_nodes
+from sipnode.settings import MediaSettings
+
+MAX_PACKET = 65_535
+"""Octets of a datagram that are read: a reply with SDP has to come whole."""
+
+_INTERFACES = {(4, True): "127.0.0.1", (4, False): "", (6, True): "::1", (6, False): "::"}
+"""Where the socket is bound, by IP version and whether the nodes are on this machine."""
+
+
+@implementer(IResolutionReceiver)
+class _FirstAddress:
+    """Takes the first address that a host name resolves to, an IPv4 one if there is any."""
+
+    def __init__(self, done: Any) -> None:
+        self._done = done
+        self._hosts: list[str] = []
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        """Twisted: nothing to do."""
+
+    def addressResolved(self, address: IAddress) -> None:
+        """Twisted: one of the addresses."""
+        self._hosts.append(str(getattr(address, "host", "")))
+
+    def resolutionComplete(self) -> None:
+        """Twisted: there are no more."""
+        hosts = [host for host in self._hosts if host]
+        self._done(min(hosts, key=lambda host: ":" in host) if hosts else "")
+
+
+class MediaService(Service):
+    """The relay with its sockets, from start to stop.
+
+    Attributes:
+        relay: IMediaRelay, NoRelay where no node is configured.
+        nodes: The NodeSet.
+
+    Args:
+        settings: The section [media].
+        reactor: For UDP, time and name resolution (IReactorUDP, IReactorTime, IReactorPluggableNameResolver).
+
+    Raises:
+        ConfigError: A node or a timeout that can't be.
+    """
+
+    _log = Logger(namespace="sipnode.media")
+
+    def __init__(self, settings: MediaSettings, reactor: Any) -> None:
+        if not settings.timeouts or min(settings.timeouts) <= 0:
+            raise ConfigError("at least one wait, each of more than 0 seconds", key="media.timeouts")
+        self._settings = settings
+        self._reactor = reactor
+        self._clients: dict[tuple[int, bool], tuple[NgClient, IListeningPort]] = {}
+        self._again: set[IDelayedCall] = set()
+        self.nodes = NodeSet(parse_nodes(settings.nodes), self._send, reactor, settings.disable_seconds, settings.ping_seconds)
+        self.relay: IMediaRelay = RtpengineRelay(self.nodes, settings, reactor) if settings.nodes else NoRelay()
+
+    def startService(self) -> None:
+        """Twisted: begin to ping; names are resolved meanwhile."""
+        Service.startService(self)
+        for node in self.nodes.nodes:
+            if not node.address:
+                self._resolve(node)
+        if self.nodes.nodes:
+            self.nodes.start()
+
+    def stopService(self) -> Deferred[Any]:
+        """Twisted: end all commands, then close the sockets."""
+        Service.stopService(self)
+        return self._stop()
+
+    def _stop(self) -> Deferred[Any]:
+        self.nodes.stop()
+        for call in self._again:
+            call.cancel()
+        self._again.clear()
+        clients, self._clients = list(self._clients.values()), {}
+        for client, _ in clients:
+            client.stop()
+        return gatherResults([maybeDeferred(port.stopListening) for _, port in clients])
+
+    def _send(self, node: Node, command: dict[str, Any], waits: Sequence[float] | None) -> Deferred[dict[bytes, Value]]:
+        if not self.running or not node.address:
+            return fail(MediaError("the media client is stopped" if node.address else f"{node.host} has no address", 503))
+        try:
+            client = self._client(node.address)
+        except CannotListenError as error:
+            self._log.warn("no socket for media node {name}: {error}", name=node.name, error=error)
+            return fail(MediaError("no socket to the media node", 503))
+        return client.command((node.address, node.port), command, waits)
+
+    def _client(self, address: str) -> NgClient:
+        parsed = ipaddress.ip_address(address)
+        kind = (parsed.version, parsed.is_loopback)
+        found = self._clients.get(kind)
+        if found is None:
+            client = NgClient(self._reactor, self._settings.timeouts)
+            port = self._reactor.listenUDP(0, client, interface=_INTERFACES[kind], maxPacketSize=MAX_PACKET)
+            found = self._clients[kind] = (client, port)
+        return found[0]
+
+    def _resolve(self, node: Node) -> None:
+        def done(address: str) -> None:
+            if not self.running:
+                return
+            if address:
+                node.address = address
+                self._log.info("media node {name} {host} is {address}", name=node.name, host=node.host, address=address)
+                return
+            self._log.warn("media node {name}: no address for {host}", name=node.name, host=node.host)
+            call = self._reactor.callLater(self._settings.ping_seconds, again)
+            self._again.add(call)
+
+        def again() -> None:
+            self._again = {call for call in self._again if call.active()}
+            self._resolve(node)
+
+        self._reactor.nameResolver.resolveHostName(_FirstAddress(done), node.host, node.port)
