@@ -111,7 +111,7 @@ def render(settings: Settings | None = None) -> str:
         parts.append(f"\n[{section.name}]")
         for field in dataclasses.fields(content):
             parts.append(f"# {field.metadata['meaning']}{bounds_text(field)}")
-            parts.append(f"{field.name} = {_toml(getattr(content, field.name))}")
+            parts.append(f"{field.name} = {toml_value(getattr(content, field.name))}")
     return "\n".join(parts) + "\n"
 
 
@@ -188,7 +188,7 @@ def _value(value: Any, wanted: Any, field: dataclasses.Field[Any]) -> Any:
     if typing.get_origin(wanted) is tuple:
         element = typing.get_args(wanted)[0]
         if not isinstance(value, list):
-            raise ValueError(f"has to be a list, as {_toml(field.default) if field.default else '[…]'}{_got(value, field)}")
+            raise ValueError(f"has to be a list, as {toml_value(field.default) if field.default else '[…]'}{_got(value, field)}")
         return tuple(_scalar(item, element, field) for item in value)
     return _scalar(value, wanted, field)
 
@@ -227,9 +227,10 @@ def _unknown(what: str, name: str, known: typing.Iterable[str], owners: list[str
     return f"{reason}; did you mean {near[0]}?" if near else f"{reason}; known are {', '.join(known)}"
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A setting's value as the file has it."""
     if isinstance(value, tuple):
-        items = [_toml(item) for item in value]
+        items = [toml_value(item) for item in value]
         one_line = f"[{', '.join(items)}]"
         return one_line if len(one_line) < 110 else "[\n" + "".join(f"    {item},\n" for item in items) + "]"
     # A JSON string is a TOML basic string, and so are JSON's numbers and booleans.

@@ -29,13 +29,13 @@ def makeService(options: Options) -> IService:
     Raises:
         SystemExit: The configuration is at fault; its text says file, line, key and reason.
     """
-    from twisted.internet import reactor
-
-    from sipnode.app import build
-
     path = options["conf"]
     try:
         settings = config.load(path)
+        from twisted.internet import reactor
+
+        from sipnode.app import build
+
         service: IService = build(settings, config.find(path).parent, reactor)
     except ConfigError as error:
         raise SystemExit(f"sipnode: {config.placed(error, path)}") from None

@@ -32,7 +32,8 @@ class ReadTests(SynchronousTestCase):
 
     def test_values(self) -> None:
         """Text, numbers, switches and lists arrive as their types; a whole number serves where a number is asked for."""
-        settings, errors = config.read('[core]\ndomains = ["a.test", "b.test"]\n[transaction]\nt1 = 1\n[auth]\nenabled = false\n[log]\nlevel = "warn"')
+        text = '[core]\ndomains = ["a.test", "b.test"]\n[transaction]\nt1 = 1\n[auth]\nenabled = false\n[log]\nlevel = "warn"'
+        settings, errors = config.read(text)
         self.assertEqual(errors, [])
         self.assertEqual(settings.core.domains, ("a.test", "b.test"))
         self.assertEqual((settings.transaction.t1, type(settings.transaction.t1)), (1.0, float))
@@ -40,18 +41,20 @@ class ReadTests(SynchronousTestCase):
 
     def test_unknown_setting(self) -> None:
         """An unknown name stops the start with file, line, key and the nearest known name."""
-        self.assertEqual(
-            faults('[core]\n# domains\n\ndomans = ["a"]'), ["x.toml:4: core.domans: there is no setting of this name; did you mean domains?"]
-        )
+        expected = "x.toml:4: core.domans: there is no setting of this name; did you mean domains?"
+        self.assertEqual(faults('[core]\n# domains\n\ndomans = ["a"]'), [expected])
 
     def test_unknown_section(self) -> None:
         """The same for sections."""
-        self.assertEqual(faults("[lokation]\ndb_mode = 1"), ["x.toml:1: lokation: there is no section of this name; did you mean location?"])
+        expected = "x.toml:1: lokation: there is no section of this name; did you mean location?"
+        self.assertEqual(faults("[lokation]\ndb_mode = 1"), [expected])
 
     def test_setting_of_another_section(self) -> None:
         """A known name in the wrong place is sent to the right one."""
-        self.assertEqual(faults("[core]\ndb_mode = 1"), ["x.toml:2: core.db_mode: there is no setting of this name here; it belongs below [location]"])
-        self.assertEqual(faults("db_mode = 1"), ["x.toml:1: db_mode: there is no section of this name here; it belongs below [location]"])
+        expected = "x.toml:2: core.db_mode: there is no setting of this name here; it belongs below [location]"
+        self.assertEqual(faults("[core]\ndb_mode = 1"), [expected])
+        expected = "x.toml:1: db_mode: there is no section of this name here; it belongs below [location]"
+        self.assertEqual(faults("db_mode = 1"), [expected])
 
     def test_wrong_types(self) -> None:
         """A value of another type names what is expected; true is no number and text no list."""

@@ -1,0 +1,62 @@
+"""Sphinx: the manual of sipnode. ``make docs`` builds it with warnings as errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.nodes import nested_parse_with_titles
+
+from sipnode import __version__
+from sipnode.config import bounds_text, toml_value
+from sipnode.settings import Settings
+
+project = "sipnode"
+author = "the sipnode developers"
+copyright = "the sipnode developers"
+version = release = __version__
+exclude_patterns = ["_build"]
+html_theme = "alabaster"
+html_theme_options = {"description": "SIP for browsers and phones, in one Twisted process", "page_width": "1100px"}
+
+
+class SettingsTable(Directive):
+    """``.. settings::`` lists every section and setting as the server knows them."""
+
+    def run(self) -> list[Any]:
+        text = StringList()
+        for section, kind in typing.get_type_hints(Settings).items():
+            for line in (f"[{section}]", "-" * (len(section) + 2), "", ".. list-table::", "   :widths: 22 20 58", "   :header-rows: 1", ""):
+                text.append(line, "settings")
+            for number, cell in enumerate(("setting", "default", "meaning")):
+                text.append(f"   {'  ' if number else '* '}- {cell}", "settings")
+            for field in dataclasses.fields(kind):
+                # Literal text: meanings speak of ``*`` and ``|``.
+                cells = (f"``{field.name}``", f"``{toml_value(field.default)}``", escape(field.metadata["meaning"]) + bounds_text(field))
+                for number, cell in enumerate(cells):
+                    text.append(f"   {'  ' if number else '* '}- {cell}", "settings")
+            text.append("", "settings")
+        node = nodes.section()
+        node.document = self.state.document
+        nested_parse_with_titles(self.state, text, node)
+        return node.children
+
+
+def escape(text: str) -> str:
+    """Plain words for reStructuredText."""
+    for mark in "\\*`|_":
+        text = text.replace(mark, f"\\{mark}")
+    return text
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.add_directive("settings", SettingsTable)
+    # The tables change with the server, not with the page.
+    app.connect("env-get-outdated", lambda *_: ["configuration"])
+    return {"parallel_read_safe": True}

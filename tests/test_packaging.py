@@ -1,0 +1,88 @@
+"""Tests that what is installed is what was written: packages, plugin, data."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.application.service import IServiceMaker
+from twisted.plugin import getPlugins
+from twisted.trial.unittest import SynchronousTestCase
+
+TOP = Path(__file__).resolve().parent.parent
+BUILT_FROM = ("setup.cfg", "pyproject.toml", "MANIFEST.in", "README.rst", "CHANGES.rst", "sipnode", "twisted", "conf", "tests")
+
+
+def metadata() -> configparser.ConfigParser:
+    """setup.cfg."""
+    parser = configparser.ConfigParser()
+    parser.read(TOP / "setup.cfg")
+    return parser
+
+
+class MetadataTests(SynchronousTestCase):
+    """What setup.cfg promises."""
+
+    def test_every_package_is_listed(self) -> None:
+        """A folder of modules that setup.cfg doesn't name would be missing after ``pip install .``."""
+        folders = {path.parent for path in (TOP / "sipnode").rglob("*.py") if "node_modules" not in path.parts}
+        written = {".".join(folder.relative_to(TOP).parts) for folder in folders} | {"twisted.plugins"}
+        self.assertEqual(set(metadata()["options"]["packages"].split()), written)
+
+    def test_every_package_is_one(self) -> None:
+        """Each folder of modules has its ``__init__.py``."""
+        bare = [path.parent for path in (TOP / "sipnode").rglob("*.py") if not (path.parent / "__init__.py").exists()]
+        self.assertEqual([path for path in bare if "node_modules" not in path.parts], [])
+
+    def test_twisted_stays_a_guest(self) -> None:
+        """``twisted`` and ``twisted.plugins`` belong to Twisted: an ``__init__.py`` of ours would hide it."""
+        self.assertEqual(sorted((TOP / "twisted").rglob("__init__.py")), [])
+
+    def test_plugin_is_found(self) -> None:
+        """``twistd`` lists sipnode."""
+        (ours,) = [maker for maker in getPlugins(IServiceMaker) if maker.tapname == "sipnode"]
+        self.assertEqual(ours.module, "sipnode.tap")
+
+
+class InstallTests(SynchronousTestCase):
+    """``pip install .`` into an empty folder."""
+
+    def setUp(self) -> None:
+        self.source, self.target = Path(self.mktemp()).absolute(), Path(self.mktemp()).absolute()
+        self.source.mkdir(parents=True)
+        for name in BUILT_FROM:
+            if (TOP / name).is_dir():
+                shutil.copytree(TOP / name, self.source / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__", "_trial_temp*"))
+            elif (TOP / name).exists():
+                shutil.copy(TOP / name, self.source)
+        pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-index"]
+        done = subprocess.run([sys.executable, *pip, "--target", self.target, self.source], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_installed(self) -> None:
+        """The installed server is found by twistd from any folder, and has its schema, its page and its types."""
+        empty = Path(self.mktemp()).absolute()
+        empty.mkdir()
+        environment = {**os.environ, "PYTHONPATH": str(self.target)}
+        where = "import sipnode, sys; sys.stdout.write(sipnode.__file__)"
+        done = subprocess.run([sys.executable, "-c", where], cwd=empty, env=environment, capture_output=True, text=True, check=True)
+        self.assertTrue(done.stdout.startswith(str(self.target)), done.stdout)
+
+        start = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--pidfile=", "-n", "sipnode", "-c", "nowhere"]
+        done = subprocess.run(start, cwd=empty, env=environment, capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("sipnode: ", done.stderr)
+        self.assertIn("there is no such file", done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+
+        installed = {str(path.relative_to(self.target)) for path in self.target.rglob("*") if path.is_file()}
+        self.assertIn("sipnode/py.typed", installed)
+        for source in (*(TOP / "sipnode/storage/schema").glob("*.sql"), *(TOP / "sipnode/web/static").rglob("*")):
+            if source.is_file() and not source.name.startswith("."):
+                self.assertIn(str(source.relative_to(TOP)), installed)
+        self.assertEqual([name for name in installed if "node_modules" in name or "softphone/" in name], [])
+        self.assertEqual([name for name in installed if name.startswith("twisted/") and name.endswith("__init__.py")], [])
