@@ -40,7 +40,6 @@ METHOD_BITS: Final[dict[str, int]] = {
 
 MAX_SECONDS: Final = 2**32 - 1
 MAX_TEXT: Final = 255
-_DIGITS: Final = re.compile(r"[0-9]+")
 _Q: Final = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 
 
@@ -67,13 +66,14 @@ def storable(text: str, limit: int) -> bool:
 
 def is_number(text: str) -> bool:
     """Whether a text is decimal digits only."""
-    return _DIGITS.fullmatch(text) is not None
+    return text.isascii() and text.isdigit()
 
 
 def seconds_value(digits: str) -> int:
     """Digits as seconds; more than 2**32-1 counts as that (RFC 3261 §20.19)."""
-    digits = digits.lstrip("0")
-    return min(int(digits or "0"), MAX_SECONDS) if len(digits) <= 10 else MAX_SECONDS
+    if len(digits) > 10:
+        digits = digits.lstrip("0") or "0"
+    return min(int(digits), MAX_SECONDS) if len(digits) <= 10 else MAX_SECONDS
 
 
 def q_value(text: str) -> float:

@@ -37,11 +37,12 @@ if TYPE_CHECKING:
     from sipnode.settings import LocationSettings
     from sipnode.sip.message import SipRequest
 
+_NATB: Final = int(BindingFlag.NATB)
 _MAX_CONTACT: Final = 512
 _MALFORMED_EXPIRES: Final = 3600
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Source:
     """Where a REGISTER came from, as its bindings keep it.
 
@@ -106,7 +107,7 @@ def is_lost(binding: Binding) -> bool:
     if binding.connection_id or not binding.socket:
         return False
     kind = binding.socket[0]
-    return kind == "w" or (kind == "t" and bool(binding.cflags & BindingFlag.NATB))
+    return kind == "w" or (kind == "t" and bool(binding.cflags & _NATB))
 
 
 def plan(
@@ -179,7 +180,11 @@ class _Registration:
         if "require" in request:
             raise _Refused(420, "", [("unsupported", ", ".join(request.get_all("require")))])
         seconds = _header_expires(request)
-        values = request.values("contact")
+        value = request.get("contact")
+        if value is not None and ("," in value or request.names.count("contact") > 1):
+            values = request.values("contact")
+        else:
+            values = [] if value is None else [value]
         if "*" in values:
             self._remove_all(values, seconds)
         elif values:

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from sipnode.errors import ParseError
 from sipnode.records import BindingFlag
 from sipnode.registrar import register
-from sipnode.registrar.columns import METHOD_BITS, OTHER_METHOD
+from sipnode.registrar.columns import ALL_METHODS, METHOD_BITS, OTHER_METHOD
 from sipnode.registrar.location import LocationTable, interned
 from sipnode.registrar.register import Source, is_lost
 from sipnode.registrar.writethrough import RETRY_AFTER, WriteThrough
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sipnode.records import Binding, LocationChange
     from sipnode.settings import LocationSettings
 
+_NATB: Final = int(BindingFlag.NATB)
 _TICK: Final = 1.0
 _EXPIRE_AT_ONCE: Final = 1000
 _LOAD_AT_ONCE: Final = 2000
@@ -161,7 +162,7 @@ class RegistrarService(Service):
                 stale.append(binding)
                 continue
             binding.connection_id = ""
-            if binding.socket[:1] == "t" and not binding.cflags & BindingFlag.NATB:
+            if binding.socket[:1] == "t" and not binding.cflags & _NATB:
                 # The source port of a connection that is gone; the phone listens at its contact.
                 binding.received = ""
             self.table.save(binding.aor, binding)
@@ -236,13 +237,14 @@ class RegistrarService(Service):
         bindings = self.table.lookup(self.canonical(aor), self._clock.seconds())
         if not bindings:
             return LookupResult(404, bindings)
+        bit = METHOD_BITS.get(method, OTHER_METHOD) if method and self._settings.method_filtering else ALL_METHODS
+        if len(bindings) == 1 and bindings[0].connection_id and bindings[0].methods & bit:
+            return LookupResult(200, bindings)
         reachable = [binding for binding in bindings if not is_lost(binding)]
         if not reachable:
             return LookupResult(480, reachable)
-        if method and self._settings.method_filtering:
-            bit = METHOD_BITS.get(method, OTHER_METHOD)
-            reachable = [binding for binding in reachable if binding.methods & bit]
-        return LookupResult(200 if reachable else 405, reachable)
+        fit = [binding for binding in reachable if binding.methods & bit]
+        return LookupResult(200 if fit else 405, fit)
 
     def online(self, aor: str) -> bool:
         """Whether a request for that address-of-record would be sent anywhere."""
@@ -325,10 +327,11 @@ class RegistrarService(Service):
 def _source(flow: IFlow, cflags: int) -> Source:
     """What a binding keeps of the flow that its REGISTER came by."""
     received = ""
-    if flow.reliable or cflags & BindingFlag.NATB:
+    cflags = int(cflags)
+    if flow.reliable or cflags & _NATB:
         host, port = flow.remote
         if ":" in host:
             host = f"[{host}]"
         # In a URI the token of both kinds of WebSocket is ws (RFC 7118 §5.2).
         received = f"sip:{host}:{port};transport={'ws' if flow.websocket else flow.transport.lower()}"
-    return Source(received, flow.listener.name, flow.token, int(cflags))
+    return Source(received, flow.listener.name, flow.token, cflags)

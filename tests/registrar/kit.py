@@ -1,0 +1,214 @@
+"""Fakes of the registrar's neighbours, and builders of REGISTER requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from sipnode.errors import StorageBusy, StorageError
+from sipnode.interfaces import IFlow, IFlowTable, IListener, ILocationBackend, ILocationWriter
+from sipnode.records import Binding, Hop, LocationChange
+from sipnode.sip.message import SipRequest
+from sipnode.sip.parser import parse_message
+
+AOR = "alice@example.com"
+NOW = 1_700_000_000.0
+
+
+def register(
+    *contacts: str,
+    call_id: str = "call-1",
+    cseq: int = 1,
+    expires: str | None = None,
+    to: str = "<sip:alice@example.com>",
+    extra: Iterable[str] = (),
+) -> SipRequest:
+    """A REGISTER of alice, one Contact line for each contact."""
+    lines = [
+        "REGISTER sip:example.com SIP/2.0",
+        "Via: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bKk1",
+        "Max-Forwards: 70",
+        "From: <sip:alice@example.com>;tag=f1",
+        f"To: {to}",
+        f"Call-ID: {call_id}",
+        f"CSeq: {cseq} REGISTER",
+        *(f"Contact: {contact}" for contact in contacts),
+        *extra,
+    ]
+    if expires is not None:
+        lines.append(f"Expires: {expires}")
+    data = "\r\n".join([*lines, "Content-Length: 0", "", ""]).encode("utf-8", "surrogateescape")
+    request = parse_message(data)
+    assert isinstance(request, SipRequest)
+    return request
+
+
+def binding(contact: str = "<sip:a@192.0.2.1>", ruid: str = "r1", **fields: Any) -> Binding:
+    """A binding of alice that lives for an hour."""
+    values: dict[str, Any] = {
+        "aor": AOR,
+        "contact": contact.strip("<>"),
+        "expires": NOW + 3600,
+        "ruid": ruid,
+        "call_id": "call-1",
+        "cseq": 1,
+        "socket": "udp:192.0.2.100:5060",
+        "last_modified": NOW,
+    }
+    values.update(fields)
+    return Binding(**values)
+
+
+@implementer(IListener)
+class FakeListener:
+    """A listener by its transport."""
+
+    def __init__(self, transport: str) -> None:
+        self.transport = transport
+        self.host = self.via_host = "192.0.2.100"
+        self.port = self.via_port = 5060
+        self.name = f"{transport.lower()}:192.0.2.100:5060"
+
+
+@implementer(IFlow)
+class FakeFlow:
+    """A path to one peer."""
+
+    def __init__(self, transport: str = "UDP", token: str = "", remote: tuple[str, int] = ("192.0.2.1", 5060)) -> None:
+        self.transport = transport
+        self.reliable = transport != "UDP"
+        self.websocket = transport in ("WS", "WSS")
+        self.listener = FakeListener(transport)
+        self.local = ("192.0.2.100", 5060)
+        self.remote = remote
+        self.token = token
+        self.closed = False
+        self.vars: dict[str, Any] = {}
+        self.sent: list[bytes] = []
+
+    def send(self, data: bytes) -> None:
+        """Keep it."""
+        self.sent.append(data)
+
+    def close(self, reason: str) -> None:
+        """Mark it closed."""
+        self.closed = True
+
+
+@implementer(IFlowTable)
+class FakeFlows:
+    """Live connections by token."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, FakeFlow] = {}
+
+    def by_token(self, token: str) -> FakeFlow | None:
+        """The connection, if it is there."""
+        return self.live.get(token)
+
+    def by_address(self, transport: str, host: str, port: int) -> FakeFlow | None:
+        """Nobody asks."""
+        return None
+
+    def connect(self, hop: Hop) -> Deferred[Any]:
+        """Nobody asks."""
+        return Deferred()
+
+    def udp(self, hop: Hop) -> None:
+        """Nobody asks."""
+
+
+class FakeContext:
+    """A request that is answered into ``replies``."""
+
+    def __init__(self, request: SipRequest, flow: FakeFlow | None = None) -> None:
+        self.request = request
+        self.flow = flow or FakeFlow()
+        self.now = NOW
+        self.identity = AOR
+        self.flags = 0
+        self.domain_is_local: Callable[[str], bool] = lambda host: True
+        self.replies: list[tuple[int, str, dict[str, list[str]]]] = []
+
+    def reply(self, status: int, reason: str = "", headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> str:
+        """Keep it."""
+        found: dict[str, list[str]] = {}
+        for name, value in headers:
+            found.setdefault(name, []).append(value)
+        self.replies.append((status, reason, found))
+        return "REPLIED"
+
+    @property
+    def status(self) -> int:
+        """Status of the only answer, 0 before it."""
+        assert len(self.replies) <= 1, self.replies
+        return self.replies[0][0] if self.replies else 0
+
+    @property
+    def contacts(self) -> list[str]:
+        """Contact values of the answer."""
+        return self.replies[0][2].get("contact", [])
+
+
+@implementer(ILocationWriter)
+class FakeWriter:
+    """A writer whose writes succeed at once, wait for the test, fail, or are refused as the queue is full."""
+
+    def __init__(self, mode: str = "succeed") -> None:
+        self.mode = mode
+        self.puts: list[list[LocationChange]] = []
+        self.waiting: list[Deferred[None]] = []
+        self.draining: Deferred[None] = succeed(None)
+        self.rows: dict[str, Binding] = {}
+
+    def put(self, changes: list[LocationChange]) -> Deferred[None]:
+        """Take changes as the mode says."""
+        self.puts.append(list(changes))
+        if self.mode == "busy":
+            raise StorageBusy("full")
+        if self.mode == "fail":
+            return fail(StorageError("disk full"))
+        if self.mode == "wait":
+            done: Deferred[None] = Deferred()
+            done.addCallback(lambda _: self._commit(changes))
+            self.waiting.append(done)
+            return done
+        self._commit(changes)
+        return succeed(None)
+
+    def _commit(self, changes: list[LocationChange]) -> None:
+        for change in changes:
+            if change.delete:
+                self.rows.pop(change.binding.ruid, None)
+            else:
+                self.rows[change.binding.ruid] = change.binding
+
+    def drain(self) -> Deferred[None]:
+        """What the test has set."""
+        return self.draining
+
+
+@implementer(ILocationBackend)
+class FakeBackend:
+    """Rows that the test has set; fails so many times first."""
+
+    def __init__(self, rows: Iterable[Binding] = (), failures: int = 0) -> None:
+        self.rows = list(rows)
+        self.failures = failures
+        self.gate: Deferred[None] | None = None
+
+    def load(self) -> Deferred[list[Binding]]:
+        """The rows."""
+        if self.failures:
+            self.failures -= 1
+            return fail(StorageError("no such table"))
+        if self.gate is not None:
+            return self.gate.addCallback(lambda _: self.rows)
+        return succeed(self.rows)
+
+    def write(self, changes: list[LocationChange]) -> Deferred[None]:
+        """Not called by the service."""
+        raise AssertionError("the service writes through its writer")
