@@ -146,6 +146,7 @@ class ProxySettings:
 
     fork: str = setting("parallel", "'parallel' all contacts at once, or 'serial' by q.", choices=("parallel", "serial"))
     max_branches: int = setting(12, "Most branches of a request (Kamailio MAX_BRANCHES).", minimum=1, maximum=100)
+    udp_mtu: int = setting(1300, "A larger request to a resolved foreign host goes by TCP where it can (RFC 3261 18.1.1); 0 never.", minimum=0)
     foreign: str = setting("users", "Who may call foreign domains: 'users' authenticated local ones, or 'none'.", choices=("users", "none"))
     failed_target_seconds: float = setting(30.0, "How long an address that failed isn't tried.", minimum=0)
 

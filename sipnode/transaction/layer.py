@@ -45,6 +45,7 @@ class TransactionLayer:
         self.clients: dict[str, ClientTransaction] = {}
         self.absorbed = 0
         self.dropped = 0
+        self._by_flow: dict[Any, set[str]] = {}
         self._wheel = TimerWheel()
         self._wake_at = wake_at
         self._limit = limit
@@ -105,7 +106,9 @@ class TransactionLayer:
         transaction.kept = request.to_bytes()
         timings = self.timings
         transaction.expires_at = now + timings.timeout
-        if not flow.reliable:
+        if flow.reliable:
+            self._by_flow.setdefault(flow, set()).add(transaction.key)
+        else:
             transaction.interval = timings.t1
             transaction.retransmit_at = now + timings.t1
         self._schedule(transaction)
@@ -132,9 +135,12 @@ class TransactionLayer:
         self._run(transaction, transaction.feed(event), now, b"", response)
         return True
 
-    def flow_failed(self, transaction: Transaction, now: float) -> None:
-        """The flow of a transaction is gone."""
-        self._run(transaction, transaction.feed(states.TRANSPORT_ERROR), now, b"", None)
+    def flow_closed(self, flow: Any, now: float) -> None:
+        """A connection is gone: every client transaction on it has failed (RFC 3261 §17.1.4)."""
+        for key in self._by_flow.pop(flow, ()):
+            transaction = self.clients.get(key)
+            if transaction is not None:
+                self._run(transaction, transaction.feed(states.TRANSPORT_ERROR), now, b"", None)
 
     def end(self, transaction: Transaction) -> None:
         """Forget a transaction."""
@@ -160,6 +166,10 @@ class TransactionLayer:
                 self._run(transaction, transaction.feed(states.RETRANSMIT), now, b"", None)
             if transaction.state != TERMINATED:
                 self._schedule(transaction)
+
+    def reschedule(self, transaction: Transaction) -> None:
+        """Its timers were set anew from outside (a cancelled branch)."""
+        self._schedule(transaction)
 
     def _schedule(self, transaction: Transaction) -> None:
         when = transaction.due()
@@ -269,3 +279,9 @@ class TransactionLayer:
         else:
             self.clients.pop(transaction.key, None)
             cast(ClientTransaction, transaction).request = None
+            if transaction.flow.reliable:
+                keys = self._by_flow.get(transaction.flow)
+                if keys is not None:
+                    keys.discard(transaction.key)
+                    if not keys:
+                        del self._by_flow[transaction.flow]

@@ -1,0 +1,1 @@
+"""The proxy core: forks, branches, Record-Route, CANCEL (RFC 3261 §16)."""

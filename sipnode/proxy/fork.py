@@ -1,0 +1,220 @@
+"""One request on its way to one or more targets.
+
+Implements: RFC 3261 §16.6, §16.7, §16.10; RFC 5393 §5 (Max-Breadth). Moves messages; what to do with a final response is
+decided by :mod:`sipnode.proxy.forkpolicy`.
+
+The invariant: at most one final response goes to the caller, but every 2xx of an INVITE does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from sipnode.errors import Reject
+from sipnode.proxy import forkpolicy
+from sipnode.proxy.branch import Branch
+from sipnode.proxy.forward import challenges, returned_response
+from sipnode.proxy.target import Target
+from sipnode.sip.message import SipResponse
+
+if TYPE_CHECKING:
+    from sipnode.proxy.ports import ProxyContext
+
+ELSEWHERE: Final = (("reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
+"""Reason of the CANCEL that tells a phone not to count a missed call (RFC 3326)."""
+
+
+class Fork:
+    """The fork of one request.
+
+    Attributes:
+        ctx: The request.
+        branches: All of them, ended or not.
+        contact_line: The Contact header line to send in place of the request's, "" for none.
+        extra: ``(name, value)`` of headers that only this fork adds (Max-Breadth).
+        finished: A final response went to the caller.
+    """
+
+    __slots__ = ("_serial", "_waiting", "branches", "cancelled", "contact_line", "ctx", "extra", "finished", "invite", "loop_mark")
+
+    def __init__(self, ctx: ProxyContext) -> None:
+        self.ctx = ctx
+        self.branches: list[Branch] = []
+        self.contact_line = ""
+        self.extra: tuple[tuple[str, str], ...] = ()
+        self.loop_mark = ""
+        self.invite = ctx.request.method == "INVITE"
+        self.finished = False
+        self.cancelled = False
+        self._serial: list[list[Target]] = []
+        self._waiting = False
+        ctx.fork = self
+
+    def start(self, targets: list[Target]) -> None:
+        """Send to the targets: all at once, or by groups of equal q (RFC 3261 §16.6)."""
+        ctx = self.ctx
+        if self.invite:
+            ctx.reply(100)
+        self.add_targets(targets)
+        self._next_group()
+
+    def add_targets(self, targets: list[Target]) -> None:
+        """Try these when what runs has failed (serial forking; also from ``manage_failure``)."""
+        core = self.ctx.core
+        room = core.max_branches - len(self.branches) - sum(len(group) for group in self._serial)
+        targets = targets[: max(0, room)]
+        if not targets:
+            return
+        if not core.serial or len(targets) == 1:
+            self._serial.append(targets)
+            return
+        groups: dict[float, list[Target]] = {}
+        for target in targets:
+            groups.setdefault(target.q, []).append(target)
+        self._serial.extend(groups[q] for q in sorted(groups, reverse=True))
+
+    def _next_group(self) -> bool:
+        if not self._serial:
+            return False
+        first = len(self.branches)
+        for target in self._serial.pop(0):
+            self.branches.append(Branch(self, target, len(self.branches)))
+        # Every branch is there before the first can end, or that one's failure would look like that of all.
+        for branch in self.branches[first:]:
+            branch.start()
+        return True
+
+    # -- what branches tell
+
+    def on_response(self, branch: Branch, response: SipResponse) -> None:
+        """A provisional or 2xx response of a branch."""
+        if response.status < 200:
+            if not self.finished:
+                self._forward(branch, response)
+            return
+        if self.finished and not self.invite:
+            return
+        first = not self.finished
+        self.finished = True
+        self._forward(branch, response)
+        if first:
+            self._serial.clear()
+            if len(self.branches) > 1:
+                for other in self.branches:
+                    if other is not branch:
+                        other.cancel(ELSEWHERE)
+        if self.invite:
+            self.ctx.core.call_established(self, branch, response)
+
+    def on_ended(self, branch: Branch, response: SipResponse) -> None:
+        """A branch has ended with 300..699, received or made here."""
+        if self.finished:
+            return
+        if forkpolicy.cancels_others(response.status):
+            self._serial.clear()
+            for other in self.branches:
+                if other is not branch:
+                    other.cancel(())
+        if self._waiting or any(other.pending for other in self.branches):
+            return
+        if not self.cancelled and self._next_group():
+            return
+        self._all_ended()
+
+    def _all_ended(self) -> None:
+        """failure_route: the script may add targets; else the best response goes to the caller."""
+        core = self.ctx.core
+        if self.invite and not self.cancelled:
+            try:
+                waiting = core.script.manage_failure(self)
+            except Reject as error:
+                self._finish_with(error.status, error.reason)
+                return
+            except Exception:
+                core.failed("failure route", Failure())
+                self._finish_with(500)
+                return
+            if isinstance(waiting, Deferred):
+                self._waiting = True
+                waiting.addCallbacks(lambda _: self._failure_managed(), self._failure_failed)
+                return
+        self._failure_managed()
+
+    def _failure_failed(self, failure: Failure) -> None:
+        self._waiting = False
+        error = failure.value
+        if isinstance(error, Reject):
+            self._finish_with(error.status, error.reason)
+            return
+        self.ctx.core.failed("failure route", failure)
+        self._finish_with(500)
+
+    def _finish_with(self, status: int, reason: str = "") -> None:
+        self.finished = True
+        self.ctx.reply(status, reason)
+
+    def _failure_managed(self) -> None:
+        self._waiting = False
+        if not self.cancelled and self._next_group():
+            return
+        if self.finished:
+            return
+        self.finished = True
+        if self.cancelled and self.invite:
+            self.ctx.reply(487)
+            return
+        position = forkpolicy.best((branch.status, branch.source) for branch in self.branches)
+        branch = self.branches[position]
+        response = branch.response
+        if branch.source == forkpolicy.LOCAL or response is None:
+            self._reply_local(branch, response)
+            return
+        status = forkpolicy.upstream_status(response.status, len(self.branches) == 1)
+        if status != response.status:
+            self.ctx.reply(status)
+            return
+        if status in forkpolicy.CHALLENGES and len(self.branches) > 1:
+            response = self._gathered(branch, response)
+        self._forward(branch, response)
+
+    def _reply_local(self, branch: Branch, response: SipResponse | None) -> None:
+        """What was made here. A non-INVITE that nobody answered isn't answered with 408 (RFC 4320 §4.2)."""
+        status = branch.status
+        if status == 408 and not self.invite:
+            if self.ctx.transaction is not None:
+                self.ctx.core.transactions.end(self.ctx.transaction)
+            return
+        if status == 430:
+            status = 480 if self.ctx.route is None else 481
+        headers = []
+        for name in ("warning", "retry-after"):
+            value = response.get(name) if response is not None else None
+            if value:
+                headers.append((name, value))
+        self.ctx.reply(status, "", headers)
+
+    def _gathered(self, best: Branch, response: SipResponse) -> SipResponse:
+        copy = response.copy()
+        for branch in self.branches:
+            if branch is not best and branch.response is not None and branch.status in forkpolicy.CHALLENGES:
+                for name, value in challenges(branch.response):
+                    copy.append(name, value)
+        return copy
+
+    def _forward(self, branch: Branch, response: SipResponse) -> None:
+        self.ctx.send_response(response.status, returned_response(response, branch.contact_line).to_bytes())
+
+    # -- CANCEL
+
+    def cancel(self, reason: tuple[tuple[str, str], ...]) -> None:
+        """The caller gave up (RFC 3261 §16.10)."""
+        if self.finished or self.cancelled:
+            return
+        self.cancelled = True
+        self._serial.clear()
+        for branch in self.branches:
+            branch.cancel(reason)
+

@@ -1,0 +1,131 @@
+"""The copy of a request that goes on, and of a response that goes back.
+
+Implements: RFC 3261 §16.6 (1)-(8), §16.7 (3), §16.11 (stateless ACK). Only the lines that have to change are touched; all
+others go out octet for octet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sipnode.proxy.record_route import RouteState, strict_next
+from sipnode.sip.ids import MAGIC_COOKIE
+from sipnode.sip.message import SipRequest, SipResponse, line_value
+from sipnode.sip.sanity import max_forwards
+
+if TYPE_CHECKING:
+    from sipnode.proxy.branch import Branch
+
+
+def forwarded_request(branch: Branch) -> SipRequest:
+    """The request as a branch sends it: our Via on top, Record-Route where the script asked for it, Max-Forwards one less,
+    our Route and consumed credentials gone.
+    """
+    fork = branch.fork
+    ctx = fork.ctx
+    core = ctx.core
+    target = branch.target
+    request = ctx.request
+    uri = target.uri or request.uri
+    route = ctx.route
+    routes: list[str] | None = None
+    if route is not None:
+        if not target.uri and route.uri:
+            uri = route.uri
+        routes = route.routes
+    if target.routes:
+        routes = [*target.routes, *(routes or ())]
+    if routes:
+        routes, uri = strict_next(routes, uri)
+    names = request.names.copy()
+    lines = request.lines.copy()
+    index = request.index()
+    forwards = index.get("max-forwards")
+    if forwards is not None:
+        lines[forwards] = f"Max-Forwards: {max_forwards(request) - 1}"
+    if fork.contact_line and "contact" in index:
+        lines[index["contact"]] = fork.contact_line
+    body = request.body
+    if branch.body is not None:
+        body = branch.body
+        length = index.get("content-length")
+        if length is None:
+            names.append("content-length")
+            lines.append(f"Content-Length: {len(body)}")
+        else:
+            lines[length] = f"Content-Length: {len(body)}"
+    elif "content-length" not in index:
+        names.append("content-length")
+        lines.append(f"Content-Length: {len(body)}")
+    gone = ctx.dropped
+    if "route" in index:
+        gone = [*gone, *(i for i, name in enumerate(request.names) if name == "route")]
+    if gone:
+        for position in sorted(gone, reverse=True):
+            del names[position]
+            del lines[position]
+    if forwards is None:
+        names.append("max-forwards")
+        lines.append(f"Max-Forwards: {core.max_forwards}")
+    for name, value in (*ctx.extra, *fork.extra):
+        names.append(name)
+        lines.append(f"{name.title()}: {value}")
+    top = [f"Via: SIP/2.0/{branch.flow.transport} {via_host(branch.flow.listener)};branch={branch.branch_id}"]
+    kinds = ["via"]
+    if ctx.record_route:
+        token = route.token if route is not None else core.signer.token(dialog_state(branch), request.call_id, request.from_.tag)
+        recorded = core.signer.lines(ctx.flow.listener, branch.flow.listener, token)
+        top += recorded
+        kinds += ["record-route"] * len(recorded)
+    if routes:
+        top += [f"Route: {value}" for value in routes]
+        kinds += ["route"] * len(routes)
+    return SipRequest(request.method, uri, kinds + names, top + lines, body)
+
+
+def dialog_state(branch: Branch) -> RouteState:
+    """What the Record-Route of a new dialog has to say."""
+    media = branch.media
+    ctx = branch.fork.ctx
+    return RouteState(ctx.core.near_side(ctx), branch.callee_side(), media is not None, media.node if media is not None else "")
+
+
+def via_host(listener: Any) -> str:
+    """``host:port`` for Via."""
+    return f"{listener.via_host}:{listener.via_port}"
+
+
+def stateless_branch(request: SipRequest) -> str:
+    """The branch of a request that is forwarded without state: the same for each repeat (§16.11)."""
+    via = request.via
+    return f"{MAGIC_COOKIE}sl{hash((via.branch, via.host, via.port, request.call_id, request.cseq)) & 0xFFFFFFFFFFFFFFFF:x}"
+
+
+def returned_response(response: SipResponse, contact_line: str = "") -> SipResponse:
+    """The response without our own Via (§16.7 (3)); its other lines as they came, but for another Contact if one is given."""
+    position = response.index()["via"]
+    line = response.lines[position]
+    names = response.names.copy()
+    lines = response.lines.copy()
+    if contact_line and "contact" in response:
+        lines[response.index()["contact"]] = contact_line
+    comma = line.find(",")
+    if comma < 0:
+        del names[position]
+        del lines[position]
+    elif '"' not in line[:comma] and "\r" not in line:
+        lines[position] = "Via: " + line[comma + 1 :].lstrip()
+    else:
+        copy = SipResponse(response.status, response.reason, names, lines, response.body)
+        copy.pop_first("via")
+        return copy
+    return SipResponse(response.status, response.reason, names, lines, response.body)
+
+
+def challenges(response: SipResponse) -> list[tuple[str, str]]:
+    """``(canonical name, value)`` of the challenges of a 401 or 407, to be gathered in the one that is forwarded (§16.7 (7))."""
+    return [
+        (name, line_value(line))
+        for name, line in zip(response.names, response.lines, strict=True)
+        if name in ("www-authenticate", "proxy-authenticate")
+    ]

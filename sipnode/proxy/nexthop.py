@@ -1,0 +1,102 @@
+"""By which flow a branch goes: its connection, its address behind NAT, or what the next URI resolves to.
+
+Implements: RFC 3261 §16.6 (6)-(7), RFC 5626 §5.3, RFC 3263 through IResolver. Where nothing has to be waited for,
+nothing is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from sipnode.errors import NoRoute
+from sipnode.records import Hop
+from sipnode.sip.address import NameAddr
+from sipnode.sip.uri import SipUri
+
+if TYPE_CHECKING:
+    from sipnode.proxy.branch import Branch
+
+
+def flow_for(branch: Branch) -> Any:
+    """The flow that a branch goes by, or a Deferred of it.
+
+    Raises:
+        NoRoute: there is none and waiting won't bring one.
+    """
+    ctx = branch.fork.ctx
+    core, target = ctx.core, branch.target
+    if target.flow or target.key:
+        flow = core.flows.by_token(target.flow) if target.flow else None
+        if flow is not None and not flow.closed:
+            return flow
+        if target.key:
+            flow = core.flow_by_key(target.key)
+            if flow is not None:
+                return flow
+            if not ctx.initial:
+                return core.wait_for_key(target.key)
+        if target.websocket:
+            raise NoRoute("its connection is gone", 480 if ctx.initial else 481)
+    if target.host:
+        flow = core.flows.udp(Hop("UDP", target.host, target.port))
+        if flow is not None:
+            return flow
+        raise NoRoute("no UDP listener reaches it", 503)
+    uri = next_uri(branch)
+    if uri.scheme == "tel":
+        raise NoRoute("a tel URI has no address", 404)
+    if uri.host.endswith(".invalid"):
+        raise NoRoute("its connection is gone", 480 if ctx.initial else 481)
+    transport = uri.params.get("transport", "").upper()
+    if transport in ("WS", "WSS"):
+        raise NoRoute("a WebSocket can't be opened from here", 480 if ctx.initial else 481)
+    host = uri.params.get("maddr") or uri.host
+    hops = core.resolver.numeric(host, uri.port, transport, uri.secure)
+    if hops is not None:
+        if hops[0].transport == "UDP":
+            flow = core.flows.udp(hops[0])
+            if flow is None:
+                raise NoRoute("no UDP listener reaches it", 503)
+            return flow
+        branch._hops = list(hops)
+        return flow_to_hops(branch)
+    target.resolved = True
+    resolving: Deferred[Any] = core.resolver.resolve(host, uri.port, transport, uri.secure)
+
+    def resolved(hops: list[Hop]) -> Deferred[Any]:
+        branch._hops = list(hops)
+        return flow_to_hops(branch)
+
+    return resolving.addCallback(resolved)
+
+
+def next_uri(branch: Branch) -> SipUri:
+    """The topmost Route's URI, or the Request-URI."""
+    ctx = branch.fork.ctx
+    routes = branch.target.routes or (ctx.route.routes if ctx.route is not None else ())
+    if routes:
+        return NameAddr.parse(routes[0]).uri
+    return SipUri.parse(branch.target.uri) if branch.target.uri else branch.request.ruri
+
+
+def flow_to_hops(branch: Branch) -> Deferred[Any]:
+    """Connect to the first of the remaining hops that takes the connection."""
+    core = branch.fork.ctx.core
+    if not branch._hops:
+        failed: Deferred[Any] = Deferred()
+        failed.errback(NoRoute("no address of it answers", 503))
+        return failed
+    hop = branch._hops.pop(0)
+    connecting: Deferred[Any] = core.flows.connect(hop)
+
+    def next_one(failure: Failure) -> Any:
+        if branch._hops:
+            return flow_to_hops(branch)
+        if failure.check(NoRoute):
+            return failure
+        raise NoRoute(f"{hop.transport.lower()}:{hop.host}:{hop.port} doesn't answer", 503)
+
+    return connecting.addErrback(next_one)

@@ -1,0 +1,76 @@
+"""What the proxy asks of the rest of the server, as protocols: it imports none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from sipnode.proxy.record_route import RouteSigner, RouteState
+    from sipnode.proxy.target import Target
+    from sipnode.sip.message import SipRequest
+    from sipnode.transaction.layer import TransactionLayer
+    from sipnode.transaction.machine import ServerTransaction
+
+
+class ProxyCore(Protocol):
+    """The server, as the proxy sees it."""
+
+    transactions: TransactionLayer
+    flows: Any
+    """IFlowTable"""
+    resolver: Any
+    """IResolver"""
+    script: Any
+    """IRoutingScript"""
+    signer: RouteSigner
+    trace: Any
+    """None, or what writes every message to the log."""
+    clock: Callable[[], float]
+    max_forwards: int
+    max_branches: int
+    serial: bool
+    udp_mtu: int
+    counters: dict[str, int]
+
+    def flow_by_key(self, key: str) -> Any:
+        """The live connection of the binding with that instance key, or None."""
+
+    def wait_for_key(self, key: str) -> Deferred[Any]:
+        """Fires with the connection of that instance as soon as it has registered again; fails with NoRoute."""
+
+    def call_established(self, fork: Any, branch: Any, response: Any) -> None:
+        """A 2xx to an initial INVITE went to the caller."""
+
+    def failed(self, where: str, error: Any) -> None:
+        """Log an exception of policy code."""
+
+
+class ProxyContext(Protocol):
+    """A request context, as the proxy sees it."""
+
+    core: Any
+    request: SipRequest
+    flow: Any
+    key: str
+    now: float
+    flags: int
+    identity: str
+    transaction: ServerTransaction | None
+    targets: list[Target]
+    route: RouteState | None
+    dropped: list[int]
+    record_route: bool
+    extra: list[tuple[str, str]]
+    fork: Any
+
+    def begin(self) -> None:
+        """Make the server transaction."""
+
+    def reply(self, status: int, reason: str = "", headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Any:
+        """Answer."""
+
+    def send_response(self, status: int, data: bytes) -> None:
+        """Send a response's octets."""

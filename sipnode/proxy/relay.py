@@ -1,0 +1,83 @@
+"""``t_relay``: send a request on.
+
+Implements: RFC 3261 §16.6, §16.11; RFC 5393 (loop detection, Max-Breadth).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sipnode.errors import NoRoute, Reject
+from sipnode.proxy.ack import AckBranch
+from sipnode.proxy.fork import Fork
+from sipnode.proxy.forward import stateless_branch
+from sipnode.proxy.target import Target
+from sipnode.sip.ids import BRANCH_PREFIX
+from sipnode.sip.message import SipRequest
+
+if TYPE_CHECKING:
+    from sipnode.proxy.ports import ProxyContext
+
+MAX_BREADTH: Final = 60
+"""RFC 5393 §5.3.3: what a request without the header may be forked into."""
+
+
+def relay(ctx: ProxyContext, contact_line: str = "") -> None:
+    """Send a request to its targets, or to its Request-URI where it has none.
+
+    Args:
+        contact_line: The Contact header line to send instead of the request's, "" for none.
+
+    Raises:
+        Reject: 482 for a loop, 440 for too broad a fork, 503 where no transaction can be taken.
+    """
+    request = ctx.request
+    if request.method == "ACK":
+        _relay_ack(ctx, contact_line)
+        return
+    core = ctx.core
+    if core.transactions.full:
+        raise Reject(503, "", (("retry-after", "5"),))
+    targets = ctx.targets or [Target()]
+    fork = Fork(ctx)
+    fork.contact_line = contact_line
+    fork.loop_mark = _loop_mark(request)
+    breadth = request.get("max-breadth")
+    if breadth is not None or len(targets) > 1:
+        allowed = int(breadth) if breadth is not None and breadth.isdigit() else MAX_BREADTH
+        if allowed < len(targets):
+            raise Reject(440)
+        if breadth is not None:
+            ctx.dropped.append(request.index()["max-breadth"])
+        fork.extra = (("max-breadth", str(allowed // len(targets))),)
+    ctx.begin()
+    fork.start(targets)
+
+
+def _loop_mark(request: SipRequest) -> str:
+    """What tells a loop from a spiral: a hash of all that routing depends on, as the tail of our branch (RFC 5393 §4.2.3).
+
+    Raises:
+        Reject: the request was here before, and nothing of it has changed since.
+    """
+    seen = [line for line, name in zip(request.lines, request.names, strict=True) if name == "via" and BRANCH_PREFIX in line]
+    if not seen:
+        return ""
+    mark = f"-{hash((request.uri, request.from_.tag, request.to.tag, request.call_id, request.cseq, request.get('route'))) & 0xFFFFFFFF:x}"
+    if any(mark in line for line in seen):
+        raise Reject(482)
+    return mark
+
+
+def _relay_ack(ctx: ProxyContext, contact_line: str) -> None:
+    """An ACK of a 2xx goes on without state (§16.11); what can't go on is dropped, an ACK is never answered."""
+    fork = Fork(ctx)
+    fork.contact_line = contact_line
+    targets = ctx.targets or [Target()]
+    branch = AckBranch(fork, targets[0], 0)
+    branch.branch_id = stateless_branch(ctx.request)
+    fork.branches.append(branch)
+    try:
+        branch.start()
+    except NoRoute:
+        return

@@ -1,0 +1,34 @@
+"""Where a request may go: one member of the target set (RFC 3261 §16.5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Target:
+    """One place to send a request to.
+
+    Attributes:
+        uri: Request-URI to send, "" for the one received.
+        flow: Token of the connection that reaches it, "" where the URI does.
+        key: Instance key of the binding, to find a newer connection of the same instance; "" for none.
+        host: Source address of a binding behind NAT or ``alias``; with ``port`` the UDP destination. "" for none.
+        port: See ``host``.
+        websocket: The other end is a browser.
+        flags: Bits of BranchFlag kept with the binding.
+        q: 0..1; equal ones are tried together.
+        routes: Route values to put on (a binding's Path).
+        resolved: Found by DNS, so that a large request may switch to TCP (RFC 3261 §18.1.1).
+    """
+
+    uri: str = ""
+    flow: str = ""
+    key: str = ""
+    host: str = ""
+    port: int = 0
+    websocket: bool = False
+    flags: int = 0
+    q: float = 1.0
+    routes: tuple[str, ...] = ()
+    resolved: bool = False

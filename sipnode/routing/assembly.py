@@ -1,0 +1,49 @@
+"""The script and the stages of a server put together: names from the script, places from the plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sipnode.errors import ConfigError
+from sipnode.routing.core import Core
+from sipnode.routing.engine import Engine, Stage
+from sipnode.routing.order import place
+from sipnode.routing.script import RoutingScript
+
+
+def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequence[Any] = ()) -> None:
+    """Make the script and the engine of a core.
+
+    Args:
+        script: Class of the routing script; None for that of the package.
+        stages: IRequestStage providers, in the order of the configuration.
+
+    Raises:
+        ConfigError: a stage that doesn't exist or can't be placed.
+    """
+    made = (script or RoutingScript)(core)
+    by_name = {stage.name: _limited(stage) for stage in stages}
+    names = place(made.REQUEST_ROUTE, stages)
+    route: list[tuple[str, Stage]] = []
+    for name in names:
+        stage = by_name.get(name) or getattr(made, name, None)
+        if stage is None:
+            raise ConfigError(f"{type(made).__name__} has no stage {name!r}", key="routing.script")
+        route.append((name, stage))
+    core.script = made
+    core.engine = Engine(route)
+
+
+def _limited(stage: Any) -> Stage:
+    """A plugin's stage, for its methods only."""
+    methods: frozenset[str] | None = stage.methods
+    process: Stage = stage.process
+    if methods is None:
+        return process
+    allowed = methods
+
+    def for_methods(ctx: Any) -> Any:
+        return process(ctx) if ctx.request.method in allowed else None
+
+    return for_methods

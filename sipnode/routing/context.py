@@ -1,0 +1,151 @@
+"""One request on its way through the script: what it is, where it came from, what was decided.
+
+The invariant: ``request`` is as it was received; every change goes to a branch's copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from sipnode.errors import FlowClosed
+from sipnode.routing.verdict import Flag, Verdict
+from sipnode.sip import build
+
+if TYPE_CHECKING:
+    from sipnode.proxy.record_route import RouteState
+    from sipnode.proxy.target import Target
+    from sipnode.routing.core import Core
+    from sipnode.sip.message import SipRequest
+    from sipnode.transaction.machine import ServerTransaction
+
+
+class RequestContext:
+    """What a stage works with.
+
+    Attributes:
+        request: As received.
+        flow: The IFlow that it came by.
+        key: Its transaction key.
+        now: Epoch seconds at arrival.
+        flags: Bits of :class:`Flag`.
+        identity: ``user@domain`` that proved itself, or "".
+        transaction: The server transaction; None while none is needed.
+        targets: Where to send it; filled by LOCATION, SIPOUT or WITHINDLG.
+        route: What our own Route said, inside a dialog.
+        dropped: Positions of header lines that don't go on (consumed credentials, our Route).
+        record_route: Whether to stay in the path of the dialog.
+        extra: ``(name, value)`` of headers to add when it goes on.
+        vars: For site scripts and plugins; made when first asked for.
+    """
+
+    __slots__ = (
+        "_vars",
+        "core",
+        "dropped",
+        "extra",
+        "flags",
+        "flow",
+        "fork",
+        "identity",
+        "key",
+        "now",
+        "record_route",
+        "request",
+        "route",
+        "stage",
+        "targets",
+        "to_tag",
+        "transaction",
+    )
+
+    def __init__(self, core: Core, request: SipRequest, flow: Any, key: str, now: float) -> None:
+        self.core = core
+        self.request = request
+        self.flow = flow
+        self.key = key
+        self.now = now
+        self.flags = 0
+        self.identity = ""
+        self.transaction: ServerTransaction | None = None
+        self.targets: list[Target] = []
+        self.route: RouteState | None = None
+        self.dropped: list[int] = []
+        self.record_route = False
+        self.extra: list[tuple[str, str]] = []
+        self.fork: Any = None
+        self.stage = 0
+        self.to_tag = ""
+        self._vars: dict[str, Any] | None = None
+
+    @property
+    def vars(self) -> dict[str, Any]:
+        """Anything that policy wants to keep with the request."""
+        if self._vars is None:
+            self._vars = {}
+        return self._vars
+
+    def set(self, flag: int) -> None:
+        """Set bits of :class:`Flag` (``setflag``)."""
+        self.flags |= flag
+
+    def has(self, flag: int) -> bool:
+        """Whether any of these bits is set (``isflagset``)."""
+        return bool(self.flags & flag)
+
+    @property
+    def method(self) -> str:
+        """The request's method."""
+        return self.request.method
+
+    def domain_is_local(self, host: str) -> bool:
+        """Whether a host is a domain or address of ours (``uri == myself``)."""
+        return self.core.is_local(host)
+
+    def begin(self) -> None:
+        """Make the server transaction, so that repeats are absorbed from now on (``t_newtran``)."""
+        if self.transaction is None and self.request.method != "ACK":
+            self.transaction = self.core.transactions.new_server(self.key, self.request.method == "INVITE", self.flow, self)
+
+    def reply(self, status: int, reason: str = "", headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Verdict:
+        """Answer: statelessly while no transaction exists, through it afterwards (``send_reply``). An ACK gets nothing.
+
+        Args:
+            status: 100..699.
+            reason: "" for the standard phrase.
+            headers: ``(canonical name, value)``.
+        """
+        if self.request.method == "ACK":
+            return Verdict.DROPPED
+        if not self.to_tag and status > 100:
+            # The same for a repeat of the request, as a stateless answer has to be (RFC 3261 §8.2.7).
+            self.to_tag = f"{hash(self.key) & 0xFFFFFFFFFFFF:x}"
+        if self.core.server:
+            headers = (*headers, ("server", self.core.server))
+        response = build.response_to(self.request, status, reason, self.to_tag, headers, body)
+        self.send_response(status, response.to_bytes())
+        return Verdict.REPLIED
+
+    def send_response(self, status: int, data: bytes) -> None:
+        """Send a response's octets the way this request's answers go."""
+        core = self.core
+        if core.trace is not None:
+            core.trace.sent(data, self.flow)
+        if self.transaction is not None:
+            core.transactions.respond(self.transaction, status, data, core.clock())
+            return
+        try:
+            self.flow.send(data)
+        except FlowClosed:
+            core.counters["unsent_responses"] += 1
+
+    # -- what the transaction layer tells
+
+    def ack_received(self, request: SipRequest) -> None:
+        """An ACK that has the INVITE's own branch, for a 2xx: it is end to end, so it takes the way of any ACK."""
+        self.core.engine.run(RequestContext(self.core, request, self.flow, "", self.core.clock()))
+
+    @property
+    def initial(self) -> bool:
+        """Whether the request is outside of any dialog."""
+        return bool(self.flags & Flag.INITIAL)

@@ -1,0 +1,187 @@
+"""What a request meets on its way, in one place: the services that the script, the engine and the proxy use.
+
+Made once by the composition root; read by everybody, changed by nobody.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from sipnode.errors import NoRoute
+from sipnode.proxy.record_route import RouteSigner, RouteState, Side
+from sipnode.proxy.target import Target
+from sipnode.records import BindingFlag
+from sipnode.registrar.location import instance_key
+from sipnode.routing.verdict import Flag, Verdict
+from sipnode.sip.address import NameAddr
+from sipnode.sip.uri import SipUri
+from sipnode.transaction.keys import server_key
+from sipnode.transaction.layer import TransactionLayer
+from sipnode.transaction.states import PROCEEDING
+
+if TYPE_CHECKING:
+    from sipnode.records import Binding
+    from sipnode.routing.context import RequestContext
+    from sipnode.settings import Settings
+    from sipnode.sip.message import SipRequest
+
+
+class Core:
+    """The server's services.
+
+    Attributes:
+        settings: All sections.
+        clock: Epoch seconds.
+        transactions: The transaction layer.
+        signer: Of our Record-Route.
+        flows: IFlowTable. resolver: IResolver. media: IMediaRelay.
+        script: The routing script. engine: What runs it.
+        registrar: RegistrarService. authenticator: Authenticator. dialogs: DialogService.
+        counters: What happened how often, by name.
+        trace: None, or what writes every message to the log.
+    """
+
+    log = Logger(namespace="sipnode")
+
+    def __init__(self, settings: Settings, clock: Any, transactions: TransactionLayer, secret: bytes) -> None:
+        self.settings = settings
+        self.reactor = clock
+        self.clock: Callable[[], float] = clock.seconds
+        self.transactions = transactions
+        self.signer = RouteSigner(secret)
+        self.counters: dict[str, int] = defaultdict(int)
+        self.trace: Any = None
+        self.flows: Any = None
+        self.resolver: Any = None
+        self.media: Any = None
+        self.script: Any = None
+        self.engine: Any = None
+        self.registrar: Any = None
+        self.authenticator: Any = None
+        self.dialogs: Any = None
+        self.is_own: Callable[[str, int], bool] = lambda host, port: False
+        self.server = settings.core.server
+        self.max_forwards = settings.core.max_forwards
+        self.max_branches = settings.proxy.max_branches
+        self.serial = settings.proxy.fork == "serial"
+        self.udp_mtu = settings.proxy.udp_mtu
+        self._domains = frozenset(domain.lower() for domain in settings.core.domains)
+        self._waiting: dict[str, list[Deferred[Any]]] = {}
+
+    def is_local(self, host: str) -> bool:
+        """Whether a host is a domain or an address of ours (``myself``)."""
+        return host in self._domains or self.is_own(host, 0) or self.own_host(host)
+
+    def own_host(self, host: str) -> bool:
+        """Whether a host is an address that we listen on or advertise, whatever the port."""
+        return False
+
+    # -- sides of a dialog
+
+    def near_side(self, ctx: RequestContext) -> Side:
+        """How the sender of a new request is reached later."""
+        flow = ctx.flow
+        natted = ctx.has(Flag.NATS)
+        if not flow.reliable:
+            if natted:
+                return Side(host=flow.remote[0], port=flow.remote[1], natted=True)
+            return Side()
+        key = ""
+        for binding in self.registrar.table.on_flow(flow.token):
+            key = instance_key(binding.aor, binding.instance, binding.contact)
+            if binding.aor == ctx.identity:
+                break
+        return Side(flow.token, key, websocket=flow.websocket, natted=natted)
+
+    def flow_by_key(self, key: str) -> Any:
+        """The live connection of the binding with that instance key, or None."""
+        binding = self.registrar.by_key(key)
+        if binding is None or not binding.connection_id:
+            return None
+        return self.flows.by_token(binding.connection_id)
+
+    def wait_for_key(self, key: str) -> Deferred[Any]:
+        """Fires with the connection of that instance as soon as it has registered again; fails with NoRoute (481) when it
+        doesn't within ``dialog.lost_flow_seconds``.
+        """
+        waiter: Deferred[Any] = Deferred()
+        waiters = self._waiting.setdefault(key, [])
+        waiters.append(waiter)
+
+        def give_up() -> None:
+            waiters.remove(waiter)
+            if not waiters:
+                self._waiting.pop(key, None)
+            waiter.errback(NoRoute("its connection is gone and didn't come back", 481))
+
+        call = self.reactor.callLater(self.settings.dialog.lost_flow_seconds, give_up)
+
+        def arrived(result: Any) -> Any:
+            if call.active():
+                call.cancel()
+            return result
+
+        return waiter.addBoth(arrived)
+
+    def binding_changed(self, kind: str, binding: Binding) -> None:
+        """The registrar's news: somebody may be waiting for this device."""
+        if self._waiting and kind in ("registered", "refreshed") and binding.connection_id:
+            key = instance_key(binding.aor, binding.instance, binding.contact)
+            flow = self.flows.by_token(binding.connection_id)
+            if flow is not None:
+                for waiter in self._waiting.pop(key, ()):
+                    waiter.callback(flow)
+
+    # -- verbs of the script
+
+    def cancel(self, ctx: RequestContext) -> Verdict:
+        """CANCEL: 200 where it matches an INVITE, which then ends with 487; else 481 (RFC 3261 §9.2, §16.10)."""
+        invite = self.transactions.servers.get(server_key(ctx.request, "INVITE"))
+        if invite is None:
+            return ctx.reply(481)
+        ctx.reply(200)
+        pending = invite.user
+        if invite.state == PROCEEDING and pending is not None:
+            if pending.fork is None:
+                pending.reply(487)
+            else:
+                reason = ctx.request.get("reason")
+                pending.fork.cancel((("reason", reason),) if reason else ())
+        return Verdict.ABSORBED
+
+    def preloaded(self, request: SipRequest) -> RouteState:
+        """Route values of a request that isn't in a dialog, without those that name us."""
+        routes = [value for value in request.values("route") if not self._names_us(value)]
+        return RouteState(routes=routes)
+
+    def _names_us(self, value: str) -> bool:
+        uri = NameAddr.parse(value).uri
+        return self.is_own(uri.host, uri.port) or uri.host in self._domains
+
+    def target(self, binding: Binding) -> Target:
+        """A binding as a target."""
+        websocket = bool(binding.cflags & BindingFlag.RTPWS)
+        target = Target(binding.contact, flags=binding.cflags, q=binding.q, websocket=websocket)
+        if binding.connection_id:
+            target.flow = binding.connection_id
+            target.key = instance_key(binding.aor, binding.instance, binding.contact)
+        elif binding.received:
+            received = SipUri.parse(binding.received)
+            target.host, target.port = received.host.strip("[]"), received.port or 5060
+        return target
+
+    # -- what the proxy tells
+
+    def call_established(self, fork: Any, branch: Any, response: Any) -> None:
+        """A 2xx of an INVITE went to the caller."""
+        self.dialogs.established(fork.ctx, branch, response)
+
+    def failed(self, where: str, failure: Failure) -> None:
+        """An exception of policy code, logged; the message that it happened on gets its answer elsewhere."""
+        self.log.failure("{where} failed", failure, where=where)

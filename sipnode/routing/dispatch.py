@@ -1,0 +1,164 @@
+"""Octets from a flow to the transaction that they belong to, or to the engine: the IMessageSink of the server.
+
+Implements: RFC 3261 §8.2.2 (what isn't SIP), §18.1.2, §18.2.1, §18.3. Whatever comes, nothing is raised: a request that
+can't be read gets its 4xx or 505, a response or ACK that can't be read is dropped and counted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zope.interface import implementer
+
+from sipnode.errors import FlowClosed, FramingError, ParseError
+from sipnode.interfaces import IMessageSink
+from sipnode.proxy.forward import returned_response
+from sipnode.routing.context import RequestContext
+from sipnode.routing.core import Core
+from sipnode.sip import build
+from sipnode.sip.message import SipMessage, SipRequest, SipResponse
+from sipnode.sip.parser import BrokenMessage, Limits, parse_message
+from sipnode.transaction.keys import server_key
+
+
+@implementer(IMessageSink)
+class Dispatcher:
+    """What transports give messages to.
+
+    Args:
+        core: The services.
+        limits: Bounds of a message.
+    """
+
+    def __init__(self, core: Core, limits: Limits) -> None:
+        self._core = core
+        self._limits = limits
+        self._absorb = core.transactions.absorb
+        self._clock = core.clock
+
+    def received(self, data: bytes, flow: Any) -> None:
+        """One datagram, one framed stream message or one WebSocket message."""
+        core = self._core
+        if core.trace is not None:
+            core.trace.received(data, flow)
+        try:
+            message = parse_message(data, self._limits, flow.websocket)
+        except BrokenMessage as error:
+            self._broken(error, flow)
+            return
+        if isinstance(message, SipRequest):
+            try:
+                key = server_key(message)
+                host, port = flow.remote
+                message.stamp_via(host, port)
+            except ParseError as error:
+                self._refuse(message, error, flow)
+                return
+            now = self._clock()
+            if not self._absorb(key, message, now):
+                core.engine.run(RequestContext(core, message, flow, key, now))
+        else:
+            self._response(message, flow)
+
+    def _response(self, response: SipResponse, flow: Any) -> None:
+        core = self._core
+        try:
+            if core.script.onreply_route(response, flow) is False:
+                core.counters["dropped_responses"] += 1
+                return
+            if core.transactions.response_received(response, self._clock()):
+                return
+            if response.status // 100 == 2 and response.cseq_method == "INVITE":
+                self._stray(response)
+        except ParseError:
+            core.counters["broken_responses"] += 1
+
+    def _stray(self, response: SipResponse) -> None:
+        """A 2xx to an INVITE whose transaction is gone goes back by its Via: without it the callee would repeat it until
+        it gives up the call (RFC 6026 §7.2 leaves it to the proxy).
+        """
+        core = self._core
+        via = response.via
+        if not core.is_own(via.host, via.port):
+            core.counters["stray_responses"] += 1
+            return
+        back = returned_response(response)
+        if "via" not in back:
+            return
+        via = back.via
+        host = via.received or via.host
+        port = via.rport if via.rport else str(via.port or 5060)
+        flow = core.flows.by_address(via.transport, host.strip("[]"), int(port) if port.isdigit() else 0)
+        core.counters["stray_responses"] += 1
+        if flow is not None:
+            try:
+                flow.send(back.to_bytes())
+            except FlowClosed:
+                core.counters["unsent_responses"] += 1
+
+    def _broken(self, error: BrokenMessage, flow: Any) -> None:
+        core = self._core
+        message = error.message
+        if isinstance(message, SipRequest):
+            self._refuse(message, error, flow)
+        else:
+            core.counters["broken_messages"] += 1
+        if flow.reliable and error.reason in ("octets after the message", "message too large"):
+            flow.close("protocol error")
+
+    def _refuse(self, request: SipRequest, error: ParseError, flow: Any) -> None:
+        """Answer a request that can't be read, as far as its own headers say how (RFC 3261 §8.2.6); an ACK gets nothing."""
+        core = self._core
+        core.counters["broken_requests"] += 1
+        if request.method == "ACK" or "via" not in request:
+            return
+        if not _answerable(request):
+            return
+        reason = "" if error.status != 400 else f"Bad Request - {_printable(error.reason)}"
+        try:
+            request.stamp_via(*flow.remote)
+        except ParseError:
+            pass
+        response = build.response_to(request, error.status, reason, f"{hash(request.get('via')) & 0xFFFFFFFF:x}")
+        data = response.to_bytes()
+        if core.trace is not None:
+            core.trace.sent(data, flow)
+        try:
+            flow.send(data)
+        except FlowClosed:
+            core.counters["unsent_responses"] += 1
+
+    def broken(self, data: bytes, flow: Any, error: Exception) -> None:
+        """A stream lost its frame: answer what can be answered; the transport closes."""
+        status = error.status if isinstance(error, FramingError) else 400
+        reason = error.reason if isinstance(error, FramingError) else "lost framing"
+        try:
+            message: SipMessage | None = parse_message(data, self._limits)
+        except BrokenMessage as fault:
+            message = fault.message
+        if isinstance(message, SipRequest):
+            self._refuse(message, ParseError(reason, status), flow)
+        else:
+            self._core.counters["broken_messages"] += 1
+
+    def opened(self, flow: Any) -> None:
+        """A connection is usable."""
+
+    def closed(self, flow: Any, reason: str) -> None:
+        """A connection is gone: its transactions have failed, its bindings are dead, its calls may be."""
+        core = self._core
+        core.transactions.flow_closed(flow, self._clock())
+        core.registrar.flow_closed(flow)
+        core.dialogs.flow_closed(flow)
+        if flow.websocket:
+            core.script.websocket_closed(flow)
+
+
+def _answerable(request: SipRequest) -> bool:
+    """A Via that names no transport at all is no Via: there's nobody to answer."""
+    value = request.get("via") or ""
+    return value[:3].upper() == "SIP"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if " " <= c < "\x7f" else "?" for c in text)[:80]

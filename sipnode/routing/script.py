@@ -1,0 +1,225 @@
+"""The routing policy: what a kamailio.cfg says, on one page, in its words.
+
+``REQUEST_ROUTE`` names the stages in order; the engine takes each request through them until one gives a Verdict. A site
+changes it by settings, by a plugin stage, or by a subclass in ``conf/routing.py`` that overrides one method.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from zope.interface import implementer
+
+from sipnode.errors import Reject
+from sipnode.interfaces import IRoutingScript
+from sipnode.nat.alias import PROTO, handle_ruri_alias, set_contact_alias
+from sipnode.nat.fixup import fix_nated_register
+from sipnode.nat.tests import nat_uac_test
+from sipnode.proxy.record_route import Side, loose_route
+from sipnode.proxy.relay import relay
+from sipnode.proxy.target import Target
+from sipnode.registrar.register import aor_of
+from sipnode.routing import capabilities
+from sipnode.routing.natmanage import NatManage
+from sipnode.routing.verdict import Flag, Verdict
+from sipnode.sip import sanity
+
+if TYPE_CHECKING:
+    from sipnode.routing.context import RequestContext
+    from sipnode.routing.core import Core
+    from sipnode.sip.message import SipMessage, SipResponse
+
+CONTACT_METHODS = frozenset(("INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER"))
+"""Their Contact is where requests inside the dialog go (target refresh)."""
+
+
+@implementer(IRoutingScript)
+class RoutingScript:
+    """The policy of the package."""
+
+    REQUEST_ROUTE: ClassVar[tuple[str, ...]] = (
+        "reqinit", "natdetect", "cancel", "withindlg", "options", "auth", "record", "sipout", "presence", "registrar",
+        "address_complete", "location",
+    )  # fmt: skip
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.media = NatManage(core)
+        self.nat = core.settings.nat
+
+    # -- request_route
+
+    def reqinit(self, ctx: RequestContext) -> Verdict | None:
+        """Refuse what can't be routed: maxfwd, sanity, Proxy-Require."""
+        request = ctx.request
+        sanity.check(request)
+        if sanity.max_forwards(request) == 0:
+            raise Reject(483)
+        if "proxy-require" in request:
+            raise Reject(420, "", (("unsupported", ", ".join(request.values("proxy-require"))),))
+        if not request.to.tag:
+            ctx.set(Flag.INITIAL)
+        return None
+
+    def natdetect(self, ctx: RequestContext) -> None:
+        """Find out whether the sender is where it says (nat_uac_test), and remember where it really is."""
+        flow = ctx.flow
+        if flow.websocket:
+            ctx.flags |= Flag.WS | Flag.NATS
+        elif nat_uac_test(self.nat.uac_test, ctx.request, flow.remote[0], flow.remote[1], False):
+            ctx.flags |= Flag.NATS
+
+    def cancel(self, ctx: RequestContext) -> Verdict | None:
+        """CANCEL goes to the branches of the INVITE that it cancels."""
+        if ctx.request.method != "CANCEL":
+            return None
+        return self.core.cancel(ctx)
+
+    def withindlg(self, ctx: RequestContext) -> Verdict | None:
+        """A request inside a dialog goes on by our own signed Route, or not at all."""
+        request = ctx.request
+        if ctx.flags & Flag.INITIAL:
+            return None if request.method != "ACK" else Verdict.DROPPED
+        route = loose_route(request, self.core.signer, self.core.is_own)
+        if route is None:
+            if request.method == "ACK":
+                return Verdict.DROPPED
+            if request.method == "SUBSCRIBE" and ctx.domain_is_local(request.ruri.host):
+                return self.presence(ctx)
+            raise Reject(404, "Not here")
+        ctx.route = route
+        if request.method == "NOTIFY":
+            ctx.record_route = True
+        self.core.dialogs.request(ctx)
+        ctx.targets = [self.dlguri(ctx, route.far)]
+        return self.relay(ctx)
+
+    def dlguri(self, ctx: RequestContext, far: Side) -> Target:
+        """The other end of a dialog: by its connection or address in our Route, else by an alias that names a live flow,
+        else by its URI.
+        """
+        uri, alias = handle_ruri_alias(ctx.request.uri)
+        target = Target(uri if alias else "", far.flow, far.key, far.host, far.port, far.websocket)
+        if alias is not None and not far.flow and not far.host and not far.key:
+            flow = self.core.flows.by_address(alias.transport, alias.host, alias.port)
+            if flow is not None:
+                target.websocket = flow.websocket
+                target.flow, target.host, target.port = (flow.token, "", 0) if flow.reliable else ("", *flow.remote)
+        return target
+
+    def options(self, ctx: RequestContext) -> Verdict | None:
+        """OPTIONS to the server itself is answered, also to strangers: it tells nothing that a challenge wouldn't."""
+        request = ctx.request
+        if request.method != "OPTIONS" or request.ruri.user or not ctx.domain_is_local(request.ruri.host):
+            return None
+        return ctx.reply(200, "", capabilities.HEADERS)
+
+    def auth(self, ctx: RequestContext) -> Any:
+        """Digest for REGISTER and for everybody who says to be one of ours (auth_check, auth_challenge)."""
+        return self.core.authenticator.check(ctx, ctx.request.method != "REGISTER")
+
+    def record(self, ctx: RequestContext) -> None:
+        """No Route that somebody put on beforehand is followed but for users of ours going out; stay in the path of dialogs."""
+        request = ctx.request
+        if "route" in request and (ctx.identity and not ctx.domain_is_local(request.ruri.host)):
+            ctx.route = self.core.preloaded(request)
+        if request.method in ("INVITE", "SUBSCRIBE", "REFER"):
+            ctx.record_route = True
+        if ctx.identity and request.method not in ("REGISTER", "PUBLISH"):
+            ctx.dropped.extend(self.core.authenticator.consumed(request))
+
+    def sipout(self, ctx: RequestContext) -> Verdict | None:
+        """Foreign domains: for users of ours only."""
+        uri = ctx.request.ruri
+        if uri.scheme == "tel" or ctx.domain_is_local(uri.host):
+            return None
+        if self.core.settings.proxy.foreign != "users" or not (ctx.identity or ctx.has(Flag.TRUSTED)):
+            raise Reject(403, "Relaying Denied")
+        if ctx.request.method == "REGISTER":
+            raise Reject(403, "Not Our Domain")
+        ctx.extra.append(("p-hint", "outbound"))
+        ctx.targets = [Target()]
+        return self.relay(ctx)
+
+    def presence(self, ctx: RequestContext) -> Verdict | None:
+        """PUBLISH and SUBSCRIBE; nobody keeps mailboxes here."""
+        if ctx.request.method not in ("PUBLISH", "SUBSCRIBE"):
+            return None
+        event = (ctx.request.get("event") or "").partition(";")[0].strip().lower()
+        if event == "message-summary":
+            raise Reject(404, "No voicemail service")
+        raise Reject(489, "", (("allow-events", ", ".join(capabilities.EVENTS)),))
+
+    def registrar(self, ctx: RequestContext) -> Any:
+        """REGISTER: save("location")."""
+        if ctx.request.method != "REGISTER":
+            return None
+        if not ctx.domain_is_local(aor_of(ctx.request).rpartition("@")[2]):
+            raise Reject(404, "Not Our Domain")
+        return self.core.registrar.save(ctx, fix_nated_register(ctx.flags & Flag.NATS, ctx.flow.transport))
+
+    def address_complete(self, ctx: RequestContext) -> None:
+        """A URI without a user names nobody."""
+        if not ctx.request.ruri.user:
+            raise Reject(484)
+
+    def location(self, ctx: RequestContext) -> Verdict:
+        """lookup("location"): where the user is now."""
+        request = ctx.request
+        result = self.core.registrar.lookup(request.ruri.aor, request.method)
+        if result.status != 200:
+            headers = (("allow", capabilities.METHODS),) if result.status == 405 else ()
+            raise Reject(result.status, "", headers or ((("retry-after", "5"),) if result.status == 503 else ()))
+        ctx.targets = [self.core.target(binding) for binding in result.bindings]
+        return self.relay(ctx)
+
+    def relay(self, ctx: RequestContext) -> Verdict:
+        """t_relay()."""
+        line = ""
+        if ctx.flags & Flag.NATS and ctx.request.method in CONTACT_METHODS:
+            line = self.contact_line(ctx.request, ctx.flow)
+        relay(ctx, line)
+        return Verdict.RELAYED
+
+    def contact_line(self, message: SipMessage, flow: Any) -> str:
+        """set_contact_alias(): the Contact with the true source of its sender, once; "" where it stays as it is."""
+        value = message.get("contact")
+        if not value or not self.nat.contact_alias:
+            return ""
+        host, port = flow.remote
+        return f"Contact: {set_contact_alias(value, host, port, PROTO[flow.transport])}"
+
+    # -- branch_route, onreply_route, failure_route
+
+    def manage_branch(self, branch: Any) -> Any:
+        """branch_route[MANAGE_BRANCH]."""
+        return self.media.branch(branch)
+
+    def manage_reply(self, branch: Any, response: SipResponse) -> Any:
+        """onreply_route[MANAGE_REPLY]: each 1xx and 2xx of a branch."""
+        flow = branch.flow
+        if (flow.websocket or branch.target.host) and response.cseq_method in CONTACT_METHODS:
+            branch.contact_line = self.contact_line(response, flow)
+        return self.media.reply(branch, response)
+
+    def branch_failure(self, branch: Any, response: SipResponse) -> None:
+        """event_route[tm:branch-failure:rtpengine]."""
+        self.media.failure(branch, response.status)
+
+    def manage_failure(self, fork: Any) -> None:
+        """failure_route[MANAGE_FAILURE]: a site adds targets here."""
+
+    def onreply_route(self, response: SipResponse, flow: Any) -> bool:
+        """Every reply, before it is matched: plain SIP has no business on a WebSocket port."""
+        return flow.websocket or not flow.listener.websocket_port
+
+    # -- events
+
+    def xhttp_request(self, http: Any) -> int | None:
+        """event_route[xhttp:request]: a status refuses the request, None lets it go on."""
+        return None
+
+    def websocket_closed(self, flow: Any) -> None:
+        """event_route[websocket:closed]."""
+
+

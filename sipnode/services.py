@@ -1,0 +1,66 @@
+"""Services that Twisted lacks: children that stop one after another, and the clock of the transaction layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, inlineCallbacks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from twisted.internet.interfaces import IDelayedCall
+
+
+class OrderedMultiService(MultiService):
+    """Children start in their order, and stop in the reverse one, each only when the one before has stopped.
+
+    ``MultiService`` stops all at once, so that storage would close under a registrar that still writes.
+    """
+
+    @inlineCallbacks
+    def stopService(self) -> Generator[Deferred[Any], Any, None]:
+        Service.stopService(self)  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        for child in reversed(list(self)):
+            yield child.stopService()
+
+
+class TransactionClock(Service):
+    """Calls ``advance`` of the transaction layer when one of its timers is due.
+
+    Args:
+        reactor: Clock and delayed calls.
+    """
+
+    name = "transactions"
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._call: IDelayedCall | None = None
+        self._when = 0.0
+        self.advance: Callable[[float], None] = lambda now: None
+        self.next_wake: Callable[[], float] = lambda: 0.0
+
+    def wake_at(self, when: float) -> None:
+        """Have ``advance`` called at this time (epoch seconds), or before."""
+        call = self._call
+        if call is not None and call.active():
+            if self._when <= when:
+                return
+            call.cancel()
+        self._when = when
+        self._call = self._reactor.callLater(max(0.0, when - self._reactor.seconds()), self._fire)
+
+    def _fire(self) -> None:
+        self._call = None
+        self.advance(self._reactor.seconds())
+        when = self.next_wake()
+        if when:
+            self.wake_at(when)
+
+    def stopService(self) -> Any:
+        """No more timers."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        return super().stopService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated

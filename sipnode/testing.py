@@ -1,0 +1,444 @@
+"""For tests of the server, of a site's routing script and of plugins: flows in memory, phones that say what you tell
+them, virtual time. Public.
+
+::
+
+    world = World()
+    alice, bob = world.phone("alice"), world.phone("bob")
+    bob.register()
+    call = alice.send("INVITE", "sip:bob@example.test")
+    ring = bob.got("INVITE")
+    bob.reply(ring, 180)
+    assert alice.statuses() == [100, 180]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from sipnode.dialog.service import DialogService
+from sipnode.errors import FlowClosed, MediaError, NoRoute
+from sipnode.interfaces import IFlow, IFlowTable, IListener, IMediaRelay, IResolver
+from sipnode.records import Hop, MediaKey, MediaProfile
+from sipnode.registrar.service import RegistrarService
+from sipnode.routing.assembly import assemble
+from sipnode.routing.core import Core
+from sipnode.routing.dispatch import Dispatcher
+from sipnode.services import TransactionClock
+from sipnode.settings import Settings
+from sipnode.sip import build, ids
+from sipnode.sip.message import SipRequest, SipResponse
+from sipnode.sip.parser import Limits, parse_message
+from sipnode.transaction.layer import TransactionLayer
+from sipnode.transaction.timers import Timings
+
+DOMAIN = "example.test"
+SECRET = b"only for tests: no secret at all"
+
+
+@implementer(IListener)
+@dataclass(slots=True)
+class FakeListener:
+    """A listener that nobody listens on."""
+
+    transport: str = "UDP"
+    host: str = "192.0.2.1"
+    port: int = 5060
+    via_host: str = "192.0.2.1"
+    via_port: int = 5060
+    websocket_port: bool = False
+
+    @property
+    def name(self) -> str:
+        """As Kamailio's ``socket``."""
+        return f"{self.transport.lower()}:{self.host}:{self.port}"
+
+
+@implementer(IFlow)
+@dataclass(slots=True, eq=False)
+class FakeFlow:
+    """One peer. What is sent to it stands in ``sent``."""
+
+    transport: str = "UDP"
+    remote: tuple[str, int] = ("192.0.2.10", 5060)
+    token: str = ""
+    listener: Any = None
+    closed: bool = False
+    sent: list[bytes] = field(default_factory=list)
+    vars: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.listener is None:
+            self.listener = listener_of(self.transport)
+
+    @property
+    def reliable(self) -> bool:
+        """False for UDP only."""
+        return self.transport != "UDP"
+
+    @property
+    def websocket(self) -> bool:
+        """True for WS and WSS."""
+        return self.transport in ("WS", "WSS")
+
+    @property
+    def local(self) -> tuple[str, int]:
+        """Our end."""
+        return (self.listener.host, self.listener.port)
+
+    def send(self, data: bytes) -> None:
+        """Keep what is sent."""
+        if self.closed:
+            raise FlowClosed("closed")
+        self.sent.append(data)
+
+    def close(self, reason: str) -> None:
+        """Be closed."""
+        self.closed = self.reliable
+
+
+_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061, "WS": 8080, "WSS": 8443}
+_LISTENERS: dict[str, FakeListener] = {}
+
+
+def listener_of(transport: str) -> FakeListener:
+    """The one listener of a transport."""
+    if transport not in _LISTENERS:
+        port = _PORTS[transport]
+        _LISTENERS[transport] = FakeListener(transport, port=port, via_port=port, websocket_port=transport in ("WS", "WSS"))
+    return _LISTENERS[transport]
+
+
+@implementer(IFlowTable)
+class FakeFlows:
+    """Flows by token and address; a UDP flow to any address exists."""
+
+    def __init__(self) -> None:
+        self.flows: list[FakeFlow] = []
+
+    def by_token(self, token: str) -> Any:
+        """A live connection."""
+        return next((f for f in self.flows if token and f.token == token and not f.closed), None)
+
+    def by_address(self, transport: str, host: str, port: int) -> Any:
+        """A live flow to that address."""
+        return next((f for f in self.flows if f.transport == transport and f.remote == (host, port) and not f.closed), None)
+
+    def udp(self, hop: Hop) -> Any:
+        """The UDP flow to that address."""
+        found = self.by_address("UDP", hop.host, hop.port)
+        if found is None:
+            found = FakeFlow(remote=(hop.host, hop.port))
+            self.flows.append(found)
+        return found
+
+    def connect(self, hop: Hop) -> Deferred[Any]:
+        """A live connection; nothing is opened."""
+        flow = self.udp(hop) if hop.transport == "UDP" else self.by_address(hop.transport, hop.host, hop.port)
+        if flow is None:
+            return fail(NoRoute("nobody listens there"))
+        return succeed(flow)
+
+
+@implementer(IResolver)
+class FakeResolver:
+    """Literals only, and what ``names`` says."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, list[Hop]] = {}
+
+    def numeric(self, host: str, port: int, transport: str, secure: bool) -> list[Hop] | None:
+        """Hops of an IP literal."""
+        if host.replace(".", "").isdigit() or host.startswith("["):
+            transport = transport or ("TLS" if secure else "UDP")
+            return [Hop(transport, host.strip("[]"), port or (5061 if transport == "TLS" else 5060))]
+        return None
+
+    def resolve(self, host: str, port: int, transport: str, secure: bool) -> Deferred[list[Hop]]:
+        """Hops of a known name."""
+        if host in self.names:
+            return succeed(list(self.names[host]))
+        return fail(NoRoute(f"{host} has no address"))
+
+
+@implementer(IMediaRelay)
+class RecordingMediaRelay:
+    """A media relay that writes down what it is asked, and gives SDP that says who made it.
+
+    Attributes:
+        log: ``("offer", key)`` … with a copy of each key.
+        hold: Deferreds instead of answers, until :meth:`release`.
+        error: What offers and answers fail with, or None.
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        self.enabled = enabled
+        self.log: list[tuple[str, MediaKey]] = []
+        self.profiles: list[MediaProfile] = []
+        self.error: MediaError | None = None
+        self.hold = False
+        self._held: list[tuple[Deferred[bytes], bytes]] = []
+
+    @property
+    def operations(self) -> list[str]:
+        """The names of what was asked, in order."""
+        return [name for name, _ in self.log]
+
+    def choose(self, call_id: str) -> str:
+        """One node."""
+        return "n0"
+
+    def offer(self, key: MediaKey, sdp: bytes, profile: MediaProfile) -> Deferred[bytes]:
+        """SDP that names the branch."""
+        return self._ask("offer", key, profile, b"v=0\r\ns=offer " + key.via_branch.encode() + b"\r\n")
+
+    def answer(self, key: MediaKey, sdp: bytes, profile: MediaProfile) -> Deferred[bytes]:
+        """SDP that names the To tag."""
+        return self._ask("answer", key, profile, b"v=0\r\ns=answer " + key.to_tag.encode() + b"\r\n")
+
+    def delete(self, key: MediaKey) -> Deferred[None]:
+        """Noted."""
+        self.log.append(("delete", replace(key)))
+        return succeed(None)
+
+    def _ask(self, name: str, key: MediaKey, profile: MediaProfile, sdp: bytes) -> Deferred[bytes]:
+        self.log.append((name, replace(key)))
+        self.profiles.append(profile)
+        if self.error is not None:
+            return fail(self.error)
+        if not self.hold:
+            return succeed(sdp)
+        waiting: Deferred[bytes] = Deferred()
+        self._held.append((waiting, sdp))
+        return waiting
+
+    def release(self) -> None:
+        """Answer everything that is held."""
+        held, self._held = self._held, []
+        for waiting, sdp in held:
+            waiting.callback(sdp)
+
+
+class OpenAuthenticator:
+    """Believes everybody: the identity is what From says."""
+
+    def check(self, ctx: Any, proxy: bool) -> None:
+        """Let it pass."""
+        if ctx.domain_is_local(ctx.request.from_.uri.host):
+            ctx.identity = ctx.request.from_.uri.aor
+
+    def consumed(self, request: SipRequest) -> list[int]:
+        """Nothing was consumed."""
+        return []
+
+
+class Phone:
+    """One user agent in memory.
+
+    Attributes:
+        inbox: Requests and responses that arrived and weren't looked at, oldest first.
+    """
+
+    def __init__(self, world: World, user: str, flow: FakeFlow, contact: str) -> None:
+        self.world = world
+        self.user = user
+        self.flow = flow
+        self.contact = contact
+        self.aor = f"sip:{user}@{DOMAIN}"
+        self.cseq = 0
+
+    # -- out
+
+    def send(
+        self,
+        method: str,
+        uri: str,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        to: str = "",
+        from_tag: str = "",
+        call_id: str = "",
+        cseq: int = 0,
+        branch: str = "",
+        content_type: str = "application/sdp",
+    ) -> SipRequest:
+        """Send a request; what isn't given is made up."""
+        self.cseq += 1
+        host, port = self.flow.remote
+        sent_by = f"{host}:{port}" if not self.flow.websocket else f"{self.user}.invalid"
+        lines = [
+            ("via", f"SIP/2.0/{self.flow.transport} {sent_by};branch={branch or ids.MAGIC_COOKIE + 'p' + ids.new_tag()};rport"),
+            ("max-forwards", "70"),
+            ("from", f"<{self.aor}>;tag={from_tag or ids.new_tag()}"),
+            ("to", to or f"<{uri}>"),
+            ("call-id", call_id or ids.new_call_id()),
+            ("cseq", f"{cseq or self.cseq} {method}"),
+            ("contact", f"<{self.contact}>"),
+            *headers,
+        ]
+        if body:
+            lines.append(("content-type", content_type))
+        request = build.request(method, uri, lines, body)
+        self.world.sink.received(request.to_bytes(), self.flow)
+        return request
+
+    def send_again(self, request: SipRequest) -> None:
+        """A retransmission."""
+        self.world.sink.received(request.to_bytes(), self.flow)
+
+    def register(self, expires: int = 300, headers: Iterable[tuple[str, str]] = ()) -> SipResponse:
+        """REGISTER; gives the final response."""
+        self.send("REGISTER", f"sip:{DOMAIN}", (("expires", str(expires)), *headers), to=f"<{self.aor}>")
+        return self.response("REGISTER")
+
+    def reply(
+        self, request: SipRequest, status: int, body: bytes = b"", tag: str = "", headers: Sequence[tuple[str, str]] = ()
+    ) -> SipResponse:
+        """Answer a request that arrived."""
+        lines = [("contact", f"<{self.contact}>"), *headers]
+        lines += [("record-route", value) for value in request.get_all("record-route")]
+        if body:
+            lines.append(("content-type", "application/sdp"))
+        response = build.response_to(request, status, "", tag or f"{self.user}tag", lines, body)
+        self.world.sink.received(response.to_bytes(), self.flow)
+        return response
+
+    def within(
+        self, method: str, first: SipRequest, answer: SipResponse, mine: bool, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()
+    ) -> SipRequest:
+        """A request inside the dialog of an INVITE.
+
+        Args:
+            first: The INVITE as this phone sent or received it.
+            answer: Its 2xx as this phone received or sent it.
+            mine: This phone sent the INVITE.
+        """
+        routes = answer.values("record-route") if mine else first.values("record-route")
+        if mine:
+            routes = routes[::-1]
+        target = (answer if mine else first).values("contact")[0].strip("<>").partition(">")[0]
+        local, remote = (answer.get("from"), answer.get("to")) if mine else (answer.get("to"), answer.get("from"))
+        cseq = first.cseq if method == "ACK" else 0
+        lines = [("route", ", ".join(routes))] if routes else []
+        assert local is not None and remote is not None
+        return self.send(
+            method, target, (*lines, *headers), body, to=remote, from_tag=local.rpartition("tag=")[2], call_id=first.call_id, cseq=cseq
+        )
+
+    # -- in
+
+    @property
+    def inbox(self) -> list[SipRequest | SipResponse]:
+        """Everything that has arrived and wasn't taken out."""
+        return [parse_message(data) for data in self.flow.sent]
+
+    def take(self) -> list[SipRequest | SipResponse]:
+        """Everything that has arrived, taken out."""
+        messages = self.inbox
+        self.flow.sent.clear()
+        return messages
+
+    def statuses(self) -> list[int]:
+        """Statuses of the responses that have arrived; everything is taken out."""
+        return [m.status for m in self.take() if isinstance(m, SipResponse)]
+
+    def methods(self) -> list[str]:
+        """Methods of the requests that have arrived; everything is taken out."""
+        return [m.method for m in self.take() if isinstance(m, SipRequest)]
+
+    def got(self, method: str) -> SipRequest:
+        """The next request of a method; whatever came before it is taken out.
+
+        Raises:
+            AssertionError: none came.
+        """
+        while self.flow.sent:
+            message = parse_message(self.flow.sent.pop(0))
+            if isinstance(message, SipRequest) and message.method == method:
+                return message
+        raise AssertionError(f"{self.user} got no {method}")
+
+    def response(self, method: str = "", least: int = 200) -> SipResponse:
+        """The next response of at least this status; whatever came before it is taken out.
+
+        Raises:
+            AssertionError: none came.
+        """
+        while self.flow.sent:
+            message = parse_message(self.flow.sent.pop(0))
+            if isinstance(message, SipResponse) and message.status >= least and method in ("", message.cseq_method):
+                return message
+        raise AssertionError(f"{self.user} got no response to {method or 'anything'}")
+
+
+class World:
+    """A whole server in memory, but for the network: registrar in memory, everybody believed, virtual time.
+
+    Args:
+        settings: All sections; domains and ``db_mode`` are set.
+        media: The media relay; None for none.
+        script: Class of the routing script; None for that of the package.
+        stages: Plugin stages.
+
+    Attributes:
+        clock: ``task.Clock``.
+        core: The services.
+        sink: What transports would call.
+    """
+
+    def __init__(self, settings: Settings | None = None, media: Any = None, script: Any = None, stages: Sequence[Any] = ()) -> None:
+        settings = settings or Settings()
+        self.settings = replace(
+            settings, core=replace(settings.core, domains=(DOMAIN,)), location=replace(settings.location, db_mode=0)
+        )
+        self.clock = Clock()
+        self.clock.advance(1_700_000_000)
+        timer = TransactionClock(self.clock)
+        transaction = self.settings.transaction
+        layer = TransactionLayer(
+            Timings(transaction.t1, transaction.t2, transaction.t4, transaction.timeout, transaction.invite_timeout), timer.wake_at
+        )
+        timer.advance, timer.next_wake = layer.advance, layer.next_wake
+        self.core = core = Core(self.settings, self.clock, layer, SECRET)
+        self.flows = FakeFlows()
+        self.resolver = FakeResolver()
+        core.flows, core.resolver = self.flows, self.resolver
+        core.media = media or RecordingMediaRelay(enabled=False)
+        core.authenticator = OpenAuthenticator()
+        core.registrar = RegistrarService(self.settings.location, self.clock, flows=self.flows)
+        core.registrar.on_change(core.binding_changed)
+        core.registrar.startService()
+        core.dialogs = DialogService(self.settings.dialog, self.clock, core)
+        core.dialogs.startService()
+        core.is_own = lambda host, port: host == "192.0.2.1" and port in (0, *_PORTS.values())
+        assemble(core, script, stages)
+        self.sink = Dispatcher(core, Limits())
+        self._number = 0
+
+    def phone(self, user: str, transport: str = "UDP", host: str = "", port: int = 5060, contact: str = "") -> Phone:
+        """A phone (or a browser, for WS and WSS) with a flow of its own."""
+        self._number += 1
+        host = host or f"192.0.2.{10 + self._number}"
+        flow = FakeFlow(transport, (host, port), token="" if transport == "UDP" else f"f{self._number}")
+        self.flows.flows.append(flow)
+        if not contact:
+            kind = {"TCP": ";transport=tcp", "TLS": ";transport=tls"}.get(transport, "")
+            contact = f"sip:{user}@{host}:{port}{kind}" if not flow.websocket else f"sip:x{self._number}@{user}.invalid;transport=ws"
+        return Phone(self, user, flow, contact)
+
+    def close(self, phone: Phone, reason: str = "lost") -> None:
+        """The connection of a phone goes."""
+        phone.flow.closed = True
+        self.flows.flows.remove(phone.flow)
+        self.sink.closed(phone.flow, reason)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, in steps that no timer is coarser than."""
+        steps = max(1, int(seconds / 0.05))
+        self.clock.pump([seconds / steps] * steps)
