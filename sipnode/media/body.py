@@ -103,7 +103,10 @@ def _search(content_type: str, body: bytes, start: int, end: int, depth: int, le
 
 
 def _parts(boundary: bytes, body: bytes, start: int, end: int) -> list[tuple[int, int]]:
-    """Bounds of the parts, their head included, without the line end that belongs to the delimiter after them."""
+    """Bounds of the parts, their head included, without the line end that belongs to the delimiter after them.
+
+    A last part that nothing closes reaches to the end: the other side may read it so, and its SDP has to be ours.
+    """
     delimiter = re.compile(rb"(?:\r?\n|\A)--" + re.escape(boundary) + rb"(--)?[ \t]*(?=\r?\n|\Z)")
     bounds: list[tuple[int, int]] = []
     begin = -1
@@ -111,9 +114,11 @@ def _parts(boundary: bytes, body: bytes, start: int, end: int) -> list[tuple[int
         if begin >= 0:
             bounds.append((begin, max(begin, start + match.start())))
         if match.group(1) or len(bounds) > MAX_PARTS:
-            break
+            return bounds
         begin = start + match.end()
         begin += 2 if body[begin : begin + 2] == b"\r\n" else 1
+    if 0 <= begin < end:
+        bounds.append((begin, end))
     return bounds
 
 

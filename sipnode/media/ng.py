@@ -112,7 +112,9 @@ def error_for(reason: str) -> MediaError:
 
 
 def _text(value: Value | None) -> str:
-    return value.decode("utf-8", "replace")[:200] if isinstance(value, bytes) else ""
+    """The daemon's words, fit for a log line or a header."""
+    text = value.decode("utf-8", "replace")[:200] if isinstance(value, bytes) else ""
+    return "".join(char if char.isprintable() else " " for char in text).strip()
 
 
 def offer(key: MediaKey, sdp: bytes, fields: dict[str, Any]) -> dict[str, Any]:
