@@ -417,6 +417,7 @@ class World:
         core.dialogs = DialogService(self.settings.dialog, self.clock, core)
         core.dialogs.startService()
         core.is_own = lambda host, port: host == "192.0.2.1" and port in (0, *_PORTS.values())
+        core.own_host = lambda host: host == "192.0.2.1"
         assemble(core, script, stages)
         self.sink = Dispatcher(core, Limits())
         self._number = 0

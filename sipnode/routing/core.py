@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sipnode.records import Binding
     from sipnode.routing.context import RequestContext
     from sipnode.settings import Settings
-    from sipnode.sip.message import SipRequest
+    from sipnode.sip.message import SipRequest, SipResponse
 
 
 class Core:
@@ -45,6 +45,8 @@ class Core:
         registrar: RegistrarService. authenticator: Authenticator. dialogs: DialogService.
         counters: What happened how often, by name.
         trace: None, or what writes every message to the log.
+        is_own: ``(host, port) -> bool``: an address that we listen on or advertise. own_host: the same whatever the port.
+        ping_answered: Takes the responses to keepalives.
     """
 
     log = Logger(namespace="sipnode")
@@ -66,6 +68,8 @@ class Core:
         self.authenticator: Any = None
         self.dialogs: Any = None
         self.is_own: Callable[[str, int], bool] = lambda host, port: False
+        self.own_host: Callable[[str], bool] = lambda host: False
+        self.ping_answered: Callable[[SipResponse], bool] = lambda response: False
         self.server = settings.core.server
         self.max_forwards = settings.core.max_forwards
         self.max_branches = settings.proxy.max_branches
@@ -76,11 +80,12 @@ class Core:
 
     def is_local(self, host: str) -> bool:
         """Whether a host is a domain or an address of ours (``myself``)."""
-        return host in self._domains or self.is_own(host, 0) or self.own_host(host)
+        return host in self._domains or self.own_host(host)
 
-    def own_host(self, host: str) -> bool:
-        """Whether a host is an address that we listen on or advertise, whatever the port."""
-        return False
+    def xhttp_request(self, http: Any) -> int | None:
+        """The script's word on an HTTP request; it may be replaced while the server runs."""
+        status: int | None = self.script.xhttp_request(http)
+        return status
 
     # -- sides of a dialog
 

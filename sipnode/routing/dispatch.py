@@ -68,6 +68,8 @@ class Dispatcher:
                 return
             if core.transactions.response_received(response, self._clock()):
                 return
+            if core.ping_answered(response):
+                return
             if response.status // 100 == 2 and response.cseq_method == "INVITE":
                 self._stray(response)
         except ParseError:

@@ -1,0 +1,216 @@
+"""The composition root: settings in, one service out. Everything that knows everything is here, and only here.
+
+::
+
+    sipnode (OrderedMultiService; starts downwards, stops upwards)
+    ├ storage        open and upgrade; close after the last write
+    ├ transactions   the clock of the transaction layer
+    ├ media          the rtpengine nodes
+    ├ location       load, expire, group commit
+    ├ dialogs        ends calls whose browser has vanished
+    ├ keepalive      pings of natted phones
+    └ flows, udp:…, tcp:…, ws:… (listeners)
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import IService, Service
+from twisted.logger import Logger
+from twisted.plugin import getPlugins
+
+import sipnode.plugins
+from sipnode import __version__
+from sipnode.auth.authenticator import Authenticator
+from sipnode.auth.secret import derive, load_or_create_secret
+from sipnode.dialog.call import new_via
+from sipnode.dialog.service import DialogService
+from sipnode.errors import ConfigError, FlowClosed
+from sipnode.interfaces import IRequestStage
+from sipnode.log import WireTrace
+from sipnode.media.service import MediaService
+from sipnode.nat.keepalive import KeepaliveService
+from sipnode.records import Hop
+from sipnode.registrar.service import RegistrarService
+from sipnode.routing.assembly import assemble
+from sipnode.routing.core import Core
+from sipnode.routing.dispatch import Dispatcher
+from sipnode.routing.script import RoutingScript
+from sipnode.services import OrderedMultiService, TransactionClock
+from sipnode.sip.parser import Limits
+from sipnode.sip.uri import SipUri
+from sipnode.storage import open_storage
+from sipnode.storage.writer import GroupCommitWriter
+from sipnode.transaction.layer import TransactionLayer
+from sipnode.transaction.timers import Timings
+from sipnode.transport.assembly import build_transports
+
+if TYPE_CHECKING:
+    from twisted.web.resource import IResource
+
+    from sipnode.records import Binding
+    from sipnode.settings import Settings
+    from sipnode.sip.message import SipRequest
+
+
+class StorageService(Service):
+    """Opens the store at the start, closes it as the last thing.
+
+    Args:
+        storage: IStorage.
+    """
+
+    name = "storage"
+    log = Logger(namespace="sipnode.storage")
+
+    def __init__(self, storage: Any) -> None:
+        self.storage = storage
+
+    def startService(self) -> None:
+        """Open; a store that can't be opened is told by the first who asks it, and by the log."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        self.storage.open().addErrback(self._failed)
+
+    def _failed(self, failure: Any) -> None:
+        self.log.error("the store can't be opened: {reason}", reason=failure.getErrorMessage())
+
+    def stopService(self) -> Any:
+        """Close after the last write."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        return self.storage.close()
+
+
+def build(settings: Settings, conf_dir: str | Path, reactor: Any) -> IService:
+    """Make the server.
+
+    Args:
+        settings: As read.
+        conf_dir: Folder of the configuration; relative paths start there.
+        reactor: The reactor.
+
+    Raises:
+        ConfigError: a setting that a room refuses.
+    """
+    conf_dir = Path(conf_dir)
+    state_dir = conf_dir / settings.core.state_dir
+    state_dir.mkdir(parents=True, exist_ok=True)
+    secret = load_or_create_secret(state_dir / "secret")
+    storage = open_storage(settings.storage.url, reactor, str(state_dir), settings.auth.cache_seconds)
+
+    timer = TransactionClock(reactor)
+    timing = settings.transaction
+    layer = TransactionLayer(
+        Timings(timing.t1, timing.t2, timing.t4, timing.timeout, timing.invite_timeout), timer.wake_at, settings.limits.transactions
+    )
+    timer.advance, timer.next_wake = layer.advance, layer.next_wake
+    core = Core(settings, reactor, layer, derive(secret, "route"))
+    if settings.log.wire:
+        core.trace = WireTrace()
+
+    limits = settings.limits
+    sink = Dispatcher(core, Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values))
+    transports = build_transports(settings, sink, reactor, _page(settings, core, storage, reactor), core.xhttp_request, str(conf_dir))
+    core.flows = transports.flows
+    core.resolver = transports.resolver
+    core.is_own = transports.is_own_address
+    core.own_host = transports.own.has_host
+
+    media = MediaService(settings.media, reactor)
+    core.media = media.relay
+    writer = GroupCommitWriter(storage.location, reactor, settings.location) if settings.location.db_mode else None
+    core.registrar = RegistrarService(
+        settings.location, reactor, storage.location if settings.location.db_mode else None, writer, transports.flows
+    )
+    core.authenticator = Authenticator(settings.auth, storage.credentials, derive(secret, "nonce"), reactor.seconds)
+    core.dialogs = DialogService(settings.dialog, reactor, core)
+    keepalive = KeepaliveService(
+        settings.nat, reactor, _pinger(core), core.registrar.remove, f"sip:{_domain(settings)}", derive(secret, "ping")
+    )
+    core.registrar.on_change(core.binding_changed)
+    core.registrar.on_change(keepalive.changed)
+    core.ping_answered = keepalive.answered
+    assemble(core, _script(settings, conf_dir), _stages(settings))
+
+    root = OrderedMultiService()
+    root.setName("sipnode")
+    for service in (StorageService(storage), timer, media, core.registrar, core.dialogs, keepalive, *transports.services):
+        service.setServiceParent(root)
+    # Inspected by the manhole and by tests.
+    root.core = core
+    root.transports = transports
+    return root
+
+
+def _domain(settings: Settings) -> str:
+    return settings.core.domains[0] if settings.core.domains else "localhost"
+
+
+def _page(settings: Settings, core: Core, storage: Any, reactor: Any) -> IResource | None:
+    """The softphone at /."""
+    if not settings.web.softphone:
+        return None
+    from sipnode.web.directory import DirectoryResource
+    from sipnode.web.pages import softphone_resource
+
+    directory = None
+    if settings.web.directory:
+        directory = DirectoryResource(
+            storage.list_users, lambda aor: core.registrar.online(aor), lambda u, d, p: core.authenticator.verify(u, d, p), reactor
+        )
+    return softphone_resource(settings.core.domains[0] if settings.core.domains else "", __version__, directory)
+
+
+def _pinger(core: Core) -> Any:
+    """How a keepalive goes out: down the binding's own address, without a transaction."""
+
+    def send(binding: Binding, request: SipRequest) -> None:
+        received = SipUri.parse(binding.received)
+        flow = core.flows.udp(Hop("UDP", received.host.strip("[]"), received.port or 5060))
+        if flow is None:
+            raise FlowClosed("no UDP listener reaches it")
+        _, via = new_via(flow)
+        request.prepend("via", via)
+        flow.send(request.to_bytes())
+
+    return send
+
+
+def _script(settings: Settings, conf_dir: Path) -> type[RoutingScript]:
+    """The site's script from the conf folder, or that of the package."""
+    named = settings.routing.script
+    if not named:
+        return RoutingScript
+    module_name, _, class_name = named.rpartition(".")
+    file = conf_dir / f"{module_name}.py"
+    if not module_name or not file.is_file():
+        raise ConfigError(f"{named!r} has to be 'module.Class' of a module in {conf_dir}", key="routing.script")
+    spec = importlib.util.spec_from_file_location(f"sipnode_site_{module_name}", file)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{file} can't be loaded", key="routing.script")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ConfigError(f"{file}: {type(error).__name__}: {error}", key="routing.script") from error
+    script = getattr(module, class_name, None)
+    if not (isinstance(script, type) and issubclass(script, RoutingScript)):
+        raise ConfigError(f"{file} has no class {class_name} that derives from RoutingScript", key="routing.script")
+    return script
+
+
+def _stages(settings: Settings) -> list[Any]:
+    """The plugin stages that the configuration names, in its order."""
+    wanted = settings.routing.stages
+    if not wanted:
+        return []
+    found = {stage.name: stage for stage in getPlugins(IRequestStage, sipnode.plugins)}
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        known = f"; there are: {', '.join(sorted(found))}" if found else "; no plugin stage is installed"
+        raise ConfigError(f"no plugin has a stage {', '.join(missing)}{known}", key="routing.stages")
+    return [found[name] for name in wanted]
