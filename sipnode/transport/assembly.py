@@ -6,28 +6,38 @@ the services are started.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sipnode.errors import ConfigError, NoRoute
 from sipnode.sip.parser import Limits
 from sipnode.transport.admission import Admission
 from sipnode.transport.connect import Connector
 from sipnode.transport.connection import Hub
 from sipnode.transport.flow import Listener
 from sipnode.transport.flowtable import FlowTable
-from sipnode.transport.listen import ListenSpec, parse_listens
+from sipnode.transport.handshake import HandshakeRules
+from sipnode.transport.http import WebPort, XHTTPRoot
+from sipnode.transport.listen import WEBSOCKET, ListenSpec, family_of, parse_listens
 from sipnode.transport.listeners import OwnAddresses, StreamService, choose_listener
+from sipnode.transport.resolver import Resolver
 from sipnode.transport.sniff import StreamPort
+from sipnode.transport.tls import GatedTLSFactory, TLSContexts
+from sipnode.transport.tlsconfig import TLSConfig, load_tls_config
 from sipnode.transport.udp import UdpEndpoint, UdpService
+from sipnode.transport.websocket import websocket_factory
 from sipnode.transport.wheel import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.application.service import IService
+    from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
     from twisted.web.resource import IResource
 
     from sipnode.interfaces import IMessageSink
+    from sipnode.records import Hop
     from sipnode.settings import Settings
 
 
@@ -38,16 +48,20 @@ class Transports:
     Attributes:
         services: In starting order: ``flows`` first, then one for each socket, named as its listener.
         flows: ``IFlowTable``.
+        resolver: ``IResolver``; its ``failed(hop)`` puts a target to rest.
         listeners: Every ``IListener``, in the order of the configuration; ports are real once the services run.
         own: The addresses that are ours.
         admission: Counts of connections.
+        warnings: What should be said at start, e.g. about ``tls.cfg``.
     """
 
     services: list[IService]
     flows: FlowTable
-    listeners: list[Listener]
+    resolver: Resolver
     own: OwnAddresses
     admission: Admission
+    listeners: list[Listener] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def is_own_address(self, host: str, port: int) -> bool:
         """Whether ``host:port`` (IPv6 with or without brackets, port 0 for none given) is bound or advertised by us."""
@@ -82,43 +96,103 @@ def build_transports(
     Raises:
         ConfigError: a listener or a TLS file that cannot be.
     """
-    specs = parse_listens(settings.core.listen)
-    wheel = Wheel(reactor)
-    flows = FlowTable(wheel, reactor)
-    admission = Admission(settings.limits.connections, settings.limits.connections_per_source)
-    limits = settings.limits
-    framing = Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values)
-    hub = Hub(sink, flows, wheel, admission, limits, settings.transport, framing)
-    own = OwnAddresses()
-    made = Transports([flows], flows, [], own, admission)
+    return _Builder(settings, sink, reactor, page, xhttp_request, conf_dir).build()
 
-    for spec in specs:
-        if spec.transport == "UDP":
-            endpoint = UdpEndpoint(Listener.from_spec(spec), sink)
-            flows.add_endpoint(endpoint)
-            made.listeners.append(endpoint.listener)
-            made.services.append(UdpService(endpoint, settings.transport.udp_receive_buffer, reactor, own.add))
-    implied: list[Listener] = []
-    for group in stream_groups(specs):
-        names = [Listener.from_spec(spec, websocket_port=any(each.transport in ("WS", "WSS") for each in group)) for spec in group]
-        sip = next((each for each in names if each.transport in ("TCP", "TLS")), None)
+
+class _Builder:
+    def __init__(
+        self,
+        settings: Settings,
+        sink: IMessageSink,
+        reactor: Any,
+        page: IResource | None,
+        xhttp_request: Callable[[Any], int | None] | None,
+        conf_dir: str,
+    ) -> None:
+        self.settings = settings
+        self.reactor = reactor
+        self.page = page
+        self.xhttp_request = xhttp_request
+        self.specs = parse_listens(settings.core.listen)
+        limits = settings.limits
+        wheel = Wheel(reactor)
+        flows = FlowTable(wheel, reactor)
+        admission = Admission(limits.connections, limits.connections_per_source)
+        framing = Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values)
+        self.hub = Hub(sink, flows, wheel, admission, limits, settings.transport, framing)
+        # Listeners that no line names: SIP over TCP on a ws port, over TLS on a wss port.
+        self.implied: list[Listener] = []
+        self.tls_path = os.path.join(conf_dir, settings.tls.config)
+        self.tls = self._load_tls()
+        self.contexts = TLSContexts(self.tls)
+        udp = any(spec.transport == "UDP" for spec in self.specs)
+        families = list(dict.fromkeys(family_of(spec.host) for spec in self.specs))
+        rest = settings.proxy.failed_target_seconds
+        resolver = Resolver(reactor, None, ("UDP", "TCP", "TLS") if udp else ("TCP", "TLS"), families, rest)
+        self.made = Transports([flows], flows, resolver, OwnAddresses(), admission, warnings=self.tls.warnings)
+
+    def build(self) -> Transports:
+        made = self.made
+        for spec in self.specs:
+            if spec.transport == "UDP":
+                endpoint = UdpEndpoint(Listener.from_spec(spec), self.hub.sink)
+                made.flows.add_endpoint(endpoint)
+                made.listeners.append(endpoint.listener)
+                made.services.append(UdpService(endpoint, self.hub.transport.udp_receive_buffer, self.reactor, made.own.add))
+        for group in stream_groups(self.specs):
+            made.services.append(self._stream_port(group))
+        made.flows.connector = Connector(self.hub, self.reactor, self._listener_for, self._client_creator).connect
+        return made
+
+    def _stream_port(self, group: list[ListenSpec]) -> StreamService:
+        web = any(spec.transport in WEBSOCKET for spec in group)
+        names = [Listener.from_spec(spec, websocket_port=web) for spec in group]
+        self.made.listeners.extend(names)
+        sip = next((each for each in names if each.transport not in WEBSOCKET), None)
         if sip is None:
             sip = Listener.from_spec(group[0], "TLS" if group[0].secure else "TCP", websocket_port=True)
-            implied.append(sip)
-        made.listeners.extend(names)
-        bind = [*names, sip] if sip not in names else names
-        made.services.append(StreamService(bind, StreamPort(hub, sip), reactor, own.add))
+            self.implied.append(sip)
+            names = [*names, sip]
+        port = StreamPort(self.hub, sip)
+        for listener in names:
+            if listener.transport in WEBSOCKET:
+                port.http = WebPort(self.hub, self._root(listener), self.reactor).channel
+        factory: Any = port
+        if group[0].secure:
+            factory = GatedTLSFactory(self._server_creator(group[0]), False, port, self.reactor)
+        return StreamService(names, factory, self.reactor, self.made.own.add)
 
-    def listener_for(transport: str, host: str) -> Listener:
-        known = [*made.listeners, *implied]
+    def _root(self, listener: Listener) -> XHTTPRoot:
+        transport, core = self.settings.transport, self.settings.core
+        names = {name.lower().strip("[]") for name in (*core.domains, *transport.hosts)}
+        own = self.made.own
+        rules = HandshakeRules(lambda host: host in names or own.has_host(host), transport.origins, transport.require_origin)
+        websockets = websocket_factory(self.hub, listener, self.reactor)
+        return XHTTPRoot(rules, websockets, self.page, self.xhttp_request, core.server)
+
+    def _load_tls(self) -> TLSConfig:
+        """The file; it may be missing where nothing listens with TLS."""
+        if os.path.exists(self.tls_path) or any(spec.secure for spec in self.specs):
+            return load_tls_config(os.path.normpath(self.tls_path))
+        return TLSConfig([], [])
+
+    def _server_creator(self, spec: ListenSpec) -> Any:
+        return self.contexts.for_server(spec.host, spec.port)
+
+    def _client_creator(self, hop: Hop) -> IOpenSSLClientConnectionCreator:
+        try:
+            return self.contexts.for_client(hop)
+        except ConfigError as error:
+            raise NoRoute(f"TLS: {error}", 503) from None
+
+    def _listener_for(self, transport: str, host: str) -> Listener:
+        known = [*self.made.listeners, *self.implied]
         found = choose_listener(known, transport, host)
         if found is None:
+            # Nothing listens with that transport: what comes back comes on the connection, the address is for the eye.
             near = choose_listener(known, "UDP", host) or known[0]
             found = Listener(transport, near.host, near.port, near.via_host, near.via_port)
         return found
-
-    flows.connector = Connector(hub, reactor, listener_for, _no_tls).connect
-    return made
 
 
 def stream_groups(specs: list[ListenSpec]) -> list[list[ListenSpec]]:
@@ -129,9 +203,3 @@ def stream_groups(specs: list[ListenSpec]) -> list[list[ListenSpec]]:
             # Port 0 is another port each time.
             groups.setdefault((spec.host, spec.port, 0 if spec.port else index + 1), []).append(spec)
     return list(groups.values())
-
-
-def _no_tls(hop: Any) -> Any:
-    from sipnode.errors import NoRoute
-
-    raise NoRoute(f"no TLS connections from here, and {hop.host} wants one")

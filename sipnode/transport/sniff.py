@@ -149,7 +149,7 @@ class StreamPort(Factory):
         self.listener = listener
         self.http = http
 
-    def buildProtocol(self, addr: IAddress | None) -> Sniffer | None:  # type: ignore[override]  # None refuses, as Twisted documents
+    def buildProtocol(self, addr: IAddress | None) -> Sniffer | None:
         ticket = self.hub.admission.enter(getattr(addr, "host", ""))
         return Sniffer(self, ticket) if ticket is not None else None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
@@ -180,5 +181,9 @@ def set_no_delay(wire: Any) -> None:
 
 def plain_reason(reason: Failure) -> str:
     """Why a connection ended, in a few words."""
+    if reason.check(ConnectionDone):
+        return "peer closed the connection"
+    if reason.check(ConnectionLost):
+        return "connection lost"
     text: str = reason.getErrorMessage()
     return text.rstrip(".").replace("\n", " ")[:200] or "connection lost"

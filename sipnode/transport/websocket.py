@@ -1,0 +1,279 @@
+"""SIP over WebSocket, server side, on autobahn.
+
+Implements: RFC 7118 §4-6 (sub-protocol sip, one message a frame, keepalive), RFC 6455 §5-7. autobahn reads frames;
+what is written goes out as one frame made here, through the bounded way of every connection. Invariant: text frames
+that reach the sink are valid UTF-8, and a connection that doesn't answer two pings is gone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+
+from sipnode.errors import FlowClosed
+from sipnode.transport.connection import ConnectionFlow, Hub
+from sipnode.transport.stream import plain_reason, set_no_delay
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from sipnode.transport.admission import Ticket
+    from sipnode.transport.flow import Listener
+
+SUBPROTOCOL: Final = "sip"
+_TEXT: Final = 0x81
+_BINARY: Final = 0x82
+_CLOSE: Final = 0x88
+_PING: Final = b"\x89\x00"
+_PONG: Final = 0x8A
+# Missed pings that end a connection (checklist §7).
+_MISSES: Final = 2
+
+# What the codes of RFC 6455 §7.4.1 mean for a person who reads why a phone is gone.
+_CODES: Final = {
+    1000: "closed",
+    1001: "page left",
+    1002: "protocol error",
+    1005: "closed without a code",
+    1006: "connection lost",
+    1007: "invalid text",
+    1008: "policy",
+    1009: "message too big",
+}
+
+
+def frame(first: int, payload: bytes) -> bytes:
+    """One unmasked frame with FIN set (RFC 6455 §5.2).
+
+    Args:
+        first: The first octet: FIN and opcode.
+        payload: Up to 2**63 octets.
+    """
+    size = len(payload)
+    if size < 126:
+        return bytes((first, size)) + payload
+    if size < 65536:
+        return bytes((first, 126, size >> 8, size & 0xFF)) + payload
+    return bytes((first, 127)) + size.to_bytes(8, "big") + payload
+
+
+class WebSocketFlow(ConnectionFlow):
+    """One WebSocket.
+
+    Attributes:
+        binary: Whether the peer's last message was binary; it is answered in kind.
+    """
+
+    __slots__ = ("_misses", "_next_ping", "_pinged", "_protocol", "binary")
+
+    def __init__(self, hub: Hub, protocol: SipWebSocket, listener: Listener, ticket: Ticket | None) -> None:
+        ConnectionFlow.__init__(self, hub, protocol.transport, listener.transport, listener, ticket)
+        self._protocol = protocol
+        self.binary = False
+        self._misses = 0
+        self._pinged = 0.0
+        self._next_ping = self.last + hub.transport.ping_interval
+
+    def send(self, data: bytes) -> None:
+        """Queue one message as one frame; text unless the peer speaks binary or the octets are no text.
+
+        Raises:
+            FlowClosed: the connection is gone.
+        """
+        binary = self.binary or not (data.isascii() or is_text(data))
+        self.write(frame(_BINARY if binary else _TEXT, data))
+
+    def close(self, reason: str) -> None:
+        """Say goodbye with a close frame; a reason that begins with a code of RFC 6455 §7.4.1 sends that code, else 1001."""
+        if not self.closed:
+            code, text = _split_code(reason)
+            self.give_up(reason)
+            self._protocol.sendCloseFrame(code, text.encode()[:120], False)
+
+    def alive(self, now: float) -> float:
+        """Ping each ``ping_interval``; two that no octet follows end the connection."""
+        if now >= self._next_ping:
+            self._misses = self._misses + 1 if self._pinged and self.last < self._pinged else 0
+            if self._misses >= _MISSES:
+                self.abort("ping timeout")
+                return 0.0
+            self._pinged = now
+            self._next_ping = now + self._hub.transport.ping_interval
+            self.write(_PING)
+        return self._next_ping - now
+
+    def ended(self) -> None:
+        """Let go of the protocol, which holds this flow."""
+        del self._protocol
+
+
+class SipWebSocket(WebSocketServerProtocol):
+    """One connection; autobahn calls, the methods hand on.
+
+    Options that are the same for every connection are class attributes, so that 10,000 connections don't carry a copy each.
+    """
+
+    logOctets = logFrames = trackTimings = False
+    utf8validateIncoming = False
+    requireMaskedClientFrames = applyMask = True
+    maskServerFrames = False
+    autoFragmentSize = 0
+    # A fault is told by a close frame (1002, 1007, 1009) before the connection goes.
+    failByDrop = False
+    echoCloseCodeReason = False
+    # The handshake is whole when we get it, and closing and pings are timed by the wheel.
+    openHandshakeTimeout = closeHandshakeTimeout = 0
+    autoPingInterval = autoPingTimeout = 0
+    autoPingSize = 12
+    autoPingRestartOnAnyTraffic = True
+    tcpNoDelay = True
+    versions = (13,)
+    webStatus = serveFlashSocketPolicy = False
+    flashSocketPolicy = ""
+    # Origin and Host are judged before (http.py).
+    allowedOrigins = ("*",)
+    allowedOriginsPatterns = (re.compile(".*"),)
+    allowNullOrigin = True
+    maxConnections = trustXForwardedFor = 0
+
+    transport: Any
+    _transport_details: Any
+    flow: WebSocketFlow | None = None
+    hub: Hub
+    listener: Listener
+    ticket: Ticket | None = None
+
+    @staticmethod
+    def perMessageCompressionAccept(_offers: object) -> None:
+        """No compression: SIP over TLS with secrets in it, and memory for each connection."""
+
+    def connectionMade(self) -> None:
+        self._transport_details = None
+        self.peer = str(self.transport.getPeer().host)
+        set_no_delay(self.transport)
+        self._connectionMade()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._dataReceived(data)
+
+    def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]  # always given
+        self._lost_reason = plain_reason(reason)
+        self._connectionLost(reason)  # type: ignore[arg-type]  # autobahn's annotation says str and means Failure
+
+    def onConnect(self, request: Any) -> str:
+        return SUBPROTOCOL
+
+    def _onOpen(self) -> None:
+        self._forget_handshake()
+        self.flow = WebSocketFlow(self.hub, self, self.listener, self.ticket)
+        self.flow.open()
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        if self.flow is not None and not self.flow.closed:
+            self._message(payload, isBinary, self.flow)
+
+    def onPing(self, payload: bytes) -> None:
+        self._heard(frame(_PONG, payload))
+
+    def onPong(self, payload: bytes) -> None:
+        self._heard(b"")
+
+    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> Any:
+        self._going(code, reasonRaw)
+        return super().onCloseFrame(code, reasonRaw)  # type: ignore[arg-type]  # autobahn gives None as well
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        flow, self.flow = self.flow, None
+        if flow is not None:
+            flow.lost(f"1006 {self._lost_reason}")
+            flow.ended()
+        elif self.ticket is not None:
+            self.ticket.release()
+
+    def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
+        if self.flow is not None and not self.flow.closed:
+            self.flow.give_up(f"{code} {reason}")
+        super()._fail_connection(code, reason)
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        self.transport.write(data)
+
+    def _message(self, payload: bytes, binary: bool, flow: WebSocketFlow) -> None:
+        flow.last = self.hub.wheel.seconds()
+        if not binary and not payload.isascii() and not is_text(payload):
+            self._invalid_payload("text that is not UTF-8")
+            return
+        flow.binary = binary
+        if payload[:1] < b"!":
+            payload, ping = payload.lstrip(b"\r\n"), payload
+            if not payload:
+                if ping[:4] == b"\r\n\r\n":
+                    self._heard(frame(_BINARY if binary else _TEXT, b"\r\n"))
+                return
+        self.hub.sink.received(payload, flow)
+
+    def _heard(self, answer: bytes) -> None:
+        """Octets came that are no message; ``answer`` goes back where there is one."""
+        flow = self.flow
+        if flow is None or flow.closed:
+            return
+        flow.last = self.hub.wheel.seconds()
+        if answer:
+            try:
+                flow.write(answer)
+            except FlowClosed:
+                return
+
+    def _going(self, code: int | None, reason: bytes | None) -> None:
+        """The peer said goodbye: nothing can be sent any more, though the wire still stands."""
+        if self.flow is not None and not self.flow.closed:
+            number = 1005 if code is None else code
+            words = (reason or b"").decode("utf-8", "replace").strip()
+            self.flow.give_up(f"{number} {words or _CODES.get(number, 'closed')}")
+
+    def _forget_handshake(self) -> None:
+        """An open connection needs none of the handshake; ten thousand of them are 100 MiB of header text."""
+        for name in ("http_headers", "http_request_data", "http_response_data", "http_status_line", "http_request_params", "_wskey"):
+            self.__dict__.pop(name, None)
+
+
+class _Silent:
+    """autobahn's logger, off: a hostile peer must not fill the log."""
+
+    def _nothing(self, *_args: object, **_kwargs: object) -> None:
+        """Say nothing."""
+
+    trace = debug = info = warn = error = failure = critical = _nothing
+
+
+SipWebSocket.log = _Silent()
+
+
+def websocket_factory(hub: Hub, listener: Listener, reactor: Any) -> WebSocketServerFactory:
+    """The autobahn factory of one WebSocket listener."""
+    limit = hub.limits.message_bytes
+    attributes = {"hub": hub, "listener": listener, "maxMessagePayloadSize": limit, "maxFramePayloadSize": limit}
+    factory = WebSocketServerFactory(protocols=[SUBPROTOCOL], server="", reactor=reactor)
+    factory.noisy = False
+    configured: Any = type("SipWebSocket", (SipWebSocket,), attributes)
+    factory.protocol = configured
+    return factory
+
+
+def is_text(octets: bytes) -> bool:
+    """Whether the octets are valid UTF-8, decoded strictly."""
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _split_code(reason: str) -> tuple[int, str]:
+    """``'1008 policy'`` to ``(1008, 'policy')``; 1001 where no code is given."""
+    first, _, rest = reason.partition(" ")
+    if len(first) == 4 and first.isdigit() and first[0] == "1":
+        return int(first), rest
+    return 1001, reason
