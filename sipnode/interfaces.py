@@ -133,6 +133,9 @@ class IStorage(Interface):
     def close() -> Deferred[None]:
         """After the last write."""
 
+    def list_users(domain: str) -> Deferred[list[str]]:
+        """Names of the domain's users, sorted."""
+
 
 class IMediaRelay(Interface):
     """A set of media nodes."""

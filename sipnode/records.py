@@ -57,7 +57,7 @@ class Credential:
     """What is known of a user's secret. Any of the fields may be ""; ``password`` serves every algorithm.
 
     ``ha1`` is MD5(user:realm:password), ``ha1_sha256`` the same with SHA-256, both lower-case hex;
-    ``ha1b`` is MD5(user@domain:realm:password).
+    ``ha1b`` and ``ha1b_sha256`` are the same two of user@domain:realm:password, for clients that sign with the whole address.
     """
 
     username: str
@@ -66,6 +66,7 @@ class Credential:
     ha1: str = ""
     ha1b: str = ""
     ha1_sha256: str = ""
+    ha1b_sha256: str = ""
 
 
 @dataclass(slots=True)
