@@ -126,7 +126,7 @@ class RtpengineRelay:
         error = failure.value
         if isinstance(error, (ng.NoAnswer, ng.NodeFull)):
             note = self._notes.get(key.call_id)
-            if note is not None and node.name in note.holders:
+            if note is not None and node.name in note.holders and not key.via_branch:
                 note.holders.remove(node.name)
             if isinstance(error, ng.NoAnswer):
                 # Only the reply may have been lost: then the node holds a call that nobody will use.

@@ -48,7 +48,14 @@ class PlainTests(SynchronousTestCase):
         """No body, no type, another type: nothing."""
         self.assertIsNone(find_sdp(message(b"")))
         self.assertIsNone(find_sdp(message(SDP, None)))
-        for content_type in ("text/plain", "application/sdpx", "", "application/sdp-fragment", "multipart/mixed", 'multipart/mixed;boundary=""'):
+        for content_type in (
+            "text/plain",
+            "application/sdpx",
+            "",
+            "application/sdp-fragment",
+            "multipart/mixed",
+            'multipart/mixed;boundary=""',
+        ):
             self.assertIsNone(find_sdp(message(SDP, content_type)))
 
     def test_encoded(self) -> None:
@@ -71,9 +78,7 @@ class MultipartTests(SynchronousTestCase):
         part = b"content-type:application/sdp\r\nX-Other: 1\r\n\r\n%b"
         after = b"Content-Type: application/octet-stream\r\n\r\n\x00\xff--b1x\r\n"
         for preamble, epilogue in ((b"", b"\r\n"), (b"hello", b"\r\nbye\r\n--b1\r\n"), (b"", b"")):
-            body, expected = (
-                multipart(before, part % sdp, after, preamble=preamble, epilogue=epilogue) for sdp in (SDP, NEW)
-            )
+            body, expected = (multipart(before, part % sdp, after, preamble=preamble, epilogue=epilogue) for sdp in (SDP, NEW))
             self.assertEqual(swapped("multipart/mixed;boundary=b1", body), expected)
 
     def test_starts_with_its_boundary(self) -> None:
@@ -112,7 +117,7 @@ class MultipartTests(SynchronousTestCase):
         """A part in base64 or gzip, and one for an early session, is passed over for the next."""
         for field in (b"Content-Transfer-Encoding: base64", b"Content-Encoding: gzip", b"Content-Disposition: early-session"):
             hidden = b"Content-Type: application/sdp\r\n%b\r\n\r\nAAAA" % field
-            plain = b"Content-Type: application/sdp\r\nContent-Transfer-Encoding: 8bit\r\nContent-Disposition: session;handling=required\r\n\r\n"
+            plain = b"Content-Type: application/sdp\r\nContent-Transfer-Encoding: 8bit\r\nContent-Disposition: session;x=1\r\n\r\n"
             self.assertIsNone(swapped("multipart/mixed;boundary=b1", multipart(hidden)))
             self.assertEqual(swapped("multipart/mixed;boundary=b1", multipart(hidden, plain + SDP)), multipart(hidden, plain + NEW))
 
@@ -135,7 +140,12 @@ class MultipartTests(SynchronousTestCase):
         self.assertIsNone(swapped("multipart/mixed;boundary=b1", b"--b1"))
         self.assertIsNone(swapped("multipart/mixed;boundary=b1", b"--b1\r\n"))
 
-    @given(st.lists(st.sampled_from([b"--b1", b"--b1--", b"\r\n", b"\n", b"Content-Type: application/sdp", b"\r\n\r\n", b"v=0", b" ", b"--"]), max_size=20))
+    @given(
+        st.lists(
+            st.sampled_from([b"--b1", b"--b1--", b"\r\n", b"\n", b"Content-Type: application/sdp", b"\r\n\r\n", b"v=0", b" ", b"--"]),
+            max_size=20,
+        )
+    )
     def test_hostile_bodies(self, pieces: list[bytes]) -> None:
         """Whatever the pieces, what is found lies within the body and replacing it by itself changes nothing."""
         body = b"".join(pieces)
