@@ -64,7 +64,7 @@ bench:
 	@$(BIN)/python bench/compare.py --bench $(SHARED)/bench $(if $(ONLY),--only $(ONLY)) $(if $(SEARCH),--search)
 
 compiled:
-	@tools/setup.sh test
+	@tools/setup.sh compiled
 	@$(BIN)/python tools/compiled.py
 
 wheel: web

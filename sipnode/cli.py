@@ -6,11 +6,14 @@ Exit status: 0 done, 1 refused with a reason on stderr, 2 wrong usage.
 from __future__ import annotations
 
 import argparse
+import getpass
 import sys
 from collections.abc import Sequence
 
 from sipnode import __version__, config
 from sipnode.errors import ConfigError, SipnodeError
+from sipnode.storage import users
+from sipnode.storage.factory import database_path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,34 +85,46 @@ def _refuse(reason: str) -> int:
 
 
 def _user_add(options: argparse.Namespace) -> int:
-    name, domain = _address(options.address)
-    with _users(options) as users:
-        if users.has(name, domain):
-            return _refuse(f"{name}@{domain} is there already; sipnode user passwd gives it another password")
-        users.save(name, domain, _password(options))
+    name, domain = users.split_user(options.address)
+    file = _database(options)
+    if any(user.username == name for user in users.list_users(file, domain)):
+        return _refuse(f"user {name}@{domain} exists; `sipnode user passwd` gives it another password")
+    users.add_user(file, name, domain, _password(options))
     return 0
 
 
 def _user_passwd(options: argparse.Namespace) -> int:
-    name, domain = _address(options.address)
-    with _users(options) as users:
-        if not users.has(name, domain):
-            return _refuse(f"there is no user {name}@{domain}")
-        users.save(name, domain, _password(options))
+    name, domain = users.split_user(options.address)
+    file = _database(options)
+    if not any(user.username == name for user in users.list_users(file, domain)):
+        return _refuse(f"there is no user {name}@{domain}")
+    users.set_password(file, name, domain, _password(options))
     return 0
 
 
 def _user_remove(options: argparse.Namespace) -> int:
-    name, domain = _address(options.address)
-    with _users(options) as users:
-        return 0 if users.remove(name, domain) else _refuse(f"there is no user {name}@{domain}")
+    users.remove_user(_database(options), *users.split_user(options.address))
+    return 0
 
 
 def _user_list(options: argparse.Namespace) -> int:
-    with _users(options) as users:
-        for user in users.all(options.domain):
-            print(f"{user.username}@{user.domain}")
+    for user in users.list_users(_database(options), options.domain):
+        print(f"{user.username}@{user.domain}")
     return 0
+
+
+def _database(options: argparse.Namespace) -> str:
+    settings = config.load(options.conf)
+    return database_path(settings.storage.url, str(config.state_folder(settings, config.find(options.conf).parent)))
+
+
+def _password(options: argparse.Namespace) -> str:
+    if options.password_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    first = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != first:
+        raise SipnodeError("the two passwords differ")
+    return first
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -89,6 +89,11 @@ def read(text: str, file: str = "") -> tuple[Settings, list[ConfigError]]:
     return Settings(**sections), errors
 
 
+def state_folder(settings: Settings, conf_folder: Path) -> Path:
+    """Where the server keeps its database and secret: ``[core] state_dir``, relative to the conf folder."""
+    return conf_folder / settings.core.state_dir
+
+
 def placed(error: ConfigError, path: str) -> ConfigError:
     """The error of a room, which knows only its key, completed with file and line."""
     if error.file or not error.key:

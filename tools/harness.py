@@ -6,16 +6,19 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from sipnode import config
 from sipnode.demo import certificate, probes
 from sipnode.demo.parts import Part, rtpengine_command, server_command
 from sipnode.settings import Settings
+from sipnode.storage import users
+from sipnode.storage.factory import database_path
 
 TOP = Path(__file__).resolve().parent.parent
 WORK = TOP / ".work"
@@ -58,16 +61,20 @@ def write_tls(folder: Path, domain: str) -> None:
     )
 
 
-def write_conf(folder: Path, settings: Settings, users: Mapping[str, str] = {}) -> Path:
+def write_conf(folder: Path, settings: Settings, accounts: Mapping[str, str] | None = None) -> Path:
     """``sipnode.toml`` in the folder, and the users (name to password) of its first domain in its database."""
     conf = folder / config.FILE_NAME
     conf.write_text(config.render(settings))
-    if users:
-        from sipnode.storage.users import open_users
-
-        with open_users(conf) as table:
-            for name, password in users.items():
-                table.save(name, settings.core.domains[0], password)
+    if accounts:
+        file = database_path(settings.storage.url, str(config.state_folder(settings, folder)))
+        domain = settings.core.domains[0]
+        users.list_users(file)  # makes the table
+        columns = ("username", "domain", "ha1", "ha1b", "ha1_sha256", "ha1b_sha256")
+        made = [users.make_credential(name, domain, password) for name, password in accounts.items()]
+        rows = [tuple(getattr(credential, column) for column in columns) for credential in made]
+        with closing(sqlite3.connect(file)) as connection, connection:
+            marks = ", ".join("?" * len(columns))
+            connection.executemany(f"INSERT INTO subscriber ({', '.join(columns)}) VALUES ({marks})", rows)
     return conf
 
 

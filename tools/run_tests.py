@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 from harness import TOP, WORK
 
@@ -32,11 +33,11 @@ def summary(output: str, strict: bool) -> tuple[int, int, int]:
     return (passed, bad + skipped, 0) if strict else (passed, bad, skipped)
 
 
-def main(names: list[str]) -> int:
+def main(names: list[str], top: Path = TOP) -> int:
     strict = bool(os.environ.get("CI"))
     WORK.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "twisted.trial", f"--temp-directory={WORK / 'trial'}", *names]
-    trial = subprocess.Popen(command, cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    trial = subprocess.Popen(command, cwd=top, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert trial.stdout is not None
     output = []
     for line in trial.stdout:

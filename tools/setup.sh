@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installs what a goal of the Makefile needs and isn't here yet: tools/setup.sh run|test|acceptance|bench|web
+# Installs what a goal of the Makefile needs and isn't here yet: tools/setup.sh run|test|acceptance|bench|compiled|web
 #
 # Debian packages by apt-get (as root or by sudo), Python packages into .venv. Says what it does; does nothing when all is there.
 # Packages that bring a service (rtpengine, Kamailio) are installed without starting it: sipnode runs its own.
 set -eu
 cd "$(dirname "$0")/.."
-goal=${1:?run, test, acceptance, bench or web}
+goal=${1:?run, test, acceptance, bench, compiled or web}
 venv=.venv
 
 say() { printf '%s\n' "$*"; }
@@ -30,6 +30,7 @@ test | acceptance)
 	need ip iproute2
 	need openssl openssl
 	;;
+compiled) need gcc gcc ;;
 bench)
 	need sipp sip-tester
 	need kamailio kamailio
@@ -40,6 +41,11 @@ command -v "$python" >/dev/null 2>&1 || fail "Python is missing: apt-get install
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$python is older than 3.11; name a newer one: make $goal PYTHON=python3.12"
 if [ ! -x $venv/bin/python ] && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
 	missing="$missing python3-venv"
+fi
+
+if [ "$goal" = compiled ] && ! "$python" -c 'import os, sys, sysconfig
+sys.exit(not os.path.exists(sysconfig.get_paths()["include"] + "/Python.h"))'; then
+	missing="$missing python3-dev"
 fi
 
 if [ -n "$missing" ]; then
@@ -88,7 +94,7 @@ install() { # install STAMP WHAT...: once, and again when the metadata changed
 	printf '%s\n' "$wanted" >"$stamp"
 }
 case $goal in
-test | acceptance) install dev -e '.[dev]' ;;
+test | acceptance | compiled) install dev -e '.[dev]' ;;
 *) if [ -f $venv/.installed-dev ]; then install dev -e '.[dev]'; else install run -e .; fi ;;
 esac
 command -v npm >/dev/null 2>&1 || install web -e '.[web]'

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sipnode import config
 from sipnode.demo import certificate
-from sipnode.settings import CoreSettings, MediaSettings, Settings, TLSSettings
+from sipnode.settings import CoreSettings, MediaSettings, Settings, StorageSettings, TLSSettings
 
 DOMAIN = "sipnode.test"
 NAMES = ("alice", "john")
@@ -46,7 +46,7 @@ class Places:
     def page(self, user: str, password: str) -> str:
         """The address that signs a user in; what stands behind # never leaves the browser."""
         scheme = "https" if self.tls else "http"
-        return f"{scheme}://{self.url_host}:{self.http_port}/#user={user}@{DOMAIN}&password={password}"
+        return f"{scheme}://{self.url_host}:{self.http_port}/#user={user}&password={password}"
 
 
 class DemoFolder:
@@ -61,6 +61,7 @@ class DemoFolder:
         self.conf = self.path / config.FILE_NAME
         self.server_log = self.path / "sipnode.log"
         self.media_log = self.path / "rtpengine.log"
+        self.database = self.path / "sipnode.sqlite"
         self.accounts_file = self.path / "accounts.json"
 
     def prepare(self, places: Places) -> None:
@@ -76,6 +77,7 @@ class DemoFolder:
         settings = Settings(
             core=CoreSettings(domains=(DOMAIN,), listen=places.listen()),
             tls=TLSSettings(config="tls.cfg"),
+            storage=StorageSettings(url=f"sqlite:{self.database.name}"),
             media=MediaSettings(nodes=(places.ng,)),
         )
         self.conf.write_text(config.render(settings))

@@ -17,7 +17,7 @@ from sipnode.demo import ports, probes
 from sipnode.demo.folder import DOMAIN, DemoFolder, Places
 from sipnode.demo.parts import Part, rtpengine_command, server_command
 from sipnode.errors import SipnodeError
-from sipnode.storage.users import open_users
+from sipnode.storage import users
 
 _NG_PORTS = range(2223, 2263)
 _MEDIA_PORTS = (30000, 1000)
@@ -38,7 +38,7 @@ def run(path: str, host: str, sip_port: int, http_port: int) -> int:
         path: Its folder.
         host: An IP address of this machine; beyond loopback the page is https.
         sip_port: For UDP and TCP; TLS has the next one.
-        http_port: For the page and its WebSocket.
+        http_port: For the page and its WebSocket; 0 takes 8080, or 8443 with https.
 
     Returns:
         Exit status: 0 after Ctrl-C or SIGTERM, 1 when it could not start or a part ended by itself.
@@ -51,7 +51,7 @@ def run(path: str, host: str, sip_port: int, http_port: int) -> int:
     except _Asked:
         print("\nEnding …", flush=True)
         return 0
-    except DemoError as error:
+    except SipnodeError as error:
         print(f"sipnode: {error}", file=sys.stderr, flush=True)
         return 1
     finally:
@@ -71,8 +71,9 @@ def _start(folder: DemoFolder, host: str, sip_port: int, http_port: int, started
     places = _places(host, sip_port, http_port)
     try:
         folder.prepare(places)
+        fresh = not folder.accounts_file.exists()
         accounts = folder.accounts()
-        _save_users(folder, accounts)
+        _save_users(folder, accounts, fresh)
     except OSError as error:
         raise DemoError(f"{folder.path} can't be written: {error}") from error
 
@@ -83,7 +84,7 @@ def _start(folder: DemoFolder, host: str, sip_port: int, http_port: int, started
     _launch(media, started)
     _launch(server, started)
     _await(media, lambda: probes.media_relay(ng_host, int(ng_port)))
-    _await(server, lambda: probes.sip_server(host, sip_port) and probes.web_page(host, http_port, places.tls))
+    _await(server, lambda: probes.sip_server(host, sip_port) and probes.web_page(host, places.http_port, places.tls))
     print(_welcome(places, accounts, folder, time.monotonic() - began), flush=True)
     return started
 
@@ -104,6 +105,7 @@ def _places(host: str, sip_port: int, http_port: int) -> Places:
     if address.is_unspecified:
         raise DemoError(f"{host} names no address that a browser could open; HOST takes one of this machine's")
     tls = not address.is_loopback
+    http_port = http_port or (8443 if tls else 8080)
     taken = []
     wanted = [("udp", sip_port), ("tcp", sip_port), ("tcp", http_port)] + ([("tcp", sip_port + 1)] if tls else [])
     for protocol, port in wanted:
@@ -120,10 +122,14 @@ def _places(host: str, sip_port: int, http_port: int) -> Places:
     raise DemoError(f"UDP ports {_NG_PORTS[0]} to {_NG_PORTS[-1]}, one of which rtpengine would be driven by, are all taken")
 
 
-def _save_users(folder: DemoFolder, accounts: dict[str, str]) -> None:
-    with open_users(folder.conf) as users:
-        for name, password in accounts.items():
-            users.save(name, DOMAIN, password)
+def _save_users(folder: DemoFolder, accounts: dict[str, str], fresh: bool) -> None:
+    file = str(folder.database)
+    there = {user.username for user in users.list_users(file, DOMAIN)}
+    for name, password in accounts.items():
+        if name not in there:
+            users.add_user(file, name, DOMAIN, password)
+        elif fresh:
+            users.set_password(file, name, DOMAIN, password)
 
 
 def _launch(part: Part, started: list[Part]) -> None:

@@ -1,0 +1,42 @@
+"""Tests of what the runners of ``tools/`` make of other programs' output."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+
+import harness
+import run_tests
+
+
+class SummaryTests(SynchronousTestCase):
+    """One line for a run of trial."""
+
+    def test_passed(self) -> None:
+        """All that ran passed."""
+        self.assertEqual(run_tests.summary("Ran 12 tests in 0.1s\n\nPASSED (successes=12)\n", False), (12, 0, 0))
+
+    def test_failed(self) -> None:
+        """Failures and errors are counted together."""
+        output = "Ran 12 tests in 0.1s\n\nFAILED (failures=1, errors=2, successes=9)\n"
+        self.assertEqual(run_tests.summary(output, False), (9, 3, 0))
+
+    def test_skipped(self) -> None:
+        """A skipped test is no passed one, and a failed one where everything is installed."""
+        output = "Ran 12 tests in 0.1s\n\nPASSED (skips=2, successes=10)\n"
+        self.assertEqual(run_tests.summary(output, False), (10, 0, 2))
+        self.assertEqual(run_tests.summary(output, True), (10, 2, 0))
+
+    def test_nothing_ran(self) -> None:
+        """No test, or a trial that died before its summary, isn't a pass."""
+        for output in ("", "Traceback …", "Ran 0 tests in 0.0s\n\nPASSED\n", "Ran 3 tests in 0.1s\n"):
+            self.assertEqual(run_tests.summary(output, False), (0, 1, 0))
+
+    def test_count(self) -> None:
+        """The last count of an output is the one that holds."""
+        self.assertEqual(harness.count("1 passed, 2 failed\n…\n10 passed, 0 failed, 3 skipped in 5 s\n"), (10, 0))
+        self.assertIsNone(harness.count("nothing"))
