@@ -27,6 +27,9 @@ from sipnode.media.profiles import profile_fields
 from sipnode.records import MediaKey, MediaProfile
 from sipnode.settings import MediaSettings
 
+BYPASS = "-"
+"""``key.node`` of a call that no node took and that ``on_error = "bypass"`` lets pass: its SDP stays as it is, for good."""
+
 MAX_NOTES = 16_384
 """Calls of which the relay remembers the node and times; the oldest are forgotten first."""
 
@@ -51,6 +54,8 @@ class RtpengineRelay:
     ``key.node`` names the node of a call. The caller asks `choose` before the first offer (for Record-Route) and gives
     the name with every key; when an offer has to move to another node, **the relay writes that node into key.node**
     before the Deferred fires. Inside a dialog, where the Route still names the old node, the relay remembers the move.
+    Where ``on_error`` is ``bypass``, a new call that no node takes gets its SDP back as it was and BYPASS as its node;
+    the caller keeps that name like any other, so that the call stays without a relay to its end.
 
     The caller sees to it that a retransmission makes no second offer, that an offer which failed is not deleted, and
     that a branch given up while its offer is under way is deleted once that offer has succeeded.
@@ -91,12 +96,24 @@ class RtpengineRelay:
         Returns:
             The SDP for the other side; fails with MediaError (503 no node or no ports, 488 bad SDP, 513 too large).
         """
+        if key.node == BYPASS:
+            return succeed(sdp)
         fields = profile_fields(profile, Operation.OFFER, self._settings)
         first = self._holder(key)
         nodes = [node for node in self.nodes.ranked(key.call_id) if node is not first]
         if first is not None and self.nodes.is_up(first):
             nodes.insert(0, first)
-        return self._offer(key, sdp, fields, nodes, MediaError("no media node is up", 503))
+        offered = self._offer(key, sdp, fields, nodes, MediaError("no media node is up", 503))
+        if self._settings.on_error == "bypass" and not key.to_tag:
+            offered.addErrback(self._bypass, key, sdp)
+        return offered
+
+    def _bypass(self, failure: Failure, key: MediaKey, sdp: bytes) -> bytes | Failure:
+        if not isinstance(failure.value, MediaError) or failure.value.status != 503:
+            return failure
+        self._log.warn("media of {call_id} bypassed: {error}", call_id=key.call_id, error=failure.value)
+        key.node = BYPASS
+        return sdp
 
     def _offer(self, key: MediaKey, sdp: bytes, fields: dict[str, Any], nodes: list[Node], last: MediaError) -> Deferred[bytes]:
         if not nodes:
@@ -141,6 +158,8 @@ class RtpengineRelay:
             The SDP for the offerer; fails with MediaError, whose reason names the node and, for a call that it doesn't
             hold, when the offer and the delete were.
         """
+        if key.node == BYPASS:
+            return succeed(sdp)
         node = self._holder(key) or self.nodes.choose(key.call_id)
         if node is None:
             return fail(MediaError("no media node is up", 503))
@@ -165,6 +184,8 @@ class RtpengineRelay:
         Returns:
             Fires when the node has answered or was silent for good; never fails. Nobody has to wait for it.
         """
+        if key.node == BYPASS:
+            return succeed(None)
         note = self._notes.get(key.call_id)
         holder = self._holder(key) or self.nodes.choose(key.call_id)
         names = [holder.name] if holder is not None else []

@@ -360,7 +360,7 @@ class ErrorTests(LiveCase):
     async def test_lost_request_and_lost_reply(self) -> None:
         """Behind a path that loses the first request and the first reply the offer is answered and makes one call."""
         daemon = await self.daemon()
-        lossy = LossyPath(daemon.ng_port, reactor)
+        lossy = LossyPath(daemon.ng_port)
         port = reactor.listenUDP(0, lossy, interface="127.0.0.1", maxPacketSize=65535)
         self.addCleanup(port.stopListening)
         client = NgClient(reactor, [0.05, 0.05, 5.0])
@@ -502,7 +502,7 @@ class ErrorTests(LiveCase):
 class LossyPath(protocol.DatagramProtocol):
     """Passes datagrams between one client and the daemon, losing the first one each way."""
 
-    def __init__(self, daemon_port: int, clock: Any) -> None:
+    def __init__(self, daemon_port: int) -> None:
         self.daemon = ("127.0.0.1", daemon_port)
         self.client: tuple[str, int] | None = None
         self.requests_lost = self.replies_lost = 0

@@ -168,6 +168,41 @@ class OfferTests(RelayCase):
         self.assertNotEqual(self.relay.choose("c"), key.node)
 
 
+class BypassTests(RelayCase):
+    """on_error = "bypass"."""
+
+    def setUp(self) -> None:
+        self.make(2, on_error="bypass")
+
+    def test_new_call_passes(self) -> None:
+        """A call that no node takes gets its SDP back as it was, and everything that follows under its key passes by the nodes."""
+        for host in (self.first, self.second):
+            self.wire.answer[host] = FULL
+        key = self.key()
+        self.assertEqual(self.successResultOf(self.relay.offer(key, b"v=0", BROWSER)), b"v=0")
+        self.assertRegex(key.node, r"^[0-9A-Za-z_.-]+$")
+        self.wire.log.clear()
+        self.wire.answer.clear()
+        key.to_tag = "t"
+        self.assertEqual(self.successResultOf(self.relay.answer(key, b"v=1", PHONE)), b"v=1")
+        self.assertEqual(self.successResultOf(self.relay.offer(MediaKey("c", "t", "f", node=key.node), b"v=2", PHONE)), b"v=2")
+        self.assertIsNone(self.successResultOf(self.relay.delete(key)))
+        self.assertEqual(self.wire.log, [])
+
+    def test_bad_sdp_does_not(self) -> None:
+        """SDP that a node can't read is refused, bypass or not."""
+        self.wire.answer[self.first] = Nodes.refusing(MediaError, "Failed to parse SDP", 488)
+        self.assertEqual(self.error(self.relay.offer(self.key(), b"v=0", PHONE)).status, 488)
+
+    def test_relayed_call_does_not(self) -> None:
+        """A call that has begun with a relay isn't switched over in its midst."""
+        key = self.key()
+        self.successResultOf(self.relay.offer(key, b"v=0", PHONE))
+        for node in self.relay.nodes.nodes:
+            node.down_until = 60.0
+        self.assertEqual(self.error(self.relay.offer(MediaKey("c", "f", "t", node=key.node), b"v=0", PHONE)).status, 503)
+
+
 class DialogTests(RelayCase):
     """Answers, moves and deletes."""
 
