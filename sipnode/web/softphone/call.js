@@ -73,13 +73,13 @@ export class Call extends EventTarget {
     if (on) this.session.mute({ audio: true }); else this.session.unmute({ audio: true });
   }
 
-  /** Hold or resume; resolves when the other side has agreed, false when it hasn't. */
+  /** Hold or resume; resolves true when the other side has agreed. A refusal ends the call, as JsSIP has it. */
   hold(on = !this.held) {
     return new Promise((done) => {
       if (this.state !== 'up' || on === this.held) { done(false); return; }
-      const failed = () => { this.#remark('The other side refused that.', ''); done(false); };
-      const options = { eventHandlers: { succeeded: () => done(true), failed } };
-      const asked = on ? this.session.hold(options) : this.session.unhold(options);
+      const agreed = () => done(true);
+      this.addEventListener('end', () => done(false), { once: true });
+      const asked = on ? this.session.hold({}, agreed) : this.session.unhold({}, agreed);
       if (asked === false) done(false);
     });
   }
