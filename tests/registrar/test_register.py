@@ -343,7 +343,7 @@ class LimitTests(_PlanCase):
     def test_contact_length(self) -> None:
         """512 characters of URI are taken, one more is 400."""
         for length, status in ((512, 200), (513, 400)):
-            contact = "sip:" + "x" * (length - 14) + "@192.0.2.1"[: 10]
+            contact = "sip:" + "x" * (length - 14) + "@192.0.2.1"[:10]
             self.assertEqual(len(contact), length)
             self.assertEqual(self.plan(register(f"<{contact}>")).status, status)
 
