@@ -59,8 +59,9 @@ def set_contact_alias(value: str, host: str, port: int, proto: int) -> str:
     literal = f"[{host}]" if ":" in host and host[:1] != "[" else host
     parameter = f";alias={literal}~{port}~{proto}"
     display = _DISPLAY.match(value)
-    start = value.find("<", display.end() if display else 0)
-    if start < 0:
+    begin = display.end() if display else 0
+    start = value.find("<", begin)
+    if start < 0 or "," in value[begin:start]:
         head = _ADDR_SPEC.match(value)
         if head is None:
             return value

@@ -120,6 +120,9 @@ def contact_address(value: str) -> tuple[str, int]:
     if start >= 0 and '"' in value[:start]:
         # A quoted display name may hold a bracket of its own.
         start = _after_quotes(value)
+    elif start >= 0 and "," in value[:start]:
+        # The bracket is that of a later address; this one has none.
+        start = -1
     if start >= 0:
         end = value.find(">", start)
         text = value[start + 1 : end] if end > 0 else ""
@@ -132,7 +135,9 @@ def contact_address(value: str) -> tuple[str, int]:
     rest = rest.partition(";")[0].partition("?")[0].strip()
     default = 5061 if scheme.strip().lower() == "sips" else 5060
     if rest[:1] == "[":
-        host, _, tail = rest[1:].partition("]")
+        host, bracket, tail = rest[1:].partition("]")
+        if not bracket:
+            return "", 0
         tail = tail[1:]
     else:
         host, _, tail = rest.partition(":")
