@@ -19,8 +19,9 @@ SHA256: Final = "SHA-256"
 
 _MAX_VALUE: Final = 4096
 _MAX_PARAMS: Final = 32
-_PARAM: Final = re.compile(r"""([!#$%&'*+.^_`|~0-9A-Za-z-]++)\s*+=\s*+("(?:[^"\\]|\\.)*+"|[!#$%&'*+.^_`|~0-9A-Za-z-]++)""", re.S)
-_LIST: Final = re.compile(rf"\s*+(?i:digest)\s++{_PARAM.pattern}(?:\s*+,[\s,]*+{_PARAM.pattern})*+[\s,]*+", re.S)
+# One pass over the list: a parameter with the comma behind it, or one character of junk (third group) that makes it a fault.
+_TOKEN: Final = r"[\w!#$%&'*+.^`|~-]"
+_ITEM: Final = re.compile(rf"""({_TOKEN}++)\s*+=\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+"|{_TOKEN}++)\s*+(?:,[\s,]*+|\Z)|(.)""", re.S | re.A)
 _HEX: Final = re.compile(r"[0-9a-fA-F]+")
 _UNSAFE: Final = re.compile(r'["\\\x00-\x1f\x7f]')
 
@@ -35,10 +36,10 @@ class Credentials:
         response: Lower-case hex.
     """
 
-    __slots__ = ("algorithm", "cnonce", "nc", "nc_text", "nonce", "opaque", "qop", "realm", "response", "uri", "username")
+    __slots__ = ("algorithm", "cnonce", "nc", "nc_text", "nonce", "qop", "realm", "response", "uri", "username")
 
     def __init__(
-        self, username: str, realm: str, nonce: str, uri: str, response: str, algorithm: str, qop: str, nc_text: str, cnonce: str, opaque: str
+        self, username: str, realm: str, nonce: str, uri: str, response: str, algorithm: str, qop: str, nc_text: str, cnonce: str
     ) -> None:
         self.username = username
         self.realm = realm
@@ -50,7 +51,6 @@ class Credentials:
         self.nc_text = nc_text
         self.nc = int(nc_text, 16) if nc_text else -1
         self.cnonce = cnonce
-        self.opaque = opaque
 
 
 class Challenge:
@@ -75,14 +75,19 @@ def is_digest(value: str) -> bool:
 def _params(value: str) -> dict[str, str]:
     if len(value) > _MAX_VALUE:
         raise ParseError("a digest header that is too long")
-    if _LIST.fullmatch(value) is None:
+    value = value.strip()
+    if value[:6].lower() != "digest" or not value[6:7].isspace():
+        raise ParseError("not a digest header")
+    pairs = _ITEM.findall(value[7:].lstrip(" \t,"))
+    if len(pairs) > _MAX_PARAMS:
         raise ParseError("a digest header that can't be read")
-    pairs = _PARAM.findall(value)
-    found: dict[str, str] = {name.lower(): text for name, text in pairs}
+    found: dict[str, str] = {}
+    for name, text, junk in pairs:
+        if junk:
+            raise ParseError("a digest header that can't be read")
+        found[name.lower()] = text
     if len(found) != len(pairs):
         raise ParseError("a digest parameter that is there twice")
-    if len(pairs) > _MAX_PARAMS:
-        raise ParseError("too many digest parameters")
     return found
 
 
@@ -113,13 +118,16 @@ def parse_credentials(value: str) -> Credentials:
         ParseError: status 400; not a Digest value, or one with a fault.
     """
     params = _params(value)
-    username = _quoted(params, "username", True)
-    realm = _quoted(params, "realm", True)
-    nonce = _quoted(params, "nonce", True)
-    uri = _quoted(params, "uri", True)
-    response = _quoted(params, "response", True).lower()
+    try:
+        required = (params["username"], params["realm"], params["nonce"], params["uri"], params["response"])
+    except KeyError as fault:
+        raise ParseError(f"digest without {fault.args[0]}") from None
+    for text in required:
+        if text[0] != '"':
+            raise ParseError("a digest value without quotes")
+    response = required[4][1:-1].lower()
     cnonce = _quoted(params, "cnonce", False)
-    if not response.isascii() or _HEX.fullmatch(response) is None or len(response) not in (32, 64):
+    if len(response) not in (32, 64) or _HEX.fullmatch(response) is None:
         raise ParseError("digest response is not a hash")
     algorithm = _token(params, "algorithm").upper()
     qop = _token(params, "qop").lower()
@@ -128,7 +136,17 @@ def parse_credentials(value: str) -> Credentials:
         raise ParseError("digest nc is not eight hex digits")
     if qop and not (nc_text and cnonce):
         raise ParseError("digest qop without nc or cnonce")
-    return Credentials(username, realm, nonce, uri, response, algorithm or MD5, qop, nc_text, cnonce, _quoted(params, "opaque", False))
+    return Credentials(
+        required[0][1:-1],
+        required[1][1:-1],
+        required[2][1:-1],
+        required[3][1:-1],
+        response,
+        algorithm or MD5,
+        qop,
+        nc_text,
+        cnonce,
+    )
 
 
 def parse_challenge(value: str) -> Challenge:

@@ -1,0 +1,186 @@
+"""Does a request come from the user that it names? Digest against the store's credentials.
+
+Implements: RFC 3261 §22, RFC 7616, RFC 8760.
+Invariant: :meth:`Authenticator.check` ends in exactly one of: None with ``ctx.identity`` set (or nothing to prove), a final answer
+given through ``ctx.reply``, or a Deferred of one of the two, and the last only when the credential isn't in memory.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from sipnode.auth.challenge import challenge_headers, consumed_values, credentials_for, header_for, status_for
+from sipnode.auth.nonce import FORGED, GOOD, NonceKeeper
+from sipnode.auth.secret import derive
+from sipnode.auth.trust import TrustedSources
+from sipnode.errors import ParseError, StorageError
+from sipnode.interfaces import ICredentialStore, IRequestContext
+from sipnode.records import Credential
+from sipnode.settings import AuthSettings
+from sipnode.sip.digest import MD5, Credentials, ha1, matches
+from sipnode.sip.message import SipRequest
+from sipnode.sip.uri import SipUri, unescape
+
+# RFC 3261 §22.1: a challenge to these can't be answered with a new request.
+_NEVER: Final = frozenset(("ACK", "CANCEL"))
+# Takes the place of the hash of a user that doesn't exist, so that it costs what a wrong password costs.
+_NOBODY: Final = "0" * 64
+_RETRY_AFTER: Final = (("Retry-After", "5"),)
+
+
+class Authenticator:
+    """Checks requests.
+
+    Args:
+        settings: ``[auth]``.
+        credentials: Users' secrets, with a cache.
+        secret: The server's secret, 32 octets; a key for nonces alone is derived from it.
+        clock: Epoch seconds.
+
+    Raises:
+        ConfigError: ``trusted`` holds what is no address or network.
+    """
+
+    def __init__(self, settings: AuthSettings, credentials: ICredentialStore, secret: bytes, clock: IReactorTime) -> None:
+        self._log = Logger("sipnode.auth")
+        self._enabled = settings.enabled
+        self._algorithms = settings.algorithms
+        self._use_password = settings.calculate_ha1
+        self._lenient = settings.lenient_uri
+        self._credentials = credentials
+        self._seconds = clock.seconds
+        self._trusted = TrustedSources(settings.trusted)
+        self._nonces = NonceKeeper(
+            derive(secret, "nonce"), clock.seconds(), int.from_bytes(os.urandom(6)), settings.nonce_expire, settings.nonce_table
+        )
+        self._told_of_missing_hash = False
+
+    def realm_of(self, ctx: IRequestContext) -> str:
+        """The domain whose user has to prove itself: that of the AoR for REGISTER, else of From; "" when it isn't ours.
+
+        Raises:
+            ParseError: the address can't be read.
+        """
+        request = ctx.request
+        host = (request.to if request.method == "REGISTER" else request.from_).uri.host
+        return host if host and ctx.domain_is_local(host) else ""
+
+    def needs_auth(self, ctx: IRequestContext) -> bool:
+        """Whether :meth:`check` has something to ask: authentication is on, the source isn't trusted, the method can be challenged
+        and the request claims to come from a user of ours. What comes from elsewhere is the script's to judge."""
+        if not self._enabled or ctx.request.method in _NEVER or ctx.flow.remote[0] in self._trusted:
+            return False
+        try:
+            return self.realm_of(ctx) != ""
+        except ParseError:
+            return True
+
+    def check(self, ctx: IRequestContext, proxy: bool) -> Any:
+        """Let the request prove its user.
+
+        Args:
+            proxy: Challenge with 407 rather than 401.
+
+        Returns:
+            None to go on; else what ``ctx.reply`` returned (400, 401, 403, 407, 503), or a Deferred of either. For a request that
+            :meth:`needs_auth` is False for: None.
+        """
+        request = ctx.request
+        if not self._enabled or request.method in _NEVER or ctx.flow.remote[0] in self._trusted:
+            return None
+        try:
+            realm = self.realm_of(ctx)
+            if not realm:
+                return None
+            sent = credentials_for(request, proxy, realm, self._algorithms)
+        except ParseError as fault:
+            return ctx.reply(400, fault.reason)
+        if sent is None or sent.algorithm not in self._algorithms or sent.qop != "auth":
+            return self._challenge(ctx, proxy, realm, False)
+        state = self._nonces.check(sent.nonce, realm, self._seconds())
+        if state == FORGED:
+            return self._challenge(ctx, proxy, realm, False)
+        if sent.uri != request.uri and not self._lenient and not _same_uri(sent.uri, request):
+            return ctx.reply(400, "Digest uri is not the Request-URI")
+        username, at, domain = sent.username.rpartition("@")
+        if at and domain.lower() != realm:
+            return self._challenge(ctx, proxy, realm, False)
+        try:
+            known = self._credentials.cached(username or sent.username, realm)
+        except KeyError:
+            waiting: Deferred[Any] = self._credentials.fetch(username or sent.username, realm)
+            waiting.addCallback(self._judge, ctx, proxy, realm, sent, state)
+            return waiting.addErrback(self._unavailable, ctx)
+        return self._judge(known, ctx, proxy, realm, sent, state)
+
+    def consumed(self, request: SipRequest) -> list[str]:
+        """Values of the Proxy-Authorization lines that were for us; REGISTER and its Authorization end here anyway."""
+        if request.method == "REGISTER" or "proxy-authorization" not in request:
+            return []
+        return consumed_values(request, True, request.from_.uri.host)
+
+    def remove_consumed(self, forwarded: SipRequest) -> None:
+        """Take them out of a copy that is to be forwarded (RFC 3261 §22.3)."""
+        mine = self.consumed(forwarded)
+        if mine:
+            name = header_for(True)
+            others = [value for value in forwarded.get_all(name) if value not in mine]
+            forwarded.remove(name)
+            for value in others:
+                forwarded.append(name, value)
+
+    def _judge(self, known: Credential | None, ctx: IRequestContext, proxy: bool, realm: str, sent: Credentials, state: int) -> Any:
+        request = ctx.request
+        hashed = "" if known is None else self._hash_of(known, sent, realm)
+        right = matches(sent, hashed or _NOBODY, request.method)
+        if not right or not hashed:
+            return self._challenge(ctx, proxy, realm, False)
+        # A used count gets stale=true as an old nonce does: the password was right, so nobody needs to be asked for it again.
+        if state != GOOD or not self._nonces.use(sent.nonce, sent.nc, self._seconds()):
+            return self._challenge(ctx, proxy, realm, True)
+        username = sent.username.rpartition("@")[0] or sent.username
+        owner = (request.to if request.method == "REGISTER" else request.from_).uri.user
+        if owner != username and unescape(owner) != username:
+            return ctx.reply(403, "Not your address")
+        ctx.identity = f"{username}@{realm}"
+        return None
+
+    def _hash_of(self, known: Credential, sent: Credentials, realm: str) -> str:
+        if self._use_password and known.password:
+            return ha1(sent.algorithm, sent.username, realm, known.password)
+        whole = "@" in sent.username
+        if sent.algorithm == MD5:
+            found = known.ha1b if whole else known.ha1
+        else:
+            found = known.ha1_sha256 if not whole else known.ha1b_sha256
+        if not found and not self._told_of_missing_hash:
+            self._told_of_missing_hash = True
+            self._log.warn(
+                "user {user}@{realm} has no {algorithm} hash: set its password again, or leave {algorithm} out of [auth] algorithms",
+                user=known.username,
+                realm=realm,
+                algorithm=sent.algorithm,
+            )
+        return found
+
+    def _challenge(self, ctx: IRequestContext, proxy: bool, realm: str, stale: bool) -> Any:
+        nonce = self._nonces.issue(realm, self._seconds())
+        return ctx.reply(status_for(proxy), "", challenge_headers(proxy, realm, nonce, self._algorithms, stale))
+
+    def _unavailable(self, failure: Failure, ctx: IRequestContext) -> Any:
+        failure.trap(StorageError)
+        return ctx.reply(503, "", _RETRY_AFTER)
+
+
+def _same_uri(text: str, request: SipRequest) -> bool:
+    # Some clients write the same URI in another way (case of the host, order of parameters).
+    try:
+        return SipUri.parse(text).equals(request.ruri)
+    except ParseError:
+        return False

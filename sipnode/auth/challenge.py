@@ -1,0 +1,76 @@
+"""Header lines of a 401 or 407, and which credentials of a request are meant for us. Pure.
+
+Implements: RFC 3261 §22.1-§22.3, RFC 8760 §2.3 (one line for each algorithm, best first; a client answers the first it knows).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sipnode.errors import ParseError
+from sipnode.sip import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sipnode.sip.message import SipRequest
+
+MAX_LINES: Final = 8
+
+
+def status_for(proxy: bool) -> int:
+    """407 where we are in the way to somebody, 401 where we are the end of it."""
+    return 407 if proxy else 401
+
+
+def header_for(proxy: bool) -> str:
+    """The canonical name of the header that credentials come in."""
+    return "proxy-authorization" if proxy else "authorization"
+
+
+def challenge_headers(proxy: bool, realm: str, nonce: str, algorithms: Iterable[str], stale: bool) -> tuple[tuple[str, str], ...]:
+    """``(name, value)`` of one line for each algorithm, in the order given."""
+    name = "Proxy-Authenticate" if proxy else "WWW-Authenticate"
+    return tuple((name, digest.challenge(realm, nonce, algorithm, stale)) for algorithm in algorithms)
+
+
+def credentials_for(request: SipRequest, proxy: bool, realm: str, algorithms: Iterable[str]) -> digest.Credentials | None:
+    """The digest credentials for a realm, None when there are none.
+
+    A client may carry credentials of several realms, and one for each of our algorithms: the first that we can check is
+    taken, else the first of the realm.
+
+    Raises:
+        ParseError: no line is for the realm, and one can't be read.
+    """
+    first: digest.Credentials | None = None
+    broken: ParseError | None = None
+    for value in request.get_all(header_for(proxy))[:MAX_LINES]:
+        if not digest.is_digest(value):
+            continue
+        try:
+            found = digest.parse_credentials(value)
+        except ParseError as fault:
+            broken = fault
+            continue
+        if found.realm == realm:
+            if found.algorithm in algorithms:
+                return found
+            if first is None:
+                first = found
+    if first is None and broken is not None:
+        raise broken
+    return first
+
+
+def consumed_values(request: SipRequest, proxy: bool, realm: str) -> list[str]:
+    """The credential lines that were for the realm: nobody behind us has a use for them (RFC 3261 §22.3)."""
+    values = []
+    for value in request.get_all(header_for(proxy)):
+        if digest.is_digest(value):
+            try:
+                if digest.parse_credentials(value).realm == realm:
+                    values.append(value)
+            except ParseError:
+                continue
+    return values

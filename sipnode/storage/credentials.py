@@ -1,0 +1,147 @@
+"""A bounded cache of users' secrets in front of a store.
+
+Invariant: at most one look-up per user and one job in the store at a time; what misses meanwhile waits and goes as the next
+job, all in one query. So a cache that is cold costs the thread hop once for many users, and a flood of unknown names can't
+pile jobs up.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from sipnode.errors import StorageBusy, StorageError
+from sipnode.interfaces import ICredentialStore
+from sipnode.records import Credential
+
+Key = tuple[str, str]
+LookUp = Callable[[list[Key]], Deferred[dict[Key, Credential]]]
+
+NEGATIVE_SECONDS: Final = 5.0
+MAX_NAME: Final = 255
+
+
+@implementer(ICredentialStore)
+class CachedCredentials:
+    """Answers from memory for a while, else from the store.
+
+    Args:
+        look_up: Called with distinct ``(username, domain)``; a Deferred of those that exist.
+        clock: For the age of entries.
+        cache_seconds: How long a credential is answered from memory; a change made elsewhere is seen within it.
+        negative_seconds: The same for a user that doesn't exist, at most ``cache_seconds``.
+        size: Most entries; the oldest go first.
+        waiting: Most users that wait for the store; over it StorageBusy.
+        batch: Most users of one query.
+    """
+
+    def __init__(
+        self,
+        look_up: LookUp,
+        clock: IReactorTime,
+        cache_seconds: float,
+        negative_seconds: float = NEGATIVE_SECONDS,
+        size: int = 50000,
+        waiting: int = 10000,
+        batch: int = 100,
+    ) -> None:
+        self._look_up = look_up
+        self._seconds = clock.seconds
+        self._positive = cache_seconds
+        self._negative = min(negative_seconds, cache_seconds)
+        self._size = size
+        self._most_waiting = waiting
+        self._batch = batch
+        # A plain dict would search its way to the front past everything that was deleted there.
+        self._entries: OrderedDict[Key, tuple[float, Credential | None]] = OrderedDict()
+        self._waiters: dict[Key, list[Deferred[Credential | None]]] = {}
+        self._queued: list[Key] = []
+        self._busy = False
+
+    def cached(self, username: str, domain: str) -> Credential | None:
+        """From memory; KeyError when it isn't there, or too old."""
+        deadline, credential = self._entries[username, domain]
+        if self._seconds() >= deadline:
+            raise KeyError(username)
+        return credential
+
+    def fetch(self, username: str, domain: str) -> Deferred[Credential | None]:
+        """From the store. Fails with StorageError; such an answer isn't remembered."""
+        if not _possible(username) or not _possible(domain):
+            return succeed(None)
+        key = (username, domain)
+        waiters = self._waiters.get(key)
+        if waiters is None:
+            if len(self._waiters) >= self._most_waiting:
+                return fail(StorageBusy("too many users wait for the store"))
+            waiters = self._waiters[key] = []
+            self._queued.append(key)
+        # One caller more of a known key costs a Deferred; the transactions that wait are bounded elsewhere.
+        done: Deferred[Credential | None] = Deferred()
+        waiters.append(done)
+        if not self._busy:
+            self._next()
+        return done
+
+    def forget(self, username: str, domain: str) -> None:
+        """Ask the store anew next time."""
+        self._entries.pop((username, domain), None)
+
+    def _next(self) -> None:
+        keys, self._queued = self._queued[: self._batch], self._queued[self._batch :]
+        self._busy = True
+        maybeDeferred(self._look_up, keys).addCallbacks(self._found, self._failed, callbackArgs=(keys,), errbackArgs=(keys,))
+
+    def _found(self, found: dict[Key, Credential], keys: list[Key]) -> None:
+        now = self._seconds()
+        answers = [(self._waiters.pop(key), found.get(key)) for key in keys]
+        for key in keys:
+            self._remember(key, found.get(key), now)
+        self._done()
+        for waiters, credential in answers:
+            for waiter in waiters:
+                waiter.callback(credential)
+
+    def _failed(self, failure: Failure, keys: list[Key]) -> None:
+        reason = failure.value
+        answers = [self._waiters.pop(key) for key in keys]
+        self._done()
+        for waiters in answers:
+            for waiter in waiters:
+                waiter.errback(reason if isinstance(reason, StorageError) else StorageError(f"look-up of a user failed: {reason}"))
+
+    def _done(self) -> None:
+        self._busy = False
+        if self._queued:
+            self._next()
+
+    def _remember(self, key: Key, credential: Credential | None, now: float) -> None:
+        seconds = self._negative if credential is None else self._positive
+        entries = self._entries
+        entries.pop(key, None)
+        if seconds <= 0:
+            return
+        entries[key] = (now + seconds, credential)
+        # Two looks at the oldest for each insertion keep out what is over, without a sweep.
+        for _ in range(2):
+            oldest = next(iter(entries))
+            if entries[oldest][0] > now and len(entries) <= self._size:
+                break
+            del entries[oldest]
+
+
+def _possible(name: str) -> bool:
+    # Names that no row can have are not worth a query; a lone surrogate can't even be asked for.
+    if not name or len(name) > MAX_NAME:
+        return False
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

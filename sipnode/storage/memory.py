@@ -1,0 +1,73 @@
+"""A store that forgets everything at the end of the process: for tests, and for ``url = "memory:"``.
+
+Invariant: behaves as the stores with a disk do, Deferreds included, save that nothing outlives :meth:`MemoryStorage.close`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from sipnode.interfaces import ILocationBackend, IStorage
+from sipnode.records import Binding, Credential, LocationChange
+from sipnode.storage.credentials import CachedCredentials, Key
+
+
+@implementer(ILocationBackend)
+class MemoryLocation:
+    """Rows by ruid; copies go in and out, as with a real table."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Binding] = {}
+
+    def load(self) -> Deferred[list[Binding]]:
+        """All rows, oldest first."""
+        return succeed([replace(binding) for binding in self.rows.values()])
+
+    def write(self, changes: list[LocationChange]) -> Deferred[None]:
+        """At once."""
+        for change in changes:
+            if change.delete:
+                self.rows.pop(change.binding.ruid, None)
+            else:
+                self.rows[change.binding.ruid] = replace(change.binding)
+        return succeed(None)
+
+
+@implementer(IStorage)
+class MemoryStorage:
+    """IStorage without a disk.
+
+    Args:
+        clock: Of the credentials' cache.
+        cache_seconds: How long a credential is answered from the cache.
+    """
+
+    def __init__(self, clock: IReactorTime, cache_seconds: float = 60.0) -> None:
+        self.users: dict[Key, Credential] = {}
+        self.location = MemoryLocation()
+        self.credentials = CachedCredentials(self._look_up, clock, cache_seconds)
+
+    def open(self) -> Deferred[None]:
+        """Nothing to do."""
+        return succeed(None)
+
+    def close(self) -> Deferred[None]:
+        """Forget everything."""
+        self.users.clear()
+        self.location.rows.clear()
+        return succeed(None)
+
+    def add(self, credential: Credential) -> None:
+        """Let a user exist."""
+        self.users[credential.username, credential.domain] = credential
+
+    def list_users(self, domain: str) -> Deferred[list[str]]:
+        """Names of the domain's users, sorted."""
+        return succeed(sorted(name for name, of in self.users if of == domain.lower()))
+
+    def _look_up(self, keys: list[Key]) -> Deferred[dict[Key, Credential]]:
+        return succeed({key: self.users[key] for key in keys if key in self.users})

@@ -1,0 +1,55 @@
+-- The store of sipnode, version 1. Tables and columns bear the names that Kamailio's database has (location version 9,
+-- subscriber version 7), so that queries and habits carry over; types are SQLite's own.
+-- Times are epoch seconds (REAL): read them with datetime(expires, 'unixepoch').
+
+CREATE TABLE version (
+    id INTEGER PRIMARY KEY,
+    table_name TEXT NOT NULL UNIQUE,
+    table_version INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE location (
+    id INTEGER PRIMARY KEY,
+    ruid TEXT NOT NULL UNIQUE,
+    username TEXT NOT NULL DEFAULT '',
+    domain TEXT,
+    contact TEXT NOT NULL DEFAULT '',
+    received TEXT,
+    path TEXT,
+    expires REAL NOT NULL,
+    q REAL NOT NULL DEFAULT 1.0,
+    callid TEXT NOT NULL DEFAULT '',
+    cseq INTEGER NOT NULL DEFAULT 1,
+    last_modified REAL NOT NULL DEFAULT 0,
+    flags INTEGER NOT NULL DEFAULT 0,
+    cflags INTEGER NOT NULL DEFAULT 0,
+    user_agent TEXT NOT NULL DEFAULT '',
+    socket TEXT,
+    methods INTEGER,
+    instance TEXT,
+    reg_id INTEGER NOT NULL DEFAULT 0,
+    server_id INTEGER NOT NULL DEFAULT 0,
+    connection_id TEXT NOT NULL DEFAULT '',
+    keepalive INTEGER NOT NULL DEFAULT 0,
+    "partition" INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE INDEX location_account_idx ON location (username, domain);
+
+-- ha1 = MD5(username:domain:password), ha1b = MD5(username@domain:domain:password); the _sha256 columns are the same two
+-- with SHA-256 (RFC 8760) and are sipnode's own. password stays empty unless somebody wants it kept.
+CREATE TABLE subscriber (
+    id INTEGER PRIMARY KEY,
+    username TEXT NOT NULL DEFAULT '',
+    domain TEXT NOT NULL DEFAULT '',
+    password TEXT NOT NULL DEFAULT '',
+    ha1 TEXT NOT NULL DEFAULT '',
+    ha1b TEXT NOT NULL DEFAULT '',
+    ha1_sha256 TEXT NOT NULL DEFAULT '',
+    ha1b_sha256 TEXT NOT NULL DEFAULT '',
+    UNIQUE (username, domain)
+);
+
+CREATE INDEX subscriber_domain_idx ON subscriber (domain);
+
+INSERT INTO version (table_name, table_version) VALUES ('version', 1), ('location', 9), ('subscriber', 7);

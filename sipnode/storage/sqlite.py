@@ -1,0 +1,162 @@
+"""The store that needs nothing set up: one SQLite file.
+
+Invariant: a write is acknowledged after its fsync (WAL with synchronous=FULL), so neither ``kill -9`` nor a power cut takes back
+what a client was told. Group commit makes one fsync serve all changes of a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from zope.interface import implementer
+
+from sipnode.errors import StorageError
+from sipnode.interfaces import ILocationBackend, IStorage
+from sipnode.records import Binding, Credential, LocationChange
+from sipnode.storage.credentials import CachedCredentials, Key
+from sipnode.storage.database import BUSY_SECONDS, connect, make_durable, named_errors, transaction
+from sipnode.storage.migrate import migrate
+from sipnode.storage.rows import COLUMNS, Row, binding_of, row_of
+from sipnode.storage.worker import Worker
+
+T = TypeVar("T")
+
+_SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM location ORDER BY id"
+_UPSERT: Final = (
+    f"INSERT INTO location ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
+    f"ON CONFLICT (ruid) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in COLUMNS if name != 'ruid')}"
+)
+_DELETE: Final = "DELETE FROM location WHERE ruid = ?"
+_USER: Final = "SELECT username, domain, password, ha1, ha1b, ha1_sha256, ha1b_sha256 FROM subscriber WHERE username = ? AND domain = ?"
+
+
+@implementer(ILocationBackend)
+class SqliteLocation:
+    """The ``location`` table of one file."""
+
+    def __init__(self, run: Callable[..., Deferred[None]], load: Callable[[], Deferred[list[Binding]]]) -> None:
+        self._run = run
+        self._load = load
+
+    def load(self) -> Deferred[list[Binding]]:
+        """All rows, expired ones included, oldest first."""
+        return self._load()
+
+    def write(self, changes: list[LocationChange]) -> Deferred[None]:
+        """One transaction. Rows are taken from the bindings now; of several changes to one row the last counts."""
+        saved: dict[str, Row] = {}
+        gone: dict[str, tuple[str]] = {}
+        for change in changes:
+            ruid = change.binding.ruid
+            if change.delete:
+                saved.pop(ruid, None)
+                gone[ruid] = (ruid,)
+            else:
+                gone.pop(ruid, None)
+                saved[ruid] = row_of(change.binding)
+        return self._run(_write, list(saved.values()), list(gone.values()))
+
+
+def _write(connection: sqlite3.Connection, saved: list[Row], gone: list[tuple[str]]) -> None:
+    with transaction(connection):
+        if gone:
+            connection.executemany(_DELETE, gone)
+        if saved:
+            connection.executemany(_UPSERT, saved)
+
+
+class ThreadsAndTime(IReactorFromThreads, IReactorTime):
+    """What of a reactor the store needs."""
+
+
+@implementer(IStorage)
+class SqliteStorage:
+    """IStorage on one file and one thread.
+
+    Args:
+        path: Of the file; made when it isn't there.
+        reactor: Where results are delivered, and the clock of the credentials' cache.
+        cache_seconds: How long a credential is answered from memory.
+        busy_seconds: How long a lock of another program is waited for.
+    """
+
+    def __init__(self, path: str, reactor: ThreadsAndTime, cache_seconds: float = 60.0, busy_seconds: float = BUSY_SECONDS) -> None:
+        self.path = path
+        self._reactor = reactor
+        self._busy_seconds = busy_seconds
+        self._worker: Worker | None = None
+        self._connection: sqlite3.Connection | None = None
+        self.location = SqliteLocation(self._run, lambda: self._run(_load))
+        self.credentials = CachedCredentials(lambda keys: self._run(_users, keys), reactor, cache_seconds)
+
+    def open(self) -> Deferred[None]:
+        """Create or upgrade the file. Fails with StorageError that names it."""
+        if self._worker is None:
+            self._worker = Worker(self._reactor, "sipnode-sqlite")
+        return self._worker.run(self._open)
+
+    def close(self) -> Deferred[None]:
+        """After the last write; a closed store can be opened again."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return succeed(None)
+        done = worker.run(self._close)
+        worker.stop()
+        return done
+
+    def list_users(self, domain: str) -> Deferred[list[str]]:
+        """Names of the domain's users, sorted."""
+        return self._run(_names, domain.lower())
+
+    def _run(self, job: Callable[..., T], *args: object) -> Deferred[T]:
+        if self._worker is None:
+            return fail(StorageError(f"{self.path} is not open"))
+        return self._worker.run(self._call, job, *args)
+
+    def _call(self, job: Callable[..., T], *args: object) -> T:
+        if self._connection is None:
+            raise StorageError(f"{self.path} is not open")
+        with named_errors(self.path):
+            return job(self._connection, *args)
+
+    def _open(self) -> None:
+        if self._connection is not None:
+            return
+        connection = connect(self.path, self._busy_seconds)
+        try:
+            migrate(connection, self.path)
+            make_durable(connection, self.path)
+            with named_errors(self.path), transaction(connection):
+                # A file that can only be read would show it at the first REGISTER otherwise.
+                pass
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with named_errors(self.path):
+                connection.close()
+
+
+def _load(connection: sqlite3.Connection) -> list[Binding]:
+    return [binding_of(row) for row in connection.execute(_SELECT)]
+
+
+def _users(connection: sqlite3.Connection, keys: list[Key]) -> dict[Key, Credential]:
+    found: dict[Key, Credential] = {}
+    for key in keys:
+        row = connection.execute(_USER, key).fetchone()
+        if row is not None:
+            found[key] = Credential(*row)
+    return found
+
+
+def _names(connection: sqlite3.Connection, domain: str) -> list[str]:
+    return [name for (name,) in connection.execute("SELECT username FROM subscriber WHERE domain = ? ORDER BY username", (domain,))]

@@ -1,0 +1,120 @@
+"""Group commit: the changes of a few milliseconds become one transaction, and each caller learns when its own is on disk.
+
+Invariant: batches reach the backend one after the other, in the order of :meth:`GroupCommitWriter.put`; a Deferred of ``put``
+fires when its batch is committed, or fails with its batch and no other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from sipnode.errors import StorageBusy, StorageError
+from sipnode.interfaces import ILocationBackend
+from sipnode.records import LocationChange
+from sipnode.settings import LocationSettings
+
+# A disk that doesn't answer: callers are told, the batch stays the backend's.
+ANSWER_SECONDS: Final = 10.0
+
+
+class GroupCommitWriter:
+    """Collects changes while a batch is being committed, or for ``batch_seconds`` when none is.
+
+    Args:
+        backend: Has ``write(changes)``, one transaction each.
+        clock: For the window and the limit.
+        settings: ``batch_seconds`` and ``queue``.
+        answer_seconds: After so long callers of a batch are told that the store doesn't answer.
+    """
+
+    def __init__(
+        self, backend: ILocationBackend, clock: IReactorTime, settings: LocationSettings, answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._window = settings.batch_seconds
+        self._queue = settings.queue
+        self._answer_seconds = answer_seconds
+        self._changes: list[LocationChange] = []
+        self._waiters: list[Deferred[None]] = []
+        self._in_flight: int = 0
+        self._busy = False
+        self._timer: IDelayedCall | None = None
+        self._draining: list[Deferred[None]] = []
+        self._stopped = False
+
+    @property
+    def waiting(self) -> int:
+        """Changes that aren't on disk yet."""
+        return len(self._changes) + self._in_flight
+
+    def put(self, changes: list[LocationChange]) -> Deferred[None]:
+        """Write them, all in one transaction.
+
+        Returns:
+            A Deferred that fires when they are on disk; it fails at once with StorageBusy when the queue is full, and with
+            StorageError when the batch failed, or after :meth:`drain`.
+        """
+        if self._stopped:
+            return fail(StorageError("the store is being closed"))
+        if not changes:
+            return succeed(None)
+        if len(self._changes) + self._in_flight + len(changes) > self._queue:
+            return fail(StorageBusy(f"{self.waiting} changes wait for the store"))
+        self._changes += changes
+        done: Deferred[None] = Deferred()
+        self._waiters.append(done)
+        if self._timer is None and not self._busy:
+            self._timer = self._clock.callLater(self._window, self._flush)
+        return done
+
+    def drain(self) -> Deferred[None]:
+        """Take nothing more and commit what is there; fires when the last batch is done, well or not."""
+        self._stopped = True
+        if not self._busy and not self._changes:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._draining.append(done)
+        if not self._busy:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._flush()
+        return done
+
+    def _flush(self) -> None:
+        self._timer = None
+        changes, self._changes = self._changes, []
+        waiters, self._waiters = self._waiters, []
+        self._in_flight = len(changes)
+        self._busy = True
+        limit = self._clock.callLater(self._answer_seconds, self._tell, waiters)
+        maybeDeferred(self._backend.write, changes).addBoth(self._committed, waiters, limit)
+
+    def _tell(self, waiters: list[Deferred[None]]) -> None:
+        late, waiters[:] = list(waiters), []
+        for waiter in late:
+            waiter.errback(StorageError(f"the store didn't answer within {self._answer_seconds:g} s"))
+
+    def _committed(self, result: Failure | None, waiters: list[Deferred[None]], limit: IDelayedCall) -> None:
+        if limit.active():
+            limit.cancel()
+        self._in_flight = 0
+        self._busy = False
+        # The next batch goes first: what callers do now must not hold it up.
+        if self._changes:
+            self._flush()
+        if isinstance(result, Failure):
+            reason = result.value
+            for waiter in waiters:
+                waiter.errback(reason if isinstance(reason, StorageError) else StorageError(f"a write failed: {reason}"))
+        else:
+            for waiter in waiters:
+                waiter.callback(None)
+        if not self._busy:
+            finished, self._draining = self._draining, []
+            for done in finished:
+                done.callback(None)
