@@ -56,7 +56,7 @@ class InstallTests(SynchronousTestCase):
         self.source.mkdir(parents=True)
         for name in BUILT_FROM:
             if (TOP / name).is_dir():
-                shutil.copytree(TOP / name, self.source / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__", "_trial_temp*"))
+                shutil.copytree(TOP / name, self.source / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
             elif (TOP / name).exists():
                 shutil.copy(TOP / name, self.source)
         pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-index"]
