@@ -20,11 +20,10 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
-from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from sipnode.errors import SipnodeError
-from sipnode.web.pages import respond_json
+from sipnode.web.pages import Page, respond_json
 
 ANSWER_SECONDS = 0.25
 """A refusal isn't sent earlier than this after the request, so that its time tells nothing of the store."""
@@ -131,7 +130,7 @@ class FailureLimiter:
             self._table.pop(source, None)
 
 
-class DirectoryResource(Resource):
+class DirectoryResource(Page):
     """The list of a domain's users, for one of them.
 
     Args:
@@ -141,7 +140,6 @@ class DirectoryResource(Resource):
         clock: For the limiter and for the even time of refusals.
     """
 
-    isLeaf = True
     log = Logger()
 
     def __init__(
@@ -151,7 +149,7 @@ class DirectoryResource(Resource):
         verify: Callable[[str, str, str], Deferred[bool]],
         clock: IReactorTime,
     ) -> None:
-        Resource.__init__(self)
+        super().__init__()
         self._users = users
         self._online = online
         self._verify = verify

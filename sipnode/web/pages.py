@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from twisted.web import http
-from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request
 
 BUILD = Path(__file__).resolve().parent / "static" / "build"
 CONTENT_TYPES: Mapping[str, str] = {
@@ -57,7 +57,7 @@ def content_security_policy(host: bytes | None) -> str:
     return _POLICY.format(sockets=sockets)
 
 
-def secure(request: IRequest) -> None:
+def secure(request: Request) -> None:
     """Put the headers that every answer of these pages carries."""
     headers = request.responseHeaders
     headers.setRawHeaders("content-security-policy", [content_security_policy(request.getHeader(b"host"))])
@@ -68,7 +68,7 @@ def secure(request: IRequest) -> None:
     headers.setRawHeaders("permissions-policy", ["microphone=(self), camera=(), geolocation=(), payment=(), usb=()"])
 
 
-def respond(request: IRequest, status: int, content_type: str, body: bytes, cache: str = "no-store") -> bytes:
+def respond(request: Request, status: int, content_type: str, body: bytes, cache: str = "no-store") -> bytes:
     """Set status, type and security headers; return the body."""
     secure(request)
     request.setResponseCode(status)
@@ -78,18 +78,35 @@ def respond(request: IRequest, status: int, content_type: str, body: bytes, cach
     return b"" if request.method == b"HEAD" else body
 
 
-def respond_json(request: IRequest, status: int, value: object) -> bytes:
+def respond_json(request: Request, status: int, value: object) -> bytes:
     """A JSON answer that no cache keeps."""
     return respond(request, status, "application/json", json.dumps(value, separators=(",", ":")).encode())
 
 
-class BuiltFile(Resource):
-    """One file of the page, kept in memory until it changes on disk."""
+class Page(Resource):
+    """What only GET and HEAD are for."""
 
     isLeaf = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self) -> None:
         Resource.__init__(self)
+
+    def render(self, request: Request) -> bytes | int:
+        if request.method not in (b"GET", b"HEAD"):
+            request.responseHeaders.setRawHeaders("allow", ["GET, HEAD"])
+            return respond(request, http.NOT_ALLOWED, CONTENT_TYPES[".txt"], b"There is only GET here.\n")
+        return self.render_GET(request)
+
+    def render_GET(self, request: Request) -> bytes | int:
+        """404, unless a subclass knows better."""
+        return respond(request, http.NOT_FOUND, CONTENT_TYPES[".txt"], b"There is no such page here.\n")
+
+
+class BuiltFile(Page):
+    """One file of the page, kept in memory until it changes on disk."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
         self.path = path
         self._seen: tuple[int, int] = (-1, -1)
         self._plain = b""
@@ -110,7 +127,7 @@ class BuiltFile(Resource):
             return False
         return True
 
-    def render_GET(self, request: IRequest) -> bytes:
+    def render_GET(self, request: Request) -> bytes:
         if not self._load():
             return respond(request, http.SERVICE_UNAVAILABLE, CONTENT_TYPES[".html"], _NOT_BUILT)
         headers = request.responseHeaders
@@ -135,47 +152,35 @@ def _takes_gzip(accepted: bytes | None) -> bool:
     return False
 
 
-class ConfigFile(Resource):
+class ConfigFile(Page):
     """``config.json``: what the page has to know before anybody signs in."""
 
-    isLeaf = True
-
     def __init__(self, value: Mapping[str, object]) -> None:
-        Resource.__init__(self)
+        super().__init__()
         self._value = dict(value)
 
-    def render_GET(self, request: IRequest) -> bytes:
+    def render_GET(self, request: Request) -> bytes:
         return respond_json(request, http.OK, self._value)
 
 
-class NoSuchPage(Resource):
-    """404 with the headers of the other pages."""
-
-    isLeaf = True
-
-    def __init__(self) -> None:
-        Resource.__init__(self)
-
-    def render(self, request: IRequest) -> bytes:
-        return respond(request, http.NOT_FOUND, CONTENT_TYPES[".txt"], b"There is no such page here.\n")
-
-
-class SoftphonePages(Resource):
+class SoftphonePages(Page):
     """The page at its own address, and its files as children."""
 
+    isLeaf = False
+
     def __init__(self, build: Path, config: Mapping[str, object], directory: IResource | None) -> None:
-        Resource.__init__(self)
+        super().__init__()
         self._build = build
         self._files: dict[str, BuiltFile] = {}
         self.putChild(b"config.json", ConfigFile(config))
         if directory is not None:
             self.putChild(b"directory.json", directory)
 
-    def getChild(self, path: bytes, request: IRequest) -> IResource:
+    def getChild(self, path: bytes, request: Request) -> IResource:
         name = path.decode("ascii", "replace") or "index.html"
-        return self._file(name) or NoSuchPage()
+        return self._file(name) or Page()
 
-    def render_GET(self, request: IRequest) -> bytes:
+    def render_GET(self, request: Request) -> bytes:
         index = self._file("index.html") or BuiltFile(self._build / "index.html")
         return index.render_GET(request)
 
