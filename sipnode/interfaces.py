@@ -23,6 +23,7 @@ class IListener(Interface):
     port: int = Attribute("Bound port.")
     via_host: str = Attribute("Advertised host, in brackets for IPv6, for Via and Record-Route.")
     via_port: int = Attribute("Advertised port.")
+    websocket_port: bool = Attribute("True when the port takes WebSocket handshakes, also seen from SIP over TCP or TLS on it.")
     name: str = Attribute("'udp:127.0.0.1:5060', as Kamailio's location.socket.")
 
 

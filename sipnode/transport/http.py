@@ -9,9 +9,11 @@ from __future__ import annotations
 from http.client import responses
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
+from zope.interface import implementer
 
 from sipnode.transport.handshake import Handshake, HandshakeRules, Refusal
 from sipnode.transport.sniff import attach
@@ -120,6 +122,7 @@ class _Upgrade(Resource):
         return NOT_DONE_YET
 
 
+@implementer(IHalfCloseableProtocol)
 class XHTTPChannel(HTTPChannel):
     """Twisted's HTTP connection with limits: a request in time, a body within bounds, a place given back.
 
@@ -174,6 +177,15 @@ class XHTTPChannel(HTTPChannel):
         self._over = True
         HTTPChannel.connectionLost(self, reason)
         self._ticket.release()
+
+    def readConnectionLost(self) -> None:
+        """The client has sent all it will: answer what it asked, then close."""
+        self.persistent = False
+        if not self._handlingRequest:
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        self.transport.loseConnection()
 
     def upgrade(self, protocol: Any, head: bytes) -> None:
         """Give transport and place to ``protocol``, and the octets of the handshake again."""

@@ -99,8 +99,9 @@ class SipStream(Protocol):
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted's default argument is of no use here
         self._cancel_partial()
-        if self.flow is not None:
-            self.flow.lost(plain_reason(reason))
+        flow, self.flow = self.flow, None
+        if flow is not None:
+            flow.lost(plain_reason(reason))
         elif self._ticket is not None:
             self._ticket.release()
 
