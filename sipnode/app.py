@@ -43,7 +43,7 @@ from sipnode.routing.script import RoutingScript
 from sipnode.services import OrderedMultiService, TransactionClock
 from sipnode.sip.parser import Limits
 from sipnode.sip.uri import SipUri
-from sipnode.storage import open_storage
+from sipnode.storage.factory import open_storage
 from sipnode.storage.writer import GroupCommitWriter
 from sipnode.transaction.layer import TransactionLayer
 from sipnode.transaction.timers import Timings
@@ -99,7 +99,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any) -> IService:
     state_dir = conf_dir / settings.core.state_dir
     state_dir.mkdir(parents=True, exist_ok=True)
     secret = load_or_create_secret(state_dir / "secret")
-    storage = open_storage(settings.storage.url, reactor, str(state_dir), settings.auth.cache_seconds)
+    storage = open_storage(settings.storage.url, str(state_dir), reactor, settings.auth.cache_seconds)
 
     timer = TransactionClock(reactor)
     timing = settings.transaction
@@ -125,7 +125,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any) -> IService:
     core.registrar = RegistrarService(
         settings.location, reactor, storage.location if settings.location.db_mode else None, writer, transports.flows
     )
-    core.authenticator = Authenticator(settings.auth, storage.credentials, derive(secret, "nonce"), reactor.seconds)
+    core.authenticator = Authenticator(settings.auth, storage.credentials, derive(secret, "nonce"), reactor)
     core.dialogs = DialogService(settings.dialog, reactor, core)
     keepalive = KeepaliveService(
         settings.nat, reactor, _pinger(core), core.registrar.remove, f"sip:{_domain(settings)}", derive(secret, "ping")
