@@ -16,6 +16,8 @@ from sipnode.settings import CoreSettings, MediaSettings, Settings, StorageSetti
 
 DOMAIN = "sipnode.test"
 NAMES = ("alice", "john")
+# Typed into phones: nothing that looks like something else.
+_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +90,11 @@ class DemoFolder:
             kept = json.loads(self.accounts_file.read_text())
         except (OSError, ValueError):
             kept = {}
-        accounts = {name: kept.get(name) or secrets.token_urlsafe(9) for name in NAMES}
+        accounts = {name: kept.get(name) or _password() for name in NAMES}
         if accounts != kept:
             certificate.write_secret(self.accounts_file, json.dumps(accounts, indent=1).encode())
         return accounts
+
+
+def _password() -> str:
+    return "".join(secrets.choice(_LETTERS) for _ in range(12))
