@@ -45,7 +45,11 @@ def credentials_for(request: SipRequest, proxy: bool, realm: str, algorithms: It
     """
     first: digest.Credentials | None = None
     broken: ParseError | None = None
-    for value in request.get_all(header_for(proxy))[:MAX_LINES]:
+    name = header_for(proxy)
+    count = request.names.count(name)
+    if not count:
+        return None
+    for value in (request.get(name) or "",) if count == 1 else request.get_all(name)[:MAX_LINES]:
         if not digest.is_digest(value):
             continue
         try:

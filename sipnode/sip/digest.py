@@ -19,9 +19,10 @@ SHA256: Final = "SHA-256"
 
 _MAX_VALUE: Final = 4096
 _MAX_PARAMS: Final = 32
+_SCHEME: Final = frozenset(("digest ", "digest\t"))
 # One pass over the list: a parameter with the comma behind it, or one character of junk (third group) that makes it a fault.
 _TOKEN: Final = r"[\w!#$%&'*+.^`|~-]"
-_ITEM: Final = re.compile(rf"""({_TOKEN}++)\s*+=\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+"|{_TOKEN}++)\s*+(?:,[\s,]*+|\Z)|(.)""", re.S | re.A)
+_ITEM: Final = re.compile(rf"""[\s,]*+({_TOKEN}++)\s*+=\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+"|{_TOKEN}++)\s*+(?:,[\s,]*+|\Z)|(.)""", re.S | re.A)
 _HEX: Final = re.compile(r"[0-9a-fA-F]+")
 _UNSAFE: Final = re.compile(r'["\\\x00-\x1f\x7f]')
 
@@ -69,25 +70,20 @@ class Challenge:
 
 def is_digest(value: str) -> bool:
     """Whether a header value uses the Digest scheme (another scheme isn't ours to judge)."""
-    return value.lstrip()[:7].rstrip().lower() == "digest"
+    return value[:7].lower() in _SCHEME
 
 
 def _params(value: str) -> dict[str, str]:
     if len(value) > _MAX_VALUE:
         raise ParseError("a digest header that is too long")
-    value = value.strip()
-    if value[:6].lower() != "digest" or not value[6:7].isspace():
+    if value[:7].lower() not in _SCHEME:
         raise ParseError("not a digest header")
-    pairs = _ITEM.findall(value[7:].lstrip(" \t,"))
-    if len(pairs) > _MAX_PARAMS:
-        raise ParseError("a digest header that can't be read")
-    found: dict[str, str] = {}
-    for name, text, junk in pairs:
-        if junk:
-            raise ParseError("a digest header that can't be read")
-        found[name.lower()] = text
+    pairs = _ITEM.findall(value, 7)
+    found: dict[str, str] = {name.lower(): text for name, text, junk in pairs if not junk}
     if len(found) != len(pairs):
-        raise ParseError("a digest parameter that is there twice")
+        raise ParseError("a digest header that can't be read, or a parameter that is there twice")
+    if len(pairs) > _MAX_PARAMS:
+        raise ParseError("too many digest parameters")
     return found
 
 

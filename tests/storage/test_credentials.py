@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from sipnode.errors import StorageBusy, StorageError
+from sipnode.interfaces import ICredentialStore
+from sipnode.records import Credential
+from sipnode.storage.credentials import CachedCredentials, Key
+
+ALICE = ("alice", "example.test")
+
+
+class CachedCredentialsTests(SynchronousTestCase):
+    """The cache of users' secrets."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.asked: list[list[Key]] = []
+        self.open: list[Deferred[Any]] = []
+        self.cache = self.make()
+
+    def make(self, **options: Any) -> CachedCredentials:
+        return CachedCredentials(self.look_up, self.clock, **({"cache_seconds": 60.0} | options))
+
+    def look_up(self, keys: list[Key]) -> Deferred[dict[Key, Credential]]:
+        self.asked.append(keys)
+        self.open.append(Deferred())
+        return self.open[-1]
+
+    def answer(self, *present: Key, ha1: str = "") -> None:
+        self.open.pop(0).callback({key: Credential(*key, ha1=ha1) for key in present})
+
+    def test_interface(self) -> None:
+        """It is what the authenticator asks for."""
+        verifyObject(ICredentialStore, self.cache)
+
+    def test_age(self) -> None:
+        """A credential is answered from memory for its time, a missing user for less."""
+        self.cache.fetch(*ALICE)
+        self.answer(ALICE)
+        self.cache.fetch("bob", "example.test")
+        self.answer()
+        self.clock.advance(4.9)
+        self.assertEqual(self.cache.cached(*ALICE), Credential(*ALICE))
+        self.assertIsNone(self.cache.cached("bob", "example.test"))
+        self.clock.advance(0.1)
+        self.assertRaises(KeyError, self.cache.cached, "bob", "example.test")
+        self.clock.advance(54.9)
+        self.cache.cached(*ALICE)
+        self.clock.advance(0.1)
+        self.assertRaises(KeyError, self.cache.cached, *ALICE)
+
+    def test_change_is_seen(self) -> None:
+        """A fetch after the time brings what the store has now."""
+        self.cache.fetch(*ALICE)
+        self.answer(ALICE, ha1="old")
+        self.clock.advance(60)
+        self.cache.fetch(*ALICE)
+        self.answer(ALICE, ha1="new")
+        self.assertEqual(self.cache.cached(*ALICE).ha1, "new")
+
+    def test_forget(self) -> None:
+        """A forgotten user is asked for again."""
+        self.cache.fetch(*ALICE)
+        self.answer(ALICE)
+        self.cache.forget(*ALICE)
+        self.cache.forget(*ALICE)
+        self.assertRaises(KeyError, self.cache.cached, *ALICE)
+
+    def test_shared(self) -> None:
+        """Callers that miss the same user at the same time share one look-up."""
+        waiting = [self.cache.fetch(*ALICE) for _ in range(3)]
+        self.assertEqual(self.asked, [[ALICE]])
+        self.answer(ALICE)
+        for done in waiting:
+            self.assertEqual(self.successResultOf(done), Credential(*ALICE))
+
+    def test_batched(self) -> None:
+        """What misses while a look-up is under way goes as the next one, all at once, up to the batch."""
+        cache = self.make(batch=3)
+        waiting = [cache.fetch(f"u{number}", "example.test") for number in range(6)]
+        self.assertEqual([len(keys) for keys in self.asked], [1])
+        self.answer(("u0", "example.test"))
+        self.assertEqual([len(keys) for keys in self.asked], [1, 3])
+        self.answer(("u1", "example.test"), ("u3", "example.test"))
+        self.answer()
+        self.assertEqual([len(keys) for keys in self.asked], [1, 3, 2])
+        found = [self.successResultOf(done) for done in waiting]
+        self.assertEqual([one and one.username for one in found], ["u0", "u1", None, "u3", None, None])
+
+    def test_fault(self) -> None:
+        """A store that fails fails those that wait for this look-up, and is asked anew next time."""
+        first = self.cache.fetch(*ALICE)
+        second = self.cache.fetch("bob", "example.test")
+        self.open.pop(0).errback(ZeroDivisionError("driver"))
+        self.failureResultOf(first, StorageError)
+        self.assertNoResult(second)
+        self.answer()
+        self.assertIsNone(self.successResultOf(second))
+        self.assertRaises(KeyError, self.cache.cached, *ALICE)
+        third = self.cache.fetch(*ALICE)
+        self.answer(ALICE)
+        self.successResultOf(third)
+
+    def test_bounded_wait(self) -> None:
+        """A flood of names fails at once over the bound; who waits already is served."""
+        cache = self.make(waiting=2)
+        first, second = cache.fetch("a", "x.test"), cache.fetch("b", "x.test")
+        self.failureResultOf(cache.fetch("c", "x.test"), StorageBusy)
+        again = cache.fetch("a", "x.test")
+        self.answer()
+        self.answer()
+        for done in (first, second, again):
+            self.assertIsNone(self.successResultOf(done))
+
+    def test_bounded_memory(self) -> None:
+        """Over its size the cache lets the oldest go."""
+        cache = self.make(size=3)
+        for number in range(5):
+            cache.fetch(f"u{number}", "x.test")
+            self.answer((f"u{number}", "x.test"))
+        self.assertEqual(len(cache._entries), 3)
+        self.assertRaises(KeyError, cache.cached, "u1", "x.test")
+        cache.cached("u2", "x.test")
+
+    def test_old_entries_go(self) -> None:
+        """Entries that are over leave as others come, so memory follows the users that are active."""
+        for number in range(100):
+            self.cache.fetch(f"u{number}", "x.test")
+            self.answer((f"u{number}", "x.test"))
+        self.clock.advance(60)
+        for number in range(100, 160):
+            self.cache.fetch(f"u{number}", "x.test")
+            self.answer((f"u{number}", "x.test"))
+        self.assertLessEqual(len(self.cache._entries), 61)
+
+    def test_no_memory(self) -> None:
+        """cache_seconds 0 asks the store each time."""
+        cache = self.make(cache_seconds=0)
+        done = cache.fetch(*ALICE)
+        self.answer(ALICE)
+        self.assertEqual(self.successResultOf(done), Credential(*ALICE))
+        self.assertRaises(KeyError, cache.cached, *ALICE)
+
+    def test_impossible_names(self) -> None:
+        """A name that no row can have isn't asked for."""
+        for name in ("", "\udc80", "a" * 256):
+            self.assertIsNone(self.successResultOf(self.cache.fetch(name, "example.test")))
+            self.assertIsNone(self.successResultOf(self.cache.fetch("alice", name)))
+        self.assertEqual(self.asked, [])
