@@ -314,6 +314,11 @@ class ValueTests(_PlanCase):
         done = self.plan(register(UA + r';+sip.instance="a\";expires=1\\"'))
         self.assertEqual(self.contacts(done), [UA + r';expires=1800;+sip.instance="a\";expires=1\\"'])
 
+    def test_reg_id_range(self) -> None:
+        """A reg-id of more than nine digits, or that isn't a number, counts as none."""
+        for text, number in (("999999999", 999999999), ("1000000000", 0), ("x", 0), ("-1", 0)):
+            self.assertEqual(self.saved_one(register(f"{UA};{INSTANCE};reg-id={text}")).reg_id, number)
+
     def test_reg_id_alone(self) -> None:
         """A reg-id without an instance is nothing."""
         done = self.plan(register(UA + ";reg-id=1"))
@@ -354,6 +359,7 @@ class LimitTests(_PlanCase):
 
     def test_storable(self) -> None:
         """Texts that would break the store are 400: too long, or not text."""
+        self.saved(self.plan(register(UA, call_id="x" * 255)))
         self.refused(self.plan(register(UA, call_id="x" * 256)), 400)
         self.refused(self.plan(register(UA, call_id="x\udcff")), 400)
         self.refused(self.plan(register(UA + ';+sip.instance="' + "x" * 256 + '"')), 400)

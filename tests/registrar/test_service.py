@@ -205,6 +205,8 @@ class LookupTests(_ServiceCase):
         """The same for a single binding on a connection."""
         self.page("t1", extra=["Allow: INVITE"])
         self.assertEqual((self.status("INVITE"), self.status("MESSAGE"), self.status("")), (200, 405, 200))
+        self.send(OTHER + ";q=0.1", extra=["Allow: MESSAGE"])
+        self.assertEqual([b.contact for b in self.service.lookup(AOR, "MESSAGE").bindings], ["sip:b@192.0.2.2"])
 
     def test_no_filter(self) -> None:
         """With method_filtering off everybody gets everything."""
@@ -226,7 +228,7 @@ class LoadTests(_ServiceCase):
 
     def test_rows(self) -> None:
         """What was registered before is there; what has expired is not, and its row is deleted."""
-        self.load(binding(), binding(OTHER, "r2", expires=NOW))
+        self.load(binding(OTHER, "r2", expires=NOW), binding())
         self.assertTrue(self.service.ready)
         self.assertEqual(self.contacts(), ["sip:a@192.0.2.1"])
         self.assertEqual([(c.delete, c.binding.ruid) for put in self.writer.puts for c in put], [(True, "r2")])
@@ -433,6 +435,16 @@ class WriteTests(_ServiceCase):
         self.assertEqual((first.status, second.status), (503, 200))
         (found,) = self.service.table.lookup(AOR, NOW)
         self.assertEqual(found.expires, NOW + 200)
+
+    def test_part_under_way_twice(self) -> None:
+        """Of a failed write the part that a later write decides about stays, the rest goes back."""
+        self.writer.mode = "wait"
+        self.send(UA, OTHER)
+        self.send(UA, cseq=2)
+        self.writer.waiting[0].errback(StorageError("disk full"))
+        self.assertEqual(self.contacts(), ["sip:a@192.0.2.1"])
+        self.writer.waiting[1].errback(StorageError("disk full"))
+        self.assertEqual(self.contacts(), [])
 
     def test_repeat_while_waiting(self) -> None:
         """A repeat of a REGISTER whose write is under way makes no second binding."""
