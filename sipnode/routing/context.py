@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sipnode.errors import FlowClosed
 from sipnode.routing.verdict import Flag, Verdict
 from sipnode.sip import build
+from sipnode.sip.message import line_value
 
 if TYPE_CHECKING:
     from sipnode.proxy.record_route import RouteState
@@ -101,6 +102,14 @@ class RequestContext:
     def domain_is_local(self, host: str) -> bool:
         """Whether a host is a domain or address of ours (``uri == myself``)."""
         return self.core.is_local(host)
+
+    def drop(self, name: str, values: Iterable[str]) -> None:
+        """Have the header lines of a name that hold one of these values not go on (``consume_credentials``)."""
+        wanted = tuple(values)
+        if wanted:
+            for position, other in enumerate(self.request.names):
+                if other == name and line_value(self.request.lines[position]) in wanted:
+                    self.dropped.append(position)
 
     def begin(self) -> None:
         """Make the server transaction, so that repeats are absorbed from now on (``t_newtran``)."""

@@ -126,7 +126,7 @@ class RoutingScript:
         if request.method in ("INVITE", "SUBSCRIBE", "REFER"):
             ctx.record_route = True
         if ctx.identity and request.method not in ("REGISTER", "PUBLISH"):
-            ctx.dropped.extend(self.core.authenticator.consumed(request))
+            ctx.drop("proxy-authorization", self.core.authenticator.consumed(request))
 
     def sipout(self, ctx: RequestContext) -> Verdict | None:
         """Foreign domains: for users of ours only."""
