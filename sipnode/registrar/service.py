@@ -65,7 +65,7 @@ class RegistrarService(Service):
         backend: The location table on disk; None with ``db_mode`` 0.
         writer: The queue in front of it; None with ``db_mode`` 0.
         flows: Live connections; None counts every connection as live.
-        write_seconds: A write that takes longer is answered with 503.
+        write_seconds: A write that takes longer is answered with 503; less than the limit of the writer.
 
     Attributes:
         ready: False until the table is loaded; REGISTER and lookups get 503 so long.
@@ -81,7 +81,7 @@ class RegistrarService(Service):
         backend: ILocationBackend | None = None,
         writer: ILocationWriter | None = None,
         flows: IFlowTable | None = None,
-        write_seconds: float = 10.0,
+        write_seconds: float = 8.0,
     ) -> None:
         if settings.db_mode and (backend is None or writer is None):
             raise ValueError("db_mode 1 needs a backend and a writer")

@@ -49,7 +49,8 @@ class WriteThrough:
         table: The truth in memory.
         is_live: Whether the connection of a token is still there.
         clock: Gives epoch seconds.
-        seconds: A write that takes longer is answered with 503.
+        seconds: A write that takes longer is answered with 503. Less than the writer's own limit: a write that the writer
+            gave up may get through without anybody being told.
     """
 
     def __init__(
@@ -106,7 +107,6 @@ class WriteThrough:
 
     def _written(self, write: _Write) -> None:
         if self._waiting.pop(id(write), None) is None:
-            self._too_late(write.changes)
             return
         self._commits.done(write.changes)
         write.answer.callback(True)
@@ -118,19 +118,16 @@ class WriteThrough:
         self.delete(self._commits.undo(write.changes))
         write.answer.callback(False)
 
-    def _too_late(self, changes: list[LocationChange]) -> None:
-        """A write got through after its client was told 503: the disk follows memory."""
-        truth = []
-        for change in changes:
-            binding = self._table.get(change.binding.aor, change.binding.ruid)
-            truth.append(LocationChange(change.binding, delete=True) if binding is None else LocationChange(binding))
-        self._put(truth)
-
     def overdue(self) -> None:
-        """Give up writes that have taken too long."""
+        """Give up writes that have taken too long. They may get through yet, so what memory holds now is put behind them."""
         now = self._clock.seconds()
         for write in [w for w in self._waiting.values() if w.deadline <= now]:
             self._failed(write, StorageError("no answer of the store in time"))
+            truth = []
+            for change in write.changes:
+                binding = self._table.get(change.binding.aor, change.binding.ruid)
+                truth.append(LocationChange(change.binding, delete=True) if binding is None else LocationChange(binding))
+            self._put(truth)
 
     def forget(self, binding: Binding) -> None:
         """A binding went for another reason (its connection closed, it expired): nothing brings it back."""

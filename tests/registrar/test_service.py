@@ -384,7 +384,7 @@ class WriteTests(_ServiceCase):
         """A store that never answers: 503 after the time of a write, once, and memory is as it was."""
         self.writer.mode = "wait"
         context = self.send(UA)
-        self.clock.pump([1] * 9)
+        self.clock.pump([1] * 7)
         self.assertEqual(context.status, 0)
         self.clock.pump([1] * 2)
         self.assertEqual((context.status, self.contacts()), (503, []))
@@ -393,9 +393,9 @@ class WriteTests(_ServiceCase):
         """A write that gets through after its 503 is undone on disk: disk and memory say the same."""
         self.writer.mode = "wait"
         context = self.send(UA)
-        self.clock.pump([1] * 11)
-        self.writer.mode = "succeed"
-        self.writer.waiting.pop().callback(None)
+        self.clock.pump([1] * 9)
+        for write in self.writer.waiting:
+            write.callback(None)
         self.assertEqual((context.status, self.rows(), self.contacts()), (503, [], []))
 
     def test_too_late_refresh(self) -> None:
@@ -403,9 +403,9 @@ class WriteTests(_ServiceCase):
         self.send(UA, expires="100")
         self.writer.mode = "wait"
         self.send(UA, cseq=2, expires="3000")
-        self.clock.pump([1] * 11)
-        self.writer.mode = "succeed"
-        self.writer.waiting.pop().callback(None)
+        self.clock.pump([1] * 9)
+        for write in self.writer.waiting:
+            write.callback(None)
         self.assertEqual([row.expires for row in self.writer.rows.values()], [NOW + 100])
 
     def test_two_under_way_both_fail(self) -> None:
@@ -469,7 +469,7 @@ class WriteTests(_ServiceCase):
         self.writer.draining = Deferred()
         stopped = self.service.stopService()
         self.assertNoResult(stopped)
-        self.clock.advance(10)
+        self.clock.advance(8)
         self.successResultOf(stopped)
 
 
