@@ -11,6 +11,7 @@ const { $ } = view;
 const params = new URLSearchParams(location.search);
 const AUTO_ANSWER = params.get('answer') === 'auto';
 const GOODBYE_MS = 3500;
+const PATIENCE_MS = 1200;
 const TITLE = document.title;
 const settings = { ring: true, notify: false, device: '', ...account.recall('sipnode.settings') };
 
@@ -24,6 +25,7 @@ let history = [];
 let notice = null;
 let goodbye = 0;
 let counter = 0;
+let typedAt = -Infinity;
 
 JsSIP.debug.disable();
 
@@ -92,7 +94,7 @@ function showBanner() {
       const left = Math.ceil((line.until - Date.now()) / 1000);
       view.banner({
         title: fault.title,
-        text: fault.text,
+        text: call && call.state === 'up' ? `${fault.text} Your call goes on meanwhile.` : fault.text,
         count: line.state === 'waiting' && left > 0 ? `Trying again in ${left} s` : 'Trying again…',
         button: ['Try now', () => line.hurry()],
       });
@@ -194,10 +196,7 @@ function dial(uri, name) {
   const mine = new Call({ line, peer: { uri: to, name: label }, direction: 'out', device: settings.device });
   take(mine);
   if (!line.connected) {
-    mine.hangup();
-    mine.fault = { title: 'Not connected.', text: 'The server can\'t be reached right now; the page keeps trying.' };
-    mine.bad = true;
-    view.call(mine);
+    mine.fail({ title: 'Not connected.', text: 'The server can\'t be reached right now; the page keeps trying.' });
     return mine;
   }
   mine.dial();
@@ -205,7 +204,7 @@ function dial(uri, name) {
 }
 function decode(text) { try { return decodeURIComponent(text); } catch { return text; } }
 
-function incoming({ session, request }) {
+function incoming({ session }) {
   const { uri, display_name: shown } = session.remote_identity;
   const peer = { uri: `sip:${uri.user ? `${encodeURIComponent(decode(uri.user))}@` : ''}${uri.host}`, name: shown || decode(uri.user || uri.host) };
   if (busy()) {
@@ -223,10 +222,9 @@ function incoming({ session, request }) {
     notice = new Notification(`${peer.name} is calling`, { body: `${me.user}@${me.domain}`, icon: 'icon.svg', tag: 'sipnode-call', requireInteraction: true });
     notice.onclick = () => { window.focus(); notice.close(); };
   }
-  // Who is typing isn't robbed of the next key, which would answer the call.
-  if (!/^(INPUT|SELECT|TEXTAREA)$/.test((document.activeElement || {}).tagName || '') || !$('address').value) $('answer').focus();
+  // Who is typing just now would answer with the next space.
+  setTimeout(() => { if (call === mine && mine.state === 'incoming') $('answer').focus(); }, performance.now() - typedAt < PATIENCE_MS ? PATIENCE_MS : 0);
   if (AUTO_ANSWER) setTimeout(() => mine.answer(), 0);
-  return request;
 }
 
 /** This is the call on the screen now. */
@@ -368,6 +366,7 @@ function wire() {
   });
   document.addEventListener('keydown', (event) => {
     if (!sound.unlocked()) wakeSound();
+    typedAt = performance.now();
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
     if (event.key === 'Escape') {

@@ -60,6 +60,9 @@ export class Call extends EventTarget {
     });
   }
 
+  /** It can't even begin. */
+  fail(fault) { this.#finish(fault, true); }
+
   /** Hang up, cancel, or reject: whichever this state has. */
   hangup(status) {
     if (!this.live) return;

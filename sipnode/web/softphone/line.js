@@ -3,11 +3,12 @@ import JsSIP from 'jssip';
 import * as words from './words.js';
 
 // Seconds between attempts. A server keeps the calls of a lost connection only for some seconds, so the first ones are quick.
-const RETRY = [0.3, 0.6, 1.2, 2.5, 4, 6, 10];
+const RETRY = [0.3, 0.5, 0.8, 1.2, 2, 4, 7, 10];
+const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 const SLOW = 3600;
 
 /**
- * Events: `state` (see `state`), `incoming` ({session}). States: idle, connecting, signing-in, ready, waiting (fault, until), refused (fault).
+ * Events: `state` (see `state`), `incoming` (detail: {session}). States: idle, connecting, signing-in, ready, waiting (fault, until), refused (fault).
  */
 export class Line extends EventTarget {
   constructor({ user, domain, password, instance }) {
@@ -40,8 +41,8 @@ export class Line extends EventTarget {
     this.ua.on('registered', () => { this.attempts = 0; this.everReady = true; this.#set('ready'); });
     this.ua.on('unregistered', () => { if (this.ua.isConnected() && this.state === 'ready') this.#set('signing-in'); });
     this.ua.on('registrationFailed', (event) => this.#refused(event));
-    this.ua.on('newRTCSession', ({ originator, session, request }) => {
-      if (originator === 'remote') this.dispatchEvent(new CustomEvent('incoming', { detail: { session, request } }));
+    this.ua.on('newRTCSession', ({ originator, session }) => {
+      if (originator === 'remote') this.dispatchEvent(new CustomEvent('incoming', { detail: { session } }));
     });
     this.wake = () => { if (this.state === 'waiting') this.hurry(); };
     this.wakeVisible = () => { if (!document.hidden) this.wake(); };
@@ -85,7 +86,8 @@ export class Line extends EventTarget {
     const fault = words.lineFault({
       reach: was === 'connecting' ? await reach() : 'unknown',
       secure: location.protocol === 'https:',
-      device: navigator.onLine ? '' : 'offline',
+      // The machine itself is always there, network or not.
+      device: navigator.onLine || LOOPBACK.test(location.hostname) ? '' : 'offline',
       clean: !error && code === 1000,
     });
     // By now the next attempt may be under way; its outcome is the better news.

@@ -64,8 +64,10 @@ export function pad(holder, pressed) {
     const button = element('button', 'key');
     button.type = 'button';
     button.dataset.key = key;
-    button.append(element('b', '', key), element('i', '', letters));
-    button.setAttribute('aria-label', NAMES[key] || key);
+    const small = element('i', '', letters);
+    small.setAttribute('aria-hidden', 'true');
+    button.append(element('b', '', key), small);
+    if (NAMES[key]) button.setAttribute('aria-label', NAMES[key]);
     button.addEventListener('click', () => pressed(key));
     if (key === '0') {
       let timer = 0;
@@ -146,6 +148,13 @@ function rows(list, items, make, update) {
   for (const node of old.values()) node.remove();
 }
 
+/** A name on a row, "Call …" to those who hear it. */
+function called(name) {
+  const bold = element('b', '', name);
+  bold.prepend(element('span', 'visually-hidden', 'Call '));
+  return bold;
+}
+
 export function people(list, { filter, trouble, choose }) {
   const all = list || [];
   const wanted = filter ? all.filter((p) => p.user.toLowerCase().includes(filter.toLowerCase())) : all;
@@ -157,7 +166,7 @@ export function people(list, { filter, trouble, choose }) {
     avatar.setAttribute('aria-hidden', 'true');
     paint(avatar, p.user);
     const text = element('span', 'row-text');
-    text.append(element('b', '', p.user), element('span', 'row-state'));
+    text.append(called(p.user), element('span', 'row-state'));
     const go = element('span', 'row-go');
     go.append(icon('phone'));
     button.append(avatar, text, go);
@@ -168,7 +177,6 @@ export function people(list, { filter, trouble, choose }) {
     const button = node.firstElementChild;
     button.classList.toggle('online', p.online);
     setText(button.querySelector('.row-state'), p.online ? 'Online' : 'Offline');
-    button.setAttribute('aria-label', `Call ${p.user}, ${p.online ? 'online' : 'offline'}`);
   });
   const online = all.filter((p) => p.online).length;
   setText($('people-count'), all.length ? `${online} of ${all.length} online` : '');
@@ -186,12 +194,11 @@ export function recent(items, choose) {
     const mark = element('span', `way ${r.outcome}`);
     mark.append(icon(r.direction === 'in' ? 'in' : 'out'));
     const text = element('span', 'row-text');
-    const what = { missed: 'Missed', failed: 'Not reached', answered: clock(r.seconds) }[r.outcome];
-    text.append(element('b', '', r.name), element('span', 'row-state', `${what} · ${WHEN.format(r.when)}`));
+    const what = { missed: 'Missed', failed: 'Not reached', answered: `${r.direction === 'in' ? 'Came in' : 'Called'}, ${clock(r.seconds)}` }[r.outcome];
+    text.append(called(r.name), element('span', 'row-state', `${what} · ${WHEN.format(r.when)}`));
     const go = element('span', 'row-go');
     go.append(icon('phone'));
     button.append(mark, text, go);
-    button.setAttribute('aria-label', `Call ${r.name} again: ${r.direction === 'in' ? 'incoming' : 'outgoing'}, ${what}, ${WHEN.format(r.when)}`);
     button.addEventListener('click', () => choose(r));
     item.append(button);
     return item;
