@@ -113,6 +113,9 @@ class ConnectionFlow(Flow):
         self._wire.write(octets)
 
     def pauseProducing(self) -> None:
+        # Twisted says it again at each write while its buffer is full.
+        if self._blocked_since:
+            return
         self._blocked_since = self._hub.wheel.seconds() or 1e-9
         self._backlog = _PAUSE_MARK
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.names import dns
-from twisted.names.error import DomainError
+from twisted.names.error import AuthoritativeDomainError, DNSNameError
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -72,7 +72,7 @@ class DnsCache:
         return [record.payload for record in records], min(max(min(record.ttl for record in records), MIN_TTL), MAX_TTL)
 
     def _failed(self, failure: Failure) -> tuple[list[Any], float]:
-        return [], NEGATIVE_TTL if failure.check(DomainError) else FAILURE_TTL
+        return [], NEGATIVE_TTL if failure.check(DNSNameError, AuthoritativeDomainError) else FAILURE_TTL
 
     def _answered(self, result: tuple[list[Any], float], key: tuple[str, str]) -> None:
         payloads, ttl = result

@@ -90,13 +90,14 @@ class ServerCreator:
     """
 
     def __init__(self, profiles: list[TLSProfile]) -> None:
-        self._default = profiles[0]
         self._context = server_context(profiles[0])
         self._named = [(profile, server_context(profile)) for profile in profiles if profile.server_name]
         if self._named:
             self._context.set_tlsext_servername_callback(self._choose)
-        if any(profile.tls_method != self._default.tls_method for profile, _ in self._named):
-            self._context.set_info_callback(self._check_version)
+        for profile, context in self._named:
+            if profile.tls_method != profiles[0].tls_method:
+                # OpenSSL asks the context that the name has chosen.
+                context.set_info_callback(self._check_version)
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         connection = SSL.Connection(self._context, None)
@@ -178,8 +179,7 @@ def server_context(profile: TLSProfile) -> SSL.Context:
     context.set_alpn_select_callback(_select_alpn)
     context.set_verify(verify_mode(profile), depth_check(profile))
     if profile.ca_list:
-        with open(profile.ca_list, "rb") as file:
-            _guard(profile, "ca_list", lambda: context.load_client_ca(file.read()))
+        _guard(profile, "ca_list", lambda: context.load_client_ca(profile.ca_list.encode()))
     return context
 
 

@@ -73,6 +73,9 @@ class Wire(StringTransport):
         self.half_closed = False
         self.ended = False
 
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
     def loseWriteConnection(self) -> None:
         self.half_closed = True
 

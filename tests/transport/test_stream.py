@@ -102,8 +102,8 @@ class StreamTests(SynchronousTestCase):
 
     def test_slow_reader(self) -> None:
         """A peer that takes nothing is cut when more than the bound waits, and sending says so."""
-        self.wire.producer.pauseProducing()
         for _ in range(13):
+            self.wire.producer.pauseProducing()
             self.flow.send(b"x" * 10000)
         self.assertRaises(FlowClosed, self.flow.send, b"x" * 10000)
         self.assertTrue(self.wire.ended)
