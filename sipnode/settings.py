@@ -107,6 +107,10 @@ class AuthSettings:
 
     enabled: bool = setting(True, "Digest authentication of REGISTER and of requests from local users.")
     algorithms: tuple[str, ...] = setting(["SHA-256", "MD5"], "Offered in this order.", choices=("SHA-256", "MD5"))
+    md5_first: tuple[str, ...] = setting(
+        ["Asterisk", "FreeSWITCH", "SIPp"],
+        "Beginnings of User-Agents that read only the first challenge: MD5 stands first for them, and for all WebSocket clients.",
+    )
     nonce_expire: float = setting(300.0, "Age at which a nonce turns stale.", minimum=5)
     nonce_table: int = setting(50000, "Nonces whose count is remembered; the oldest are forgotten first.", minimum=100)
     calculate_ha1: bool = setting(True, "Use the password column where it is filled; false: only the ha1 columns (auth_db calculate_ha1).")

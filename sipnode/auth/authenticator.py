@@ -7,10 +7,11 @@ given through ``ctx.reply``, or a Deferred of one of the two, and the last only 
 
 from __future__ import annotations
 
+import hmac
 import os
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,11 +20,11 @@ from sipnode.auth.challenge import challenge_headers, consumed_values, credentia
 from sipnode.auth.nonce import FORGED, GOOD, NonceKeeper
 from sipnode.auth.secret import derive
 from sipnode.auth.trust import TrustedSources
-from sipnode.errors import ParseError, StorageError
+from sipnode.errors import ConfigError, ParseError, StorageError
 from sipnode.interfaces import ICredentialStore, IRequestContext
 from sipnode.records import Credential
 from sipnode.settings import AuthSettings
-from sipnode.sip.digest import MD5, Credentials, ha1, matches
+from sipnode.sip.digest import MD5, SHA256, Credentials, ha1, matches
 from sipnode.sip.message import SipRequest
 from sipnode.sip.uri import SipUri, unescape
 
@@ -44,13 +45,17 @@ class Authenticator:
         clock: Epoch seconds.
 
     Raises:
-        ConfigError: ``trusted`` holds what is no address or network.
+        ConfigError: ``trusted`` holds what is no address or network, or ``algorithms`` is empty.
     """
 
     def __init__(self, settings: AuthSettings, credentials: ICredentialStore, secret: bytes, clock: IReactorTime) -> None:
         self._log = Logger("sipnode.auth")
         self._enabled = settings.enabled
         self._algorithms = settings.algorithms
+        if not self._algorithms:
+            raise ConfigError("at least one of SHA-256 and MD5 is needed", key="auth.algorithms")
+        self._md5_order = (MD5, *(name for name in self._algorithms if name != MD5)) if MD5 in self._algorithms else self._algorithms
+        self._md5_agents = settings.md5_first
         self._use_password = settings.calculate_ha1
         self._lenient = settings.lenient_uri
         self._credentials = credentials
@@ -102,15 +107,15 @@ class Authenticator:
         except ParseError as fault:
             return ctx.reply(400, fault.reason)
         if sent is None or sent.algorithm not in self._algorithms or sent.qop != "auth":
-            return self._challenge(ctx, proxy, realm, False)
+            return self._challenge(ctx, proxy, realm, sent, False)
         state = self._nonces.check(sent.nonce, realm, self._seconds())
         if state == FORGED:
-            return self._challenge(ctx, proxy, realm, False)
-        if sent.uri != request.uri and not self._lenient and not _same_uri(sent.uri, request):
+            return self._challenge(ctx, proxy, realm, sent, False)
+        if sent.uri != request.uri and not self._lenient and not _same_resource(sent.uri, ctx):
             return ctx.reply(400, "Digest uri is not the Request-URI")
         username, at, domain = sent.username.rpartition("@")
         if at and domain.lower() != realm:
-            return self._challenge(ctx, proxy, realm, False)
+            return self._challenge(ctx, proxy, realm, sent, False)
         try:
             known = self._credentials.cached(username or sent.username, realm)
         except KeyError:
@@ -118,6 +123,23 @@ class Authenticator:
             waiting.addCallback(self._judge, ctx, proxy, realm, sent, state)
             return waiting.addErrback(self._unavailable, ctx)
         return self._judge(known, ctx, proxy, realm, sent, state)
+
+    def verify(self, username: str, domain: str, password: str) -> Deferred[bool]:
+        """Whether this is the user's password, for those who come by another way than SIP. Fails with StorageError."""
+        domain = domain.lower()
+        try:
+            return succeed(self._knows(self._credentials.cached(username, domain), username, domain, password))
+        except KeyError:
+            return self._credentials.fetch(username, domain).addCallback(self._knows, username, domain, password)
+
+    def _knows(self, known: Credential | None, username: str, domain: str, password: str) -> bool:
+        # For a user that doesn't exist the same hashes are computed and compared.
+        known = known or Credential(username, domain, ha1_sha256=_NOBODY)
+        if self._use_password and known.password:
+            return _same(password, known.password)
+        if known.ha1_sha256:
+            return _same(ha1(SHA256, username, domain, password), known.ha1_sha256)
+        return known.ha1 != "" and _same(ha1(MD5, username, domain, password), known.ha1)
 
     def consumed(self, request: SipRequest) -> list[str]:
         """Values of the Proxy-Authorization lines that were for us; REGISTER and its Authorization end here anyway."""
@@ -140,10 +162,10 @@ class Authenticator:
         hashed = "" if known is None else self._hash_of(known, sent, realm)
         right = matches(sent, hashed or _NOBODY, request.method)
         if not right or not hashed:
-            return self._challenge(ctx, proxy, realm, False)
+            return self._challenge(ctx, proxy, realm, sent, False)
         # A used count gets stale=true as an old nonce does: the password was right, so nobody needs to be asked for it again.
         if state != GOOD or not self._nonces.use(sent.nonce, sent.nc, self._seconds()):
-            return self._challenge(ctx, proxy, realm, True)
+            return self._challenge(ctx, proxy, realm, sent, True)
         username = sent.username.rpartition("@")[0] or sent.username
         owner = (request.to if request.method == "REGISTER" else request.from_).uri.user
         if owner != username and unescape(owner) != username:
@@ -169,18 +191,37 @@ class Authenticator:
             )
         return found
 
-    def _challenge(self, ctx: IRequestContext, proxy: bool, realm: str, stale: bool) -> Any:
+    def _challenge(self, ctx: IRequestContext, proxy: bool, realm: str, sent: Credentials | None, stale: bool) -> Any:
         nonce = self._nonces.issue(realm, self._seconds())
-        return ctx.reply(status_for(proxy), "", challenge_headers(proxy, realm, nonce, self._algorithms, stale))
+        order = self._md5_order if self._reads_first_only(ctx, sent) else self._algorithms
+        return ctx.reply(status_for(proxy), "", challenge_headers(proxy, realm, nonce, order, stale))
+
+    def _reads_first_only(self, ctx: IRequestContext, sent: Credentials | None) -> bool:
+        # The SIP libraries of browsers know MD5 alone and look at one challenge, so for them the best one can't be the first.
+        if ctx.flow.websocket or (sent is not None and sent.algorithm == MD5):
+            return True
+        agent = ctx.request.get("user-agent")
+        return agent is not None and agent.startswith(self._md5_agents)
 
     def _unavailable(self, failure: Failure, ctx: IRequestContext) -> Any:
         failure.trap(StorageError)
         return ctx.reply(503, "", _RETRY_AFTER)
 
 
-def _same_uri(text: str, request: SipRequest) -> bool:
-    # Some clients write the same URI in another way (case of the host, order of parameters).
+def _same(left: str, right: str) -> bool:
+    return hmac.compare_digest(left.encode("utf-8", "surrogateescape"), right.encode("utf-8", "surrogateescape"))
+
+
+def _same_resource(text: str, ctx: IRequestContext) -> bool:
+    """Whether a digest ``uri`` that isn't the Request-URI to the letter names the same thing (RFC 7616 §3.4.6): the same URI by the
+    rules of RFC 3261 §19.1.4, or for a REGISTER another name of this registrar (some clients put its address there)."""
     try:
-        return SipUri.parse(text).equals(request.ruri)
+        uri = SipUri.parse(text)
+        request_uri = ctx.request.ruri
     except ParseError:
         return False
+    if uri.equals(request_uri):
+        return True
+    return (
+        ctx.request.method == "REGISTER" and not uri.user and bool(ctx.domain_is_local(uri.host) and ctx.domain_is_local(request_uri.host))
+    )

@@ -12,8 +12,10 @@ from sipnode.storage.database import connect
 from sipnode.storage.migrate import Schema, migrate, packaged_schema
 from sipnode.storage.rows import COLUMNS
 
-KAMAILIO_LOCATION_9 = """id ruid username domain contact received path expires q callid cseq last_modified flags cflags user_agent
-    socket methods instance reg_id server_id connection_id keepalive partition""".split()
+KAMAILIO_LOCATION_9 = [
+    "id", "ruid", "username", "domain", "contact", "received", "path", "expires", "q", "callid", "cseq", "last_modified", "flags", "cflags",
+    "user_agent", "socket", "methods", "instance", "reg_id", "server_id", "connection_id", "keepalive", "partition",
+]  # fmt: skip
 
 
 def later(version: int, *scripts: str) -> Schema:

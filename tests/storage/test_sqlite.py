@@ -245,7 +245,7 @@ class SqliteStorageTests(PersistentStoreSuite, TestCase):
             reactor.callWhenRunning(lambda: SqliteStorage(os.path.basename(sys.argv[1]), reactor).open().addBoth(end))
             reactor.run()
         """
-        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path + [ROOT]))
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join([*sys.path, ROOT]))
         try:
             out, errors, _ = yield getProcessOutputAndValue(
                 sys.executable, ["-c", textwrap.dedent(script), self.path], environment, os.path.dirname(self.path)

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from contextlib import closing
 from hashlib import md5, sha256
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -34,10 +35,8 @@ class UserTests(SynchronousTestCase):
         self.assertEqual(row["ha1b"], md5(b"alice@example.test:example.test:secret").hexdigest())
         self.assertEqual(row["ha1_sha256"], sha256(b"alice:example.test:secret").hexdigest())
         self.assertEqual(row["ha1b_sha256"], sha256(b"alice@example.test:example.test:secret").hexdigest())
-        self.assertNotIn(
-            b"secret",
-            b"".join(open(os.path.join(os.path.dirname(self.path), n), "rb").read() for n in os.listdir(os.path.dirname(self.path))),
-        )
+        for file in Path(self.path).parent.iterdir():
+            self.assertNotIn(b"secret", file.read_bytes())
 
     def test_keep_password(self) -> None:
         """The clear password is stored when somebody asks for it, and goes with the next change unless asked for again."""

@@ -10,8 +10,8 @@ from sipnode.errors import StorageBusy, StorageError
 from sipnode.records import LocationChange
 from sipnode.settings import LocationSettings
 from sipnode.storage.writer import GroupCommitWriter
-from tests.storage.suite import save
 from tests.storage.suite import binding as make_binding
+from tests.storage.suite import save
 
 
 def change(number: int) -> LocationChange:
