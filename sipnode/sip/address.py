@@ -12,8 +12,10 @@ from sipnode.errors import ParseError
 from sipnode.sip.grammar import parse_params, unquote
 from sipnode.sip.uri import SipUri
 
-_BRACKETED: Final = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[^"<;,]*?)\s*<\s*([^<>]*?)\s*>\s*((?:;.*)?)', re.S)
-_BARE: Final = re.compile(r"\s*([^\s;,<>\"?]+)\s*((?:;.*)?)", re.S)
+# Possessive all over: what doesn't match is refused in one pass, however long a run of blanks it has.
+_BRACKETED: Final = re.compile(r'\s*+("(?:[^"\\]|\\.)*+"|[^"<;,]*+)\s*+<([^<>]*+)>\s*+((?:;.*+)?)', re.S | re.A)
+_BARE: Final = re.compile(r"\s*+([^\s;,<>\"?]++)\s*+((?:;.*+)?)", re.S | re.A)
+_BLANKS: Final = " \t\r\n"
 _CACHE_SIZE: Final = 4096
 _cache: dict[str, NameAddr] = {}
 
@@ -38,8 +40,8 @@ class NameAddr:
         self._params: dict[str, str] | None = None
         if not param_text:
             self.tag = ""
-        elif param_text.startswith(";tag=") and ";" not in param_text[5:] and '"' not in param_text:
-            self.tag = param_text[5:].strip()
+        elif param_text.startswith(";tag=") and param_text[5:].isalnum():
+            self.tag = param_text[5:]
         else:
             self.tag = self.params.get("tag", "")
 
@@ -56,7 +58,7 @@ class NameAddr:
         match = _BRACKETED.fullmatch(text)
         if match is not None:
             display, uri_text, params = match.groups()
-            address = NameAddr(unquote(display), uri_text, params)
+            address = NameAddr(unquote(display.strip(_BLANKS)), uri_text.strip(_BLANKS), params)
         else:
             # Without brackets, parameters belong to the header and the URI may hold no comma or question mark (§20.10).
             match = _BARE.fullmatch(text)

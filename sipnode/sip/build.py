@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from sipnode.errors import ParseError
+from sipnode.sip.grammar import split_commas
 from sipnode.sip.headers import pretty
 from sipnode.sip.message import SipRequest, SipResponse, line_value
 from sipnode.sip.status import reason_of
@@ -32,8 +34,9 @@ def response_to(
     names: list[str] = []
     lines: list[str] = []
     for name, line in zip(request.names, request.lines, strict=True):
-        if name in _COPIED:
-            if name == "to" and to_tag and status > 100 and ";tag=" not in line and not _has_tag(request):
+        # A header that must be there once is answered once, even where its second one is the fault.
+        if name in _COPIED and (name == "via" or name not in names):
+            if name == "to" and to_tag and status > 100 and not _has_tag(request):
                 line = f"{line.rstrip()};tag={to_tag}"
             names.append(name)
             lines.append(line)
@@ -46,8 +49,10 @@ def response_to(
 
 
 def _has_tag(request: SipRequest) -> bool:
-    value = request.get("to") or ""
-    return "tag" in value.rpartition(">")[2].lower() and ";" in value
+    try:
+        return bool(request.to.tag)
+    except ParseError:
+        return ";tag=" in (request.get("to") or "").lower()
 
 
 def request(method: str, uri: str, headers: Iterable[tuple[str, str]], body: bytes = b"") -> SipRequest:
@@ -82,9 +87,9 @@ def cancel_for(invite: SipRequest, headers: Iterable[tuple[str, str]] = ()) -> S
 
 def _like(invite: SipRequest, method: str, to: str, headers: Iterable[tuple[str, str]]) -> SipRequest:
     """A request with the Request-URI, top Via, Route, From, Call-ID and CSeq number of another."""
-    position = invite.index()["via"]
+    line = invite.lines[invite.index()["via"]]
     names = ["via"]
-    lines = [invite.lines[position]]
+    lines = [line if "," not in line else f"Via: {split_commas(line_value(line))[0]}"]
     for name, line in zip(invite.names, invite.lines, strict=True):
         if name in ("route", "from", "call-id"):
             names.append(name)
@@ -97,8 +102,3 @@ def _like(invite: SipRequest, method: str, to: str, headers: Iterable[tuple[str,
     names.append("content-length")
     lines.append("Content-Length: 0")
     return SipRequest(method, invite.uri, names, lines)
-
-
-def first_value(line: str) -> str:
-    """The value of a header line that holds one value."""
-    return line_value(line)

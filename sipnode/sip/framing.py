@@ -12,6 +12,7 @@ from typing import Final
 from sipnode.errors import FramingError
 from sipnode.sip.parser import DEFAULT_LIMITS, Limits
 
+_LINE_ENDS: Final = re.compile(rb"((?:\r\n\r\n)*+)[\r\n]*+")
 _LENGTH: Final = re.compile(rb"\r\n(?:content-length|l)[ \t]*:[ \t]*((?:[^\r\n]|\r\n[ \t])*)", re.I)
 
 
@@ -22,78 +23,83 @@ class StreamFramer:
         pings: Keepalives (CRLFCRLF) of the last :meth:`feed`; each wants one CRLF back (RFC 5626 §4.4.1).
     """
 
-    __slots__ = ("_buffer", "_limits", "_need", "_scanned", "pings")
+    __slots__ = ("_buffer", "_fault", "_limits", "_need", "_scanned", "pings")
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._buffer = b""
         self._limits = limits
         self._scanned = 0
         self._need = 0
+        self._fault: FramingError | None = None
         self.pings = 0
 
     @property
     def partial(self) -> bool:
-        """Whether a message has begun and isn't whole."""
-        return bool(self._buffer)
+        """Whether a message has begun and isn't whole, or a fault is to be raised. Line ends between messages are neither."""
+        return self._fault is not None or (bool(self._buffer) and self._buffer[0] not in b"\r\n")
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take octets; give the messages that are whole now, each without line ends before its start line.
 
         Raises:
             FramingError: the frame is lost: no or bad Content-Length, or a message over the limits. Messages that were
-                whole before the fault are given in ``args[1]`` of no error: feed smaller pieces to keep them; the
-                framer delivers them first and raises at the next call.
+                whole before the fault are given first, and the next call raises, as does every one after it.
         """
         self.pings = 0
+        if self._fault is not None:
+            raise self._fault
         buffer = self._buffer + data if self._buffer else data
+        size = len(buffer)
+        need, scanned = self._need, self._scanned
         messages: list[bytes] = []
-        while buffer:
-            if self._need:
-                if len(buffer) < self._need:
+        start = 0
+        while start < size:
+            if not need:
+                if buffer[start] in b"\r\n":
+                    stop = self._skip_line_ends(buffer, start)
+                    if stop < size and buffer[stop] in b"\r\n":
+                        start = stop
+                        break
+                    start = stop
+                    continue
+                end = buffer.find(b"\r\n\r\n", start + scanned)
+                if end < 0:
+                    if size - start > self._limits.message_bytes:
+                        return self._lost("message too large", 513, buffer[start : start + 4096], messages)
+                    # The last three octets may be the beginning of the empty line.
+                    scanned = max(0, size - start - 3)
                     break
-                messages.append(buffer[: self._need])
-                buffer = buffer[self._need :]
-                self._need = self._scanned = 0
-                continue
-            if buffer[:1] in b"\r\n":
-                buffer = self._skip_line_ends(buffer)
-                if buffer[:1] in b"\r\n":
-                    break
-                self._scanned = 0
-                continue
-            end = buffer.find(b"\r\n\r\n", max(0, self._scanned - 3))
-            if end < 0:
-                self._scanned = len(buffer)
-                if len(buffer) > self._limits.message_bytes:
-                    return self._lost("message too large", 513, buffer[:4096], messages)
+                scanned = 0
+                lengths = _LENGTH.findall(buffer, start, end)
+                if not lengths:
+                    return self._lost("no Content-Length on a stream", 400, buffer[start : end + 4], messages)
+                text = lengths[0].strip()
+                if len(set(lengths)) != 1 or not text.isdigit() or len(text) > 10:
+                    return self._lost("a Content-Length that can't be read", 400, buffer[start : end + 4], messages)
+                need = end + 4 - start + int(text)
+                if need > self._limits.message_bytes:
+                    return self._lost("message too large", 513, buffer[start : end + 4], messages)
+            if size - start < need:
                 break
-            lengths = _LENGTH.findall(buffer, 0, end)
-            if not lengths:
-                return self._lost("no Content-Length on a stream", 400, buffer[: end + 4], messages)
-            text = lengths[0].strip()
-            if len(set(lengths)) != 1 or not text.isdigit() or len(text) > 10:
-                return self._lost("a Content-Length that can't be read", 400, buffer[: end + 4], messages)
-            self._need = end + 4 + int(text)
-            if self._need > self._limits.message_bytes:
-                self._need = 0
-                return self._lost("message too large", 513, buffer[: end + 4], messages)
-        self._buffer = buffer
+            messages.append(buffer[start : start + need])
+            start += need
+            need = 0
+        self._buffer = buffer[start:]
+        self._need, self._scanned = need, scanned
         return messages
 
-    def _skip_line_ends(self, buffer: bytes) -> bytes:
-        """Line ends before a start line taken off; one CRLF or CR alone stays, as it may be the first half of a ping."""
-        while buffer[:4] == b"\r\n\r\n":
-            self.pings += 1
-            buffer = buffer[4:]
-        if len(buffer) >= 4 or buffer.strip(b"\r\n"):
-            return buffer.lstrip(b"\r\n")
-        return buffer
+    def _skip_line_ends(self, buffer: bytes, start: int) -> int:
+        """Where the line ends from ``start`` on stop; up to three octets that may become a ping stay when nothing follows."""
+        match = _LINE_ENDS.match(buffer, start)
+        if match is None:
+            return start
+        pings, stop = match.end(1), match.end()
+        self.pings += (pings - start) // 4
+        return pings if stop == len(buffer) and stop - pings < 4 else stop
 
     def _lost(self, reason: str, status: int, head: bytes, messages: list[bytes]) -> list[bytes]:
-        if messages:
-            # What was whole goes out first; the fault is still there at the next call.
-            self._buffer = head
-            self._scanned = 0
-            return messages
         self._buffer = b""
-        raise FramingError(reason, status, head)
+        self._fault = FramingError(reason, status, head)
+        if messages:
+            return messages
+        raise self._fault

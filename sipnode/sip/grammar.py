@@ -12,10 +12,12 @@ from typing import Final
 from sipnode.errors import ParseError
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
-_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.S)
-_LIST_PART: Final = re.compile(r'(?:[^,"<]|"(?:[^"\\]|\\.)*"|<[^>]*>)*', re.S)
+# Possessive all over, so that hostile text costs one pass.
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*+"', re.S)
+_LIST_PART: Final = re.compile(r'(?:[^,"<]++|"(?:[^"\\]|\\.)*+"|<[^>]*+>)*+', re.S)
+_PARAM_PART: Final = re.compile(r'(?:[^;"]++|"(?:[^"\\]|\\.)*+")*+', re.S)
 _PARAM: Final = re.compile(
-    r"\s*;\s*([A-Za-z0-9\-.!%*_+`'~\[\]:]+)\s*(?:=\s*(\"(?:[^\"\\]|\\.)*\"|[^\s;,\"<>]+)?\s*)?", re.S
+    r"\s*+;\s*+([A-Za-z0-9\-.!%*_+`'~\[\]:]++)\s*+(?:=\s*+(\"(?:[^\"\\]|\\.)*+\"|[^\s;,\"<>]++)?\s*+)?", re.S | re.A
 )
 
 
@@ -32,17 +34,36 @@ def split_commas(text: str) -> list[str]:
     """
     if "," not in text:
         return [text.strip()]
-    values = []
+    return _split(text, ",", _LIST_PART)
+
+
+def split_params(text: str) -> list[str]:
+    """``;a=1;b="x;y"`` cut at its semicolons, stripped, empty ones left out; those inside quotes don't count.
+
+    Raises:
+        ParseError: a quote is left open.
+    """
+    parts = _split(text, ";", _PARAM_PART) if '"' in text else [part.strip() for part in text.split(";")]
+    return [part for part in parts if part]
+
+
+def _split(text: str, mark: str, part: re.Pattern[str]) -> list[str]:
+    values: list[str] = []
     start, end = 0, len(text)
     while True:
-        match = _LIST_PART.match(text, start)
+        match = part.match(text, start)
         stop = match.end() if match else start
         values.append(text[start:stop].strip())
         if stop >= end:
             return values
-        if text[stop] != ",":
+        if text[stop] != mark:
             raise ParseError("a quote or bracket is left open")
         start = stop + 1
+
+
+def unfold(text: str) -> str:
+    """Folded lines made one: each fold, with the white space around it, becomes one SP (RFC 3261 §7.3.1)."""
+    return " ".join([part.strip(" \t") for part in text.split("\r\n")])
 
 
 def parse_params(text: str) -> dict[str, str]:

@@ -9,24 +9,19 @@ The invariant: a received message isn't changed. Whoever wants another one takes
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from sipnode.errors import ParseError
 from sipnode.sip.address import NameAddr
-from sipnode.sip.grammar import split_commas
+from sipnode.sip.grammar import split_commas, unfold
 from sipnode.sip.headers import pretty
 from sipnode.sip.uri import SipUri
 from sipnode.sip.via import Via, stamped
-
-_FOLD: Final = re.compile(r"[ \t]*\r\n[ \t]+")
 
 
 def line_value(line: str) -> str:
     """The value of a header line: unfolded (one SP a fold), without white space around it."""
     value = line[line.find(":") + 1 :]
     if "\r\n" in value:
-        value = _FOLD.sub(" ", value)
+        value = unfold(value)
     return value.strip(" \t")
 
 

@@ -34,6 +34,12 @@ class Limits:
 
 
 DEFAULT_LIMITS: Final = Limits()
+_MOST: Final = 256
+_POSITIONS: Final = tuple(range(_MOST))
+_spelled: Final = SPELLINGS.get
+_METHODS: Final = frozenset(
+    "INVITE ACK BYE CANCEL REGISTER OPTIONS MESSAGE INFO UPDATE PRACK REFER SUBSCRIBE NOTIFY PUBLISH".split()  # noqa: SIM905
+)
 
 
 class BrokenMessage(ParseError):
@@ -82,27 +88,31 @@ def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS, exact: bool = Fa
         fault = fault or "a bare CR or LF in the header"
     start = lines[0]
     del lines[0]
-    if "\r\n " in head or "\r\n\t" in head:
-        lines = _unfold(lines)
-    if len(lines) > limits.header_lines:
-        fault, status = "too many header lines", 513
-        del lines[limits.header_lines :]
-    found = SPELLINGS.get
-    names = [found(line[: line.find(":")], "") for line in lines]
+    try:
+        names = [_spelled(line[: line.index(":")], "") for line in lines]
+    except ValueError:
+        names = [""]
     if "" in names:
-        for position, name in enumerate(names):
-            if not name:
-                names[position] = _odd_name(lines[position])
+        lines = _unfold(lines)
+        names = [_odd_name(line) for line in lines]
         if "" in names:
             fault = fault or "a line that is no header"
+    count = len(lines)
+    if count > limits.header_lines:
+        fault, status = "too many header lines", 513
+        count = limits.header_lines
+        del lines[count:]
+        del names[count:]
     if lines and len(max(lines, key=len)) > limits.line_bytes:
         fault, status = "a header line too long", 513
-    # Backwards, so that the first line of a name is the one that stays.
-    index = dict(zip(reversed(names), range(len(names) - 1, -1, -1), strict=True))
-    if len(index) != len(names) and not fault:
-        for name in SINGLE.intersection(index):
-            if names.count(name) > 1:
-                fault = f"{name} given twice"
+    index = dict(zip(names, _POSITIONS if count <= _MOST else range(count), strict=False))
+    if len(index) != count:
+        # Backwards, so that the first line of a name is the one that stays.
+        index = dict(zip(reversed(names), range(count - 1, -1, -1), strict=True))
+        if not fault:
+            for name in SINGLE.intersection(index):
+                if names.count(name) > 1:
+                    fault = f"{name} given twice"
     message: SipRequest | SipResponse
     if start[:8] == "SIP/2.0 ":
         number = start[8:11]
@@ -112,10 +122,13 @@ def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS, exact: bool = Fa
     else:
         parts = start.split(" ")
         if len(parts) != 3 or not parts[1]:
+            # RFC 4475 §3.1.2.8 .. §3.1.2.10: blanks too many between the three parts, or behind them, are let pass.
+            parts = start.split()
             if len(parts) < 3 or not parts[-1].startswith("SIP/"):
                 raise BrokenMessage("a start line that can't be read", 400, None)
-            fault, status = fault or "white space in the Request-URI", status
-            parts = [parts[0], " ".join(parts[1:-1]), parts[-1]]
+            if len(parts) > 3:
+                fault = fault or "white space in the Request-URI"
+                parts = [parts[0], " ".join(parts[1:-1]), parts[-1]]
         method, uri, version = parts
         if version != "SIP/2.0":
             if version.upper() == "SIP/2.0":
@@ -124,7 +137,7 @@ def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS, exact: bool = Fa
                 raise BrokenMessage("not SIP", 400, None)
             elif not fault:
                 fault, status = "SIP version not supported", 505
-        if not is_token(method):
+        if method not in _METHODS and not is_token(method):
             fault = fault or "a method that is no token"
         message = SipRequest(method, uri, names, lines, body, version, index)
     if not fault:
@@ -162,8 +175,11 @@ def _unfold(lines: list[str]) -> list[str]:
 
 
 def _odd_name(line: str) -> str:
-    """Canonical name of a header line whose spelling isn't in the table; "" where it's no header line."""
+    """Canonical name of any header line; "" where it's none."""
     name, colon, _ = line.partition(":")
+    known = _spelled(name) if colon else None
+    if known is not None:
+        return known
     name = name.rstrip(" \t")
     if not colon or not is_token(name):
         return ""

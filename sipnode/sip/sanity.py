@@ -28,7 +28,7 @@ def check(request: SipRequest) -> None:
     if request.via.version != "2.0":
         raise ParseError("SIP version of Via not supported", 400)
     index = request.index()
-    if not _REQUIRED <= index.keys():
+    if not index.keys() >= _REQUIRED:
         raise ParseError("no " + ", ".join(sorted(_REQUIRED - index.keys())))
     request.call_id  # noqa: B018 (reads it, and raises)
     if request.cseq_method != request.method:
@@ -55,6 +55,7 @@ def max_forwards(request: SipRequest) -> int:
         return -1
     if value == "70":
         return 70
-    if _DIGITS.fullmatch(value) is None or len(value) > 3 or int(value) > 255:
+    # Zeros in front are legal (RFC 4475 §3.1.1.1).
+    if _DIGITS.fullmatch(value) is None or len(value) > 20 or int(value) > 255:
         raise ParseError("a Max-Forwards that can't be read")
     return int(value)

@@ -19,9 +19,9 @@ _URI: Final = re.compile(
     r"(?::(\d{1,5}))?"
     r"((?:;[^?\s<>]*)?)"
     r"(?:\?([^\s<>]*))?",
-    re.I,
+    re.I | re.A,
 )
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+\-.]*):(\S+)")
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+\-.]*+):(\S++)", re.A)
 _ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _COMPARED: Final = ("transport", "user", "ttl", "method", "maddr")
@@ -124,7 +124,8 @@ class SipUri:
         if not self.param_text:
             return self.text
         kept = [p for p in self.param_text.split(";")[1:] if p.partition("=")[0].strip().lower() not in names]
-        base = self.text[: self.text.index(self.param_text)]
+        # The user part may hold the same text, so the search begins behind it.
+        base = self.text[: self.text.index(self.param_text, self.text.index("@") if self.host and self.user else 0)]
         return base + "".join(";" + p for p in kept) + ("?" + self.query if self.query else "")
 
     def equals(self, other: SipUri) -> bool:

@@ -9,17 +9,19 @@ import re
 from typing import Final
 
 from sipnode.errors import ParseError
-from sipnode.sip.grammar import parse_params
+from sipnode.sip.grammar import parse_params, split_params, unfold
 
 _VIA: Final = re.compile(
-    r"\s*SIP\s*/\s*([0-9.]+)\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+"
-    r"(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?)\s*(?::\s*(\d{1,5}))?\s*((?:;.*)?)",
-    re.I | re.S,
+    r"\s*+SIP\s*+/\s*+([0-9.]++)\s*+/\s*+([A-Za-z0-9\-.!%*_+`'~]++)\s++"
+    r"(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?)\s*+(?::\s*+(\d{1,5}))?\s*+((?:;.*+)?)",
+    re.I | re.S | re.A,
 )
-_USUAL: Final = frozenset(("UDP", "TCP", "TLS", "WS", "WSS"))
-_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9_.\-]*[a-z0-9_.])?")
-_PLAIN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~=:@/|]+")
-_BRANCH: Final = re.compile(r";\s*branch\s*=\s*([^\s;,\"]+)", re.I)
+_USUAL: Final = re.compile(
+    r"SIP/2\.0/(UDP|TCP|TLS|WSS?) ([a-z0-9](?:[a-z0-9.\-]*[a-z0-9])?)(?::([0-9]{1,5}))?"
+    r"((?:;(?!branch=)[a-z]+(?:=[A-Za-z0-9.:\-]+)?)*;branch=([A-Za-z0-9.\-_~+=]+)(?:;(?!branch=)[a-z]+(?:=[A-Za-z0-9.:\-]+)?)*)"
+)
+"""The spelling of nearly every Via on the wire, read in one go."""
+_BRANCH: Final = re.compile(r";\s*+branch\s*+=\s*+([^\s;,\"]++)", re.I | re.A)
 
 
 class Via:
@@ -42,13 +44,6 @@ class Via:
         self.port = port
         self.param_text = param_text
         self._params: dict[str, str] | None = None
-        start = param_text.find(";branch=") + 8
-        if start > 7:
-            end = param_text.find(";", start)
-            branch = param_text[start:end] if end > 0 else param_text[start:]
-            if branch.isidentifier() or _PLAIN.fullmatch(branch):
-                self.branch = branch
-                return
         match = _BRANCH.search(param_text) if param_text else None
         self.branch = match.group(1) if match is not None else ""
 
@@ -59,16 +54,19 @@ class Via:
         Raises:
             ParseError: anything that isn't one.
         """
-        if text[:8] == "SIP/2.0/":
-            # The common spelling without a regular expression: one blank, no white space elsewhere.
-            blank = text.find(" ")
-            semicolon = text.find(";")
-            host, colon, digits = text[blank + 1 : semicolon].partition(":")
-            transport = text[8:blank]
-            if transport in _USUAL and semicolon > blank and _HOST.fullmatch(host) and (digits.isdigit() if colon else True):
-                number = int(digits) if colon and len(digits) < 6 and digits.isascii() else 0
-                if number < 65536 and (number or not colon):
-                    return Via("2.0", transport, host, number, text[semicolon:])
+        usual = _USUAL.fullmatch(text)
+        if usual is not None:
+            transport, host, port, params, branch = usual.groups()
+            via = Via.__new__(Via)
+            via.version = "2.0"
+            via.transport = transport
+            via.host = host
+            via.port = int(port) if port else 0
+            via.param_text = params
+            via.branch = branch
+            via._params = None
+            if 0 < via.port < 65536 or port is None:
+                return via
         match = _VIA.fullmatch(text)
         if match is None:
             raise ParseError("a Via that can't be read")
@@ -110,9 +108,12 @@ def stamped(line: str, via: Via, host: str, port: int) -> str:
         line: The whole header line; its first value is ``via``.
         host: Source address, without brackets.
         port: Source port.
+
+    Raises:
+        ParseError: parameters with a quote left open, or rport given twice.
     """
     text = via.param_text
-    if text.endswith(";rport") and "received" not in text and line.endswith(text):
+    if text.endswith(";rport") and "received" not in text and line.endswith(text) and "," not in line:
         return f"{line[:-6]};received={host};rport={port}"
     if ";rport;" in text and "received" not in text and '"' not in text:
         return line.replace(";rport;", f";received={host};rport={port};", 1)
@@ -120,13 +121,13 @@ def stamped(line: str, via: Via, host: str, port: int) -> str:
     asked = "rport" in text and via.rport is not None
     if plain and not asked and via.port == port:
         return line
-    kept = [p for p in _split_params(text) if p.partition("=")[0].strip().lower() not in ("received", "rport")]
-    params = "".join(f";{p.strip()}" for p in kept) + f";received={host};rport={port}"
-    start = line.index(text) if text else len(line.rstrip())
+    if "\r\n" in line:
+        line = unfold(line)
+    if text:
+        start = line.index(text)
+    else:
+        comma = line.find(",")
+        start = comma if comma >= 0 else len(line)
+    kept = [p for p in split_params(text) if p.partition("=")[0].strip().lower() not in ("received", "rport")]
+    params = "".join([f";{p}" for p in kept]) + f";received={host};rport={port}"
     return line[:start].rstrip() + params + line[start + len(text) :]
-
-
-def _split_params(text: str) -> list[str]:
-    if '"' not in text:
-        return [p for p in text.split(";") if p.strip()]
-    return [p for p in re.split(r';(?=(?:[^"]*"[^"]*")*[^"]*$)', text) if p.strip()]
