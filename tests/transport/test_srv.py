@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.transport.srv import Target, srv_order
 
-TARGETS = st.lists(st.builds(Target, st.just("UDP"), st.text(max_size=3), st.integers(1, 9), st.integers(0, 3), st.integers(0, 5)), max_size=8)
+TARGET = st.builds(Target, st.just("UDP"), st.text(max_size=3), st.integers(1, 9), st.integers(0, 3), st.integers(0, 5))
+TARGETS = st.lists(TARGET, max_size=8)
 
 
 class SrvOrder(SynchronousTestCase):

@@ -152,7 +152,8 @@ class TlsTests(SynchronousTestCase):
 
     def test_sni_and_require(self) -> None:
         """A named profile that requires a certificate does so, though the default one doesn't."""
-        text = f"{self.ONE}[server:any]\n{self.TWO}server_name=two.example.com\nca_list=ca-cert.pem\nverify_certificate=1\nrequire_certificate=1\n"
+        text = f"{self.ONE}[server:any]\n{self.TWO}server_name=two.example.com\n"
+        text += "ca_list=ca-cert.pem\nverify_certificate=1\nrequire_certificate=1\n"
         self.assertEqual(shake(self.stranger(sni=b"two.example.com"), self.server(text)), "server")
         self.assertEqual(shake(self.stranger(sni=b"two.example.com", pair="client"), self.server(text)), "")
         self.assertEqual(shake(self.stranger(), self.server(text)), "")

@@ -125,7 +125,8 @@ class Choosing(SynchronousTestCase):
     def test_servers(self) -> None:
         """The very address comes before the default, and those with a name follow for SNI."""
         own = self.config.servers("192.0.2.1", 5061)
-        self.assertEqual([(each.address, each.server_name) for each in own], [("192.0.2.1", ""), ("192.0.2.1", "a.example.com"), ("any", "b.example.com")])
+        wanted = [("192.0.2.1", ""), ("192.0.2.1", "a.example.com"), ("any", "b.example.com")]
+        self.assertEqual([(each.address, each.server_name) for each in own], wanted)
         other = self.config.servers("192.0.2.2", 5061)
         self.assertEqual([(each.address, each.server_name) for each in other], [("default", ""), ("any", "b.example.com")])
 
