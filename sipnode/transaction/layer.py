@@ -17,8 +17,8 @@ from sipnode.sip.message import SipRequest, SipResponse
 from sipnode.transaction import states
 from sipnode.transaction.keys import client_key
 from sipnode.transaction.machine import ClientTransaction, ServerTransaction, Transaction
-from sipnode.transaction.states import TERMINATED
-from sipnode.transaction.timers import Timings, TimerWheel
+from sipnode.transaction.states import ACCEPTED, COMPLETED, TERMINATED
+from sipnode.transaction.timers import TimerWheel, Timings
 
 _RECV: Final = {1: states.RECV_1XX, 2: states.RECV_2XX}
 _TU: Final = {1: states.TU_1XX, 2: states.TU_2XX}
@@ -36,6 +36,7 @@ class TransactionLayer:
         servers: By :func:`sipnode.transaction.keys.server_key`.
         clients: By :func:`sipnode.transaction.keys.client_key`.
         dropped: Responses that belonged to nothing.
+        unsent: Messages whose connection was gone.
         absorbed: Retransmissions that went no further.
     """
 
@@ -45,6 +46,7 @@ class TransactionLayer:
         self.clients: dict[str, ClientTransaction] = {}
         self.absorbed = 0
         self.dropped = 0
+        self.unsent = 0
         self._by_flow: dict[Any, set[str]] = {}
         self._wheel = TimerWheel()
         self._wake_at = wake_at
@@ -66,8 +68,6 @@ class TransactionLayer:
         if transaction is None:
             return False
         if request.method == "ACK":
-            if not transaction.invite:
-                return False
             self._run(transaction, transaction.feed(states.ACK), now, b"", request)
         else:
             self.absorbed += 1
@@ -137,15 +137,23 @@ class TransactionLayer:
 
     def flow_closed(self, flow: Any, now: float) -> None:
         """A connection is gone: every client transaction on it has failed (RFC 3261 §17.1.4)."""
+        error: Exception | None = None
         for key in self._by_flow.pop(flow, ()):
             transaction = self.clients.get(key)
             if transaction is not None:
-                self._run(transaction, transaction.feed(states.TRANSPORT_ERROR), now, b"", None)
+                try:
+                    self._run(transaction, transaction.feed(states.TRANSPORT_ERROR), now, b"", None)
+                except Exception as fault:
+                    # One user's fault must not keep the news from the others.
+                    error = error or fault
+        if error is not None:
+            raise error
 
     def end(self, transaction: Transaction) -> None:
         """Forget a transaction."""
         transaction.state = TERMINATED
         self._forget(transaction)
+        transaction.user = None
 
     # -- time
 
@@ -154,18 +162,25 @@ class TransactionLayer:
         return self._wheel.next_wake()
 
     def advance(self, now: float) -> None:
-        """Run every timer whose time has come."""
+        """Run every timer whose time has come. What a user raises is raised when all have run."""
+        error: Exception | None = None
         for item in self._wheel.advance(now):
             transaction = cast(Transaction, item)
             if transaction.state == TERMINATED:
                 continue
-            if transaction.expires_at and transaction.expires_at <= now:
-                transaction.expires_at = 0.0
-                self._run(transaction, transaction.feed(states.TIMEOUT), now, b"", None)
-            elif transaction.retransmit_at and transaction.retransmit_at <= now:
-                self._run(transaction, transaction.feed(states.RETRANSMIT), now, b"", None)
+            try:
+                if transaction.expires_at and transaction.expires_at <= now:
+                    transaction.expires_at = 0.0
+                    self._run(transaction, transaction.feed(states.TIMEOUT), now, b"", None)
+                elif transaction.retransmit_at and transaction.retransmit_at <= now:
+                    self._run(transaction, transaction.feed(states.RETRANSMIT), now, b"", None)
+            except Exception as fault:
+                # One user's fault must not stop the timers of the others.
+                error = error or fault
             if transaction.state != TERMINATED:
                 self._schedule(transaction)
+        if error is not None:
+            raise error
 
     def reschedule(self, transaction: Transaction) -> None:
         """Its timers were set anew from outside (a cancelled branch)."""
@@ -178,7 +193,9 @@ class TransactionLayer:
 
     # -- actions
 
-    def _run(self, transaction: Transaction, actions: tuple[int, ...], now: float, data: bytes, message: SipRequest | SipResponse | None) -> None:
+    def _run(
+        self, transaction: Transaction, actions: tuple[int, ...], now: float, data: bytes, message: SipRequest | SipResponse | None
+    ) -> None:
         """Do what a machine asked for.
 
         Args:
@@ -187,16 +204,17 @@ class TransactionLayer:
         """
         timings = self.timings
         timed = False
+        sent = True
         tell = -1
         for action in actions:
             if action == states.SEND:
                 transaction.kept = data
-                self._send(transaction, data)
+                sent = self._send(transaction, data)
             elif action == states.PASS_UP:
                 tell = action
             elif action == states.RESEND:
                 if transaction.kept:
-                    self._send(transaction, transaction.kept)
+                    sent = self._send(transaction, transaction.kept)
             elif action == states.STOP_RETRANSMIT:
                 transaction.retransmit_at = 0.0
             elif action == states.START_C:
@@ -209,9 +227,7 @@ class TransactionLayer:
             elif action == states.START_K or action == states.START_I:
                 transaction.kept = b""
                 timed = self._linger(transaction, now, timings.t4)
-            elif action == states.START_J:
-                timed = self._linger(transaction, now, timings.timeout)
-            elif action == states.START_D:
+            elif action == states.START_J or action == states.START_D:
                 timed = self._linger(transaction, now, timings.timeout)
             elif action == states.START_G_H:
                 transaction.expires_at = now + timings.timeout
@@ -233,15 +249,25 @@ class TransactionLayer:
                 request = cast(ClientTransaction, transaction).request
                 if request is not None:
                     transaction.kept = ack_for(request, cast(SipResponse, message)).to_bytes()
-                    self._send(transaction, transaction.kept)
+                    sent = self._send(transaction, transaction.kept)
             else:
                 tell = action
-        if transaction.state == TERMINATED:
+        state = transaction.state
+        user = transaction.user
+        if state == TERMINATED:
             self._forget(transaction)
         elif timed:
             self._schedule(transaction)
-        if tell >= 0:
-            self._tell(transaction, tell, message)
+            if state >= ACCEPTED and isinstance(transaction, ClientTransaction):
+                # Only an ACK or a CANCEL would still be built from it.
+                transaction.request = None
+        if state >= COMPLETED:
+            # From here on it only absorbs repeats: whatever the user holds needn't wait for its last timer.
+            transaction.user = None
+        if tell >= 0 and user is not None:
+            self._tell(transaction, user, tell, message)
+        if not sent and transaction.state != TERMINATED:
+            self._run(transaction, transaction.feed(states.TRANSPORT_ERROR), now, b"", None)
 
     def _linger(self, transaction: Transaction, now: float, seconds: float) -> bool:
         """Wait for repeats where there can be any: a reliable transport has none, its timer is 0."""
@@ -252,17 +278,15 @@ class TransactionLayer:
         transaction.expires_at = now + seconds
         return True
 
-    def _send(self, transaction: Transaction, data: bytes) -> None:
+    def _send(self, transaction: Transaction, data: bytes) -> bool:
         try:
             transaction.flow.send(data)
         except FlowClosed:
-            # A response or ACK that can't be sent any more: whoever waits for it is gone with its connection.
-            self.dropped += 1
+            self.unsent += 1
+            return False
+        return True
 
-    def _tell(self, transaction: Transaction, action: int, message: SipRequest | SipResponse | None) -> None:
-        user = transaction.user
-        if user is None:
-            return
+    def _tell(self, transaction: Transaction, user: Any, action: int, message: SipRequest | SipResponse | None) -> None:
         if action == states.PASS_UP:
             user.response_received(message)
         elif action == states.PASS_ACK:

@@ -32,7 +32,7 @@ class Transaction:
         retransmit_at: Epoch seconds of the next repeat, 0 for none.
         interval: Seconds until the one after it.
         expires_at: Epoch seconds of the timer that ends the state, 0 for none.
-        user: The transaction user; let go of when the transaction only absorbs repeats.
+        user: The transaction user; None once the transaction only absorbs repeats (Completed and later).
     """
 
     __slots__ = ("_table", "expires_at", "flow", "interval", "invite", "kept", "key", "retransmit_at", "state", "user", "wake")
@@ -76,7 +76,10 @@ class Transaction:
 
 
 class ServerTransaction(Transaction):
-    """A request that came in. ``user`` has ``ack_received(request)`` and ``server_error()``."""
+    """A request that came in. ``user`` has ``ack_received(request)``.
+
+    It isn't told of timer H or of a response that can't be sent: a proxy has nothing to do about either.
+    """
 
     __slots__ = ()
 

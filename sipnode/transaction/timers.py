@@ -71,8 +71,8 @@ class TimerWheel:
     def advance(self, now: float) -> list[Timed]:
         """Take out everything whose time has come. Items that have a later timer are put back by the caller."""
         ready: list[Timed] = []
-        current = int(now / TICK)
-        while self._order and self._order[0] <= current:
+        # Compared as next_wake() gives it, so that being called at that very time is enough.
+        while self._order and self._order[0] * TICK <= now:
             slot = heappop(self._order)
             for item in self._slots.pop(slot):
                 if item.wake == slot:
