@@ -10,6 +10,8 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from autobahn.websocket import USES_NVX
+
 from sipnode.errors import ConfigError, NoRoute
 from sipnode.sip.parser import Limits
 from sipnode.transport.admission import Admission
@@ -141,6 +143,8 @@ class _Builder:
                 made.services.append(UdpService(endpoint, self.hub.transport.udp_receive_buffer, self.reactor, made.own.add))
         for group in stream_groups(self.specs):
             made.services.append(self._stream_port(group))
+        if any(spec.transport in WEBSOCKET for spec in self.specs) and not USES_NVX:
+            made.warnings.append("autobahn runs without its compiled part (NVX): a WebSocket message costs several times as much")
         made.flows.connector = Connector(self.hub, self.reactor, self._listener_for, self._client_creator).connect
         return made
 

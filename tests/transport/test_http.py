@@ -53,7 +53,8 @@ class WebPortTests(SynchronousTestCase):
         rules = HandshakeRules({"sip.example.com"}.__contains__, ("self",), False)
         web = listener("WS", 8080, websocket_port=True)
         root = XHTTPRoot(rules, websocket_factory(self.bench.hub, web, self.bench.clock), self.page, self.xhttp_request, "test")
-        port = StreamPort(self.bench.hub, listener("TCP", 8080, websocket_port=True), WebPort(self.bench.hub, root, self.bench.clock).channel)
+        http = WebPort(self.bench.hub, root, self.bench.clock).channel
+        port = StreamPort(self.bench.hub, listener("TCP", 8080, websocket_port=True), http)
         return self.bench.connect(port.buildProtocol(IPv4Address("TCP", "127.0.0.9", 40000)))
 
     def ask(self, octets: bytes) -> tuple[int, bytes, Wire]:
@@ -103,7 +104,8 @@ class WebPortTests(SynchronousTestCase):
 
     def test_page(self) -> None:
         """Without an upgrade the page is shown, also to a browser that asks for secure requests."""
-        status, answer, _ = self.ask(request({"Host": "sip.example.com", "Connection": "Upgrade-Insecure-Requests", "Upgrade-Insecure-Requests": "1"}))
+        headers = {"Host": "sip.example.com", "Connection": "Upgrade-Insecure-Requests", "Upgrade-Insecure-Requests": "1"}
+        status, answer, _ = self.ask(request(headers))
         self.assertEqual((status, answer.endswith(b"<p>page")), (200, True))
         self.assertIn(b"server: test\r\n", answer.lower())
 

@@ -117,7 +117,11 @@ class PortTaken(SynchronousTestCase):
 
     def test_other_causes(self) -> None:
         """An address that isn't ours and a port that needs a right are named as such."""
-        for number, words in ((errno.EADDRNOTAVAIL, "not an address of this machine"), (errno.EACCES, "needs the right"), (errno.EIO, "cannot be bound")):
+        for number, words in (
+            (errno.EADDRNOTAVAIL, "not an address of this machine"),
+            (errno.EACCES, "needs the right"),
+            (errno.EIO, "cannot be bound"),
+        ):
             self.assertIn(words, str(port_taken(listener("UDP"), OSError(number, "x"))))
 
     def test_local_addresses(self) -> None:
