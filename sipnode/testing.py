@@ -6,26 +6,21 @@ them, virtual time. Public.
     world = World()
     alice, bob = world.phone("alice"), world.phone("bob")
     bob.register()
-    call = alice.send("INVITE", "sip:bob@example.test")
-    ring = bob.got("INVITE")
-    bob.reply(ring, 180)
+    alice.send("INVITE", "sip:bob@example.test")
+    bob.reply(bob.got("INVITE"), 180)
     assert alice.statuses() == [100, 180]
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
-from zope.interface import implementer
 
 from sipnode.dialog.service import DialogService
-from sipnode.errors import FlowClosed, MediaError, NoRoute
-from sipnode.interfaces import IFlow, IFlowTable, IListener, IMediaRelay, IResolver
-from sipnode.records import Hop, MediaKey, MediaProfile
+from sipnode.fakes import PORTS, FakeFlow, FakeFlows, FakeListener, FakeResolver, OpenAuthenticator, RecordingMediaRelay, listener_of
 from sipnode.registrar.service import RegistrarService
 from sipnode.routing.assembly import assemble
 from sipnode.routing.core import Core
@@ -38,204 +33,22 @@ from sipnode.sip.parser import Limits, parse_message
 from sipnode.transaction.layer import TransactionLayer
 from sipnode.transaction.timers import Timings
 
+__all__ = [
+    "DOMAIN",
+    "SECRET",
+    "FakeFlow",
+    "FakeFlows",
+    "FakeListener",
+    "FakeResolver",
+    "OpenAuthenticator",
+    "Phone",
+    "RecordingMediaRelay",
+    "World",
+    "listener_of",
+]
+
 DOMAIN = "example.test"
 SECRET = b"only for tests: no secret at all"
-
-
-@implementer(IListener)
-@dataclass(slots=True)
-class FakeListener:
-    """A listener that nobody listens on."""
-
-    transport: str = "UDP"
-    host: str = "192.0.2.1"
-    port: int = 5060
-    via_host: str = "192.0.2.1"
-    via_port: int = 5060
-    websocket_port: bool = False
-
-    @property
-    def name(self) -> str:
-        """As Kamailio's ``socket``."""
-        return f"{self.transport.lower()}:{self.host}:{self.port}"
-
-
-@implementer(IFlow)
-@dataclass(slots=True, eq=False)
-class FakeFlow:
-    """One peer. What is sent to it stands in ``sent``."""
-
-    transport: str = "UDP"
-    remote: tuple[str, int] = ("192.0.2.10", 5060)
-    token: str = ""
-    listener: Any = None
-    closed: bool = False
-    sent: list[bytes] = field(default_factory=list)
-    vars: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.listener is None:
-            self.listener = listener_of(self.transport)
-
-    @property
-    def reliable(self) -> bool:
-        """False for UDP only."""
-        return self.transport != "UDP"
-
-    @property
-    def websocket(self) -> bool:
-        """True for WS and WSS."""
-        return self.transport in ("WS", "WSS")
-
-    @property
-    def local(self) -> tuple[str, int]:
-        """Our end."""
-        return (self.listener.host, self.listener.port)
-
-    def send(self, data: bytes) -> None:
-        """Keep what is sent."""
-        if self.closed:
-            raise FlowClosed("closed")
-        self.sent.append(data)
-
-    def close(self, reason: str) -> None:
-        """Be closed."""
-        self.closed = self.reliable
-
-
-_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061, "WS": 8080, "WSS": 8443}
-_LISTENERS: dict[str, FakeListener] = {}
-
-
-def listener_of(transport: str) -> FakeListener:
-    """The one listener of a transport."""
-    if transport not in _LISTENERS:
-        port = _PORTS[transport]
-        _LISTENERS[transport] = FakeListener(transport, port=port, via_port=port, websocket_port=transport in ("WS", "WSS"))
-    return _LISTENERS[transport]
-
-
-@implementer(IFlowTable)
-class FakeFlows:
-    """Flows by token and address; a UDP flow to any address exists."""
-
-    def __init__(self) -> None:
-        self.flows: list[FakeFlow] = []
-
-    def by_token(self, token: str) -> Any:
-        """A live connection."""
-        return next((f for f in self.flows if token and f.token == token and not f.closed), None)
-
-    def by_address(self, transport: str, host: str, port: int) -> Any:
-        """A live flow to that address."""
-        return next((f for f in self.flows if f.transport == transport and f.remote == (host, port) and not f.closed), None)
-
-    def udp(self, hop: Hop) -> Any:
-        """The UDP flow to that address."""
-        found = self.by_address("UDP", hop.host, hop.port)
-        if found is None:
-            found = FakeFlow(remote=(hop.host, hop.port))
-            self.flows.append(found)
-        return found
-
-    def connect(self, hop: Hop) -> Deferred[Any]:
-        """A live connection; nothing is opened."""
-        flow = self.udp(hop) if hop.transport == "UDP" else self.by_address(hop.transport, hop.host, hop.port)
-        if flow is None:
-            return fail(NoRoute("nobody listens there"))
-        return succeed(flow)
-
-
-@implementer(IResolver)
-class FakeResolver:
-    """Literals only, and what ``names`` says."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, list[Hop]] = {}
-
-    def numeric(self, host: str, port: int, transport: str, secure: bool) -> list[Hop] | None:
-        """Hops of an IP literal."""
-        if host.replace(".", "").isdigit() or host.startswith("["):
-            transport = transport or ("TLS" if secure else "UDP")
-            return [Hop(transport, host.strip("[]"), port or (5061 if transport == "TLS" else 5060))]
-        return None
-
-    def resolve(self, host: str, port: int, transport: str, secure: bool) -> Deferred[list[Hop]]:
-        """Hops of a known name."""
-        if host in self.names:
-            return succeed(list(self.names[host]))
-        return fail(NoRoute(f"{host} has no address"))
-
-
-@implementer(IMediaRelay)
-class RecordingMediaRelay:
-    """A media relay that writes down what it is asked, and gives SDP that says who made it.
-
-    Attributes:
-        log: ``("offer", key)`` … with a copy of each key.
-        hold: Deferreds instead of answers, until :meth:`release`.
-        error: What offers and answers fail with, or None.
-    """
-
-    def __init__(self, enabled: bool = True) -> None:
-        self.enabled = enabled
-        self.log: list[tuple[str, MediaKey]] = []
-        self.profiles: list[MediaProfile] = []
-        self.error: MediaError | None = None
-        self.hold = False
-        self._held: list[tuple[Deferred[bytes], bytes]] = []
-
-    @property
-    def operations(self) -> list[str]:
-        """The names of what was asked, in order."""
-        return [name for name, _ in self.log]
-
-    def choose(self, call_id: str) -> str:
-        """One node."""
-        return "n0"
-
-    def offer(self, key: MediaKey, sdp: bytes, profile: MediaProfile) -> Deferred[bytes]:
-        """SDP that names the branch."""
-        return self._ask("offer", key, profile, b"v=0\r\ns=offer " + key.via_branch.encode() + b"\r\n")
-
-    def answer(self, key: MediaKey, sdp: bytes, profile: MediaProfile) -> Deferred[bytes]:
-        """SDP that names the To tag."""
-        return self._ask("answer", key, profile, b"v=0\r\ns=answer " + key.to_tag.encode() + b"\r\n")
-
-    def delete(self, key: MediaKey) -> Deferred[None]:
-        """Noted."""
-        self.log.append(("delete", replace(key)))
-        return succeed(None)
-
-    def _ask(self, name: str, key: MediaKey, profile: MediaProfile, sdp: bytes) -> Deferred[bytes]:
-        self.log.append((name, replace(key)))
-        self.profiles.append(profile)
-        if self.error is not None:
-            return fail(self.error)
-        if not self.hold:
-            return succeed(sdp)
-        waiting: Deferred[bytes] = Deferred()
-        self._held.append((waiting, sdp))
-        return waiting
-
-    def release(self) -> None:
-        """Answer everything that is held."""
-        held, self._held = self._held, []
-        for waiting, sdp in held:
-            waiting.callback(sdp)
-
-
-class OpenAuthenticator:
-    """Believes everybody: the identity is what From says."""
-
-    def check(self, ctx: Any, proxy: bool) -> None:
-        """Let it pass."""
-        if ctx.domain_is_local(ctx.request.from_.uri.host):
-            ctx.identity = ctx.request.from_.uri.aor
-
-    def consumed(self, request: SipRequest) -> list[int]:
-        """Nothing was consumed."""
-        return []
 
 
 class Phone:
@@ -416,7 +229,7 @@ class World:
         core.registrar.startService()
         core.dialogs = DialogService(self.settings.dialog, self.clock, core)
         core.dialogs.startService()
-        core.is_own = lambda host, port: host == "192.0.2.1" and port in (0, *_PORTS.values())
+        core.is_own = lambda host, port: host == "192.0.2.1" and port in (0, *PORTS.values())
         core.own_host = lambda host: host == "192.0.2.1"
         assemble(core, script, stages)
         self.sink = Dispatcher(core, Limits())

@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "storage": FLOOR | {"sip.digest"},
     "routing": SERVICE | {"auth", "registrar", "nat", "media", "proxy", "dialog"},
     "web": FLOOR | {"sip"},
+    "fakes": FLOOR | {"sip"},
     "plugins": FLOOR,
     "config": {"settings", "errors"},
     "log": FLOOR,

@@ -141,6 +141,10 @@ class Authenticator:
             return _same(ha1(SHA256, username, domain, password), known.ha1_sha256)
         return known.ha1 != "" and _same(ha1(MD5, username, domain, password), known.ha1)
 
+    def trusts(self, host: str) -> bool:
+        """Whether requests from an address need no digest."""
+        return host in self._trusted
+
     def consumed(self, request: SipRequest) -> list[str]:
         """Values of the Proxy-Authorization lines that were for us; REGISTER and its Authorization end here anyway."""
         if request.method == "REGISTER" or "proxy-authorization" not in request:

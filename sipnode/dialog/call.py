@@ -5,8 +5,9 @@ Pure. Implements: RFC 3261 §12.1 (route set, remote target, CSeq of each side, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sipnode.sip import build, ids
 from sipnode.sip.address import NameAddr
@@ -86,13 +87,27 @@ class Call:
         return build.request("BYE", party.target, headers)
 
 
-def call_of(request: SipRequest, response: SipResponse, caller_side: Any, callee_side: Any, own: str, bridged: bool, node: str, now: float) -> Call | None:
+CSEQ_GAP: Final = 20
+"""Left above the INVITE's number: what the caller sent before the answer (PRACK, UPDATE) wasn't counted, and a number may be
+skipped but not used twice (RFC 3261 §12.2.2)."""
+
+
+def call_of(
+    request: SipRequest,
+    response: SipResponse,
+    caller_side: Any,
+    callee_side: Any,
+    own: Callable[[str], bool],
+    bridged: bool,
+    node: str,
+    now: float,
+) -> Call | None:
     """The call that a 2xx to an initial INVITE sets up; None where a Contact is missing.
 
     Args:
         request: The INVITE as received.
         response: The 2xx as received, with our Record-Route in it.
-        own: What tells our own Record-Route values: they contain it.
+        own: Whether a Record-Route value is ours.
 
     Raises:
         ParseError: a header that it takes can't be read.
@@ -100,12 +115,11 @@ def call_of(request: SipRequest, response: SipResponse, caller_side: Any, callee
     if "contact" not in request or "contact" not in response:
         return None
     recorded = response.values("record-route")
-    ours = [i for i, value in enumerate(recorded) if own and own in value]
+    ours = [i for i, value in enumerate(recorded) if own(value)]
     beyond = recorded[: ours[0]][::-1] if ours else []
     before = request.values("record-route")
-    caller = Party(
-        request.get("from") or "", request.from_.tag, NameAddr.parse(request.values("contact")[0]).uri_text, before, request.cseq, caller_side
-    )
+    target = NameAddr.parse(request.values("contact")[0]).uri_text
+    caller = Party(request.get("from") or "", request.from_.tag, target, before, request.cseq + CSEQ_GAP, caller_side)
     # The callee's own numbers are unknown until it sends a request; any first one will do (RFC 3261 §12.2.1.1).
     callee = Party(
         response.get("to") or "", response.to.tag, NameAddr.parse(response.values("contact")[0]).uri_text, beyond, 0, callee_side

@@ -12,15 +12,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from sipnode.dialog.call import Call, Party, call_of, new_via
-from sipnode.errors import FlowClosed, ParseError
+from sipnode.errors import ParseError
 from sipnode.records import Hop, MediaKey
+from sipnode.sip.address import NameAddr
 from sipnode.sip.uri import SipUri
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
+    from twisted.python.failure import Failure
 
     from sipnode.settings import DialogSettings
     from sipnode.sip.message import SipResponse
@@ -72,7 +75,7 @@ class DialogService(Service):
         media = branch.media
         try:
             call = call_of(
-                ctx.request, response, caller, callee, "sn=", media is not None, media.node if media is not None else "", ctx.now
+                ctx.request, response, caller, callee, self._is_ours, media is not None, media.node if media is not None else "", ctx.now
             )
         except ParseError:
             return
@@ -81,6 +84,13 @@ class DialogService(Service):
         self._calls[call.key] = call
         for party in (call.caller, call.callee):
             self._index(call, party)
+
+    def _is_ours(self, record_route: str) -> bool:
+        if "sn=" not in record_route:
+            return False
+        uri = NameAddr.parse(record_route).uri
+        own: bool = self._core.is_own(uri.host, uri.port)
+        return own
 
     def request(self, ctx: Any) -> None:
         """A request inside some dialog passes: note its CSeq; BYE ends the call."""
@@ -100,8 +110,7 @@ class DialogService(Service):
         party.cseq = max(party.cseq, request.cseq)
         if ctx.flow.reliable and party.side.flow != ctx.flow.token:
             # The same instance over a new connection: the signed Route let it in.
-            party.side.flow = ctx.flow.token
-            self._index(call, party)
+            self._move(call, party, ctx.flow.token)
 
     def flow_closed(self, flow: Any) -> None:
         """A connection is gone: its calls have so long to be taken up again."""
@@ -132,8 +141,7 @@ class DialogService(Service):
                 continue
             flow = self._core.flow_by_key(party.side.key) if party.side.key else None
             if flow is not None:
-                party.side.flow = flow.token
-                self._index(call, party)
+                self._move(call, party, flow.token)
                 continue
             self.log.info("{call_id}: the browser of {who} is gone, the call ends", call_id=call.call_id, who=party.address)
             self.end(call, 'SIP;cause=480;text="Connection lost"', (call.other(party),))
@@ -148,42 +156,68 @@ class DialogService(Service):
         self._forget(call)
         for party in parties:
             flow = self._flow_to(party)
-            if flow is None:
-                continue
-            branch, via = new_via(flow)
-            bye = call.bye_to(party, via, reason)
-            try:
-                self._core.transactions.send_request(bye, branch, flow, None, self._core.clock())
-            except FlowClosed:
-                continue
+            if isinstance(flow, Deferred):
+                flow.addCallback(self._bye, call, party, reason)
+                flow.addErrback(self._unreached, call, party)
+            elif flow is not None:
+                self._bye(flow, call, party, reason)
         if call.bridged:
             self._core.media.delete(MediaKey(call.call_id, call.caller.tag, call.callee.tag, "", call.node))
 
+    def _bye(self, flow: Any, call: Call, party: Party, reason: str) -> None:
+        core = self._core
+        branch, via = new_via(flow)
+        bye = call.bye_to(party, via, reason)
+        if core.trace is not None:
+            core.trace.sent(bye.to_bytes(), flow)
+        core.transactions.send_request(bye, branch, flow, None, core.clock())
+
+    def _unreached(self, failure: Failure, call: Call, party: Party) -> None:
+        error = failure.getErrorMessage()
+        self.log.info("{call_id}: no BYE reaches {who}: {reason}", call_id=call.call_id, who=party.address, reason=error)
+
     def _flow_to(self, party: Party) -> Any:
-        side, flows = party.side, self._core.flows
+        """The flow that reaches an end, a Deferred of it, or None."""
+        side, core = party.side, self._core
         if side.flow:
-            flow = flows.by_token(side.flow)
-            return flow if flow is not None else (self._core.flow_by_key(side.key) if side.key else None)
+            flow = core.flows.by_token(side.flow) or (core.flow_by_key(side.key) if side.key else None)
+            if flow is not None or side.websocket:
+                return flow
         if side.host:
-            return flows.udp(Hop("UDP", side.host, side.port))
+            return core.flows.udp(Hop("UDP", side.host, side.port))
         try:
-            uri = SipUri.parse(party.routes[0].partition("<")[2].partition(">")[0] if party.routes else party.target)
+            uri = NameAddr.parse(party.routes[0]).uri if party.routes else SipUri.parse(party.target)
         except ParseError:
             return None
-        hops = self._core.resolver.numeric(uri.host, uri.port, uri.params.get("transport", "").upper(), uri.secure)
-        return flows.udp(hops[0]) if hops and hops[0].transport == "UDP" else None
+        transport = uri.params.get("transport", "").upper()
+        if transport in ("WS", "WSS") or not uri.host or uri.host.endswith(".invalid"):
+            return None
+        hops = core.resolver.numeric(uri.host, uri.port, transport, uri.secure)
+        if hops and hops[0].transport == "UDP":
+            return core.flows.udp(hops[0])
+        resolving: Deferred[Any] = succeed(hops) if hops else core.resolver.resolve(uri.host, uri.port, transport, uri.secure)
+        return resolving.addCallback(lambda found: core.flows.connect(found[0]))
 
     # -- table
 
     def _index(self, call: Call, party: Party) -> None:
-        if party.side.flow:
+        # A phone may close its connection and open another as it likes; a browser's is all that there is of it.
+        if party.side.websocket and party.side.flow:
             self._by_flow.setdefault(party.side.flow, set()).add(call.key)
+
+    def _unindex(self, call: Call, party: Party) -> None:
+        keys = self._by_flow.get(party.side.flow)
+        if keys is not None:
+            keys.discard(call.key)
+            if not keys:
+                del self._by_flow[party.side.flow]
+
+    def _move(self, call: Call, party: Party, token: str) -> None:
+        self._unindex(call, party)
+        party.side.flow = token
+        self._index(call, party)
 
     def _forget(self, call: Call) -> None:
         self._calls.pop(call.key, None)
         for party in (call.caller, call.callee):
-            keys = self._by_flow.get(party.side.flow)
-            if keys is not None:
-                keys.discard(call.key)
-                if not keys:
-                    del self._by_flow[party.side.flow]
+            self._unindex(call, party)

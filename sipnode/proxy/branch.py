@@ -11,17 +11,20 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
-from sipnode.errors import FlowClosed, MediaError, NoRoute, Reject
+from sipnode.errors import MediaError, NoRoute
 from sipnode.proxy import nexthop
+from sipnode.proxy.faults import answer_to
 from sipnode.proxy.forkpolicy import LOCAL, RECEIVED
 from sipnode.proxy.forward import forwarded_request
 from sipnode.proxy.record_route import Side
 from sipnode.proxy.target import Target
+from sipnode.records import BindingFlag
 from sipnode.sip import build, ids
 from sipnode.sip.message import SipRequest, SipResponse
+from sipnode.transaction.states import CALLING, PROCEEDING
 
 if TYPE_CHECKING:
     from sipnode.proxy.fork import Fork
@@ -37,8 +40,7 @@ class Branch:
         index: 0 for the first branch of the fork.
         branch_id: The ``branch`` of our Via: the transaction's, and what tells the media relay the branches apart.
         flags: Bits of BranchFlag.
-        body: SDP to send in place of the request's body, or None.
-        content_type: With ``body``, where it changes.
+        body: Sent in place of the request's body, or None.
         response: The best that it got: the last provisional or the final response.
         status: Of ``response``; 0 before anything came.
         source: Whether the final response was received or made here.
@@ -49,6 +51,8 @@ class Branch:
 
     __slots__ = (
         "_cancel_reason",
+        "_cancel_until",
+        "_expired",
         "_hops",
         "_queue",
         "_retried",
@@ -85,6 +89,8 @@ class Branch:
         self.media: Any = None
         self.contact_line = ""
         self._cancel_reason: tuple[tuple[str, str], ...] | None = None
+        self._cancel_until = 0.0
+        self._expired = False
         self._hops: list[Any] = []
         self._queue: deque[SipResponse] | None = None
         self._retried = False
@@ -113,7 +119,7 @@ class Branch:
     def callee_side(self) -> Side:
         """How the other end is reached later."""
         target, flow = self.target, self.flow
-        side = Side(websocket=target.websocket, natted=bool(target.host))
+        side = Side(websocket=target.websocket, natted=bool(target.host or target.flags & BindingFlag.NATB))
         if flow.reliable:
             side.flow, side.key = flow.token, target.key
         elif target.host:
@@ -137,52 +143,38 @@ class Branch:
         """Find the way, let the script manage the branch, send."""
         try:
             found = nexthop.flow_for(self)
-        except NoRoute as error:
-            self.fail(error.status, error.reason)
-            return
-        if isinstance(found, Deferred):
-            found.addCallbacks(self._found, self._not_found)
-            found.addErrback(self._policy_failed)
-            return
-        self._found(found)
+            if isinstance(found, Deferred):
+                found.addCallbacks(self._found, self._not_found)
+                found.addErrback(self._policy_failed)
+                return
+            self._found(found)
+        except Exception:
+            # Also what a Route or contact can't be read for: the other branches must go on.
+            self._policy_failed(Failure())
 
     def _found(self, flow: Any) -> None:
         self.flow = flow
         if self.cancelled:
             self.fail(487)
             return
-        try:
-            waiting = self.fork.ctx.core.script.manage_branch(self)
-        except Exception:
-            self._policy_failed(Failure())
-            return
+        waiting = self.fork.ctx.core.script.manage_branch(self)
         if waiting is None:
             self._send()
             return
-        waiting.addCallbacks(lambda _: self._send(), self._refused)
-        waiting.addErrback(self._policy_failed)
+        managed: Deferred[Any] = waiting if isinstance(waiting, Deferred) else ensureDeferred(waiting)
+        managed.addCallback(lambda _: self._send())
+        managed.addErrback(self._policy_failed)
 
     def _not_found(self, failure: Failure) -> None:
         error = failure.value
-        if isinstance(error, NoRoute):
-            self.fail(error.status, error.reason)
-        else:
-            self.fail(503, "Next Hop Unreachable")
-
-    def _refused(self, failure: Failure) -> None:
-        error = failure.value
-        if isinstance(error, (MediaError, Reject)):
-            self.fail(error.status, "", (("warning", f'399 sipnode "{_plain(error.reason)}"'), *_retry_after(error.status)))
-            return
-        self._policy_failed(failure)
+        self.fail(error.status if isinstance(error, NoRoute) else 503)
 
     def _policy_failed(self, failure: Failure) -> None:
-        error = failure.value
-        if isinstance(error, Reject):
-            self.fail(error.status, error.reason)
-            return
-        self.fork.ctx.core.failed("branch route", failure)
-        self.fail(500)
+        answer = answer_to(failure.value)
+        if answer is None:
+            self.fork.ctx.core.failed("branch route", failure)
+            answer = (500, "", ())
+        self.fail(*answer)
 
     def _send(self) -> None:
         if self.cancelled:
@@ -190,33 +182,44 @@ class Branch:
             return
         core = self.fork.ctx.core
         request = forwarded_request(self)
+        if self.target.resolved and nexthop.too_large(self, request):
+            nexthop.over_tcp(self).addCallback(self._again).addErrback(self._policy_failed)
+            return
         if core.trace is not None:
             core.trace.sent(request.to_bytes(), self.flow)
-        self._transaction = core.transactions.send_request(request, self.branch_id, self.flow, self, core.clock())
+        transaction = core.transactions.send_request(request, self.branch_id, self.flow, self, core.clock())
+        if not transaction.terminated:
+            # One that failed at once has been told already, and may have been followed by another.
+            self._transaction = transaction
 
     # -- what the transaction layer tells
 
     def response_received(self, response: SipResponse) -> None:
         """A response of this branch."""
-        if self._cancel_reason is not None and response.status < 200:
-            reason, self._cancel_reason = self._cancel_reason, None
-            self._send_cancel(reason)
+        if self.cancelled and response.status < 200:
+            if self._cancel_reason is not None:
+                reason, self._cancel_reason = self._cancel_reason, None
+                self._send_cancel(reason)
+            elif self._transaction is not None:
+                # A provisional response starts timer C anew, but not the wait for what a CANCEL brings.
+                self._transaction.expires_at = self._cancel_until
         if self._queue is not None:
             self._queue.append(response)
             return
         self._take(response)
 
     def timed_out(self) -> None:
-        """Timer B or F fired, or timer C (RFC 3261 §16.8)."""
+        """Timer B or F fired, or timer C (RFC 3261 §16.8): then the branch is cancelled and counts as a 408."""
         transaction = self._transaction
-        if transaction is not None and not transaction.terminated and not self.cancelled:
-            self.cancel(())
-            return
         if transaction is not None and not transaction.terminated:
+            if not self.cancelled:
+                self._expired = True
+                self.cancel(())
+                return
             self.fork.ctx.core.transactions.end(transaction)
         if self._next_hop():
             return
-        self.fail(487 if self.cancelled else 408)
+        self.fail(408 if self._expired or not self.cancelled else 487)
 
     def send_failed(self) -> None:
         """The flow closed: as a 503 (§16.9), or 430 where only this flow reached the target (RFC 5626 §5.3)."""
@@ -225,8 +228,9 @@ class Branch:
 
     def _next_hop(self) -> bool:
         """RFC 3263 §4.3: another address of the same target, in a new transaction."""
-        if self.status or self.cancelled or not self._hops:
+        if self.status > 100 or self.cancelled or not self._hops:
             return False
+        self.status = 0
         self.branch_id = ids.new_branch() + self.fork.loop_mark
         found = nexthop.flow_to_hops(self)
         found.addCallbacks(self._again, self._not_found)
@@ -239,41 +243,47 @@ class Branch:
 
     # -- replies, in order
 
-    def _take(self, response: SipResponse) -> None:
-        """Let the script see a reply, then the fork."""
+    def _take(self, response: SipResponse) -> deque[SipResponse] | None:
+        """Let the script see a reply, then the fork.
+
+        Returns:
+            None, or where the replies after this one have to wait.
+        """
         status = response.status
         core = self.fork.ctx.core
         if status == 100:
             self.status = self.status or 100
-            return
+            return None
         if status >= 300:
             self._final(response)
-            return
+            return None
         try:
-            waiting = core.script.manage_reply(self, response)
+            managed = core.script.manage_reply(self, response)
+            if managed is None:
+                self._pass(response)
+                return None
+            if isinstance(managed, SipResponse):
+                self._pass(managed)
+                return None
+            waiting: Deferred[Any] = managed if isinstance(managed, Deferred) else ensureDeferred(managed)
         except Exception:
-            core.failed("reply route", Failure())
-            waiting = None
-        if isinstance(waiting, Deferred):
-            self._queue = deque()
-            waiting.addBoth(self._managed, response)
-            return
-        self._pass(waiting if waiting is not None else response)
+            self._answer_failed(Failure(), response)
+            return None
+        self._queue = deque()
+        waiting.addBoth(self._managed, response)
+        return self._queue
 
     def _managed(self, result: Any, response: SipResponse) -> None:
         if isinstance(result, Failure):
             self._answer_failed(result, response)
         else:
             self._pass(result if result is not None else response)
-        while self._queue:
-            queue, self._queue = self._queue, None
-            following = queue.popleft()
-            self._take(following)
-            if self._queue is not None:
-                self._queue.extend(queue)
+        queue, self._queue = self._queue, None
+        while queue:
+            waiting = self._take(queue.popleft())
+            if waiting is not None:
+                waiting.extend(queue)
                 return
-            self._queue = queue
-        self._queue = None
 
     def _answer_failed(self, failure: Failure, response: SipResponse) -> None:
         """The relay couldn't take an answer: a provisional reply loses its body, a final one can't be hidden from the
@@ -281,22 +291,32 @@ class Branch:
         """
         if failure.check(MediaError) is None:
             self.fork.ctx.core.failed("reply route", failure)
-        copy = response.copy()
-        copy.set_body(b"")
-        copy.remove("content-type")
-        self._pass(copy)
+        if self.media is not None and response.body:
+            response = response.copy()
+            response.set_body(b"")
+            response.remove("content-type")
+        self._pass(response)
 
     def _pass(self, response: SipResponse) -> None:
+        if self.ended and response.status < 200:
+            # It waited for the relay while the branch came to its end.
+            return
+        before = self.response
+        repeated = before is not None and 200 <= before.status < 300 and before.get("to") == response.get("to")
         self.response = response
         self.status = response.status
         self.source = RECEIVED
         if response.status >= 200:
             self.ended = True
-        self.fork.on_response(self, response)
+        self.fork.on_response(self, response, repeated)
 
     def _final(self, response: SipResponse) -> None:
         core = self.fork.ctx.core
+        self.contact_line = ""
         if response.status == 503 and self._next_hop():
+            return
+        if response.status == 487 and self._expired:
+            self.fail(408)
             return
         self.response = response
         self.status = response.status
@@ -325,9 +345,9 @@ class Branch:
         if self._retried and not retried:
             self.ended = False
             self.status = 0
-            self.response = None
+            self.response = self.media = self.body = self._transaction = None
             self.branch_id = ids.new_branch() + self.fork.loop_mark
-            self._found(self.flow)
+            self.start()
             return
         self.fork.on_ended(self, response)
 
@@ -339,15 +359,12 @@ class Branch:
             return
         self.cancelled = True
         transaction = self._transaction
-        if transaction is None or transaction.terminated:
-            if self.flow is None:
-                return
-            if transaction is not None:
-                self.fail(487)
+        if transaction is None or not self.fork.invite:
+            # What is waited for (flow, media, next address) finds it cancelled; only an INVITE has a CANCEL (§9.1).
             return
-        if self.status:
+        if transaction.state == PROCEEDING:
             self._send_cancel(reason)
-        else:
+        elif transaction.state == CALLING:
             self._cancel_reason = reason
 
     def _send_cancel(self, reason: tuple[tuple[str, str], ...]) -> None:
@@ -357,25 +374,14 @@ class Branch:
         core = self.fork.ctx.core
         now = core.clock()
         # RFC 3261 §9.1: a final response that doesn't come within 64*T1 never will.
-        transaction.expires_at = now + core.transactions.timings.timeout
+        transaction.expires_at = self._cancel_until = now + core.transactions.timings.timeout
         core.transactions.reschedule(transaction)
         cancel = build.cancel_for(transaction.request, reason)
         if core.trace is not None:
             core.trace.sent(cancel.to_bytes(), self.flow)
-        try:
-            core.transactions.send_request(cancel, self.branch_id, self.flow, None, now)
-        except FlowClosed:
-            self.send_failed()
+        core.transactions.send_request(cancel, self.branch_id, self.flow, None, now)
 
     @property
     def pending(self) -> bool:
         """No final response yet."""
         return not self.ended
-
-
-def _plain(text: str) -> str:
-    return text.replace("\\", "").replace('"', "'")
-
-
-def _retry_after(status: int) -> tuple[tuple[str, str], ...]:
-    return (("retry-after", "5"),) if status == 503 else ()

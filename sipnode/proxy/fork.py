@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
-from sipnode.errors import Reject
 from sipnode.proxy import forkpolicy
 from sipnode.proxy.branch import Branch
-from sipnode.proxy.forward import challenges, returned_response
+from sipnode.proxy.faults import answer_to
+from sipnode.proxy.forward import challenges, own_headers, returned_response
 from sipnode.proxy.target import Target
 from sipnode.sip.message import SipResponse
 
@@ -56,8 +56,10 @@ class Fork:
     def start(self, targets: list[Target]) -> None:
         """Send to the targets: all at once, or by groups of equal q (RFC 3261 §16.6)."""
         ctx = self.ctx
-        if self.invite:
+        if self.invite and (ctx.transaction is None or not ctx.transaction.kept):
             ctx.reply(100)
+        if self.invite and ctx.flow.websocket:
+            ctx.core.calling(self)
         self.add_targets(targets)
         self._next_group()
 
@@ -89,8 +91,12 @@ class Fork:
 
     # -- what branches tell
 
-    def on_response(self, branch: Branch, response: SipResponse) -> None:
-        """A provisional or 2xx response of a branch."""
+    def on_response(self, branch: Branch, response: SipResponse, repeated: bool) -> None:
+        """A provisional or 2xx response of a branch.
+
+        Args:
+            repeated: It's a 2xx that the branch gave before.
+        """
         if response.status < 200:
             if not self.finished:
                 self._forward(branch, response)
@@ -106,7 +112,7 @@ class Fork:
                 for other in self.branches:
                     if other is not branch:
                         other.cancel(ELSEWHERE)
-        if self.invite:
+        if self.invite and not repeated:
             self.ctx.core.call_established(self, branch, response)
 
     def on_ended(self, branch: Branch, response: SipResponse) -> None:
@@ -129,38 +135,32 @@ class Fork:
         core = self.ctx.core
         if self.invite and not self.cancelled:
             try:
-                waiting = core.script.manage_failure(self)
-            except Reject as error:
-                self._finish_with(error.status, error.reason)
-                return
+                managed = core.script.manage_failure(self)
+                if managed is not None:
+                    self._waiting = True
+                    waiting: Deferred[Any] = managed if isinstance(managed, Deferred) else ensureDeferred(managed)
+                    waiting.addCallback(lambda _: self._failure_managed())
+                    waiting.addErrback(self._failure_failed)
+                    return
             except Exception:
-                core.failed("failure route", Failure())
-                self._finish_with(500)
-                return
-            if isinstance(waiting, Deferred):
-                self._waiting = True
-                waiting.addCallbacks(lambda _: self._failure_managed(), self._failure_failed)
+                self._failure_failed(Failure())
                 return
         self._failure_managed()
 
     def _failure_failed(self, failure: Failure) -> None:
         self._waiting = False
-        error = failure.value
-        if isinstance(error, Reject):
-            self._finish_with(error.status, error.reason)
+        if self.finished:
             return
-        self.ctx.core.failed("failure route", failure)
-        self._finish_with(500)
-
-    def _finish_with(self, status: int, reason: str = "") -> None:
+        answer = answer_to(failure.value)
+        if answer is None:
+            self.ctx.core.failed("failure route", failure)
+            answer = (500, "", ())
         self.finished = True
-        self.ctx.reply(status, reason)
+        self.ctx.reply(*answer)
 
     def _failure_managed(self) -> None:
         self._waiting = False
-        if not self.cancelled and self._next_group():
-            return
-        if self.finished:
+        if self.finished or (not self.cancelled and self._next_group()):
             return
         self.finished = True
         if self.cancelled and self.invite:
@@ -188,13 +188,10 @@ class Fork:
                 self.ctx.core.transactions.end(self.ctx.transaction)
             return
         if status == 430:
-            status = 480 if self.ctx.route is None else 481
-        headers = []
-        for name in ("warning", "retry-after"):
-            value = response.get(name) if response is not None else None
-            if value:
-                headers.append((name, value))
-        self.ctx.reply(status, "", headers)
+            # Between an edge and its registrar; a caller is told who isn't there (RFC 5626 §5.3).
+            self.ctx.reply(480 if self.ctx.route is None else 481)
+            return
+        self.ctx.reply(status, "" if response is None else response.reason, () if response is None else own_headers(response))
 
     def _gathered(self, best: Branch, response: SipResponse) -> SipResponse:
         copy = response.copy()
@@ -215,6 +212,9 @@ class Fork:
             return
         self.cancelled = True
         self._serial.clear()
+        if self._waiting:
+            self.finished = True
+            self.ctx.reply(487)
+            return
         for branch in self.branches:
             branch.cancel(reason)
-

@@ -6,7 +6,7 @@ others go out octet for octet.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sipnode.proxy.record_route import RouteState, strict_next
 from sipnode.sip.ids import MAGIC_COOKIE
@@ -15,6 +15,8 @@ from sipnode.sip.sanity import max_forwards
 
 if TYPE_CHECKING:
     from sipnode.proxy.branch import Branch
+
+_EVERY_RESPONSE: Final = frozenset(("via", "from", "to", "call-id", "cseq", "content-length"))
 
 
 def forwarded_request(branch: Branch) -> SipRequest:
@@ -120,6 +122,15 @@ def returned_response(response: SipResponse, contact_line: str = "") -> SipRespo
         copy.pop_first("via")
         return copy
     return SipResponse(response.status, response.reason, names, lines, response.body)
+
+
+def own_headers(response: SipResponse) -> list[tuple[str, str]]:
+    """``(canonical name, value)`` of what a response made here has beside the headers that every response has."""
+    return [
+        (name, line_value(line))
+        for name, line in zip(response.names, response.lines, strict=True)
+        if name not in _EVERY_RESPONSE
+    ]
 
 
 def challenges(response: SipResponse) -> list[tuple[str, str]]:

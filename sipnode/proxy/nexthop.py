@@ -12,12 +12,13 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from sipnode.errors import NoRoute
-from sipnode.records import Hop
+from sipnode.records import BindingFlag, Hop
 from sipnode.sip.address import NameAddr
 from sipnode.sip.uri import SipUri
 
 if TYPE_CHECKING:
     from sipnode.proxy.branch import Branch
+    from sipnode.sip.message import SipRequest
 
 
 def flow_for(branch: Branch) -> Any:
@@ -36,7 +37,7 @@ def flow_for(branch: Branch) -> Any:
             flow = core.flow_by_key(target.key)
             if flow is not None:
                 return flow
-            if not ctx.initial:
+            if not ctx.initial and (target.websocket or target.flags & BindingFlag.NATB):
                 return core.wait_for_key(target.key)
         if target.websocket:
             raise NoRoute("its connection is gone", 480 if ctx.initial else 481)
@@ -80,6 +81,20 @@ def next_uri(branch: Branch) -> SipUri:
     if routes:
         return NameAddr.parse(routes[0]).uri
     return SipUri.parse(branch.target.uri) if branch.target.uri else branch.request.ruri
+
+
+def too_large(branch: Branch, request: SipRequest) -> bool:
+    """Whether a request should rather go by TCP than in one datagram (RFC 3261 §18.1.1)."""
+    mtu: int = branch.fork.ctx.core.udp_mtu
+    return mtu > 0 and not branch.flow.reliable and len(request.to_bytes()) > mtu
+
+
+def over_tcp(branch: Branch) -> Deferred[Any]:
+    """A TCP connection to where the branch's UDP flow goes, or that flow where none is taken (§18.1.1). Asked once only."""
+    flow = branch.flow
+    branch.target.resolved = False
+    connecting: Deferred[Any] = branch.fork.ctx.core.flows.connect(Hop("TCP", *flow.remote))
+    return connecting.addErrback(lambda failure: flow)
 
 
 def flow_to_hops(branch: Branch) -> Deferred[Any]:

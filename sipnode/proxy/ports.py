@@ -41,6 +41,9 @@ class ProxyCore(Protocol):
     def wait_for_key(self, key: str) -> Deferred[Any]:
         """Fires with the connection of that instance as soon as it has registered again; fails with NoRoute."""
 
+    def calling(self, fork: Any) -> None:
+        """A browser sent an INVITE, which is on its way now."""
+
     def call_established(self, fork: Any, branch: Any, response: Any) -> None:
         """A 2xx to an initial INVITE went to the caller."""
 
@@ -65,6 +68,13 @@ class ProxyContext(Protocol):
     record_route: bool
     extra: list[tuple[str, str]]
     fork: Any
+
+    @property
+    def initial(self) -> bool:
+        """Whether the request is outside of any dialog."""
+
+    def has(self, flag: int) -> bool:
+        """Whether any of these bits is set."""
 
     def begin(self) -> None:
         """Make the server transaction."""

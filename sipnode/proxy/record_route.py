@@ -121,6 +121,9 @@ class RouteSigner:
     def read(self, token: str, call_id: str, from_tag: str, to_tag: str) -> RouteState | None:
         """What a token says, or None where the signature isn't ours or of another dialog."""
         payload, _, signature = token.rpartition("!")
+        if not signature.isascii():
+            # compare_digest takes no other text.
+            return None
         if compare_digest(signature, self._signature(payload, call_id, from_tag)):
             from_caller = True
         elif compare_digest(signature, self._signature(payload, call_id, to_tag)):
@@ -175,17 +178,18 @@ def loose_route(request: SipRequest, signer: RouteSigner, is_own: Any) -> RouteS
     Raises:
         ParseError: a Route, From or To that can't be read.
     """
+    if "route" not in request:
+        return None
     routes = request.values("route")
     uri = ""
-    first = NameAddr.parse(routes[0]).uri if routes else None
-    if first is None or not is_own(first.host, first.port):
+    if ";sn=" in request.uri and is_own(request.ruri.host, request.ruri.port):
         # A strict router put our URI into the Request-URI and the real one at the end (§16.4).
-        ruri = request.ruri
-        if not routes or "sn" not in ruri.params or not is_own(ruri.host, ruri.port):
-            return None
+        first = request.ruri
         uri = NameAddr.parse(routes.pop()).uri_text
-        first = ruri
     else:
+        first = NameAddr.parse(routes[0]).uri
+        if not is_own(first.host, first.port):
+            return None
         del routes[0]
     token = first.params.get("sn", "")
     if not token:

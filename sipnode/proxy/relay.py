@@ -5,6 +5,7 @@ Implements: RFC 3261 §16.6, §16.11; RFC 5393 (loop detection, Max-Breadth).
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from sipnode.errors import NoRoute, Reject
@@ -14,12 +15,15 @@ from sipnode.proxy.forward import stateless_branch
 from sipnode.proxy.target import Target
 from sipnode.sip.ids import BRANCH_PREFIX
 from sipnode.sip.message import SipRequest
+from sipnode.transaction.states import ACCEPTED
 
 if TYPE_CHECKING:
     from sipnode.proxy.ports import ProxyContext
 
 MAX_BREADTH: Final = 60
 """RFC 5393 §5.3.3: what a request without the header may be forked into."""
+
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 
 def relay(ctx: ProxyContext, contact_line: str = "") -> None:
@@ -36,6 +40,9 @@ def relay(ctx: ProxyContext, contact_line: str = "") -> None:
         _relay_ack(ctx, contact_line)
         return
     core = ctx.core
+    if ctx.transaction is not None and ctx.transaction.state >= ACCEPTED:
+        # A CANCEL came while a stage waited.
+        return
     if core.transactions.full:
         raise Reject(503, "", (("retry-after", "5"),))
     targets = ctx.targets or [Target()]
@@ -44,12 +51,13 @@ def relay(ctx: ProxyContext, contact_line: str = "") -> None:
     fork.loop_mark = _loop_mark(request)
     breadth = request.get("max-breadth")
     if breadth is not None or len(targets) > 1:
-        allowed = int(breadth) if breadth is not None and breadth.isdigit() else MAX_BREADTH
-        if allowed < len(targets):
+        allowed = int(breadth) if breadth is not None and _NUMBER.fullmatch(breadth) else MAX_BREADTH
+        wanted = min(len(targets), core.max_branches)
+        if allowed < wanted:
             raise Reject(440)
         if breadth is not None:
             ctx.dropped.append(request.index()["max-breadth"])
-        fork.extra = (("max-breadth", str(allowed // len(targets))),)
+        fork.extra = (("max-breadth", str(allowed // wanted)),)
     ctx.begin()
     fork.start(targets)
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sipnode.errors import NoRoute
-from sipnode.proxy.record_route import RouteSigner, RouteState, Side
+from sipnode.proxy.record_route import RouteSigner, Side
 from sipnode.proxy.target import Target
 from sipnode.records import BindingFlag
 from sipnode.registrar.location import instance_key
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from sipnode.routing.context import RequestContext
     from sipnode.settings import Settings
     from sipnode.sip.message import SipRequest, SipResponse
+
+_LOST: Final = (("reason", 'SIP;cause=480;text="Connection lost"'),)
+
+_RTPWS: Final = int(BindingFlag.RTPWS)
 
 
 class Core:
@@ -150,6 +154,8 @@ class Core:
         invite = self.transactions.servers.get(server_key(ctx.request, "INVITE"))
         if invite is None:
             return ctx.reply(481)
+        # Its 200 has the To tag that the 487 will have (§9.2).
+        ctx.key = invite.key
         ctx.reply(200)
         pending = invite.user
         if invite.state == PROCEEDING and pending is not None:
@@ -160,10 +166,9 @@ class Core:
                 pending.fork.cancel((("reason", reason),) if reason else ())
         return Verdict.ABSORBED
 
-    def preloaded(self, request: SipRequest) -> RouteState:
+    def preloaded(self, request: SipRequest) -> tuple[str, ...]:
         """Route values of a request that isn't in a dialog, without those that name us."""
-        routes = [value for value in request.values("route") if not self._names_us(value)]
-        return RouteState(routes=routes)
+        return tuple(value for value in request.values("route") if not self._names_us(value))
 
     def _names_us(self, value: str) -> bool:
         uri = NameAddr.parse(value).uri
@@ -171,7 +176,7 @@ class Core:
 
     def target(self, binding: Binding) -> Target:
         """A binding as a target."""
-        websocket = bool(binding.cflags & BindingFlag.RTPWS)
+        websocket = bool(binding.cflags & _RTPWS)
         target = Target(binding.contact, flags=binding.cflags, q=binding.q, websocket=websocket)
         if binding.connection_id:
             target.flow = binding.connection_id
@@ -180,6 +185,16 @@ class Core:
             received = SipUri.parse(binding.received)
             target.host, target.port = received.host.strip("[]"), received.port or 5060
         return target
+
+    def calling(self, fork: Any) -> None:
+        """A browser calls: should its connection go before the answer, the phones stop ringing."""
+        flow = fork.ctx.flow
+        flow.vars["calls"] = [other for other in flow.vars.get("calls", ()) if not other.finished] + [fork]
+
+    def cancel_calls(self, flow: Any) -> None:
+        """Cancel the calls that a connection which is gone had begun: nobody can tell its end the answer."""
+        for fork in flow.vars.pop("calls", ()):
+            fork.cancel(_LOST)
 
     # -- what the proxy tells
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sipnode.errors import FlowClosed, FramingError, ParseError
@@ -66,6 +67,9 @@ class Dispatcher:
             if core.script.onreply_route(response, flow) is False:
                 core.counters["dropped_responses"] += 1
                 return
+        except Exception:
+            core.failed("onreply_route", Failure())
+        try:
             if core.transactions.response_received(response, self._clock()):
                 return
             if core.ping_answered(response):
@@ -74,6 +78,8 @@ class Dispatcher:
                 self._stray(response)
         except ParseError:
             core.counters["broken_responses"] += 1
+        except Exception:
+            core.failed("response", Failure())
 
     def _stray(self, response: SipResponse) -> None:
         """A 2xx to an INVITE whose transaction is gone goes back by its Via: without it the callee would repeat it until
@@ -149,11 +155,22 @@ class Dispatcher:
     def closed(self, flow: Any, reason: str) -> None:
         """A connection is gone: its transactions have failed, its bindings are dead, its calls may be."""
         core = self._core
-        core.transactions.flow_closed(flow, self._clock())
-        core.registrar.flow_closed(flow)
-        core.dialogs.flow_closed(flow)
         if flow.websocket:
-            core.script.websocket_closed(flow)
+            flow.vars["reason"] = reason
+            flow.vars["users"] = [binding.aor for binding in core.registrar.table.on_flow(flow.token)]
+        for told in (core.cancel_calls, self._end_transactions, core.registrar.flow_closed, core.dialogs.flow_closed):
+            try:
+                told(flow)
+            except Exception:
+                core.failed("flow closed", Failure())
+        if flow.websocket:
+            try:
+                core.script.websocket_closed(flow)
+            except Exception:
+                core.failed("websocket_closed", Failure())
+
+    def _end_transactions(self, flow: Any) -> None:
+        self._core.transactions.flow_closed(flow, self._clock())
 
 
 def _answerable(request: SipRequest) -> bool:

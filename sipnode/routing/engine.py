@@ -69,8 +69,11 @@ class Engine:
 
     def _wait(self, ctx: RequestContext, result: Any) -> None:
         """A stage waits: repeats of the request have to be absorbed until it has decided."""
-        ctx.begin()
         waiting: Deferred[Any] = result if isinstance(result, Deferred) else ensureDeferred(result)
+        if not waiting.called or waiting.paused:
+            ctx.begin()
+            if ctx.transaction is not None and ctx.transaction.invite and not ctx.transaction.kept:
+                ctx.reply(100)
         waiting.addCallback(self._go_on, ctx)
         waiting.addErrback(lambda failure: self._failed(ctx, failure))
 
@@ -87,7 +90,8 @@ class Engine:
             ctx.reply(error.status, _phrase(error))
             return
         name = self.names[ctx.stage] if ctx.stage < len(self.names) else "?"
-        self.log.failure("stage {stage} failed on {method} {call_id}", failure, stage=name, method=ctx.method, call_id=ctx.request.get("call-id"))
+        call_id = ctx.request.get("call-id")
+        self.log.failure("stage {stage} failed on {method} {call_id}", failure, stage=name, method=ctx.method, call_id=call_id)
         ctx.reply(500)
 
 

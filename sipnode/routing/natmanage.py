@@ -6,13 +6,12 @@ a retransmission: results are kept with the branch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sipnode.errors import MediaError
 from sipnode.media import manage
 from sipnode.media.body import find_sdp, hides_sdp
 from sipnode.media.manage import Operation, SdpState
@@ -26,6 +25,10 @@ if TYPE_CHECKING:
     from sipnode.sip.message import SipMessage, SipResponse
 
 
+MAX_LATE: Final = 10_000
+"""Early dialogs with an offer in a 1xx that are remembered until their PRACK; the oldest are forgotten first."""
+
+
 class BranchMedia:
     """What a branch remembers of its media.
 
@@ -34,15 +37,17 @@ class BranchMedia:
         via_branch: Tells forked branches apart; "" inside a dialog.
         state: Of the offer/answer exchange.
         results: ``(To tag, SDP received) -> SDP to send``, so that a repeated reply gets the same.
+        late: Call-ID, From and To tag of the early dialog whose offer came in a 1xx, or None.
     """
 
-    __slots__ = ("node", "results", "state", "via_branch")
+    __slots__ = ("late", "node", "results", "state", "via_branch")
 
     def __init__(self, node: str, via_branch: str) -> None:
         self.node = node
         self.via_branch = via_branch
         self.state = SdpState()
         self.results: dict[tuple[str, bytes], bytes] = {}
+        self.late: tuple[str, str, str] | None = None
 
 
 class NatManage:
@@ -58,6 +63,7 @@ class NatManage:
         self._core = core
         self._relay = core.media
         self._settings = core.settings.media
+        self._late: dict[tuple[str, str, str], SdpState] = {}
 
     def branch(self, branch: Branch) -> Deferred[Any] | None:
         """Before a branch is sent: engage the relay, offer its SDP.
@@ -72,10 +78,7 @@ class NatManage:
             return None
         route = ctx.route
         if route is None:
-            if ctx.has(Flag.WS) != branch.far_websocket:
-                branch.set(BranchFlag.RTPWS)
-            if self._settings.engage == "always" or branch.has(BranchFlag.RTPWS | BranchFlag.NATB) or ctx.has(Flag.NATS):
-                branch.set(BranchFlag.BRIDGE)
+            self._bridging(branch)
         elif route.bridged:
             branch.set(BranchFlag.BRIDGE)
         if not branch.has(BranchFlag.BRIDGE):
@@ -87,7 +90,10 @@ class NatManage:
         part = find_sdp(request)
         if part is None and hides_sdp(request):
             self.log.warn("SDP of {method} {call_id} is encoded and passes as it is", method=method, call_id=request.call_id)
-        operation = manage.for_request(method, part is not None, route is not None, media.state)
+        late = None
+        if method == "PRACK":
+            late = self._late.get((request.call_id, request.from_.tag, request.to.tag))
+        operation = manage.for_request(method, part is not None, route is not None, media.state, invite=late)
         if operation is Operation.DELETE:
             self._relay.delete(MediaKey(request.call_id, request.from_.tag, request.to.tag, "", media.node))
             return None
@@ -100,7 +106,27 @@ class NatManage:
         def got(result: bytes) -> None:
             branch.body = part.replaced(request.body, result)
 
-        return self._ask(operation, media, request, False, sdp, profile).addCallbacks(got, self._failed, errbackArgs=(ctx,))
+        def refused(failure: Failure) -> Failure:
+            # The relay holds nothing of it, so nothing has to be given back.
+            media.state.offered = False
+            return failure
+
+        return self._ask(operation, media, request, False, sdp, profile).addCallbacks(got, refused)
+
+    def _bridging(self, branch: Branch) -> None:
+        """``route[BRIDGING]``: a browser and a phone can't talk but through the relay; nor can who is behind NAT, unless ICE
+        finds the way as it does between browsers.
+        """
+        ctx = branch.fork.ctx
+        browser = ctx.has(Flag.WS)
+        if browser != branch.far_websocket:
+            branch.flags |= BranchFlag.RTPWS
+        else:
+            # Its binding says that it's a browser, which is only half of it.
+            branch.flags &= ~BranchFlag.RTPWS
+        natted = (ctx.has(Flag.NATS) and not browser) or (branch.has(BranchFlag.NATB) and not branch.far_websocket)
+        if natted or self._settings.engage == "always" or branch.has(BranchFlag.RTPWS):
+            branch.set(BranchFlag.BRIDGE)
 
     def _ask(
         self, operation: Operation, media: BranchMedia, message: SipMessage, is_reply: bool, sdp: bytes, profile: MediaProfile
@@ -115,14 +141,6 @@ class NatManage:
 
         return asked.addCallback(moved)
 
-    def _failed(self, failure: Failure, ctx: Any) -> Any:
-        """No node serves the call: by default it fails with a named reason, never with the untouched private SDP."""
-        error = failure.trap(MediaError) and failure.value
-        if self._settings.on_error == "bypass":
-            self.log.warn("media relay: {reason}; {call_id} goes on without", reason=error, call_id=ctx.request.call_id)
-            return None
-        return failure
-
     def reply(self, branch: Branch, response: SipResponse) -> Deferred[Any] | None:
         """A 1xx or 2xx of a branch: answer its SDP (or offer it, where the request had none).
 
@@ -130,12 +148,18 @@ class NatManage:
             None to pass it as it is, or a Deferred of the response to pass.
         """
         media = branch.media
-        if media is None or not response.body:
+        if media is None:
+            return None
+        if media.late is not None and response.status >= 200:
+            self._late.pop(media.late, None)
+        if not response.body:
             return None
         part = find_sdp(response)
         operation = manage.for_reply(response.cseq_method, response.status, part is not None, media.state)
         if operation is Operation.NONE or part is None:
             return None
+        if operation is Operation.OFFER and response.status < 200:
+            self._expect_prack(media, response)
         ctx = branch.fork.ctx
         sdp = part.of(response.body)
         kept = (response.to.tag, sdp)
@@ -148,23 +172,26 @@ class NatManage:
 
         known = media.results.get(kept)
         if known is not None:
-            done: Deferred[Any] = Deferred()
-            done.callback(known)
-            return done.addCallback(rewritten)
+            return succeed(known).addCallback(rewritten)
         flow = branch.flow
         natted = bool(branch.target.host) or branch.has(BranchFlag.NATB)
         profile = MediaProfile(ctx.flow.websocket, _source(response, flow) if natted and not flow.websocket else "")
-        return self._ask(operation, media, response, True, sdp, profile).addCallback(rewritten).addErrback(self._reply_failed, ctx, response)
+        return self._ask(operation, media, response, True, sdp, profile).addCallback(rewritten)
 
-    def _reply_failed(self, failure: Failure, ctx: Any, response: SipResponse) -> Any:
-        failed = self._failed(failure, ctx)
-        return response if failed is None else failed
+    def _expect_prack(self, media: BranchMedia, response: SipResponse) -> None:
+        """A reliable 1xx made the offer: the PRACK, a transaction of its own, brings the answer (RFC 3262 §5)."""
+        media.late = (response.call_id, response.from_.tag, response.to.tag)
+        self._late[media.late] = media.state
+        if len(self._late) > MAX_LATE:
+            del self._late[next(iter(self._late))]
 
     def failure(self, branch: Branch, status: int) -> None:
         """A branch has ended with 300..699: give its ports back (``event_route[tm:branch-failure:rtpengine]``)."""
         media = branch.media
         if media is None:
             return
+        if media.late is not None:
+            self._late.pop(media.late, None)
         request = branch.request
         operation = manage.for_reply(request.method, status, False, media.state)
         if operation is Operation.DELETE:

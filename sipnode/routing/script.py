@@ -21,7 +21,7 @@ from sipnode.proxy.target import Target
 from sipnode.registrar.register import aor_of
 from sipnode.routing import capabilities
 from sipnode.routing.natmanage import NatManage
-from sipnode.routing.verdict import Flag, Verdict
+from sipnode.routing.verdict import BranchFlag, Flag, Verdict
 from sipnode.sip import sanity
 
 if TYPE_CHECKING:
@@ -98,8 +98,16 @@ class RoutingScript:
         """The other end of a dialog: by its connection or address in our Route, else by an alias that names a live flow,
         else by its URI.
         """
-        uri, alias = handle_ruri_alias(ctx.request.uri)
-        target = Target(uri if alias else "", far.flow, far.key, far.host, far.port, far.websocket)
+        route = ctx.route
+        flags = BranchFlag.NATB if far.natted else 0
+        target = Target("", far.flow, far.key, far.host, far.port, far.websocket, flags)
+        if route is not None and route.routes:
+            # The next proxy's to read: it or one behind it wrote what stands in the Request-URI.
+            return target
+        asked = (route.uri if route is not None else "") or ctx.request.uri
+        uri, alias = handle_ruri_alias(asked)
+        if uri != asked:
+            target.uri = uri
         if alias is not None and not far.flow and not far.host and not far.key:
             flow = self.core.flows.by_address(alias.transport, alias.host, alias.port)
             if flow is not None:
@@ -119,26 +127,27 @@ class RoutingScript:
         return self.core.authenticator.check(ctx, ctx.request.method != "REGISTER")
 
     def record(self, ctx: RequestContext) -> None:
-        """No Route that somebody put on beforehand is followed but for users of ours going out; stay in the path of dialogs."""
+        """Stay in the path of dialogs; credentials that were for us end here."""
         request = ctx.request
-        if "route" in request and (ctx.identity and not ctx.domain_is_local(request.ruri.host)):
-            ctx.route = self.core.preloaded(request)
         if request.method in ("INVITE", "SUBSCRIBE", "REFER"):
             ctx.record_route = True
         if ctx.identity and request.method not in ("REGISTER", "PUBLISH"):
             ctx.drop("proxy-authorization", self.core.authenticator.consumed(request))
 
     def sipout(self, ctx: RequestContext) -> Verdict | None:
-        """Foreign domains: for users of ours only."""
-        uri = ctx.request.ruri
+        """Foreign domains: for users of ours and trusted addresses only. Nobody else's Route is followed anywhere."""
+        request = ctx.request
+        uri = request.ruri
         if uri.scheme == "tel" or ctx.domain_is_local(uri.host):
             return None
+        if self.core.authenticator.trusts(ctx.flow.remote[0]):
+            ctx.set(Flag.TRUSTED)
         if self.core.settings.proxy.foreign != "users" or not (ctx.identity or ctx.has(Flag.TRUSTED)):
             raise Reject(403, "Relaying Denied")
-        if ctx.request.method == "REGISTER":
+        if request.method == "REGISTER":
             raise Reject(403, "Not Our Domain")
         ctx.extra.append(("p-hint", "outbound"))
-        ctx.targets = [Target()]
+        ctx.targets = [Target(routes=self.core.preloaded(request) if "route" in request else ())]
         return self.relay(ctx)
 
     def presence(self, ctx: RequestContext) -> Verdict | None:
