@@ -14,7 +14,7 @@ from sipnode.sip.headers import pretty
 from sipnode.sip.message import SipRequest, SipResponse, line_value
 from sipnode.sip.status import reason_of
 
-_COPIED: Final = frozenset(("via", "from", "to", "call-id", "cseq"))
+_COPIED: Final = ("from", "to", "call-id", "cseq")
 
 
 def response_to(
@@ -31,11 +31,20 @@ def response_to(
         to_tag: Given to To when it has none and the response isn't a 100.
         headers: Further ``(canonical name, value)``.
     """
-    names: list[str] = []
-    lines: list[str] = []
-    for name, line in zip(request.names, request.lines, strict=True):
-        # A header that must be there once is answered once, even where its second one is the fault.
-        if name in _COPIED and (name == "via" or name not in names):
+    index = request.index()
+    source = request.lines
+    vias = request.names.count("via")
+    if vias == 1:
+        names = ["via"]
+        lines = [source[index["via"]]]
+    else:
+        names = ["via"] * vias
+        lines = [line for name, line in zip(request.names, source, strict=True) if name == "via"]
+    # A header that must be there once is answered once, even where its second one is the fault.
+    for name in _COPIED:
+        position = index.get(name, -1)
+        if position >= 0:
+            line = source[position]
             if name == "to" and to_tag and status > 100 and not _has_tag(request):
                 line = f"{line.rstrip()};tag={to_tag}"
             names.append(name)

@@ -74,4 +74,4 @@ def canonical(name: str) -> str:
 
 def pretty(name: str) -> str:
     """The spelling to write for a canonical name."""
-    return PRETTY.get(name) or name.title()
+    return PRETTY.get(name) or PRETTY.get(name.lower()) or name.title()

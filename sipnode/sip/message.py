@@ -70,12 +70,22 @@ class SipMessage:
         if index is None:
             index = self.index()
         position = index.get(name)
-        return None if position is None else line_value(self.lines[position])
+        if position is None:
+            return None
+        line = self.lines[position]
+        value = line[line.find(":") + 1 :]
+        if "\n" in value:
+            value = unfold(value)
+        return value.strip(" \t")
 
     def get_all(self, name: str) -> list[str]:
         """Values of all lines of that name, one a line."""
-        if name not in self:
+        index = self._index if self._index is not None else self.index()
+        position = index.get(name, -1)
+        if position < 0:
             return []
+        if self.names.count(name) == 1:
+            return [line_value(self.lines[position])]
         return [line_value(line) for line, other in zip(self.lines, self.names, strict=True) if other == name]
 
     def values(self, name: str) -> list[str]:
@@ -84,8 +94,11 @@ class SipMessage:
         Raises:
             ParseError: a quote or bracket is left open.
         """
+        lines = self.get_all(name)
+        if len(lines) == 1 and "," not in lines[0]:
+            return lines
         found: list[str] = []
-        for value in self.get_all(name):
+        for value in lines:
             found.extend(split_commas(value) if "," in value else (value,))
         return found
 
@@ -175,14 +188,16 @@ class SipMessage:
         value = self.get("cseq")
         if value is None:
             raise ParseError("no CSeq")
-        parts = value.split()
-        if len(parts) != 2 or not (parts[0].isascii() and parts[0].isdigit()):
-            raise ParseError("a CSeq that can't be read")
-        number = int(parts[0]) if len(parts[0]) <= 20 else 1 << 32
-        if number >= 1 << 31:
+        number, _, method = value.partition(" ")
+        if not (number.isdigit() and number.isascii() and method.isalpha()):
+            parts = value.split()
+            if len(parts) != 2 or not (parts[0].isascii() and parts[0].isdigit()):
+                raise ParseError("a CSeq that can't be read")
+            number, method = parts
+        if len(number) > 20 or int(number) >= 1 << 31:
             raise ParseError("CSeq out of range")
-        self._cseq = number
-        self._cseq_method = parts[1]
+        self._cseq = int(number)
+        self._cseq_method = method
 
     # -- changing (only ever a copy)
 

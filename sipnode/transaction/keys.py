@@ -5,8 +5,13 @@ Implements: RFC 3261 §17.1.3, §17.2.3, with the rule for peers of RFC 2543.
 
 from __future__ import annotations
 
-from sipnode.sip.ids import MAGIC_COOKIE
+import re
+from typing import Final
+
+from sipnode.sip.ids import BRANCH_PREFIX, MAGIC_COOKIE
 from sipnode.sip.message import SipRequest, SipResponse
+
+_OURS: Final = re.compile(r"[Vv][Ii][Aa]: SIP/2\.0/[A-Z]+ [^\s,;]+;branch=(" + re.escape(BRANCH_PREFIX) + r"[0-9a-z.\-]+)(?=[;,\s]|$)")
 
 
 def server_key(request: SipRequest, method: str = "") -> str:
@@ -34,4 +39,10 @@ def client_key(response: SipResponse) -> str:
     Raises:
         ParseError: the headers that it takes can't be read.
     """
+    position = response.index().get("via", -1)
+    if position >= 0:
+        # Nearly every response has our own Via on top, and we know how we write it.
+        match = _OURS.match(response.lines[position])
+        if match is not None:
+            return f"{match.group(1)}\n{response.cseq_method}"
     return f"{response.via.branch}\n{response.cseq_method}"
