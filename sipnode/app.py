@@ -47,7 +47,7 @@ from sipnode.storage.factory import open_storage
 from sipnode.storage.writer import GroupCommitWriter
 from sipnode.transaction.layer import TransactionLayer
 from sipnode.transaction.timers import Timings
-from sipnode.transport.assembly import build_transports
+from sipnode.transport.assembly import Transports, build_transports
 
 if TYPE_CHECKING:
     from twisted.web.resource import IResource
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from sipnode.records import Binding
     from sipnode.settings import Settings
     from sipnode.sip.message import SipRequest
+
+_log = Logger(namespace="sipnode")
 
 
 class StorageService(Service):
@@ -82,6 +84,26 @@ class StorageService(Service):
         """Close after the last write."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         return self.storage.close()
+
+
+class Server(OrderedMultiService):
+    """The whole server.
+
+    Attributes:
+        core: The services, for a manhole and for tests.
+        transports: Listeners and flows.
+    """
+
+    def __init__(self, core: Core, transports: Transports) -> None:
+        super().__init__()
+        self.setName("sipnode")
+        self.core = core
+        self.transports = transports
+
+    def stopService(self) -> Any:
+        """A planned stop: bindings of connections that close now stay, since their owners come back."""
+        self.core.registrar.hold()
+        return super().stopService()
 
 
 def build(settings: Settings, conf_dir: str | Path, reactor: Any) -> IService:
@@ -135,13 +157,11 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any) -> IService:
     core.ping_answered = keepalive.answered
     assemble(core, _script(settings, conf_dir), _stages(settings))
 
-    root = OrderedMultiService()
-    root.setName("sipnode")
+    for warning in transports.warnings:
+        _log.warn("{text}", text=warning)
+    root = Server(core, transports)
     for service in (StorageService(storage), timer, media, core.registrar, core.dialogs, keepalive, *transports.services):
         service.setServiceParent(root)
-    # Inspected by the manhole and by tests.
-    root.core = core
-    root.transports = transports
     return root
 
 
@@ -169,7 +189,8 @@ def _pinger(core: Core) -> Any:
 
     def send(binding: Binding, request: SipRequest) -> None:
         received = SipUri.parse(binding.received)
-        flow = core.flows.udp(Hop("UDP", received.host.strip("[]"), received.port or 5060))
+        # From the socket that the phone registered by: only that hole in its NAT is open.
+        flow = core.flows.udp(Hop("UDP", received.host.strip("[]"), received.port or 5060), binding.socket)
         if flow is None:
             raise FlowClosed("no UDP listener reaches it")
         _, via = new_via(flow)
