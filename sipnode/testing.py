@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.task import Clock
 
@@ -36,6 +36,7 @@ from sipnode.transaction.timers import Timings
 __all__ = [
     "DOMAIN",
     "SECRET",
+    "Call",
     "FakeFlow",
     "FakeFlows",
     "FakeListener",
@@ -52,18 +53,24 @@ SECRET = b"only for tests: no secret at all"
 
 
 class Phone:
-    """One user agent in memory.
+    """One user agent in memory; made by :meth:`World.phone`.
 
     Attributes:
+        flow: How it reaches the server; None of its messages goes anywhere else.
+        contact: URI that it gives in Contact.
+        aor: URI that it gives in From.
+        tag: Its tag in dialogs that it didn't begin.
+        cseq: The last number that it used.
         inbox: Requests and responses that arrived and weren't looked at, oldest first.
     """
 
-    def __init__(self, world: World, user: str, flow: FakeFlow, contact: str) -> None:
+    def __init__(self, world: World, user: str, flow: FakeFlow, contact: str, domain: str = DOMAIN, tag: str = "") -> None:
         self.world = world
         self.user = user
         self.flow = flow
         self.contact = contact
-        self.aor = f"sip:{user}@{DOMAIN}"
+        self.aor = f"sip:{user}@{domain}"
+        self.tag = tag or f"{user}tag"
         self.cseq = 0
 
     # -- out
@@ -118,7 +125,7 @@ class Phone:
         lines += [("record-route", value) for value in request.get_all("record-route")]
         if body:
             lines.append(("content-type", "application/sdp"))
-        response = build.response_to(request, status, "", tag or f"{self.user}tag", lines, body)
+        response = build.response_to(request, status, "", tag or self.tag, lines, body)
         self.world.sink.received(response.to_bytes(), self.flow)
         return response
 
@@ -143,6 +150,25 @@ class Phone:
         return self.send(
             method, target, (*lines, *headers), body, to=remote, from_tag=local.rpartition("tag=")[2], call_id=first.call_id, cseq=cseq
         )
+
+    def ack(self, invite: SipRequest, answer: SipResponse, body: bytes = b"") -> SipRequest:
+        """The ACK of a final response: end to end for a 2xx, else hop by hop.
+
+        Args:
+            invite: As this phone sent it.
+            answer: As it arrived.
+        """
+        if answer.status < 300:
+            return self.within("ACK", invite, answer, True, body)
+        ack = build.ack_for(invite, answer)
+        self.world.sink.received(ack.to_bytes(), self.flow)
+        return ack
+
+    def cancel(self, invite: SipRequest, headers: Iterable[tuple[str, str]] = ()) -> SipRequest:
+        """CANCEL an INVITE that this phone sent."""
+        cancel = build.cancel_for(invite, headers)
+        self.world.sink.received(cancel.to_bytes(), self.flow)
+        return cancel
 
     # -- in
 
@@ -190,6 +216,32 @@ class Phone:
         raise AssertionError(f"{self.user} got no response to {method or 'anything'}")
 
 
+class Call(NamedTuple):
+    """A call that is up.
+
+    Attributes:
+        invite: The INVITE as the caller sent it.
+        received: The INVITE as the callee got it.
+        answered: The 200 as the callee sent it.
+        answer: The 200 as the caller got it.
+    """
+
+    caller: Phone
+    callee: Phone
+    invite: SipRequest
+    received: SipRequest
+    answered: SipResponse
+    answer: SipResponse
+
+    def from_caller(self, method: str, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()) -> SipRequest:
+        """The caller sends a request inside the dialog."""
+        return self.caller.within(method, self.invite, self.answer, True, body, headers)
+
+    def from_callee(self, method: str, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()) -> SipRequest:
+        """The callee sends a request inside the dialog."""
+        return self.callee.within(method, self.received, self.answered, False, body, headers)
+
+
 class World:
     """A whole server in memory, but for the network: registrar in memory, everybody believed, virtual time.
 
@@ -198,6 +250,7 @@ class World:
         media: The media relay; None for none.
         script: Class of the routing script; None for that of the package.
         stages: Plugin stages.
+        clock: Of another world, to go on in its time.
 
     Attributes:
         clock: ``task.Clock``.
@@ -205,13 +258,21 @@ class World:
         sink: What transports would call.
     """
 
-    def __init__(self, settings: Settings | None = None, media: Any = None, script: Any = None, stages: Sequence[Any] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        media: Any = None,
+        script: Any = None,
+        stages: Sequence[Any] = (),
+        clock: Clock | None = None,
+    ) -> None:
         settings = settings or Settings()
         self.settings = replace(
             settings, core=replace(settings.core, domains=(DOMAIN,)), location=replace(settings.location, db_mode=0)
         )
-        self.clock = Clock()
-        self.clock.advance(1_700_000_000)
+        self.clock = clock or Clock()
+        if clock is None:
+            self.clock.advance(1_700_000_000)
         timer = TransactionClock(self.clock)
         transaction = self.settings.transaction
         layer = TransactionLayer(
@@ -233,18 +294,62 @@ class World:
         core.own_host = lambda host: host == "192.0.2.1"
         assemble(core, script, stages)
         self.sink = Dispatcher(core, Limits())
+        self._script, self._stages = script, stages
         self._number = 0
 
-    def phone(self, user: str, transport: str = "UDP", host: str = "", port: int = 5060, contact: str = "") -> Phone:
-        """A phone (or a browser, for WS and WSS) with a flow of its own."""
+    def restart(self) -> World:
+        """The same server after a ``kill -9``: it has its secret, and nothing else."""
+        return World(self.settings, self.core.media, self._script, self._stages, self.clock)
+
+    def phone(
+        self, user: str, transport: str = "UDP", host: str = "", port: int = 5060, contact: str = "", domain: str = DOMAIN
+    ) -> Phone:
+        """A phone (or a browser, for WS and WSS) with a flow of its own.
+
+        Args:
+            host: Source address; "" for one of its own.
+            contact: URI; "" for one that names its source, or an ``.invalid`` one for a browser.
+            domain: Of its address-of-record.
+        """
         self._number += 1
         host = host or f"192.0.2.{10 + self._number}"
-        flow = FakeFlow(transport, (host, port), token="" if transport == "UDP" else f"f{self._number}")
-        self.flows.flows.append(flow)
+        flow = self._flow(transport, host, port)
         if not contact:
             kind = {"TCP": ";transport=tcp", "TLS": ";transport=tls"}.get(transport, "")
             contact = f"sip:{user}@{host}:{port}{kind}" if not flow.websocket else f"sip:x{self._number}@{user}.invalid;transport=ws"
-        return Phone(self, user, flow, contact)
+        return Phone(self, user, flow, contact, domain, f"{user}tag{self._number}")
+
+    def _flow(self, transport: str, host: str, port: int) -> FakeFlow:
+        token = "" if transport == "UDP" else f"f{ids.new_tag()}"
+        flow = FakeFlow(transport, (host, port), token=token)
+        self.flows.flows.append(flow)
+        return flow
+
+    def connect(self, phone: Phone, port: int = 0) -> None:
+        """A phone of this world, or of one before a restart, comes with a new connection (over UDP: from the same address).
+
+        Args:
+            port: Its new source port; 0 for the same.
+        """
+        host, old = phone.flow.remote
+        phone.world = self
+        phone.flow = self._flow(phone.flow.transport, host, port or old)
+
+    def call(self, caller: Phone, callee: Phone, offer: bytes = b"", answer: bytes = b"", headers: Sequence[tuple[str, str]] = ()) -> Call:
+        """INVITE, 200, ACK: a call that is up.
+
+        Args:
+            callee: Registered.
+            offer: SDP of the INVITE.
+            answer: SDP of the 200.
+        """
+        invite = caller.send("INVITE", callee.aor, headers, offer)
+        received = callee.got("INVITE")
+        answered = callee.reply(received, 200, answer)
+        call = Call(caller, callee, invite, received, answered, caller.response("INVITE"))
+        caller.ack(invite, call.answer)
+        callee.got("ACK")
+        return call
 
     def close(self, phone: Phone, reason: str = "lost") -> None:
         """The connection of a phone goes."""
