@@ -193,7 +193,7 @@ function dial(uri, name) {
   const to = /^sips?:/i.test(uri) ? uri : account.target(uri, me.domain);
   if (!to) { $('address').focus(); return null; }
   const label = name || decode(to.replace(/^sips?:/i, '').replace(/[@;?].*$/, ''));
-  const mine = new Call({ line, peer: { uri: to, name: label }, direction: 'out', device: settings.device });
+  const mine = new Call({ line, peer: { uri: to, name: label }, direction: 'out', device: settings.device, online: known(to) });
   take(mine);
   if (!line.connected) {
     mine.fail({ title: 'Not connected.', text: 'The server can\'t be reached right now; the page keeps trying.' });
@@ -201,6 +201,11 @@ function dial(uri, name) {
   }
   mine.dial();
   return mine;
+}
+/** Whether that user of ours is online, null when nobody knows. */
+function known(uri) {
+  const at = uri.replace(/^sips?:/i, '').split('@');
+  return people && at.length === 2 && at[1] === me.domain ? people.online(decode(at[0])) : null;
 }
 function decode(text) { try { return decodeURIComponent(text); } catch { return text; } }
 

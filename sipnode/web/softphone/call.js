@@ -10,9 +10,9 @@ const QUIET_MS = 6000;
  * Events: `change`, `end`. States: preparing, calling, ringing, incoming, answering, up, ended.
  */
 export class Call extends EventTarget {
-  constructor({ line, peer, direction, session, device }) {
+  constructor({ line, peer, direction, session, device, online }) {
     super();
-    Object.assign(this, { line, peer, direction, device });
+    Object.assign(this, { line, peer, direction, device, online });
     this.state = direction === 'in' ? 'incoming' : 'preparing';
     this.session = null;
     this.since = 0;
@@ -202,7 +202,7 @@ export class Call extends EventTarget {
       if (elsewhere) { this.#finish({ title: 'Answered on another phone.', text: '' }, false); return; }
     }
     const domain = this.peer.uri.replace(/^[^@]*@/, '').replace(/[;>?].*$/, '');
-    this.#finish(words.callFault({ status: this.direction === 'out' ? this.code : 0, cause, who: this.peer.name, domain }), !this.missed);
+    this.#finish(words.callFault({ status: this.direction === 'out' ? this.code : 0, cause, who: this.peer.name, domain, online: this.online }), !this.missed);
   }
 
   #remark(title, text) {
