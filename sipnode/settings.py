@@ -109,7 +109,7 @@ class AuthSettings:
     algorithms: tuple[str, ...] = setting(["SHA-256", "MD5"], "Offered in this order.", choices=("SHA-256", "MD5"))
     md5_first: tuple[str, ...] = setting(
         ["Asterisk", "FreeSWITCH", "SIPp"],
-        "Beginnings of User-Agents that read only the first challenge: MD5 stands first for them, and for all WebSocket clients.",
+        "Beginnings of User-Agents that read only the first challenge: MD5 stands first for them.",
     )
     nonce_expire: float = setting(300.0, "Age at which a nonce turns stale.", minimum=5)
     nonce_table: int = setting(50000, "Nonces whose count is remembered; the oldest are forgotten first.", minimum=100)

@@ -197,12 +197,16 @@ class Authenticator:
 
     def _challenge(self, ctx: IRequestContext, proxy: bool, realm: str, sent: Credentials | None, stale: bool) -> Any:
         nonce = self._nonces.issue(realm, self._seconds())
-        order = self._md5_order if self._reads_first_only(ctx, sent) else self._algorithms
+        if ctx.flow.websocket:
+            # JsSIP and SIP.js know MD5 alone, and keep the last line where a header stands twice.
+            order = self._md5_order[::-1]
+        else:
+            order = self._md5_order if self._reads_first_only(ctx, sent) else self._algorithms
         return ctx.reply(status_for(proxy), "", challenge_headers(proxy, realm, nonce, order, stale))
 
     def _reads_first_only(self, ctx: IRequestContext, sent: Credentials | None) -> bool:
-        # The SIP libraries of browsers know MD5 alone and look at one challenge, so for them the best one can't be the first.
-        if ctx.flow.websocket or (sent is not None and sent.algorithm == MD5):
+        # Some phones know MD5 alone and look at one challenge, so for them the best one can't be the first.
+        if sent is not None and sent.algorithm == MD5:
             return True
         agent = ctx.request.get("user-agent")
         return agent is not None and agent.startswith(self._md5_agents)

@@ -176,10 +176,9 @@ class AuthenticatorTests(SynchronousTestCase):
         self.assertEqual(self.challenge(context, proxy=True).realm, "192.0.2.1")
 
     def test_first_line_readers(self) -> None:
-        """Clients that read only the first challenge get MD5 there: browsers, listed User-Agents, and who answered with MD5."""
+        """Clients that read only the first challenge get MD5 there: listed User-Agents, and who answered with MD5."""
         offer = self.fresh("MD5")
         for context in (
-            Context(message(), Flow(websocket=True)),
             Context(message(lines=("User-Agent: Asterisk PBX 16",))),
             self.signed(offer, password="wrong"),
         ):
@@ -188,6 +187,12 @@ class AuthenticatorTests(SynchronousTestCase):
         context = Context(message(lines=("User-Agent: Linphone/5.2",)))
         self.challenge(context)
         self.assertEqual(list(self.offered(context)), ["SHA-256", "MD5"])
+
+    def test_last_line_readers(self) -> None:
+        """The SIP libraries of browsers keep the last challenge, and get MD5 there, whatever they answered with."""
+        for context in (Context(message(), Flow(websocket=True)), Context(message(lines=("User-Agent: SIPp",)), Flow(websocket=True))):
+            self.challenge(context)
+            self.assertEqual(list(self.offered(context)), ["SHA-256", "MD5"])
 
     def test_algorithms_setting(self) -> None:
         """Only what the setting names is offered and taken."""
