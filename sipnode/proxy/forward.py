@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sipnode.proxy.record_route import RouteState, strict_next
+from sipnode.sip.headers import pretty
 from sipnode.sip.ids import MAGIC_COOKIE
 from sipnode.sip.message import SipRequest, SipResponse, line_value
 from sipnode.sip.sanity import max_forwards
@@ -61,7 +62,10 @@ def forwarded_request(branch: Branch) -> SipRequest:
         lines.append(f"Content-Length: {len(body)}")
     gone = ctx.dropped
     if "route" in index:
-        gone = [*gone, *(i for i, name in enumerate(request.names) if name == "route")]
+        if request.names.count("route") == 1:
+            gone = [*gone, index["route"]]
+        else:
+            gone = [*gone, *(i for i, name in enumerate(request.names) if name == "route")]
     if gone:
         for position in sorted(gone, reverse=True):
             del names[position]
@@ -69,9 +73,10 @@ def forwarded_request(branch: Branch) -> SipRequest:
     if forwards is None:
         names.append("max-forwards")
         lines.append(f"Max-Forwards: {core.max_forwards}")
-    for name, value in (*ctx.extra, *fork.extra):
-        names.append(name)
-        lines.append(f"{name.title()}: {value}")
+    if ctx.extra or fork.extra:
+        for name, value in (*ctx.extra, *fork.extra):
+            names.append(name)
+            lines.append(f"{pretty(name)}: {value}")
     top = [f"Via: SIP/2.0/{branch.flow.transport} {via_host(branch.flow.listener)};branch={branch.branch_id}"]
     kinds = ["via"]
     if ctx.record_route:

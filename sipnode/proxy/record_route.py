@@ -90,16 +90,24 @@ class RouteState:
         return self.caller if self.from_caller else self.callee
 
 
+_BY_URI: Final = Side()
+"""The side that its URI reaches, as nearly all between phones are; shared, as nobody changes what a token said."""
+
+
 class RouteSigner:
     """Makes and checks the ``sn`` parameter, and writes Record-Route.
 
     Args:
         secret: At least 16 octets; the same after a restart.
+
+    Attributes:
+        heads: How our own Record-Route values begin, up to ``;sn=``.
     """
 
     def __init__(self, secret: bytes) -> None:
         self._key = blake2s(secret, person=b"route").digest()
         self._heads: dict[str, str] = {}
+        self.heads: set[str] = set()
 
     def _signature(self, payload: str, call_id: str, tag: str) -> str:
         text = f"{payload}\n{call_id}\n{tag}".encode("utf-8", "surrogateescape")
@@ -131,7 +139,7 @@ class RouteSigner:
         else:
             return None
         if payload == "!!!":
-            return RouteState(from_caller=from_caller, token=token)
+            return RouteState(_BY_URI, _BY_URI, False, "", from_caller, token=token)
         flags, node, caller, callee = payload.split("!")
         state = RouteState(_side(caller), _side(callee), _BRIDGED in flags, node, from_caller, token=token)
         state.caller.websocket = _CALLER_WS in flags
@@ -156,6 +164,7 @@ class RouteSigner:
         if head is None:
             head = f"Record-Route: <{route_uri(listener)}"
             self._heads[listener.name] = head
+            self.heads.add(head[len("Record-Route: ") :])
         return head
 
 
@@ -182,6 +191,14 @@ def loose_route(request: SipRequest, signer: RouteSigner, is_own: Any) -> RouteS
         return None
     routes = request.values("route")
     uri = ""
+    if len(routes) == 1:
+        # Our own Record-Route as we wrote it needs no reading.
+        head, mark, tail = routes[0].partition(";sn=")
+        if mark and head in signer.heads and ";" not in tail:
+            state = signer.read(tail[:-1], request.call_id, request.from_.tag, request.to.tag)
+            if state is not None:
+                state.routes = []
+            return state
     if ";sn=" in request.uri and is_own(request.ruri.host, request.ruri.port):
         # A strict router put our URI into the Request-URI and the real one at the end (§16.4).
         first = request.ruri

@@ -49,7 +49,7 @@ def relay(ctx: ProxyContext, contact_line: str = "") -> None:
     fork = Fork(ctx)
     fork.contact_line = contact_line
     fork.loop_mark = _loop_mark(request)
-    breadth = request.get("max-breadth")
+    breadth = request.get("max-breadth") if "max-breadth" in request else None
     if breadth is not None or len(targets) > 1:
         allowed = int(breadth) if breadth is not None and _NUMBER.fullmatch(breadth) else MAX_BREADTH
         wanted = min(len(targets), core.max_branches)
@@ -68,6 +68,8 @@ def _loop_mark(request: SipRequest) -> str:
     Raises:
         Reject: the request was here before, and nothing of it has changed since.
     """
+    if request.names.count("via") == 1 and BRANCH_PREFIX not in request.lines[request.index()["via"]]:
+        return ""
     seen = [line for line, name in zip(request.lines, request.names, strict=True) if name == "via" and BRANCH_PREFIX in line]
     if not seen:
         return ""

@@ -13,7 +13,6 @@ from typing import Final
 from sipnode.errors import ParseError
 from sipnode.sip.message import SipRequest
 
-_REQUIRED: Final = frozenset(("via", "from", "to", "call-id", "cseq"))
 _DIGITS: Final = re.compile(r"[0-9]+")
 
 
@@ -27,18 +26,14 @@ def check(request: SipRequest) -> None:
         raise ParseError("SIP version not supported", 505)
     if request.via.version != "2.0":
         raise ParseError("SIP version of Via not supported", 400)
-    index = request.index()
-    if not index.keys() >= _REQUIRED:
-        raise ParseError("no " + ", ".join(sorted(_REQUIRED - index.keys())))
     request.call_id  # noqa: B018 (reads it, and raises)
     if request.cseq_method != request.method:
         raise ParseError("the method of CSeq isn't that of the request")
     if request.ruri.scheme not in ("sip", "sips", "tel"):
         raise ParseError("scheme of the Request-URI not supported", 416)
-    from_ = request.from_
-    from_.uri  # noqa: B018 (reads it, and raises)
+    request.from_.uri  # noqa: B018 (reads it, and raises)
     request.to.uri  # noqa: B018 (reads it, and raises)
-    if "expires" in index and request.method in ("REGISTER", "SUBSCRIBE", "PUBLISH"):
+    if "expires" in request and request.method in ("REGISTER", "SUBSCRIBE", "PUBLISH"):
         value = request.get("expires") or ""
         if _DIGITS.fullmatch(value) is None:
             raise ParseError("an Expires that can't be read")
