@@ -108,7 +108,7 @@ class AuthSettings:
     enabled: bool = setting(True, "Digest authentication of REGISTER and of requests from local users.")
     algorithms: tuple[str, ...] = setting(["SHA-256", "MD5"], "Offered in this order.", choices=("SHA-256", "MD5"))
     md5_first: tuple[str, ...] = setting(
-        ["Asterisk", "FreeSWITCH", "SIPp"],
+        ["Asterisk", "FreeSWITCH", "SIPp", "baresip"],
         "Beginnings of User-Agents that read only the first challenge: MD5 stands first for them.",
     )
     nonce_expire: float = setting(300.0, "Age at which a nonce turns stale.", minimum=5)
