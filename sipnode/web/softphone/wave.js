@@ -44,7 +44,7 @@ export class Wave {
     const width = canvas.clientWidth;
     const height = canvas.clientHeight;
     if (!width) return;
-    if (canvas.width !== Math.round(width * ratio)) {
+    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
       canvas.width = Math.round(width * ratio);
       canvas.height = Math.round(height * ratio);
     }
