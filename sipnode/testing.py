@@ -59,6 +59,7 @@ class Phone:
         flow: How it reaches the server; None of its messages goes anywhere else.
         contact: URI that it gives in Contact.
         aor: URI that it gives in From.
+        params: Header parameters of its Contact in REGISTER, such as ``;q=0.5``.
         tag: Its tag in dialogs that it didn't begin.
         cseq: The last number that it used.
         inbox: Requests and responses that arrived and weren't looked at, oldest first.
@@ -70,6 +71,7 @@ class Phone:
         self.flow = flow
         self.contact = contact
         self.aor = f"sip:{user}@{domain}"
+        self.params = ""
         self.tag = tag or f"{user}tag"
         self.cseq = 0
 
@@ -99,7 +101,7 @@ class Phone:
             ("to", to or f"<{uri}>"),
             ("call-id", call_id or ids.new_call_id()),
             ("cseq", f"{cseq or self.cseq} {method}"),
-            ("contact", f"<{self.contact}>"),
+            ("contact", f"<{self.contact}>{self.params if method == 'REGISTER' else ''}"),
             *headers,
         ]
         if body:

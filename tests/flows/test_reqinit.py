@@ -85,7 +85,8 @@ class ReqInitTests(SynchronousTestCase):
 
     def test_hostile_bytes(self) -> None:
         """What is no SIP at all gets no answer, and no exception leaves the sink."""
-        for data in (b"\x00", b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 200, b"INVITE\r\n\r\n", b"SIP/2.0 abc\r\n\r\n", b"SIP/2.0 200 OK\r\n\r\n"):
+        for start in (b"\x00", b"GET / HTTP/1.1", b"\xff" * 200, b"INVITE", b"SIP/2.0 abc", b"SIP/2.0 200 OK"):
+            data = start + b"\r\n\r\n"
             self.world.sink.received(data, self.alice.flow)
         self.assertEqual(self.alice.inbox, [])
 
