@@ -107,9 +107,9 @@ class AuthSettings:
 
     enabled: bool = setting(True, "Digest authentication of REGISTER and of requests from local users.")
     algorithms: tuple[str, ...] = setting(["SHA-256", "MD5"], "Offered in this order.", choices=("SHA-256", "MD5"))
-    md5_first: tuple[str, ...] = setting(
+    md5_only: tuple[str, ...] = setting(
         ["Asterisk", "FreeSWITCH", "SIPp", "baresip"],
-        "Beginnings of User-Agents that read only the first challenge: MD5 stands first for them.",
+        "Beginnings of User-Agents that give up where any other algorithm than MD5 is offered: they are offered MD5 alone.",
     )
     nonce_expire: float = setting(300.0, "Age at which a nonce turns stale.", minimum=5)
     nonce_table: int = setting(50000, "Nonces whose count is remembered; the oldest are forgotten first.", minimum=100)

@@ -54,8 +54,10 @@ class Authenticator:
         self._algorithms = settings.algorithms
         if not self._algorithms:
             raise ConfigError("at least one of SHA-256 and MD5 is needed", key="auth.algorithms")
-        self._md5_order = (MD5, *(name for name in self._algorithms if name != MD5)) if MD5 in self._algorithms else self._algorithms
-        self._md5_agents = settings.md5_first
+        md5 = (MD5,) if MD5 in self._algorithms else ()
+        self._md5_alone = md5 or self._algorithms
+        self._md5_last = tuple(name for name in self._algorithms if name != MD5) + md5
+        self._md5_agents = settings.md5_only
         self._use_password = settings.calculate_ha1
         self._lenient = settings.lenient_uri
         self._credentials = credentials
@@ -199,13 +201,13 @@ class Authenticator:
         nonce = self._nonces.issue(realm, self._seconds())
         if ctx.flow.websocket:
             # JsSIP and SIP.js know MD5 alone, and keep the last line where a header stands twice.
-            order = self._md5_order[::-1]
+            order = self._md5_last
         else:
-            order = self._md5_order if self._reads_first_only(ctx, sent) else self._algorithms
+            order = self._md5_alone if self._knows_md5_alone(ctx, sent) else self._algorithms
         return ctx.reply(status_for(proxy), "", challenge_headers(proxy, realm, nonce, order, stale))
 
-    def _reads_first_only(self, ctx: IRequestContext, sent: Credentials | None) -> bool:
-        # Some phones know MD5 alone and look at one challenge, so for them the best one can't be the first.
+    def _knows_md5_alone(self, ctx: IRequestContext, sent: Credentials | None) -> bool:
+        # Some phones give up at the first challenge that they don't know, whatever stands beside it.
         if sent is not None and sent.algorithm == MD5:
             return True
         agent = ctx.request.get("user-agent")
