@@ -48,7 +48,7 @@ export function microphoneFault(error) {
 /** A call that never came up. */
 export function callFault({ status, cause, who, domain, online }) {
   // A registrar answers 404 for both; who is on the list of people exists.
-  if ((status === 404 || status === 480) && online === false) return { title: `${who} isn't signed in.`, text: 'No phone or page of theirs is there to ring. Try again later.' };
+  if ((status === 404 || status === 480) && typeof online === 'boolean') return { title: `${who} isn't signed in.`, text: 'No phone or page of theirs is there to ring. Try again later.' };
   switch (status) {
     case 486: case 600: return { title: `${who} is busy.`, text: 'Try again in a while.' };
     case 603: case 607: return { title: `${who} declined the call.`, text: '' };
