@@ -106,7 +106,7 @@ class RoutingScript:
             return target
         asked = (route.uri if route is not None else "") or ctx.request.uri
         uri, alias = handle_ruri_alias(asked)
-        if uri != asked:
+        if uri != ctx.request.uri:
             target.uri = uri
         if alias is not None and not far.flow and not far.host and not far.key:
             flow = self.core.flows.by_address(alias.transport, alias.host, alias.port)
