@@ -204,7 +204,11 @@ def loose_route(request: SipRequest, signer: RouteSigner, is_own: Any) -> RouteS
         first = request.ruri
         uri = NameAddr.parse(routes.pop()).uri_text
     else:
-        first = NameAddr.parse(routes[0]).uri
+        try:
+            first = NameAddr.parse(routes[0]).uri
+        except ParseError:
+            # Whoever wrote it, it wasn't this server.
+            return None
         if not is_own(first.host, first.port):
             return None
         del routes[0]
