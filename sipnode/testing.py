@@ -115,9 +115,14 @@ class Phone:
         self.world.sink.received(request.to_bytes(), self.flow)
 
     def register(self, expires: int = 300, headers: Iterable[tuple[str, str]] = ()) -> SipResponse:
-        """REGISTER; gives the final response."""
+        """REGISTER; gives the final response, and leaves in the inbox what else has come."""
         self.send("REGISTER", f"sip:{DOMAIN}", (("expires", str(expires)), *headers), to=f"<{self.aor}>")
-        return self.response("REGISTER")
+        for data in self.flow.sent:
+            message = parse_message(data)
+            if isinstance(message, SipResponse) and message.cseq_method == "REGISTER" and message.cseq == self.cseq:
+                self.flow.sent.remove(data)
+                return message
+        raise AssertionError(f"{self.user} got no response to REGISTER")
 
     def reply(
         self, request: SipRequest, status: int, body: bytes = b"", tag: str = "", headers: Sequence[tuple[str, str]] = ()
