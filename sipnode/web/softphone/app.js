@@ -2,6 +2,7 @@
 import JsSIP from 'jssip';
 import * as account from './account.js';
 import { Call } from './call.js';
+import { wire } from './controls.js';
 import { Line } from './line.js';
 import { People } from './people.js';
 import * as sound from './sound.js';
@@ -25,7 +26,6 @@ let history = [];
 let notice = null;
 let goodbye = 0;
 let counter = 0;
-let typedAt = -Infinity;
 
 JsSIP.debug.disable();
 
@@ -228,7 +228,7 @@ function incoming({ session }) {
     notice.onclick = () => { window.focus(); notice.close(); };
   }
   // Who is typing just now would answer with the next space.
-  setTimeout(() => { if (call === mine && mine.state === 'incoming') $('answer').focus(); }, performance.now() - typedAt < PATIENCE_MS ? PATIENCE_MS : 0);
+  setTimeout(() => { if (call === mine && mine.state === 'incoming') $('answer').focus(); }, performance.now() - phone.typedAt < PATIENCE_MS ? PATIENCE_MS : 0);
   if (AUTO_ANSWER) setTimeout(() => mine.answer(), 0);
 }
 
@@ -320,79 +320,11 @@ function toggleSettings(open) {
   if (open) sound.microphones().then((list) => view.microphones(list, settings.device));
 }
 
-function wire() {
-  view.pad($('pad'), pressDial);
-  view.pad($('tone-pad'), pressTone);
-  $('signin-form').addEventListener('submit', (event) => {
-    event.preventDefault();
-    signIn({ user: $('user').value, password: $('password').value, remember: $('remember').checked });
-  });
-  $('reveal').addEventListener('click', () => {
-    const shown = $('password').type === 'text';
-    $('password').type = shown ? 'password' : 'text';
-    $('reveal').setAttribute('aria-pressed', String(!shown));
-  });
-  $('user').addEventListener('input', () => { $('user-domain').hidden = $('user').value.includes('@'); });
-  $('dial-form').addEventListener('submit', (event) => {
-    event.preventDefault();
-    if (dial($('address').value)) { $('address').value = ''; showPeople(); }
-  });
-  $('address').addEventListener('input', showPeople);
-  $('erase').addEventListener('click', () => { $('address').value = $('address').value.slice(0, -1); showPeople(); });
-  for (const button of document.querySelectorAll('[data-tab]')) button.addEventListener('click', () => view.tab(button.dataset.tab));
-  $('answer').addEventListener('click', () => { sound.unlock(); if (call) call.answer(); });
-  $('reject').addEventListener('click', () => { if (call) call.hangup(486); });
-  $('hangup').addEventListener('click', () => { if (call) call.hangup(); });
-  $('mute').addEventListener('click', () => { if (call) call.mute(); });
-  $('hold').addEventListener('click', () => { if (call) call.hold(); });
-  $('keys').addEventListener('click', () => {
-    const open = $('tones').hidden;
-    view.toggleTones(open);
-    if (open) $('tone-pad').firstElementChild.focus();
-  });
-  $('again').addEventListener('click', () => { const { peer } = call; clearCall(); dial(peer.uri, peer.name); });
-  $('close').addEventListener('click', () => clearCall());
-  $('settings-button').addEventListener('click', () => toggleSettings($('settings').hidden));
-  $('signout').addEventListener('click', signOut);
-  $('ring-on').checked = settings.ring;
-  $('notify-on').checked = settings.notify;
-  const saved = () => account.keep('sipnode.settings', settings);
-  $('ring-on').addEventListener('change', () => { settings.ring = $('ring-on').checked; saved(); showBanner(); });
-  $('microphone').addEventListener('change', () => { settings.device = $('microphone').value; saved(); });
-  $('notify-on').addEventListener('change', async () => {
-    const wanted = $('notify-on').checked && window.Notification ? await Notification.requestPermission() === 'granted' : false;
-    settings.notify = wanted;
-    $('notify-on').checked = wanted;
-    saved();
-  });
-  document.addEventListener('pointerdown', (event) => {
-    wakeSound();
-    if (!$('settings').hidden && !event.target.closest('#settings, #settings-button')) toggleSettings(false);
-  });
-  document.addEventListener('keydown', (event) => {
-    if (!sound.unlocked()) wakeSound();
-    typedAt = performance.now();
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
-    if (event.key === 'Escape') {
-      if (!$('settings').hidden) { toggleSettings(false); $('settings-button').focus(); } else if (call && !call.live) clearCall();
-      else if (call && !$('tones').hidden) { view.toggleTones(false); $('keys').focus(); }
-      return;
-    }
-    if (typing || document.body.dataset.screen !== 'phone') return;
-    if (/^[0-9*#]$/.test(event.key)) {
-      if (call && call.state === 'up') pressTone(event.key);
-      else if (!busy()) pressDial(event.key);
-    } else if (call && call.state === 'up' && $('call').contains(document.activeElement)) {
-      // Single letters count only while the focus is in the call (WCAG 2.1.4).
-      if (event.key === 'm') call.mute();
-      if (event.key === 'h') call.hold();
-    }
-  });
-  window.addEventListener('beforeunload', (event) => { if (busy() && call.state === 'up') event.preventDefault(); });
-  window.addEventListener('pagehide', () => { if (busy()) call.hangup(); });
-  if (navigator.mediaDevices) navigator.mediaDevices.addEventListener('devicechange', () => { if (!$('settings').hidden) toggleSettings(true); });
-}
+/** What the buttons and keys may do. */
+const phone = {
+  settings, typedAt: -Infinity, signIn, signOut, dial, clearCall, busy, showPeople, showBanner, wakeSound, pressDial, pressTone, toggleSettings,
+  get call() { return call; },
+};
 
 // ---- for tests and the console
 
@@ -435,7 +367,7 @@ window.sipnode = {
 
 async function begin() {
   const given = account.fromFragment();
-  wire();
+  wire(phone);
   view.tab('people');
   try {
     const answer = await fetch('config.json', { cache: 'no-store' });

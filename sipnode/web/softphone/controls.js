@@ -1,0 +1,82 @@
+// Buttons, fields and keys: which of the telephone's deeds each one is.
+import * as account from './account.js';
+import * as sound from './sound.js';
+import * as view from './view.js';
+
+const { $ } = view;
+
+/** `phone`: the deeds and the state of app.js. */
+export function wire(phone) {
+  const { settings } = phone;
+  view.pad($('pad'), phone.pressDial);
+  view.pad($('tone-pad'), phone.pressTone);
+  $('signin-form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    phone.signIn({ user: $('user').value, password: $('password').value, remember: $('remember').checked });
+  });
+  $('reveal').addEventListener('click', () => {
+    const shown = $('password').type === 'text';
+    $('password').type = shown ? 'password' : 'text';
+    $('reveal').setAttribute('aria-pressed', String(!shown));
+  });
+  $('user').addEventListener('input', () => { $('user-domain').hidden = $('user').value.includes('@'); });
+  $('dial-form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    if (phone.dial($('address').value)) { $('address').value = ''; phone.showPeople(); }
+  });
+  $('address').addEventListener('input', phone.showPeople);
+  $('erase').addEventListener('click', () => { $('address').value = $('address').value.slice(0, -1); phone.showPeople(); });
+  for (const button of document.querySelectorAll('[data-tab]')) button.addEventListener('click', () => view.tab(button.dataset.tab));
+  $('answer').addEventListener('click', () => { sound.unlock(); if (phone.call) phone.call.answer(); });
+  $('reject').addEventListener('click', () => { if (phone.call) phone.call.hangup(486); });
+  $('hangup').addEventListener('click', () => { if (phone.call) phone.call.hangup(); });
+  $('mute').addEventListener('click', () => { if (phone.call) phone.call.mute(); });
+  $('hold').addEventListener('click', () => { if (phone.call) phone.call.hold(); });
+  $('keys').addEventListener('click', () => {
+    const open = $('tones').hidden;
+    view.toggleTones(open);
+    if (open) $('tone-pad').firstElementChild.focus();
+  });
+  $('again').addEventListener('click', () => { const { peer } = phone.call; phone.clearCall(); phone.dial(peer.uri, peer.name); });
+  $('close').addEventListener('click', () => phone.clearCall());
+  $('settings-button').addEventListener('click', () => phone.toggleSettings($('settings').hidden));
+  $('signout').addEventListener('click', phone.signOut);
+  $('ring-on').checked = settings.ring;
+  $('notify-on').checked = settings.notify;
+  const saved = () => account.keep('sipnode.settings', settings);
+  $('ring-on').addEventListener('change', () => { settings.ring = $('ring-on').checked; saved(); phone.showBanner(); });
+  $('microphone').addEventListener('change', () => { settings.device = $('microphone').value; saved(); });
+  $('notify-on').addEventListener('change', async () => {
+    const wanted = $('notify-on').checked && window.Notification ? await Notification.requestPermission() === 'granted' : false;
+    settings.notify = wanted;
+    $('notify-on').checked = wanted;
+    saved();
+  });
+  document.addEventListener('pointerdown', (event) => {
+    phone.wakeSound();
+    if (!$('settings').hidden && !event.target.closest('#settings, #settings-button')) phone.toggleSettings(false);
+  });
+  document.addEventListener('keydown', (event) => {
+    if (!sound.unlocked()) phone.wakeSound();
+    phone.typedAt = performance.now();
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+    if (event.key === 'Escape') {
+      if (!$('settings').hidden) { phone.toggleSettings(false); $('settings-button').focus(); } else if (phone.call && !phone.call.live) phone.clearCall();
+      else if (phone.call && !$('tones').hidden) { view.toggleTones(false); $('keys').focus(); }
+      return;
+    }
+    if (typing || document.body.dataset.screen !== 'phone') return;
+    if (/^[0-9*#]$/.test(event.key)) {
+      if (phone.call && phone.call.state === 'up') phone.pressTone(event.key);
+      else if (!phone.busy()) phone.pressDial(event.key);
+    } else if (phone.call && phone.call.state === 'up' && $('call').contains(document.activeElement)) {
+      // Single letters count only while the focus is in the call (WCAG 2.1.4).
+      if (event.key === 'm') phone.call.mute();
+      if (event.key === 'h') phone.call.hold();
+    }
+  });
+  window.addEventListener('beforeunload', (event) => { if (phone.busy() && phone.call.state === 'up') event.preventDefault(); });
+  window.addEventListener('pagehide', () => { if (phone.busy()) phone.call.hangup(); });
+  if (navigator.mediaDevices) navigator.mediaDevices.addEventListener('devicechange', () => { if (!$('settings').hidden) phone.toggleSettings(true); });
+}
