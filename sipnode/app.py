@@ -95,8 +95,8 @@ class Server(OrderedMultiService):
     """
 
     def __init__(self, core: Core, transports: Transports) -> None:
-        super().__init__()
-        self.setName("sipnode")
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        self.setName("sipnode")  # type: ignore[no-untyped-call]  # as above
         self.core = core
         self.transports = transports
 

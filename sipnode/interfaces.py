@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class IListener(Interface):
     """One listening socket as the ``listen`` line of the configuration names it."""
 
-    transport: str = Attribute("What a connection or datagram of it is called in Via: 'UDP', 'TCP', 'TLS'; a WebSocket listener 'WS' or 'WSS'.")
+    transport: str = Attribute("What its connections or datagrams are called in Via: 'UDP', 'TCP', 'TLS', 'WS' or 'WSS'.")
     host: str = Attribute("Bound address, an IP literal without brackets.")
     port: int = Attribute("Bound port.")
     via_host: str = Attribute("Advertised host, in brackets for IPv6, for Via and Record-Route.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from twisted.logger import LogLevel, LogLevelFilterPredicate, Logger, PredicateResult
+from twisted.logger import Logger, LogLevel, LogLevelFilterPredicate, PredicateResult
 
 _SECRETS: Final = re.compile(rb"(?im)^((?:proxy-)?authorization[ \t]*:[ \t]*)((?:[^\r\n]|\r\n[ \t])*)")
 _DIGEST_PARTS: Final = re.compile(rb'(response|cnonce|nonce)[ \t]*=[ \t]*("[^"\r\n]*"|[^\s,]+)', re.I)

@@ -21,7 +21,7 @@ class OrderedMultiService(MultiService):
 
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
-        Service.stopService(self)  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        Service.stopService(self)
         for child in reversed(list(self)):
             yield child.stopService()
 

@@ -11,9 +11,10 @@ from typing import Final
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from sipnode.errors import StorageBusy, StorageError
-from sipnode.interfaces import ILocationBackend
+from sipnode.interfaces import ILocationBackend, ILocationWriter
 from sipnode.records import LocationChange
 from sipnode.settings import LocationSettings
 
@@ -21,6 +22,7 @@ from sipnode.settings import LocationSettings
 ANSWER_SECONDS: Final = 10.0
 
 
+@implementer(ILocationWriter)
 class GroupCommitWriter:
     """Collects changes while a batch is being committed, or for ``batch_seconds`` when none is.
 
