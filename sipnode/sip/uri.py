@@ -14,11 +14,11 @@ from sipnode.sip.grammar import parse_params
 
 _URI: Final = re.compile(
     r"(sips?):"
-    r"(?:([^@:<>\s]*)(?::([^@<>\s]*))?@)?"
+    r"(?:([^@:<>\"\s]*)(?::([^@<>\"\s]*))?@)?"
     r"(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?)"
     r"(?::(\d{1,5}))?"
-    r"((?:;[^?\s<>]*)?)"
-    r"(?:\?([^\s<>]*))?",
+    r"((?:;[^?\s<>\"]*)?)"
+    r"(?:\?([^\s<>\"]*))?",
     re.I | re.A,
 )
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+\-.]*+):(\S++)", re.A)

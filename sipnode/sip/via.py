@@ -87,12 +87,12 @@ class Via:
     @property
     def received(self) -> str:
         """The ``received`` parameter, "" when absent."""
-        return self.params.get("received", "") if "received" in self.param_text else ""
+        return self.params.get("received", "") if "received" in self.param_text.lower() else ""
 
     @property
     def rport(self) -> str | None:
         """None when absent, "" when asked for, else the port as text (RFC 3581 §3)."""
-        return self.params.get("rport") if "rport" in self.param_text else None
+        return self.params.get("rport") if "rport" in self.param_text.lower() else None
 
     @property
     def sent_by(self) -> str:
@@ -113,12 +113,13 @@ def stamped(line: str, via: Via, host: str, port: int) -> str:
         ParseError: parameters with a quote left open, or rport given twice.
     """
     text = via.param_text
-    if text.endswith(";rport") and "received" not in text and line.endswith(text) and "," not in line:
+    lower = text.lower()
+    if text.endswith(";rport") and "received" not in lower and line.endswith(text) and "," not in line:
         return f"{line[:-6]};received={host};rport={port}"
-    if ";rport;" in text and "received" not in text and '"' not in text:
+    if ";rport;" in text and "received" not in lower and '"' not in text:
         return line.replace(";rport;", f";received={host};rport={port};", 1)
     plain = host == via.host or f"[{host}]" == via.host
-    asked = "rport" in text and via.rport is not None
+    asked = "rport" in lower and via.rport is not None
     if plain and not asked and via.port == port:
         return line
     if "\r\n" in line:
