@@ -239,12 +239,9 @@ class TransactionLayer:
                 interval = transaction.interval * 2
                 if interval > timings.t2 and not (transaction.invite and transaction.state == states.CALLING):
                     interval = timings.t2
-                transaction.interval = interval
-                transaction.retransmit_at = now + interval
+                self._again(transaction, now, interval)
             elif action == states.SLOW_DOWN:
-                if not transaction.flow.reliable:
-                    transaction.interval = timings.t2
-                    transaction.retransmit_at = now + timings.t2
+                self._again(transaction, now, timings.t2)
             elif action == states.SEND_ACK:
                 request = cast(ClientTransaction, transaction).request
                 if request is not None:
@@ -268,6 +265,12 @@ class TransactionLayer:
             self._tell(transaction, user, tell, message)
         if not sent and transaction.state != TERMINATED:
             self._run(transaction, transaction.feed(states.TRANSPORT_ERROR), now, b"", None)
+
+    def _again(self, transaction: Transaction, now: float, interval: float) -> None:
+        """The next repeat, counted from when this one was due, so that the wheel's rounding doesn't add up."""
+        transaction.interval = interval
+        due = transaction.retransmit_at + interval
+        transaction.retransmit_at = due if due > now else now + interval
 
     def _linger(self, transaction: Transaction, now: float, seconds: float) -> bool:
         """Wait for repeats where there can be any: a reliable transport has none, its timer is 0."""

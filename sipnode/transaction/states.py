@@ -78,7 +78,7 @@ START_C: Final = 14
 BACK_OFF: Final = 15
 """Set the next retransmission."""
 SLOW_DOWN: Final = 16
-"""From now on retransmit every T2."""
+"""Set the next retransmission, from now on every T2."""
 STOP_RETRANSMIT: Final = 17
 
 ACTION_NAMES: Final = (
@@ -168,7 +168,7 @@ INVITE_CLIENT: Final = (
 NON_INVITE_CLIENT: Final = (
     Row(TRYING, RETRANSMIT, TRYING, (RESEND, BACK_OFF), "3261 §17.1.2.2 timer E"),
     Row(TRYING, TIMEOUT, TERMINATED, (TELL_TIMEOUT,), "3261 §17.1.2.2 timer F"),
-    Row(TRYING, RECV_1XX, PROCEEDING, (SLOW_DOWN, PASS_UP), "3261 §17.1.2.2"),
+    Row(TRYING, RECV_1XX, PROCEEDING, (PASS_UP,), "3261 §17.1.2.2: timer E goes on"),
     Row(TRYING, RECV_2XX, COMPLETED, (STOP_RETRANSMIT, START_K, PASS_UP), "3261 §17.1.2.2"),
     Row(TRYING, RECV_FINAL, COMPLETED, (STOP_RETRANSMIT, START_K, PASS_UP), "3261 §17.1.2.2"),
     Row(TRYING, TRANSPORT_ERROR, TERMINATED, (TELL_ERROR,), "3261 §17.1.4"),
