@@ -93,15 +93,15 @@ class VanishedTests(SynchronousTestCase):
         """A far end whose Contact is a name gets its BYE by DNS; where that fails, nothing else suffers."""
         for reachable in (True, False):
             self.setUp()
-            self.world.resolver.names["pbx.test"] = [Hop("UDP", self.bob.flow.remote[0], 5060)]
-            self.bob.contact = "sip:bob@pbx.test"
-            self.bob.register()
-            self.world.call(self.tab, self.bob)
+            pbx = self.world.phone("pbx", contact="sip:pbx@pbx.test")
+            self.world.resolver.names["pbx.test"] = [Hop("UDP", pbx.flow.remote[0], 5060)]
+            pbx.register()
+            self.world.call(self.tab, pbx)
             if not reachable:
                 self.world.resolver.resolve = lambda *a: fail(NoRoute("gone"))  # type: ignore[method-assign]
             self.world.close(self.tab)
             self.world.advance(5)
-            self.assertEqual(set(self.bob.methods()), {"BYE"} if reachable else set())
+            self.assertEqual(set(pbx.methods()), {"BYE"} if reachable else set())
             self.assertEqual(len(self.world.core.dialogs), 0)
 
     def test_behind_another_proxy(self) -> None:
