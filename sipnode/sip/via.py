@@ -37,15 +37,17 @@ class Via:
 
     __slots__ = ("_params", "branch", "host", "param_text", "port", "transport", "version")
 
-    def __init__(self, version: str, transport: str, host: str, port: int, param_text: str) -> None:
+    def __init__(self, version: str, transport: str, host: str, port: int, param_text: str, branch: str | None = None) -> None:
         self.version = version
         self.transport = transport
         self.host = host
         self.port = port
         self.param_text = param_text
         self._params: dict[str, str] | None = None
-        match = _BRANCH.search(param_text) if param_text else None
-        self.branch = match.group(1) if match is not None else ""
+        if branch is None:
+            match = _BRANCH.search(param_text) if param_text else None
+            branch = match.group(1) if match is not None else ""
+        self.branch = branch
 
     @staticmethod
     def parse(text: str) -> Via:
@@ -57,16 +59,11 @@ class Via:
         usual = _USUAL.fullmatch(text)
         if usual is not None:
             transport, host, port, params, branch = usual.groups()
-            via = Via.__new__(Via)
-            via.version = "2.0"
-            via.transport = transport
-            via.host = host
-            via.port = int(port) if port else 0
-            via.param_text = params
-            via.branch = branch
-            via._params = None
-            if 0 < via.port < 65536 or port is None:
-                return via
+            if port is None:
+                return Via("2.0", transport, host, 0, params, branch)
+            number = int(port)
+            if 0 < number < 65536:
+                return Via("2.0", transport, host, number, params, branch)
         match = _VIA.fullmatch(text)
         if match is None:
             raise ParseError("a Via that can't be read")
