@@ -128,6 +128,8 @@ class Dispatcher:
         except ParseError:
             pass
         response = build.response_to(request, error.status, reason, f"{hash(request.get('via')) & 0xFFFFFFFF:x}")
+        # A bare CR or LF that came in a header must not go out as one: some would read it as the end of a line.
+        response.lines = [" ".join(line.split()) if "\n" in line or "\r" in line else line for line in response.lines]
         data = response.to_bytes()
         if core.trace is not None:
             core.trace.sent(data, flow)
