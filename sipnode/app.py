@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,13 +93,22 @@ class Server(OrderedMultiService):
     Attributes:
         core: The services, for a manhole and for tests.
         transports: Listeners and flows.
+
+    Args:
+        settle: Called once, when everything is loaded.
     """
 
-    def __init__(self, core: Core, transports: Transports) -> None:
+    def __init__(self, core: Core, transports: Transports, settle: Callable[[], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         self.setName("sipnode")  # type: ignore[no-untyped-call]  # as above
         self.core = core
         self.transports = transports
+        self._settle = settle
+
+    def startService(self) -> None:
+        """Start; when the bindings are loaded, the garbage collector learns of it."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        self.core.registrar.when_ready().addCallback(lambda _: self._settle())
 
     def stopService(self) -> Any:
         """A planned stop: bindings of connections that close now stay, since their owners come back."""
@@ -106,13 +116,14 @@ class Server(OrderedMultiService):
         return super().stopService()
 
 
-def build(settings: Settings, conf_dir: str | Path, reactor: Any) -> IService:
+def build(settings: Settings, conf_dir: str | Path, reactor: Any, settle: Callable[[], None] = lambda: None) -> IService:
     """Make the server.
 
     Args:
         settings: As read.
         conf_dir: Folder of the configuration; relative paths start there.
         reactor: The reactor.
+        settle: Called when everything is loaded, e.g. :func:`sipnode.services.settle_memory` where the process is all ours.
 
     Raises:
         ConfigError: a setting that a room refuses.
@@ -159,7 +170,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any) -> IService:
 
     for warning in transports.warnings:
         _log.warn("{text}", text=warning)
-    root = Server(core, transports)
+    root = Server(core, transports, settle)
     for service in (StorageService(storage), timer, media, core.registrar, core.dialogs, keepalive, *transports.services):
         service.setServiceParent(root)
     return root

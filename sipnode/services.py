@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService, Service
@@ -11,6 +12,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from twisted.internet.interfaces import IDelayedCall
+
+_YOUNG = 50_000
+_MIDDLE = 20
+_OLD = 50
+
+
+def settle_memory() -> None:
+    """Tell the garbage collector what this process is like, once everything is loaded: what is there now stays, and what
+    messages leave behind frees itself, since nothing of it points in a circle. Without this, every few thousand calls a
+    collection walks over all registrations and stops the world meanwhile.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG, _MIDDLE, _OLD)
 
 
 class OrderedMultiService(MultiService):

@@ -221,6 +221,10 @@ class Branch:
             return
         self.fail(408 if self._expired or not self.cancelled else 487)
 
+    def release(self) -> None:
+        """It has ended, and so has its fork: nobody asks it for its transaction any more."""
+        self._transaction = None
+
     def send_failed(self) -> None:
         """The flow closed: as a 503 (§16.9), or 430 where only this flow reached the target (RFC 5626 §5.3)."""
         if not self._next_hop():

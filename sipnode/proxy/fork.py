@@ -114,6 +114,18 @@ class Fork:
                         other.cancel(ELSEWHERE)
         if self.invite and not repeated:
             self.ctx.core.call_established(self, branch, response)
+        if first:
+            self._release()
+
+    def _release(self) -> None:
+        """Nobody asks for the fork any more: let go of what points in a circle, so that all of it is freed with its last
+        transaction and not by the garbage collector.
+        """
+        self.ctx.fork = None
+        for branch in self.branches:
+            if branch.ended:
+                branch.release()
+        self.branches = []
 
     def on_ended(self, branch: Branch, response: SipResponse) -> None:
         """A branch has ended with 300..699, received or made here."""
@@ -163,6 +175,10 @@ class Fork:
         if self.finished or (not self.cancelled and self._next_group()):
             return
         self.finished = True
+        self._answer_failure()
+        self._release()
+
+    def _answer_failure(self) -> None:
         if self.cancelled and self.invite:
             self.ctx.reply(487)
             return

@@ -19,6 +19,7 @@ _PARAM_PART: Final = re.compile(r'(?:[^;"]++|"(?:[^"\\]|\\.)*+")*+', re.S)
 _PARAM: Final = re.compile(
     r"\s*+;\s*+([A-Za-z0-9\-.!%*_+`'~\[\]:]++)\s*+(?:=\s*+(\"(?:[^\"\\]|\\.)*+\"|[^\s;,\"<>]++)?\s*+)?", re.S | re.A
 )
+_PLAIN_PARAMS: Final = re.compile(r"(?:;[A-Za-z0-9\-.]++(?:=[A-Za-z0-9\-.:_+!~*%]++)?+)++")
 
 
 def is_token(text: str) -> bool:
@@ -73,6 +74,15 @@ def parse_params(text: str) -> dict[str, str]:
         ParseError: text that is no list of parameters, or a name given twice.
     """
     params: dict[str, str] = {}
+    if _PLAIN_PARAMS.fullmatch(text) is not None:
+        # What nearly all of them look like.
+        for part in text[1:].split(";"):
+            name, _, value = part.partition("=")
+            name = name.lower()
+            if name in params:
+                raise ParseError(f"parameter {name} given twice")
+            params[name] = value
+        return params
     position, end = 0, len(text)
     while position < end:
         match = _PARAM.match(text, position)

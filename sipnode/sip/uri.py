@@ -25,7 +25,7 @@ _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+\-.]*+):(\S++)", re.A)
 _ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _COMPARED: Final = ("transport", "user", "ttl", "method", "maddr")
-_CACHE_SIZE: Final = 8192
+_CACHE_SIZE: Final = 32768
 _cache: dict[str, SipUri] = {}
 
 

@@ -301,6 +301,8 @@ class TransactionLayer:
             user.send_failed()
 
     def _forget(self, transaction: Transaction) -> None:
+        # The user points back here; without the circle all of it is freed at once.
+        transaction.user = None
         if isinstance(transaction, ServerTransaction):
             self.servers.pop(transaction.key, None)
         else:

@@ -157,8 +157,9 @@ class TokenTests(SynchronousTestCase):
             self.assertEqual(self.forge("BYE", f"<sip:192.0.2.1;lr;sn={token}>", **own), [404])
 
     def test_broken_route(self) -> None:
-        """A Route that can't be read is 400."""
-        self.assertEqual(self.forge("BYE", "<sip:192.0.2.1:x;lr>"), [404])
+        """A Route that can't be read isn't ours, and opens nothing."""
+        for route in ("<sip:192.0.2.1:x;lr>", "<>", "sip:", "<sip:192.0.2.1;lr;sn=a;sn=b>"):
+            self.assertEqual((route, self.forge("BYE", route)), (route, [404]))
 
     def test_second_route_broken(self) -> None:
         """A Route behind ours that can't be read is answered with 400, once."""
