@@ -54,4 +54,6 @@ class RfcIndexTests(SynchronousTestCase):
         (folder / "two.py").write_text('"""Two.\n\nImplements: RFC 9, RFC 8 §2."""')
         (folder / "three.py").write_text("")
         lines = script().page(folder).splitlines()
-        self.assertEqual([line for line in lines if "``some" in line], ["     - | ``some.two`` §2", "     - | ``some`` §1", "       | ``some.two``"])
+        self.assertEqual(
+            [line for line in lines if "``some" in line], ["     - | ``some.two`` §2", "     - | ``some`` §1", "       | ``some.two``"]
+        )
