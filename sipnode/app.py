@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +40,7 @@ from sipnode.routing.assembly import assemble
 from sipnode.routing.core import Core
 from sipnode.routing.dispatch import Dispatcher
 from sipnode.routing.script import RoutingScript
-from sipnode.services import OrderedMultiService, TransactionClock
+from sipnode.services import OrderedMultiService, TransactionClock, settle_memory
 from sipnode.sip.parser import Limits
 from sipnode.sip.uri import SipUri
 from sipnode.storage.factory import open_storage
@@ -95,20 +94,21 @@ class Server(OrderedMultiService):
         transports: Listeners and flows.
 
     Args:
-        settle: Called once, when everything is loaded.
+        own_process: Nothing else runs in this process, so that its garbage collector is ours.
     """
 
-    def __init__(self, core: Core, transports: Transports, settle: Callable[[], None]) -> None:
+    def __init__(self, core: Core, transports: Transports, own_process: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         self.setName("sipnode")  # type: ignore[no-untyped-call]  # as above
         self.core = core
         self.transports = transports
-        self._settle = settle
+        self._own_process = own_process
 
     def startService(self) -> None:
         """Start; when the bindings are loaded, the garbage collector learns of it."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
-        self.core.registrar.when_ready().addCallback(lambda _: self._settle())
+        if self._own_process:
+            self.core.registrar.when_ready().addCallback(lambda _: settle_memory())
 
     def stopService(self) -> Any:
         """A planned stop: bindings of connections that close now stay, since their owners come back."""
@@ -116,14 +116,14 @@ class Server(OrderedMultiService):
         return super().stopService()
 
 
-def build(settings: Settings, conf_dir: str | Path, reactor: Any, settle: Callable[[], None] = lambda: None) -> IService:
+def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: bool = False) -> IService:
     """Make the server.
 
     Args:
         settings: As read.
         conf_dir: Folder of the configuration; relative paths start there.
         reactor: The reactor.
-        settle: Called when everything is loaded, e.g. :func:`sipnode.services.settle_memory` where the process is all ours.
+        own_process: Nothing else runs in this process: its garbage collector is set up for this server.
 
     Raises:
         ConfigError: a setting that a room refuses.
@@ -170,7 +170,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, settle: Callab
 
     for warning in transports.warnings:
         _log.warn("{text}", text=warning)
-    root = Server(core, transports, settle)
+    root = Server(core, transports, own_process)
     for service in (StorageService(storage), timer, media, core.registrar, core.dialogs, keepalive, *transports.services):
         service.setServiceParent(root)
     return root

@@ -35,9 +35,8 @@ def makeService(options: Options) -> IService:
         from twisted.internet import reactor
 
         from sipnode.app import build
-        from sipnode.services import settle_memory
 
-        service: IService = build(settings, config.find(path).parent, reactor, settle_memory)
+        service: IService = build(settings, config.find(path).parent, reactor, own_process=True)
     except ConfigError as error:
         raise SystemExit(f"sipnode: {config.placed(error, path)}") from None
     return service

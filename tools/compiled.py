@@ -18,7 +18,7 @@ from run_tests import main as run_tests
 
 COPY = TOP / "build" / "compiled"
 CORE = ("sip", "transaction")
-COPIED = ("sipnode", "tests", "conf", "tls", "twisted", "setup.cfg")
+COPIED = ("sipnode", "tests", "tools", "docs", "conf", "tls", "twisted", "setup.cfg")
 BUILD = """
 import sys
 from mypyc.build import mypycify

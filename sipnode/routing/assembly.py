@@ -7,7 +7,7 @@ from typing import Any
 
 from sipnode.errors import ConfigError
 from sipnode.routing.core import Core
-from sipnode.routing.engine import Engine, Stage
+from sipnode.routing.engine import Engine, Stage, only
 from sipnode.routing.order import place
 from sipnode.routing.script import RoutingScript
 
@@ -41,9 +41,9 @@ def _limited(stage: Any) -> Stage:
     process: Stage = stage.process
     if methods is None:
         return process
-    allowed = methods
 
+    @only(*methods)
     def for_methods(ctx: Any) -> Any:
-        return process(ctx) if ctx.request.method in allowed else None
+        return process(ctx)
 
     return for_methods

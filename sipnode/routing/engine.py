@@ -7,7 +7,7 @@ The invariant: every request ends in exactly one verdict, and falling off the en
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
@@ -20,25 +20,50 @@ from sipnode.transaction.states import ACCEPTED
 
 Stage = Callable[[RequestContext], Any]
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def only(*methods: str) -> Callable[[Method], Method]:
+    """Mark a stage as one for these methods; others don't meet it."""
+
+    def mark(stage: Method) -> Method:
+        stage.methods = frozenset(methods)  # type: ignore[attr-defined]  # functions take attributes
+        return stage
+
+    return mark
+
+
+def _route(stages: Sequence[tuple[str, Stage]], method: str) -> tuple[tuple[str, Stage], ...]:
+    """The stages that a method meets; "" stands for one that no stage names."""
+    wanted = []
+    for name, stage in stages:
+        methods = getattr(stage, "methods", None)
+        if methods is None or method in methods:
+            wanted.append((name, stage))
+    return tuple(wanted)
+
 
 class Engine:
     """The request route.
 
     Args:
         stages: ``(name, callable)`` in order; each gives None (go on), a Verdict (stop) or an awaitable of either,
-            and may raise Reject or ParseError.
+            and may raise Reject or ParseError. One that has an attribute ``methods`` (see :func:`only`) is asked for these
+            methods only.
     """
 
     log = Logger()
 
     def __init__(self, stages: Sequence[tuple[str, Stage]]) -> None:
         self.names = tuple(name for name, _ in stages)
-        self._stages = tuple(stage for _, stage in stages)
+        every = frozenset[str]().union(*(getattr(stage, "methods", None) or () for _, stage in stages))
+        self._routes = {method: _route(stages, method) for method in every}
+        self._other = _route(stages, "")
 
     def run(self, ctx: RequestContext) -> None:
         """Take a request through all stages; never raises."""
         try:
-            for stage in self._stages:
+            for _, stage in self._routes.get(ctx.request.method, self._other):
                 result = stage(ctx)
                 if result is None:
                     ctx.stage += 1
@@ -52,6 +77,7 @@ class Engine:
             self._failed(ctx, Failure())
 
     def _go_on(self, result: Any, ctx: RequestContext) -> None:
+        route = self._routes.get(ctx.request.method, self._other)
         while True:
             if isinstance(result, Verdict):
                 return
@@ -62,10 +88,10 @@ class Engine:
                 # Answered while it waited: a CANCEL came.
                 return
             ctx.stage += 1
-            if ctx.stage >= len(self._stages):
+            if ctx.stage >= len(route):
                 self._fell_off(ctx)
                 return
-            result = self._stages[ctx.stage](ctx)
+            result = route[ctx.stage][1](ctx)
 
     def _wait(self, ctx: RequestContext, result: Any) -> None:
         """A stage waits: repeats of the request have to be absorbed until it has decided."""
@@ -89,7 +115,8 @@ class Engine:
         if isinstance(error, ParseError):
             ctx.reply(error.status, _phrase(error))
             return
-        name = self.names[ctx.stage] if ctx.stage < len(self.names) else "?"
+        route = self._routes.get(ctx.request.method, self._other)
+        name = route[ctx.stage][0] if ctx.stage < len(route) else "?"
         call_id = ctx.request.get("call-id")
         self.log.failure("stage {stage} failed on {method} {call_id}", failure, stage=name, method=ctx.method, call_id=call_id)
         ctx.reply(500)

@@ -20,6 +20,7 @@ from sipnode.proxy.relay import relay
 from sipnode.proxy.target import Target
 from sipnode.registrar.register import aor_of
 from sipnode.routing import capabilities
+from sipnode.routing.engine import only
 from sipnode.routing.natmanage import NatManage
 from sipnode.routing.verdict import BranchFlag, Flag, Verdict
 from sipnode.sip import sanity
@@ -69,6 +70,7 @@ class RoutingScript:
         elif nat_uac_test(self.nat.uac_test, ctx.request, flow.remote[0], flow.remote[1], False):
             ctx.flags |= Flag.NATS
 
+    @only("CANCEL")
     def cancel(self, ctx: RequestContext) -> Verdict | None:
         """CANCEL goes to the branches of the INVITE that it cancels."""
         if ctx.request.method != "CANCEL":
@@ -115,6 +117,7 @@ class RoutingScript:
                 target.flow, target.host, target.port = (flow.token, "", 0) if flow.reliable else ("", *flow.remote)
         return target
 
+    @only("OPTIONS")
     def options(self, ctx: RequestContext) -> Verdict | None:
         """OPTIONS to the server itself is answered, also to strangers: it tells nothing that a challenge wouldn't."""
         request = ctx.request
@@ -150,6 +153,7 @@ class RoutingScript:
         ctx.targets = [Target(routes=self.core.preloaded(request) if "route" in request else ())]
         return self.relay(ctx)
 
+    @only("PUBLISH", "SUBSCRIBE")
     def presence(self, ctx: RequestContext) -> Verdict | None:
         """PUBLISH and SUBSCRIBE; nobody keeps mailboxes here."""
         if ctx.request.method not in ("PUBLISH", "SUBSCRIBE"):
@@ -159,6 +163,7 @@ class RoutingScript:
             raise Reject(404, "No voicemail service")
         raise Reject(489, "", (("allow-events", ", ".join(capabilities.EVENTS)),))
 
+    @only("REGISTER")
     def registrar(self, ctx: RequestContext) -> Any:
         """REGISTER: save("location")."""
         if ctx.request.method != "REGISTER":
