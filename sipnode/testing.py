@@ -274,9 +274,7 @@ class World:
         clock: Clock | None = None,
     ) -> None:
         settings = settings or Settings()
-        self.settings = replace(
-            settings, core=replace(settings.core, domains=(DOMAIN,)), location=replace(settings.location, db_mode=0)
-        )
+        self.settings = replace(settings, core=replace(settings.core, domains=(DOMAIN,)), location=replace(settings.location, db_mode=0))
         self.clock = clock or Clock()
         if clock is None:
             self.clock.advance(1_700_000_000)
@@ -308,9 +306,7 @@ class World:
         """The same server after a ``kill -9``: it has its secret, and nothing else."""
         return World(self.settings, self.core.media, self._script, self._stages, self.clock)
 
-    def phone(
-        self, user: str, transport: str = "UDP", host: str = "", port: int = 5060, contact: str = "", domain: str = DOMAIN
-    ) -> Phone:
+    def phone(self, user: str, transport: str = "UDP", host: str = "", port: int = 5060, contact: str = "", domain: str = DOMAIN) -> Phone:
         """A phone (or a browser, for WS and WSS) with a flow of its own.
 
         Args:

@@ -147,7 +147,7 @@ class TokenTests(SynchronousTestCase):
         start = self.route.index("sn=") + 3
         for position in range(start, len(self.route) - 1):
             letter = "0" if self.route[position] != "0" else "1"
-            altered = f"{self.route[:position]}{letter}{self.route[position + 1:]}"
+            altered = f"{self.route[:position]}{letter}{self.route[position + 1 :]}"
             self.assertEqual((position, self.forge("BYE", altered, **own)), (position, [404]))
 
     def test_odd_tokens(self) -> None:

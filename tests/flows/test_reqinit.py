@@ -170,7 +170,7 @@ class RepeatTests(SynchronousTestCase):
             "INVITE sip:bob@example.test SIP/2.0\r\n"
             "v: SIP/2.0/UDP 192.0.2.11:5060;branch=z9hG4bKequal\r\n"
             "max-FORWARDS: 70\r\n"
-            "f: \"A\\\"lice\" <sip:alice@example.test>;tag=x\r\n"
+            'f: "A\\"lice" <sip:alice@example.test>;tag=x\r\n'
             "t:   <sip:bob@example.test>\r\n"
             "i: equal@test\r\n"
             "CSeq:  7   INVITE\r\n"
