@@ -141,6 +141,20 @@ class NattedPhoneTests(SynchronousTestCase):
         phone.got("BYE")
 
 
+    def test_tcp_phone_behind_nat(self) -> None:
+        """One behind NAT can't be connected to: what is sent in the call waits until it has registered again."""
+        phone = self.world.phone("hidden", "TCP", host="203.0.113.70", port=42000, contact="sip:hidden@10.0.0.7;transport=tcp")
+        phone.register()
+        call = self.world.call(self.open, phone)
+        self.world.close(phone)
+        call.from_caller("INFO")
+        self.world.advance(1)
+        self.assertEqual(self.open.statuses(), [])
+        self.world.connect(phone, 42001)
+        phone.register()
+        phone.got("INFO")
+
+
 class ReplyFilterTests(SynchronousTestCase):
     """The global onreply_route."""
 
