@@ -121,7 +121,7 @@ class Fork:
         """Nobody asks for the fork any more: let go of what points in a circle, so that all of it is freed with its last
         transaction and not by the garbage collector.
         """
-        self.ctx.fork = None
+        self.ctx.done()
         for branch in self.branches:
             if branch.ended:
                 branch.release()

@@ -76,6 +76,9 @@ class ProxyContext(Protocol):
     def has(self, flag: int) -> bool:
         """Whether any of these bits is set."""
 
+    def done(self) -> None:
+        """It has its final response: what only routing needed can go."""
+
     def begin(self) -> None:
         """Make the server transaction."""
 

@@ -6,19 +6,21 @@ The invariant: ``request`` is as it was received; every change goes to a branch'
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sipnode.errors import FlowClosed
 from sipnode.routing.verdict import Flag, Verdict
 from sipnode.sip import build
-from sipnode.sip.message import line_value
+from sipnode.sip.message import SipRequest, line_value
 
 if TYPE_CHECKING:
     from sipnode.proxy.record_route import RouteState
     from sipnode.proxy.target import Target
     from sipnode.routing.core import Core
-    from sipnode.sip.message import SipRequest
     from sipnode.transaction.machine import ServerTransaction
+
+_DONE: Final = SipRequest("DONE", "", [], [])
+"""In the place of a request that nobody asks for any more."""
 
 
 class RequestContext:
@@ -110,6 +112,15 @@ class RequestContext:
             for position, other in enumerate(self.request.names):
                 if other == name and line_value(self.request.lines[position]) in wanted:
                     self.dropped.append(position)
+
+    def done(self) -> None:
+        """It has its final response: the request and what was decided about it needn't wait for the last timer of its
+        transaction, half a minute later. What is left can pass further 2xx on.
+        """
+        self.fork = None
+        self.request = _DONE
+        self.targets = []
+        self.dropped = []
 
     def begin(self) -> None:
         """Make the server transaction, so that repeats are absorbed from now on (``t_newtran``)."""
