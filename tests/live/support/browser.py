@@ -1,0 +1,163 @@
+"""Chromium with the softphone page in it.
+
+Playwright's plain interface blocks, so one thread of its own drives the browser; what the tests see are Deferreds.
+One Chromium serves all tests of a run, each page in a context of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+from twisted.trial.unittest import TestCase
+
+from .waiting import until
+
+reactor: Any = _reactor
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = [
+    # With nothing but loopback up a browser would have no candidate to offer.
+    "--allow-loopback-in-peer-connection",
+    # Nobody clicks, and a page that nobody has clicked is silent.
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+_ASK = "([name, given]) => window.sipnode[name](...given)"
+
+
+def program() -> str | None:
+    """Which browser there is."""
+    return next((found for found in map(shutil.which, PROGRAMS) if found), None)
+
+
+class Browser:
+    """The one browser of a run."""
+
+    _one: Browser | None = None
+
+    def __init__(self) -> None:
+        self._thread = ThreadPool(1, 1, "browser")
+        self._thread.start()
+        self._driver: Any = None
+        self._chromium: Any = None
+        reactor.addSystemEventTrigger("before", "shutdown", self._stop)
+
+    @classmethod
+    def of_this_run(cls) -> Browser:
+        """Started when the first test asks."""
+        if cls._one is None:
+            cls._one = Browser()
+        return cls._one
+
+    def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Do something in the browser's thread; a Deferred."""
+        return deferToThreadPool(reactor, self._thread, work, *arguments)
+
+    def open(self, address: str) -> Any:
+        """A new context with a page of that address; blocks, so through :meth:`run`."""
+        if self._chromium is None:
+            from playwright.sync_api import sync_playwright
+
+            self._driver = sync_playwright().start()
+            self._chromium = self._driver.chromium.launch(executable_path=program(), args=FLAGS)
+        context = self._chromium.new_context(permissions=["microphone"])
+        page = context.new_page()
+        page.set_default_timeout(20000)
+        page.goto(address)
+        return page
+
+    def _stop(self) -> Any:
+        Browser._one = None
+        return self.run(self._end).addBoth(lambda _result: self._thread.stop())
+
+    def _end(self) -> None:
+        if self._chromium is not None:
+            self._chromium.close()
+        if self._driver is not None:
+            self._driver.stop()
+
+
+class Page:
+    """One tab with the softphone."""
+
+    def __init__(self, case: TestCase, browser: Browser, page: Any) -> None:
+        self._browser = browser
+        self._page = page
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        case.addCleanup(self.close)
+
+    @classmethod
+    async def open(cls, case: TestCase, address: str) -> Page:
+        """Open it in a context of its own."""
+        browser = Browser.of_this_run()
+        return cls(case, browser, await browser.run(browser.open, address))
+
+    @classmethod
+    async def ready(cls, case: TestCase, address: str) -> Page:
+        """Open it and wait until it is signed in."""
+        page = await cls.open(case, address)
+        await page.line("ready")
+        return page
+
+    async def do(self, name: str, *given: Any) -> Any:
+        """Call one function of the page's own hook, ``window.sipnode``."""
+        return await self._browser.run(self._page.evaluate, _ASK, [name, list(given)])
+
+    async def status(self) -> dict[str, Any]:
+        """What the page says about itself; {} while it is loading."""
+        status: dict[str, Any] = await self._browser.run(self._page.evaluate, "() => window.sipnode ? window.sipnode.status() : {}")
+        return status
+
+    async def text(self) -> str:
+        """What a person reads."""
+        text: str = await self._browser.run(self._page.evaluate, "() => document.body.innerText")
+        return text
+
+    async def until(self, holds: Callable[[dict[str, Any]], Any], what: str) -> dict[str, Any]:
+        """Wait until its status is such."""
+        last: dict[str, Any] = {}
+
+        async def ask() -> bool:
+            nonlocal last
+            last = await self.status()
+            return bool(last) and bool(holds(last))
+
+        await until(ask, lambda: f"{what}; the page says {last} {self.errors}")
+        return last
+
+    async def line(self, state: str) -> dict[str, Any]:
+        """Wait for a state of the line to the server."""
+        return await self.until(lambda status: status["line"] == state, f"the line is {state}")
+
+    async def call(self, state: str) -> dict[str, Any]:
+        """Wait for a state of its call; "" for none."""
+        return await self.until(lambda status: (status["call"] or {"state": ""})["state"] == state, f"the call is {state!r}")
+
+    async def hears(self, hz: float, tolerance: float = 8.0) -> float:
+        """Wait until that pitch is what it hears."""
+        last: dict[str, Any] = {}
+
+        async def ask() -> bool:
+            nonlocal last
+            last = (await self.do("levels"))["heard"]
+            return bool(abs(last["hz"] - hz) <= tolerance and last["db"] > -50)
+
+        await until(ask, lambda: f"the page should hear {hz} Hz and hears {last}")
+        heard: float = last["hz"]
+        return heard
+
+    async def close(self) -> None:
+        """Close the tab, as a crash would: without a word."""
+        if not self._page.is_closed():
+            await self._browser.run(self._page.context.close)

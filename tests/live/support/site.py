@@ -1,0 +1,181 @@
+"""A server as an operator would run it: a conf folder, users, ``twistd -n sipnode -c conf``, and an rtpengine of its own."""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from sipnode import config
+from sipnode.demo import ports, probes
+from sipnode.demo.parts import Part, rtpengine_command, server_command
+from sipnode.media import ng
+from sipnode.media.client import NgClient
+from sipnode.settings import CoreSettings, MediaSettings, Settings
+
+from .phone import Phone
+from .waiting import until
+
+reactor: Any = _reactor
+HOST = "127.0.0.1"
+DOMAIN = "live.test"
+USERS = ("alice", "bob", "carol")
+_MEDIA_PORTS = 200
+
+
+def missing(*programs: str) -> str | None:
+    """Why a test can't run here, or None. Where everything has to be there (CI is set) it runs and fails."""
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+    absent = [program for program in programs if shutil.which(program, path=path) is None]
+    return f"not installed: {', '.join(absent)}" if absent and not os.environ.get("CI") else None
+
+
+def free_port(*kinds: socket.SocketKind) -> int:
+    """A port of loopback that is free for each kind of socket at this moment."""
+    while True:
+        with socket.socket(socket.AF_INET, kinds[0]) as first:
+            first.bind((HOST, 0))
+            port: int = first.getsockname()[1]
+            if all(ports.is_free("udp" if kind is socket.SOCK_DGRAM else "tcp", HOST, port) for kind in kinds[1:]):
+                return port
+
+
+@functools.cache
+def passwords() -> dict[str, str]:
+    """Of every user, the same in all tests of this run."""
+    return {user: secrets.token_hex(6) for user in USERS}
+
+
+@functools.cache
+def accounts() -> bytes:
+    """The database that ``sipnode user add`` has made, as an operator makes it; every site begins with a copy."""
+    with tempfile.TemporaryDirectory() as folder:
+        conf = Path(folder) / config.FILE_NAME
+        conf.write_text(config.render(Settings(core=CoreSettings(domains=(DOMAIN,)))))
+        command = [sys.executable, "-c", "import sys; from sipnode.cli import main; sys.exit(main())", "user", "add", "--password-stdin"]
+        for user, password in passwords().items():
+            subprocess.run([*command, "-c", folder, f"{user}@{DOMAIN}"], input=f"{password}\n", text=True, check=True, capture_output=True)
+        return (Path(folder) / "sipnode.sqlite").read_bytes()
+
+
+class Site:
+    """Server and rtpengine of one test, on free ports of loopback; both are ended with the test.
+
+    Args:
+        case: Its folder, its cleanups.
+        sections: Sections of the configuration beside ``core`` and ``media``.
+    """
+
+    def __init__(self, case: TestCase, **sections: Any) -> None:
+        self.case = case
+        self.folder = Path(case.mktemp()).absolute()
+        self.folder.mkdir(parents=True)
+        self.sip = free_port(socket.SOCK_STREAM, socket.SOCK_DGRAM)
+        self.http = free_port(socket.SOCK_STREAM)
+        self.ng_port = free_port(socket.SOCK_DGRAM)
+        self.media_ports = ports.free_range(10000 + _MEDIA_PORTS * secrets.randbelow(80), _MEDIA_PORTS)
+        listen = (f"udp:{HOST}:{self.sip}", f"tcp:{HOST}:{self.sip}", f"ws:{HOST}:{self.http}")
+        core, media = CoreSettings(domains=(DOMAIN,), listen=listen), MediaSettings(nodes=(f"{HOST}:{self.ng_port}",))
+        (self.folder / config.FILE_NAME).write_text(config.render(Settings(core=core, media=media, **sections)))
+        (self.folder / "sipnode.sqlite").write_bytes(accounts())
+        relay = rtpengine_command(HOST, f"{HOST}:{self.ng_port}", self.media_ports)
+        self.rtpengine = Part("rtpengine", relay, self.folder / "rtpengine.log")
+        self._starts = 0
+        self.server = self._new_server()
+
+    def _new_server(self) -> Part:
+        self._starts += 1
+        return Part("sipnode", server_command(self.folder), self.folder / f"sipnode-{self._starts}.log")
+
+    async def start(self) -> Site:
+        """Both up and answering."""
+        for part, answers in ((self.rtpengine, self._media_answers), (self.server, self._server_answers)):
+            await self._start(part, answers)
+        return self
+
+    async def _start(self, part: Part, answers: Any) -> None:
+        part.start()
+        self.case.addCleanup(self._end, part)
+        # The questions block, and this process has sound to send meanwhile.
+        if not await deferToThread(part.wait_ready, answers, 30):
+            raise AssertionError(f"{part.name} didn't start:\n{part.last_words(40)}")
+
+    async def _end(self, part: Part) -> None:
+        await deferToThread(part.stop)
+        said = part.log.read_text("utf-8", "replace")
+        if "Traceback" in said or "Unhandled" in said:
+            raise AssertionError(f"{part.name} logged\n{said[-6000:]}")
+
+    def _media_answers(self) -> bool:
+        return probes.media_relay(HOST, self.ng_port)
+
+    def _server_answers(self) -> bool:
+        return probes.sip_server(HOST, self.sip) and probes.web_page(HOST, self.http)
+
+    async def kill(self) -> None:
+        """``kill -9`` of the server."""
+        assert self.server.process is not None
+        self.server.process.kill()
+        await deferToThread(self.server.process.wait)
+
+    async def start_again(self) -> None:
+        """The same command line, the same folder."""
+        self.server = self._new_server()
+        await self._start(self.server, self._server_answers)
+
+    # -- users
+
+    def phone(self, user: str, hz: int = 700, password: str = "") -> Phone:
+        """A phone that isn't registered yet."""
+        return Phone(self.case, user, password or passwords()[user], DOMAIN, (HOST, self.sip), hz)
+
+    async def registered(self, user: str, hz: int = 700) -> Phone:
+        """A phone that is."""
+        phone = self.phone(user, hz)
+        response = await phone.register()
+        self.case.assertEqual(response.status, 200, response.start_line)
+        return phone
+
+    def page(self, user: str, hz: int, password: str = "", auto: bool = True) -> str:
+        """The address of the softphone, signed in as that user, with a tone for a voice."""
+        answer = "&answer=auto" if auto else ""
+        return f"http://{HOST}:{self.http}/?tone={hz}{answer}#user={user}&password={password or passwords()[user]}"
+
+    # -- the relay
+
+    async def calls(self) -> list[Any]:
+        """The Call-IDs that rtpengine holds."""
+        client = NgClient(reactor, [0.3, 0.6, 1.2, 2.4])
+        wire = reactor.listenUDP(0, client, interface=HOST, maxPacketSize=65535)
+        try:
+            reply: dict[bytes, Any] = await client.command((HOST, self.ng_port), ng.list_calls())
+        finally:
+            client.stop()
+            await wire.stopListening()
+        held: list[Any] = reply[b"calls"]
+        return held
+
+    async def no_calls(self) -> None:
+        """Wait until it holds none."""
+
+        async def none() -> bool:
+            return not await self.calls()
+
+        await until(none, "rtpengine holds no call any more")
+
+    def assert_relayed(self, sdp_media: tuple[str, int]) -> None:
+        """The address and port that somebody was told to send to are rtpengine's own."""
+        address, port = sdp_media
+        self.case.assertEqual(address, HOST)
+        self.case.assertIn(port, range(self.media_ports[0], self.media_ports[1] + 1))
