@@ -37,7 +37,7 @@ def main() -> int:
     harness.server_command = profiled
     with compare.server("sipnode", options.test == "register_auth", work, bench) as pid:
         tests = ["fill", "call"] if options.test == "call" else [options.test]
-        once = ["--rate", str(options.rate), "--seconds", "8", "--repeat", "1", "--settle", "1", "--load-cpus", "1"]
+        once = ["--rate", str(options.rate), "--seconds", "8", "--repeat", "1", "--settle", "1", "--load-cpus", "1", "--fill-rate", "400"]
         subprocess.run([sys.executable, "-B", str(bench / "bench.py"), *tests, *once, "--pid", str(pid)], check=True)
     pstats.Stats(str(result)).sort_stats(options.sort).print_stats(options.rows)
     return 0
