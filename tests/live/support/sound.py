@@ -116,9 +116,14 @@ class Sound(DatagramProtocol):
         """Begin to listen anew."""
         self._samples.clear()
 
+    @property
+    def full(self) -> bool:
+        """Whether there is enough since :meth:`forget` to judge."""
+        return len(self._samples) >= RATE // 5
+
     def heard(self) -> Heard:
         """The last 0.2 s; silence until there is so much."""
-        return listen(self._samples[-RATE // 5 :]) if len(self._samples) >= RATE // 5 else SILENCE
+        return listen(self._samples[-RATE // 5 :]) if self.full else SILENCE
 
     def close(self) -> Any:
         """No more; the Deferred of the socket."""
