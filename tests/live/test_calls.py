@@ -8,6 +8,7 @@ from twisted.trial.unittest import TestCase
 
 from sipnode.settings import DialogSettings
 
+from .support.baresip import Baresip
 from .support.browser import PROGRAMS, Page, program
 from .support.call import media_of
 from .support.site import DOMAIN, Site, missing
@@ -187,6 +188,25 @@ class PhoneTests(CallCase):
         await alice.call("ringing")
         await alice.crash()
         await bob.calls[0].ended("CANCEL")
+        await site.no_calls()
+
+
+class BaresipTests(CallCase):
+    """A browser and a telephone that isn't ours."""
+
+    skip = CallCase.skip or missing("baresip")
+
+    async def test_webrtc_to_baresip(self) -> None:
+        """A page calls baresip: both hear each other's tone, and hanging up reaches it."""
+        site = await self.site()
+        phone = await Baresip(self, site, "carol", 940).start()
+        alice = await Page.ready(self, site.page("alice", 440))
+        await alice.do("call", f"sip:carol@{DOMAIN}")
+        await alice.call("up")
+        await alice.hears(940)
+        await until(lambda: abs(phone.heard().hz - 440) <= 8, lambda: f"baresip should hear 440 Hz and hears {phone.heard()}")
+        await alice.do("hangup")
+        await alice.call("")
         await site.no_calls()
 
 

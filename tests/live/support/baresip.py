@@ -1,0 +1,75 @@
+"""baresip, a telephone that others have written: answers by itself, sends a tone, records what it hears."""
+
+from __future__ import annotations
+
+import socket
+from array import array
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from sipnode.demo.parts import Part
+
+from .site import DOMAIN, HOST, Site, free_port, passwords
+from .sound import SILENCE, Heard, listen
+from .waiting import until
+
+MODULES = ("/usr/lib/baresip/modules", "/usr/local/lib/baresip/modules")
+# An address and no name: "lo" is refused where nothing but loopback is up, and 127.0.0.1 counts as no address.
+ADDRESS = "127.0.0.4"
+
+
+class Baresip:
+    """One account of a site.
+
+    Args:
+        hz: Its tone.
+    """
+
+    def __init__(self, case: TestCase, site: Site, user: str, hz: int) -> None:
+        self._site, self._user = site, user
+        self.folder = Path(case.mktemp()).absolute()
+        self.folder.mkdir(parents=True)
+        modules = next((folder for folder in MODULES if Path(folder).is_dir()), MODULES[0])
+        (self.folder / "config").write_text(
+            f"sip_listen {ADDRESS}:{free_port(socket.SOCK_DGRAM, socket.SOCK_STREAM)}\nnet_interface {ADDRESS}\n"
+            # The sine comes in stereo at 48 kHz or not at all; a source without a device to play to needs aubridge.
+            f"audio_source ausine,{hz}\naudio_player aubridge,ear\naudio_alert aubridge,bell\n"
+            f"ausrc_srate 48000\nausrc_channels 2\nauplay_channels 1\nmodule_path {modules}\n"
+            "module g711.so\nmodule sndfile.so\nmodule ausine.so\nmodule aubridge.so\nmodule_tmp account.so\nmodule_app menu.so\n"
+            f"snd_path {self.folder}\n"
+        )
+        (self.folder / "accounts").write_text(
+            f'<sip:{user}@{DOMAIN};transport=udp>;auth_user={user};auth_pass={passwords()[user]};outbound="sip:{HOST}:{site.sip}";'
+            "answermode=auto;regint=300;audio_codecs=pcmu/8000\n"
+        )
+        (self.folder / "contacts").touch()
+        self._part = Part("baresip", ["baresip", "-f", str(self.folder), "-s"], self.folder / "baresip.log")
+        case.addCleanup(self.stop)
+
+    async def start(self) -> Baresip:
+        """Up, and known to the registrar."""
+        self._part.start()
+
+        async def bound() -> Any:
+            return await self._site.phone(self._user).bindings()
+
+        await until(bound, lambda: f"baresip is registered\n{self._part.last_words(60)}")
+        return self
+
+    def stop(self) -> Any:
+        """End it."""
+        return deferToThread(self._part.stop)
+
+    def heard(self) -> Heard:
+        """The last fifth of a second of what it recorded."""
+        for file in self.folder.glob("*-dec.wav"):
+            octets = file.read_bytes()
+            rate = int.from_bytes(octets[24:28], "little")
+            samples = octets[octets.find(b"data") + 8 :]
+            recorded = array("h", samples[: len(samples) & ~1])
+            if rate and len(recorded) >= rate // 5:
+                return listen(recorded[-rate // 5 :], rate)
+        return SILENCE
