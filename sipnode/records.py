@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntFlag
+from typing import Final
 
 
-class BindingFlag(IntFlag):
-    """Branch flags that a binding keeps (the seed's FLB_*; column ``cflags`` of Kamailio's ``location``)."""
+class BindingFlag:
+    """Branch flags that a binding keeps (the seed's FLB_*; column ``cflags`` of Kamailio's ``location``). Plain integers, as
+    they are tested for each message.
+    """
 
-    NATB = 1 << 6
-    NATSIPPING = 1 << 7
-    RTPWS = 1 << 8
+    NATB: Final = 1 << 6
+    NATSIPPING: Final = 1 << 7
+    RTPWS: Final = 1 << 8
 
 
 @dataclass(slots=True)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _LOST: Final = (("reason", 'SIP;cause=480;text="Connection lost"'),)
 
-_RTPWS: Final = int(BindingFlag.RTPWS)
+_RTPWS: Final = BindingFlag.RTPWS
 
 
 class Core:
