@@ -48,7 +48,7 @@ class Places:
     def page(self, user: str, password: str) -> str:
         """The address that signs a user in; what stands behind # never leaves the browser."""
         scheme = "https" if self.tls else "http"
-        return f"{scheme}://{self.url_host}:{self.http_port}/#user={user}&password={password}"
+        return f"{scheme}://{self.url_host}:{self.http_port}/#user={user}&password={password}&remember=1"
 
 
 class DemoFolder:
