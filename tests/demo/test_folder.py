@@ -26,7 +26,7 @@ class FolderTests(SynchronousTestCase):
         settings = config.load(str(self.folder.path))
         self.assertEqual(settings.core.listen, ("udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "ws:127.0.0.1:8080"))
         self.assertEqual(settings.media.nodes, ("127.0.0.1:2223",))
-        self.assertEqual(LOOPBACK.page("alice", "pw"), "http://127.0.0.1:8080/#user=alice&password=pw")
+        self.assertEqual(LOOPBACK.page("alice", "pw"), "http://127.0.0.1:8080/#user=alice&password=pw&remember=1")
 
     def test_network(self) -> None:
         """For the network the page is https, with a certificate made for the address; a phone may use TLS."""
