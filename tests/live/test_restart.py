@@ -17,8 +17,9 @@ from sipnode.sip.ids import new_branch, new_call_id, new_tag
 from sipnode.sip.message import SipRequest
 from sipnode.sip.parser import parse_message
 
-from .support.browser import PROGRAMS, Page, program
+from .support.browser import Page, missing_browser
 from .support.call import Call, media_of
+from .support.phone import Phone
 from .support.site import DOMAIN, HOST, Site, missing
 from .support.waiting import until
 
@@ -48,26 +49,27 @@ class RestartCase(TestCase):
 
 
 class PhoneTests(RestartCase):
-    """A call between two phones."""
+    """Calls between two phones."""
 
-    async def call(self, site: Site) -> tuple[Call, Call]:
-        """Alice has called Bob, and they hear each other."""
-        alice, bob = await site.registered("alice", 440), await site.registered("bob", 700)
-        call = alice.dial(BOB)
+    async def call(self, site: Site, caller: Phone, callee: Phone) -> tuple[Call, Call]:
+        """One calls the other, and they hear each other."""
+        call = caller.dial(callee.aor)
         self.assertEqual((await call.outcome).status, 200)
-        other = bob.calls[0]
-        await call.hears(700)
-        await other.hears(440)
+        other = callee.calls[-1]
+        await call.hears(callee.hz)
+        await other.hears(caller.hz)
         for end in (call, other):
             site.assert_relayed(media_of(end.remote_sdp))
         return call, other
 
-    async def test_call_goes_on(self) -> None:
-        """Registrations are there, sound goes on, re-INVITE passes both ways with its SDP rewritten, BYE ends call and media."""
+    async def test_calls_go_on(self) -> None:
+        """Registrations are there, sound goes on, re-INVITE passes both ways with its SDP rewritten, BYE of either end its call."""
         site = await Site(self).start()
-        call, other = await self.call(site)
+        alice, bob = await site.registered("alice", 440), await site.registered("bob", 700)
+        call, other = await self.call(site, alice, bob)
+        second, its_callee = await self.call(site, bob, alice)
         await self.restart(site)
-        for phone in (call.phone, other.phone):
+        for phone in (alice, bob):
             self.assertEqual(await phone.bindings(), [phone.contact])
         self.lap("for both registrations to be asked for and found")
         for near, far in ((call, other), (other, call)):
@@ -80,32 +82,22 @@ class PhoneTests(RestartCase):
             self.lap(f"for a re-INVITE of {near.phone.user}")
             await near.hears(far.phone.hz)
             await far.hears(near.phone.hz)
-        self.assertEqual(len(await site.calls()), 1)
-        self._mark = reactor.seconds()
-        self.assertEqual((await call.hang_up()).status, 200)
-        await other.ended("BYE")
+        self.assertEqual(len(await site.calls()), 2)
+        for near, far in ((call, other), (its_callee, second)):
+            self._mark = reactor.seconds()
+            self.assertEqual((await near.hang_up()).status, 200)
+            await far.ended("BYE")
+            self.lap("for BYE")
         await site.no_calls()
-        self.lap("for BYE and the end of the media")
-
-    async def test_callee_hangs_up(self) -> None:
-        """BYE of the phone that was called passes too, and new calls come up."""
-        site = await Site(self).start()
-        call, other = await self.call(site)
-        await self.restart(site)
-        self.assertEqual((await other.hang_up()).status, 200)
-        await call.ended("BYE")
-        await site.no_calls()
-        again = call.phone.dial(BOB)
-        self.assertEqual((await again.outcome).status, 200)
-        await again.hears(700)
-        await again.hang_up()
+        call, _other = await self.call(site, alice, bob)
+        await call.hang_up()
         await site.no_calls()
 
 
 class PageTests(RestartCase):
     """A page in a call with a phone."""
 
-    skip = missing("rtpengine") or (missing(PROGRAMS[0]) if program() is None else None)
+    skip = missing("rtpengine") or missing_browser()
 
     async def back(self, site: Site, page: Page) -> None:
         """Kill, start, and wait until the page is signed in again by itself, with the one binding of its instance."""

@@ -6,9 +6,12 @@ One Chromium serves all tests of a run, each page in a context of its own.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as _reactor
@@ -16,9 +19,12 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import TestCase
 
+import sipnode.web
+
 from .waiting import until
 
 reactor: Any = _reactor
+PAGES = Path(sipnode.web.__file__).with_name("static") / "build"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
     # With nothing but loopback up a browser would have no candidate to offer.
@@ -39,6 +45,17 @@ _ASK = "([name, given]) => window.sipnode[name](...given)"
 def program() -> str | None:
     """Which browser there is."""
     return next((found for found in map(shutil.which, PROGRAMS) if found), None)
+
+
+def missing_browser() -> str | None:
+    """Why no page can be opened here, or None; with CI set everything has to be there."""
+    if os.environ.get("CI"):
+        return None
+    if program() is None:
+        return f"not installed: {PROGRAMS[0]}"
+    if find_spec("playwright") is None:
+        return "not installed: playwright"
+    return None if (PAGES / "app.js").exists() else "the page isn't built: python -m sipnode.web.build"
 
 
 class Browser:

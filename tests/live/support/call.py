@@ -210,6 +210,11 @@ class Call:
         heard: Heard = await until(there, what)
         return heard
 
+    async def silent(self) -> None:
+        """Wait until packets arrive that have nothing in them."""
+        self.sound.forget()
+        await until(lambda: self.sound.full and self.sound.heard().db < -60, lambda: f"silence, not {self.sound.heard()}")
+
     async def ended(self, why: str = "") -> None:
         """Wait until it is over, for that reason."""
         await until(lambda: self.state == "ended", lambda: f"{self.phone.user}'s call is {self.state}")

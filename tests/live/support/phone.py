@@ -132,7 +132,7 @@ class Phone(DatagramProtocol):
         """A request of ours; ``head`` is To, From and Call-ID."""
         lines = [("via", f"SIP/2.0/UDP {HOST}:{self.port};rport;branch={new_branch()}"), ("max-forwards", "70")]
         lines += [("route", route) for route in routes]
-        lines += [("to", head[0]), ("from", head[1]), ("call-id", head[2]), ("cseq", f"{cseq} {method}"), ("user-agent", "phone of the tests")]
+        lines += [("to", head[0]), ("from", head[1]), ("call-id", head[2]), ("cseq", f"{cseq} {method}")]
         return build.request(method, uri, [*lines, *headers], body)
 
     async def exchange(self, method: str, uri: str, head: tuple[str, str, str], cseq: int, **parts: Any) -> SipResponse:

@@ -139,4 +139,4 @@ class Sound(DatagramProtocol):
         if len(datagram) > 12 and datagram[0] >> 6 == 2 and datagram[1] & 0x7F == 0:
             self.received += 1
             self._samples.extend(LINEAR[code] for code in datagram[12 + 4 * (datagram[0] & 15) :])
-            del self._samples[: -RATE]
+            del self._samples[:-RATE]

@@ -10,7 +10,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.task import deferLater
 
 reactor: Any = _reactor
-PAUSE = 0.03
+PAUSE = 0.05
 PATIENCE = 20.0
 
 
