@@ -15,6 +15,7 @@ from sipnode.sip.uri import SipUri
 # Possessive all over: what doesn't match is refused in one pass, however long a run of blanks it has.
 _BRACKETED: Final = re.compile(r'\s*+("(?:[^"\\]|\\.)*+"|[^"<;,]*+)\s*+<([^<>]*+)>\s*+((?:;.*+)?)', re.S | re.A)
 _BARE: Final = re.compile(r"\s*+([^\s;,<>\"?]++)\s*+((?:;.*+)?)", re.S | re.A)
+_TAG: Final = re.compile(r"[A-Za-z0-9\-._~+]+")
 _BLANKS: Final = " \t\r\n"
 _CACHE_SIZE: Final = 4096
 _cache: dict[str, NameAddr] = {}
@@ -40,7 +41,7 @@ class NameAddr:
         self._params: dict[str, str] | None = None
         if not param_text:
             self.tag = ""
-        elif param_text.startswith(";tag=") and param_text[5:].isalnum():
+        elif param_text.startswith(";tag=") and _TAG.fullmatch(param_text, 5) is not None:
             self.tag = param_text[5:]
         else:
             self.tag = self.params.get("tag", "")
@@ -55,8 +56,14 @@ class NameAddr:
         found = _cache.get(text)
         if found is not None:
             return found
-        match = _BRACKETED.fullmatch(text)
-        if match is not None:
+        start = text.find("<") + 1
+        end = text.find(">", start)
+        params = text[end + 1 :]
+        match = None
+        if start == 1 and end > 1 and (not params or params[0] == ";") and text.find("<", 1) < 0 and text[1] != " " != text[end - 1]:
+            # No display name and no blanks, as most of them are: no regular expression is needed to cut that.
+            address = NameAddr("", text[1:end], params)
+        elif (match := _BRACKETED.fullmatch(text)) is not None:
             display, uri_text, params = match.groups()
             address = NameAddr(unquote(display.strip(_BLANKS)), uri_text.strip(_BLANKS), params)
         else:

@@ -10,7 +10,7 @@ from typing import Final
 
 from sipnode.errors import ParseError
 from sipnode.sip.grammar import split_commas
-from sipnode.sip.headers import pretty
+from sipnode.sip.headers import PRETTY, pretty
 from sipnode.sip.message import SipRequest, SipResponse, line_value
 from sipnode.sip.status import reason_of
 
@@ -51,7 +51,7 @@ def response_to(
             lines.append(line)
     for name, value in headers:
         names.append(name)
-        lines.append(f"{pretty(name)}: {value}")
+        lines.append(f"{PRETTY.get(name) or pretty(name)}: {value}")
     names.append("content-length")
     lines.append(f"Content-Length: {len(body)}")
     return SipResponse(status, reason or reason_of(status), names, lines, body)

@@ -103,7 +103,7 @@ def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS, exact: bool = Fa
         count = limits.header_lines
         del lines[count:]
         del names[count:]
-    if lines and len(max(lines, key=len)) > limits.line_bytes:
+    if len(head) > limits.line_bytes and lines and len(max(lines, key=len)) > limits.line_bytes:
         fault, status = "a header line too long", 513
     index = dict(zip(names, _POSITIONS if count <= _MOST else range(count), strict=False))
     if len(index) != count:
@@ -144,7 +144,9 @@ def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS, exact: bool = Fa
         position = index.get("content-length", -1)
         if position >= 0:
             value = line_value(lines[position])
-            if not (value.isascii() and value.isdigit()):
+            if value == str(len(body)):
+                pass
+            elif not (value.isascii() and value.isdigit()):
                 fault = "a Content-Length that can't be read"
             elif len(value) > 10 or int(value) > len(body):
                 fault = "the body is shorter than Content-Length"
@@ -152,7 +154,8 @@ def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS, exact: bool = Fa
                 if exact:
                     fault = "octets after the message"
                 message.body = body[: int(value)]
-        if len(lines) > limits.via_values or head.count(",") >= limits.via_values:
+        # A Via value takes a dozen octets at the least.
+        if len(head) > limits.via_values * 12 and (count > limits.via_values or head.count(",") >= limits.via_values):
             try:
                 if len(message.values("via")) > limits.via_values:
                     fault, status = "too many Via values", 513
