@@ -14,7 +14,7 @@ from sipnode.settings import AuthSettings
 from sipnode.sip import build
 from sipnode.sip.address import NameAddr
 from sipnode.sip.ids import new_branch, new_call_id, new_tag
-from sipnode.sip.message import SipRequest
+from sipnode.sip.message import SipRequest, SipResponse
 from sipnode.sip.parser import parse_message
 
 from .support.browser import Page, missing_browser
@@ -167,7 +167,7 @@ class Registrations(DatagramProtocol):
         self.asked = 0
         self.acknowledged: list[str] = []
         self.refused: list[str] = []
-        self._queries: dict[str, Deferred[list[str]]] = {}
+        self._queries: dict[str, Deferred[SipResponse]] = {}
 
     def contact(self, user: str) -> str:
         return f"sip:{user}@{HOST}:{self.port}"
@@ -185,19 +185,25 @@ class Registrations(DatagramProtocol):
         headers = [("contact", f"<{self.contact(user)}>"), ("expires", "600")]
         self.transport.write(self.request(user, headers).to_bytes(), self._server)
 
-    def query(self, user: str) -> Deferred[list[str]]:
+    async def query(self, user: str) -> list[str]:
         """The contacts that the registrar holds for one."""
         request = self.request(user, [])
         self._queries[request.call_id] = waiter = Deferred()
         self.transport.write(request.to_bytes(), self._server)
-        return waiter
+        response = await waiter
+        if response.status != 200:
+            raise AssertionError(f"a query of {user} gets {response.start_line}")
+        return [NameAddr.parse(value).uri_text for value in response.values("contact")]
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         response = parse_message(datagram)
+        if not isinstance(response, SipResponse):
+            self.refused.append(response.start_line)
+            return
         waiter = self._queries.pop(response.call_id, None)
         if waiter is not None:
-            waiter.callback([NameAddr.parse(value).uri_text for value in response.values("contact")])
-        elif isinstance(response, SipRequest) or response.status != 200:
+            waiter.callback(response)
+        elif response.status != 200:
             self.refused.append(response.start_line)
         else:
             self.acknowledged.append(response.to.uri.user)

@@ -100,9 +100,18 @@ class Site:
 
     async def start(self) -> Site:
         """Both up and answering."""
-        for part, answers in ((self.rtpengine, self._media_answers), (self.server, self._server_answers)):
-            await self._start(part, answers)
+        await self._start(self.rtpengine, self._media_answers)
+        await self._start_server()
         return self
+
+    async def _start_server(self) -> None:
+        await self._start(self.server, self._server_answers)
+        asker = self.phone(USERS[0])
+
+        async def loaded() -> bool:
+            return (await asker.register(None)).status != 503
+
+        await until(loaded, "the registrar has read its table, until when it says 503")
 
     async def _start(self, part: Part, answers: Any) -> None:
         part.start()
@@ -132,7 +141,7 @@ class Site:
     async def start_again(self) -> None:
         """The same command line, the same folder."""
         self.server = self._new_server()
-        await self._start(self.server, self._server_answers)
+        await self._start_server()
 
     # -- users
 
