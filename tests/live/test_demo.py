@@ -68,7 +68,7 @@ class DemoTests(SynchronousTestCase):
         for ending in (signal.SIGTERM, signal.SIGINT):
             demo = self.start()
             said = self.welcome(demo)
-            accounts.append(re.findall(rf"http://127\.0\.0\.1:{self.http}/#user=(\w+)&password=(\S+)", said))
+            accounts.append(re.findall(rf"http://127\.0\.0\.1:{self.http}/#user=(\w+)&password=(\w+)&remember=1", said))
             self.assertEqual([name for name, _password in accounts[-1]], ["alice", "john"])
             for name, password in accounts[-1]:
                 self.assertRegex(said, rf"user {name} +password {password}")
