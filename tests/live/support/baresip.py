@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import tempfile
 from array import array
 from pathlib import Path
 from typing import Any
@@ -30,8 +32,9 @@ class Baresip:
 
     def __init__(self, case: TestCase, site: Site, user: str, hz: int) -> None:
         self._site, self._user = site, user
-        self.folder = Path(case.mktemp()).absolute()
-        self.folder.mkdir(parents=True)
+        # Not below trial's folder: baresip cuts the name of its recording at 127 characters.
+        self.folder = Path(tempfile.mkdtemp(prefix="ear-"))
+        case.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         modules = next((folder for folder in MODULES if Path(folder).is_dir()), MODULES[0])
         (self.folder / "config").write_text(
             f"sip_listen {ADDRESS}:{free_port(socket.SOCK_DGRAM, socket.SOCK_STREAM)}\nnet_interface {ADDRESS}\n"
