@@ -17,7 +17,7 @@ TOP = Path(sipnode.__file__).parent
 FLOOR = {"errors", "records", "interfaces", "settings"}
 SERVICE = FLOOR | {"sip", "transaction"}
 # They know everybody and nobody knows them but those who start things: the composition root, and the test kit that wires rooms in memory.
-ROOTS = {"app", "testing"}
+ROOTS = {"app", "wiring", "testing"}
 # A room is a package or module directly below sipnode; each may import itself and these (a room, or one module of it).
 ALLOWED: dict[str, set[str]] = {
     "__init__": set(),
