@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from twisted.internet.defer import Deferred
 
@@ -91,14 +91,34 @@ class IResolver(Interface):
         """A non-empty list in RFC 3263 order; fails with NoRoute."""
 
 
+class ILocationFeed(Interface):
+    """Who wants to know what others (sister nodes, a Kamailio on the same database) write into the location table."""
+
+    def saved(bindings: list[Binding]) -> None:
+        """Rows that somebody else wrote, as they are now."""
+
+    def deleted(ruids: list[str]) -> None:
+        """Rows that somebody else deleted."""
+
+    def lost() -> None:
+        """News may have been missed: the whole table has to be read again."""
+
+
 class ILocationBackend(Interface):
     """The location table on disk."""
 
-    def load() -> Deferred[list[Binding]]:
-        """All rows, expired ones included."""
+    def load(take: Callable[[list[Binding]], Any]) -> Deferred[int]:
+        """All rows, expired ones included, oldest first, handed to ``take`` in chunks; when it returns a Deferred the next
+        chunk waits for it. Fires with the number of rows."""
+
+    def fetch(aor: str) -> Deferred[list[Binding]]:
+        """The rows of one address-of-record as they are now, oldest first."""
 
     def write(changes: list[LocationChange]) -> Deferred[None]:
         """One batch in one transaction; idempotent."""
+
+    def watch(feed: ILocationFeed) -> None:
+        """Tell what others write from now on; a store that nobody else writes never does."""
 
 
 class ILocationWriter(Interface):
@@ -127,6 +147,7 @@ class IStorage(Interface):
 
     location: ILocationBackend = Attribute("ILocationBackend")
     credentials: ICredentialStore = Attribute("ICredentialStore")
+    degraded: str = Attribute("Why nothing can be stored now, for people; '' when all is well.")
 
     def open() -> Deferred[None]:
         """Create or upgrade the schema."""

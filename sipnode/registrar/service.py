@@ -143,8 +143,9 @@ class RegistrarService(Service):
 
     def _load(self, delay: float) -> None:
         assert self._backend is not None
-        loading = self._backend.load()
-        loading.addCallbacks(lambda rows: self._take(interned(rows), 0, []), self._load_failed, errbackArgs=(delay,))
+        stale: list[Binding] = []
+        loading = self._backend.load(lambda rows: self._take(interned(rows), stale))
+        loading.addCallbacks(lambda _: self._taken(stale), self._load_failed, errbackArgs=(delay,))
         loading.addErrback(lambda failure: self._log.failure("location table", failure))
 
     def _load_failed(self, failure: Failure, delay: float) -> None:
@@ -152,12 +153,13 @@ class RegistrarService(Service):
         if self.running:
             self._later = self._clock.callLater(delay, self._load, min(delay * 2, 30.0))
 
-    def _take(self, rows: Sequence[Binding], start: int, stale: list[Binding]) -> None:
+    def _take(self, rows: Sequence[Binding], stale: list[Binding]) -> Deferred[None]:
         """Take some rows in and let the reactor breathe."""
-        if not self.running:
-            return
         now = self._clock.seconds()
-        for binding in rows[start : start + _LOAD_AT_ONCE]:
+        breath: Deferred[None] = Deferred()
+        if not self.running:
+            return breath
+        for binding in rows:
             if binding.expires <= now:
                 stale.append(binding)
                 continue
@@ -166,8 +168,13 @@ class RegistrarService(Service):
                 # The source port of a connection that is gone; the phone listens at its contact.
                 binding.received = ""
             self.table.save(binding.aor, binding)
-        if start + _LOAD_AT_ONCE < len(rows):
-            self._later = self._clock.callLater(0, self._take, rows, start + _LOAD_AT_ONCE, stale)
+        if len(rows) < _LOAD_AT_ONCE:
+            return succeed(None)
+        self._later = self._clock.callLater(0, breath.callback, None)
+        return breath
+
+    def _taken(self, stale: list[Binding]) -> None:
+        if not self.running:
             return
         if self._disk is not None:
             self._disk.delete(stale)

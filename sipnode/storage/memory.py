@@ -5,13 +5,15 @@ Invariant: behaves as the stores with a disk do, Deferreds included, save that n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from sipnode.interfaces import ILocationBackend, IStorage
+from sipnode.interfaces import ILocationBackend, ILocationFeed, IStorage
 from sipnode.records import Binding, Credential, LocationChange
 from sipnode.storage.credentials import CachedCredentials, Key
 
@@ -23,9 +25,18 @@ class MemoryLocation:
     def __init__(self) -> None:
         self.rows: dict[str, Binding] = {}
 
-    def load(self) -> Deferred[list[Binding]]:
-        """All rows, oldest first."""
-        return succeed([replace(binding) for binding in self.rows.values()])
+    def load(self, take: Callable[[list[Binding]], Any]) -> Deferred[int]:
+        """All rows, oldest first, as one chunk."""
+        rows = [replace(binding) for binding in self.rows.values()]
+        taken = maybeDeferred(take, rows) if rows else succeed(None)
+        return taken.addCallback(lambda _: len(rows))
+
+    def fetch(self, aor: str) -> Deferred[list[Binding]]:
+        """The rows of one address-of-record, oldest first."""
+        return succeed([replace(binding) for binding in self.rows.values() if binding.aor == aor])
+
+    def watch(self, feed: ILocationFeed) -> None:
+        """Nobody else writes here."""
 
     def write(self, changes: list[LocationChange]) -> Deferred[None]:
         """At once."""
@@ -48,6 +59,7 @@ class MemoryStorage:
 
     def __init__(self, clock: IReactorTime, cache_seconds: float = 60.0) -> None:
         self.users: dict[Key, Credential] = {}
+        self.degraded = ""
         self.location = MemoryLocation()
         self.credentials = CachedCredentials(self._look_up, clock, cache_seconds)
 

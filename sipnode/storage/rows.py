@@ -15,7 +15,16 @@ COLUMNS: Final = (
 )  # fmt: skip
 _LARGEST: Final = (1 << 63) - 1
 
+# Rows of a chunk when the table is loaded: some 20 ms of work for the reactor.
+CHUNK: Final = 2000
+
 Row = tuple[Any, ...]
+
+
+def account_of(aor: str) -> tuple[str, str | None]:
+    """``user@host`` as the columns (username, domain); without a domain that is NULL."""
+    username, at, domain = aor.rpartition("@")
+    return (username, domain) if at else (domain, None)
 
 
 def text_value(text: str) -> str | bytes:
@@ -35,13 +44,11 @@ def text_of(value: str | bytes | None) -> str:
 
 def row_of(binding: Binding) -> Row:
     """Values in the order of :data:`COLUMNS`; "" is NULL where Kamailio has NULL."""
-    username, at, domain = binding.aor.rpartition("@")
-    if not at:
-        username, domain = domain, ""
+    username, domain = account_of(binding.aor)
     return (
         binding.ruid,
         text_value(username),
-        text_value(domain) if at else None,
+        None if domain is None else text_value(domain),
         text_value(binding.contact),
         text_value(binding.received) or None,
         text_value(binding.path) or None,

@@ -7,25 +7,26 @@ what a client was told. Group commit makes one fsync serve all changes of a few 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from typing import Final, TypeVar
+from collections.abc import Callable, Generator
+from typing import Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, inlineCallbacks, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from zope.interface import implementer
 
 from sipnode.errors import StorageError
-from sipnode.interfaces import ILocationBackend, IStorage
+from sipnode.interfaces import ILocationBackend, ILocationFeed, IStorage
 from sipnode.records import Binding, Credential, LocationChange
 from sipnode.storage.credentials import CachedCredentials, Key
 from sipnode.storage.database import BUSY_SECONDS, connect, make_durable, named_errors, transaction
 from sipnode.storage.migrate import migrate
-from sipnode.storage.rows import COLUMNS, Row, binding_of, row_of
+from sipnode.storage.rows import CHUNK, COLUMNS, Row, account_of, binding_of, row_of, text_value
 from sipnode.storage.worker import Worker
 
 T = TypeVar("T")
 
-_SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM location ORDER BY id"
+_SELECT: Final = f"SELECT {', '.join(COLUMNS)}, id FROM location WHERE id > ? ORDER BY id LIMIT ?"
+_FETCH: Final = f"SELECT {', '.join(COLUMNS)} FROM location WHERE username = ? AND domain IS ? ORDER BY id"
 _UPSERT: Final = (
     f"INSERT INTO location ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
     f"ON CONFLICT (ruid) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in COLUMNS if name != 'ruid')}"
@@ -36,15 +37,33 @@ _USER: Final = "SELECT username, domain, password, ha1, ha1b, ha1_sha256, ha1b_s
 
 @implementer(ILocationBackend)
 class SqliteLocation:
-    """The ``location`` table of one file."""
+    """The ``location`` table of one file.
 
-    def __init__(self, run: Callable[..., Deferred[None]], load: Callable[[], Deferred[list[Binding]]]) -> None:
+    Args:
+        run: Has a function of the connection called in the thread of the file.
+    """
+
+    def __init__(self, run: Callable[..., Deferred[Any]]) -> None:
         self._run = run
-        self._load = load
 
-    def load(self) -> Deferred[list[Binding]]:
-        """All rows, expired ones included, oldest first."""
-        return self._load()
+    @inlineCallbacks
+    def load(self, take: Callable[[list[Binding]], Any]) -> Generator[Deferred[Any], Any, int]:
+        """All rows, expired ones included, oldest first, in chunks; other work of the file goes on between two chunks."""
+        total = last = 0
+        while True:
+            bindings, last = yield self._run(_load, last)
+            if bindings:
+                total += len(bindings)
+                yield maybeDeferred(take, bindings)
+            if len(bindings) < CHUNK:
+                return total
+
+    def fetch(self, aor: str) -> Deferred[list[Binding]]:
+        """The rows of one address-of-record, oldest first."""
+        return self._run(_fetch, aor)
+
+    def watch(self, feed: ILocationFeed) -> None:
+        """Nobody else writes this file."""
 
     def write(self, changes: list[LocationChange]) -> Deferred[None]:
         """One transaction. Rows are taken from the bindings now; of several changes to one row the last counts."""
@@ -90,7 +109,8 @@ class SqliteStorage:
         self._busy_seconds = busy_seconds
         self._worker: Worker | None = None
         self._connection: sqlite3.Connection | None = None
-        self.location = SqliteLocation(self._run, lambda: self._run(_load))
+        self.degraded = ""
+        self.location = SqliteLocation(self._run)
         self.credentials = CachedCredentials(lambda keys: self._run(_users, keys), reactor, cache_seconds)
 
     def open(self) -> Deferred[None]:
@@ -145,8 +165,15 @@ class SqliteStorage:
                 connection.close()
 
 
-def _load(connection: sqlite3.Connection) -> list[Binding]:
-    return [binding_of(row) for row in connection.execute(_SELECT)]
+def _load(connection: sqlite3.Connection, last: int) -> tuple[list[Binding], int]:
+    rows = connection.execute(_SELECT, (last, CHUNK)).fetchall()
+    return [binding_of(row) for row in rows], rows[-1][-1] if rows else last
+
+
+def _fetch(connection: sqlite3.Connection, aor: str) -> list[Binding]:
+    username, domain = account_of(aor)
+    account = text_value(username), None if domain is None else text_value(domain)
+    return [binding_of(row) for row in connection.execute(_FETCH, account)]
 
 
 def _users(connection: sqlite3.Connection, keys: list[Key]) -> dict[Key, Credential]:

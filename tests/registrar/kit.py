@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, inlineCallbacks, maybeDeferred, succeed
 from zope.interface import implementer
 
 from sipnode.errors import StorageBusy, StorageError
-from sipnode.interfaces import IFlow, IFlowTable, IListener, ILocationBackend, ILocationWriter
+from sipnode.interfaces import IFlow, IFlowTable, IListener, ILocationBackend, ILocationFeed, ILocationWriter
 from sipnode.records import Binding, Hop, LocationChange
 from sipnode.sip.message import SipRequest
 from sipnode.sip.parser import parse_message
@@ -200,14 +200,27 @@ class FakeBackend:
         self.failures = failures
         self.gate: Deferred[None] | None = None
 
-    def load(self) -> Deferred[list[Binding]]:
+    def load(self, take: Callable[[list[Binding]], Any]) -> Deferred[int]:
         """The rows."""
         if self.failures:
             self.failures -= 1
             return fail(StorageError("no such table"))
         if self.gate is not None:
-            return self.gate.addCallback(lambda _: self.rows)
-        return succeed(self.rows)
+            return self.gate.addCallback(lambda _: self._hand_over(take))
+        return self._hand_over(take)
+
+    @inlineCallbacks
+    def _hand_over(self, take: Callable[[list[Binding]], Any]) -> Any:
+        for start in range(0, len(self.rows), 2000):
+            yield maybeDeferred(take, self.rows[start : start + 2000])
+        return len(self.rows)
+
+    def fetch(self, aor: str) -> Deferred[list[Binding]]:
+        """The rows of one address-of-record."""
+        return succeed([row for row in self.rows if row.aor == aor])
+
+    def watch(self, feed: ILocationFeed) -> None:
+        """Nobody else writes here."""
 
     def write(self, changes: list[LocationChange]) -> Deferred[None]:
         """Not called by the service."""

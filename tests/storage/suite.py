@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import gatherResults, inlineCallbacks
+from twisted.internet.defer import gatherResults, inlineCallbacks, succeed
 from zope.interface.verify import verifyObject
 
 from sipnode.interfaces import ICredentialStore, ILocationBackend, IStorage
@@ -43,6 +43,15 @@ def save(*bindings: Binding) -> list[LocationChange]:
     return [LocationChange(one) for one in bindings]
 
 
+@inlineCallbacks
+def rows_of(store: Any) -> Any:
+    """All rows, as ``load`` hands them over."""
+    rows: list[Binding] = []
+    count = yield store.location.load(rows.extend)
+    assert count == len(rows)
+    return rows
+
+
 class StoreSuite:
     """Mixed into a ``twisted.trial.unittest.TestCase`` that has :meth:`make_store` and :meth:`add_user`."""
 
@@ -76,7 +85,7 @@ class StoreSuite:
         sparse = Binding("bob@example.test", "<sip:bob@192.0.2.11>", 0.0, "r-2")
         local = Binding("carol", "<sip:carol@192.0.2.12>", 1.5, "r-3")
         yield store.location.write(save(binding(), sparse, local))
-        rows = yield store.location.load()
+        rows = yield rows_of(store)
         self.assertEqual(rows, [binding(), sparse, local])
 
     @inlineCallbacks
@@ -88,7 +97,7 @@ class StoreSuite:
             aor=f"{odd}@example.test", contact=odd, call_id=odd, user_agent=odd, received=odd, path=odd, instance=odd, reg_id=1 << 62
         )
         yield store.location.write(save(there))
-        rows = yield store.location.load()
+        rows = yield rows_of(store)
         self.assertEqual(rows, [there])
 
     @inlineCallbacks
@@ -96,7 +105,7 @@ class StoreSuite:
         """A number too large for the table doesn't take the other rows of its batch with it."""
         store = yield self.opened()
         yield store.location.write(save(binding(reg_id=1 << 80, cseq=1 << 70), binding("r-2")))
-        rows = yield store.location.load()
+        rows = yield rows_of(store)
         self.assertEqual([row.ruid for row in rows], ["r-1", "r-2"])
 
     @inlineCallbacks
@@ -106,7 +115,7 @@ class StoreSuite:
         yield store.location.write(save(binding(), binding("r-2")))
         later = Binding("alice@example.test", "<sip:alice@192.0.2.99>", 1700009999.0, "r-1")
         yield store.location.write(save(later))
-        rows = yield store.location.load()
+        rows = yield rows_of(store)
         self.assertEqual({row.ruid: row for row in rows}, {"r-1": later, "r-2": binding("r-2")})
 
     @inlineCallbacks
@@ -117,7 +126,7 @@ class StoreSuite:
         gone = [LocationChange(binding(), delete=True), LocationChange(binding("never"), delete=True)]
         yield store.location.write(gone)
         yield store.location.write(gone)
-        rows = yield store.location.load()
+        rows = yield rows_of(store)
         self.assertEqual([row.ruid for row in rows], ["r-2"])
 
     @inlineCallbacks
@@ -127,7 +136,7 @@ class StoreSuite:
         last = binding("r-1", contact="<sip:last@192.0.2.1>")
         yield store.location.write([LocationChange(binding(), delete=True), *save(binding(), last)])
         yield store.location.write([*save(binding("r-2")), LocationChange(binding("r-2"), delete=True)])
-        rows = yield store.location.load()
+        rows = yield rows_of(store)
         self.assertEqual(rows, [last])
 
     @inlineCallbacks
@@ -136,9 +145,9 @@ class StoreSuite:
         store = yield self.opened()
         batch = [*save(binding(), binding("r-2")), LocationChange(binding("r-3"), delete=True)]
         yield store.location.write(batch)
-        first = yield store.location.load()
+        first = yield rows_of(store)
         yield store.location.write(batch)
-        rows = yield store.location.load()
+        rows = yield rows_of(store)
         self.assertEqual(rows, first)
 
     @inlineCallbacks
@@ -149,15 +158,50 @@ class StoreSuite:
         done = store.location.write(save(moving))
         moving.contact = "<sip:changed@192.0.2.1>"
         yield done
-        rows = yield store.location.load()
+        rows = yield rows_of(store)
         self.assertEqual(rows, [binding()])
+
+    @inlineCallbacks
+    def test_load_in_chunks(self) -> Any:
+        """Rows of a large table are handed over, none twice, and a chunk waits for the one before."""
+        store = yield self.opened()
+        yield store.location.write(save(*(binding(f"r-{n}") for n in range(4100))))
+        chunks: list[int] = []
+        busy: list[int] = []
+        seen: set[str] = set()
+
+        def take(rows: list[Binding]) -> Any:
+            self.assertEqual(busy, [])
+            chunks.append(len(rows))
+            seen.update(row.ruid for row in rows)
+            busy.append(1)
+            return succeed(None).addCallback(lambda _: busy.clear())
+
+        count = yield store.location.load(take)
+        self.assertEqual((count, len(seen), sum(chunks)), (4100, 4100, 4100))
+
+    @inlineCallbacks
+    def test_fetch(self) -> Any:
+        """The rows of one address-of-record, with and without a domain, and nobody else's."""
+        store = yield self.opened()
+        local = Binding("carol", "<sip:carol@192.0.2.12>", 1.5, "r-3")
+        yield store.location.write(save(binding(), binding("r-2", aor="bob@example.test"), local, binding("r-4")))
+        for aor, wanted in (("alice@example.test", ["r-1", "r-4"]), ("carol", ["r-3"]), ("alice@other.test", []), ("\udcff\x00", [])):
+            rows = yield store.location.fetch(aor)
+            self.assertEqual([row.ruid for row in rows], wanted, aor)
+
+    @inlineCallbacks
+    def test_health(self) -> Any:
+        """A store that works says so."""
+        store = yield self.opened()
+        self.assertEqual(store.degraded, "")
 
     @inlineCallbacks
     def test_empty_write(self) -> Any:
         """A write of nothing is done."""
         store = yield self.opened()
         yield store.location.write([])
-        rows = yield store.location.load()
+        rows = yield rows_of(store)
         self.assertEqual(rows, [])
 
     @inlineCallbacks
@@ -205,7 +249,7 @@ class PersistentStoreSuite(StoreSuite):
         yield store.close()
         yield store.close()
         again = yield self.opened()
-        rows = yield again.location.load()
+        rows = yield rows_of(again)
         self.assertEqual(rows, [binding()])
 
     @inlineCallbacks
@@ -217,5 +261,5 @@ class PersistentStoreSuite(StoreSuite):
         yield store.close()
         yield gatherResults(writes)
         again = yield self.opened()
-        rows = yield again.location.load()
+        rows = yield rows_of(again)
         self.assertEqual(len(rows), 20)

@@ -7,7 +7,7 @@ from twisted.trial.unittest import TestCase
 
 from sipnode.storage.memory import MemoryStorage
 from sipnode.storage.users import make_credential
-from tests.storage.suite import StoreSuite, binding, save
+from tests.storage.suite import StoreSuite, binding, rows_of, save
 
 
 class MemoryStorageTests(StoreSuite, TestCase):
@@ -25,5 +25,5 @@ class MemoryStorageTests(StoreSuite, TestCase):
         self.successResultOf(store.location.write(save(binding())))
         self.add_user(store, "alice", "example.test", "secret")
         self.successResultOf(store.close())
-        self.assertEqual(self.successResultOf(store.location.load()), [])
+        self.assertEqual(self.successResultOf(rows_of(store)), [])
         self.assertEqual(self.successResultOf(store.list_users("example.test")), [])

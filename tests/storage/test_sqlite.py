@@ -21,7 +21,7 @@ from sipnode.errors import StorageError
 from sipnode.records import LocationChange
 from sipnode.storage import users
 from sipnode.storage.sqlite import SqliteStorage
-from tests.storage.suite import PersistentStoreSuite, binding, save
+from tests.storage.suite import PersistentStoreSuite, binding, rows_of, save
 
 ROOT = str(Path(__file__).resolve().parents[2])
 
@@ -112,7 +112,7 @@ class SqliteStorageTests(PersistentStoreSuite, TestCase):
         acknowledged = set(victim.seen.decode().split("\n")[:-1])
         self.assertGreaterEqual(len(acknowledged), 200)
         store = yield self.opened()
-        rows = yield store.location.load()
+        rows = yield rows_of(store)
         self.assertLessEqual(acknowledged, {row.ruid for row in rows})
         with closing(sqlite3.connect(self.path)) as look:
             self.assertEqual(look.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
@@ -143,7 +143,7 @@ class SqliteStorageTests(PersistentStoreSuite, TestCase):
         poison = binding("r-2")
         poison.expires = None  # type: ignore[assignment]  # a row that the table refuses
         yield self.fails(store.location.write([*save(binding("r-1")), LocationChange(binding("r-9"), True), *save(poison)]))
-        rows = yield store.location.load()
+        rows = yield rows_of(store)
         self.assertEqual(rows, [])
         yield store.location.write(save(binding("r-3")))
 
@@ -157,7 +157,7 @@ class SqliteStorageTests(PersistentStoreSuite, TestCase):
             other.execute("BEGIN IMMEDIATE")
             yield self.fails(store.location.write(save(binding())), "locked")
         yield store.location.write(save(binding()))
-        rows = yield store.location.load()
+        rows = yield rows_of(store)
         self.assertEqual(len(rows), 1)
 
     @inlineCallbacks
@@ -178,7 +178,7 @@ class SqliteStorageTests(PersistentStoreSuite, TestCase):
         yield store._run(lambda c: c.execute(f"PRAGMA max_page_count = {c.execute('PRAGMA page_count').fetchone()[0]}").fetchall())
         many = save(*(binding(f"r-{number}") for number in range(2, 200)))
         yield self.fails(store.location.write(many), "disk is full")
-        rows = yield store.location.load()
+        rows = yield rows_of(store)
         self.assertEqual(rows, [binding()])
 
     @inlineCallbacks
@@ -205,7 +205,7 @@ class SqliteStorageTests(PersistentStoreSuite, TestCase):
                 file.write(b"\xff" * 200)
         store = self.make_store()
         self.addCleanup(store.close)
-        yield self.fails(store.open().addCallback(lambda _: store.location.load()), "is damaged")
+        yield self.fails(store.open().addCallback(lambda _: rows_of(store)), "is damaged")
 
     @inlineCallbacks
     def test_folder_missing(self) -> Any:
@@ -259,7 +259,7 @@ class SqliteStorageTests(PersistentStoreSuite, TestCase):
     def test_closed(self) -> Any:
         """A store that isn't open answers with StorageError, not with silence."""
         store = self.make_store()
-        yield self.fails(store.location.load(), "not open")
+        yield self.fails(rows_of(store), "not open")
         yield self.fails(store.location.write(save(binding())), "not open")
         yield self.assertFailure(store.credentials.fetch("alice", "example.test"), StorageError)
         yield store.close()
