@@ -133,6 +133,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     state_dir.mkdir(parents=True, exist_ok=True)
     secret = load_or_create_secret(state_dir / "secret")
     storage = open_storage(settings.storage.url, str(state_dir), reactor, settings.auth.cache_seconds)
+    storage.preflight()
 
     timer = TransactionClock(reactor)
     timing = settings.transaction

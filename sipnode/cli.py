@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from sipnode import __version__, config
 from sipnode.errors import ConfigError, SipnodeError
 from sipnode.storage import users
-from sipnode.storage.factory import database_path
+from sipnode.storage.factory import UserTable, user_table
+from sipnode.storage.initialize import init_database
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     conf.add_argument("-c", "--conf", default="", help="the values of this folder or file (secrets masked)")
     conf.set_defaults(run=_conf)
 
+    database = commands.add_parser("db", help="the tables of the store").add_subparsers(required=True, metavar="ACTION")
+    init = database.add_parser("init", help="make or complete the tables", description="a second run changes nothing")
+    _conf_option(init)
+    init.set_defaults(run=_db_init)
+
     demo = commands.add_parser("demo", help="a server, its rtpengine and two users to try", description="what `make run` runs")
     demo.add_argument("--folder", default=".demo", help="where it keeps its files (default .demo)")
     demo.add_argument("--host", default="127.0.0.1", help="address of this machine to listen on; beyond loopback over https")
@@ -67,6 +73,18 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--http-port", type=_port, default=0, help="default 8080, with https 8443")
     demo.set_defaults(run=_demo)
     return parser
+
+
+def _user_table(options: argparse.Namespace) -> UserTable:
+    settings = config.load(options.conf)
+    return user_table(settings.storage.url, str(config.state_folder(settings, config.find(options.conf).parent)))
+
+
+def _db_init(options: argparse.Namespace) -> int:
+    settings = config.load(options.conf)
+    done = init_database(settings.storage.url, str(config.state_folder(settings, config.find(options.conf).parent)))
+    print("\n".join(done) or "nothing to do")
+    return 0
 
 
 def _conf_option(parser: argparse.ArgumentParser) -> None:
@@ -86,36 +104,31 @@ def _refuse(reason: str) -> int:
 
 def _user_add(options: argparse.Namespace) -> int:
     name, domain = users.split_user(options.address)
-    file = _database(options)
-    if any(user.username == name for user in users.list_users(file, domain)):
+    table = _user_table(options)
+    if any(user.username == name for user in table.list(domain)):
         return _refuse(f"user {name}@{domain} exists; `sipnode user passwd` gives it another password")
-    users.add_user(file, name, domain, _password(options))
+    table.add(name, domain, _password(options))
     return 0
 
 
 def _user_passwd(options: argparse.Namespace) -> int:
     name, domain = users.split_user(options.address)
-    file = _database(options)
-    if not any(user.username == name for user in users.list_users(file, domain)):
+    table = _user_table(options)
+    if not any(user.username == name for user in table.list(domain)):
         return _refuse(f"there is no user {name}@{domain}")
-    users.set_password(file, name, domain, _password(options))
+    table.set_password(name, domain, _password(options))
     return 0
 
 
 def _user_remove(options: argparse.Namespace) -> int:
-    users.remove_user(_database(options), *users.split_user(options.address))
+    _user_table(options).remove(*users.split_user(options.address))
     return 0
 
 
 def _user_list(options: argparse.Namespace) -> int:
-    for user in users.list_users(_database(options), options.domain):
+    for user in _user_table(options).list(options.domain):
         print(f"{user.username}@{user.domain}")
     return 0
-
-
-def _database(options: argparse.Namespace) -> str:
-    settings = config.load(options.conf)
-    return database_path(settings.storage.url, str(config.state_folder(settings, config.find(options.conf).parent)))
 
 
 def _password(options: argparse.Namespace) -> str:

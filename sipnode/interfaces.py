@@ -149,6 +149,9 @@ class IStorage(Interface):
     credentials: ICredentialStore = Attribute("ICredentialStore")
     degraded: str = Attribute("Why nothing can be stored now, for people; '' when all is well.")
 
+    def preflight() -> None:
+        """Before the reactor runs, so it may wait: raises StorageError when the start makes no sense and says what to do."""
+
     def open() -> Deferred[None]:
         """Create or upgrade the schema."""
 

@@ -141,7 +141,7 @@ class LocationSettings:
 class StorageSettings:
     """[storage]"""
 
-    url: str = setting("sqlite:sipnode.sqlite", "'sqlite:FILE' (relative to state_dir) or 'memory:'.", secret=True)
+    url: str = setting("sqlite:sipnode.sqlite", "'sqlite:FILE' (relative to state_dir), 'postgres://user:password@host/database' or 'memory:'.", secret=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from sipnode import config
-from sipnode.errors import ConfigError
+from sipnode.errors import ConfigError, StorageError
 
 
 class Options(usage.Options):
@@ -39,4 +39,6 @@ def makeService(options: Options) -> IService:
         service: IService = build(settings, config.find(path).parent, reactor, own_process=True)
     except ConfigError as error:
         raise SystemExit(f"sipnode: {config.placed(error, path)}") from None
+    except StorageError as error:
+        raise SystemExit(f"sipnode: {error}") from None
     return service

@@ -63,6 +63,9 @@ class MemoryStorage:
         self.location = MemoryLocation()
         self.credentials = CachedCredentials(self._look_up, clock, cache_seconds)
 
+    def preflight(self) -> None:
+        """Nothing can be wrong."""
+
     def open(self) -> Deferred[None]:
         """Nothing to do."""
         return succeed(None)

@@ -113,6 +113,9 @@ class SqliteStorage:
         self.location = SqliteLocation(self._run)
         self.credentials = CachedCredentials(lambda keys: self._run(_users, keys), reactor, cache_seconds)
 
+    def preflight(self) -> None:
+        """What is wrong with a file is told by :meth:`open`."""
+
     def open(self) -> Deferred[None]:
         """Create or upgrade the file. Fails with StorageError that names it."""
         if self._worker is None:

@@ -94,7 +94,7 @@ class StoreSuite:
         store = yield self.opened()
         odd = "\udcff\udc80 'x\"; DROP TABLE location; -- é ☎ \x00"
         there = binding(
-            aor=f"{odd}@example.test", contact=odd, call_id=odd, user_agent=odd, received=odd, path=odd, instance=odd, reg_id=1 << 62
+            aor=f"{odd}@example.test", contact=odd, call_id=odd, user_agent=odd, received=odd, path=odd, instance=odd, reg_id=(1 << 31) - 1
         )
         yield store.location.write(save(there))
         rows = yield rows_of(store)

@@ -28,19 +28,19 @@ class FactoryTests(SynchronousTestCase):
         """A plugin's scheme gets what follows the colon."""
         seen: list[Any] = []
 
-        def factory(rest: str, state_dir: str, reactor: Any, cache_seconds: float) -> Any:
-            seen.append((rest, state_dir, cache_seconds))
+        def factory(rest: str, state_dir: str, reactor: Any, cache_seconds: float, node_id: int) -> Any:
+            seen.append((rest, state_dir, cache_seconds, node_id))
             return "store"
 
-        store = open_storage("etcd://host/x", "/s", Clock(), 7.0, {**BUILT_IN, "etcd": factory})
-        self.assertEqual((store, seen), ("store", [("//host/x", "/s", 7.0)]))
+        store = open_storage("etcd://host/x", "/s", Clock(), 7.0, {**BUILT_IN, "etcd": factory}, 3)
+        self.assertEqual((store, seen), ("store", [("//host/x", "/s", 7.0, 3)]))
 
     def test_unknown(self) -> None:
         """A scheme that nobody serves is named with what is there; a typing slip gets its correction."""
         fault = self.assertRaises(ConfigError, open_storage, "sqllite:x", "", Clock())
         self.assertIn("sqlite:", str(fault))
         fault = self.assertRaises(ConfigError, open_storage, "mongodb://x", "", Clock())
-        self.assertIn("memory:… or sqlite:…", str(fault))
+        self.assertIn("memory:… or postgres:…", str(fault))
         self.assertEqual(fault.key, "storage.url")
         for url in ("", "sipnode.sqlite", "sqlite:"):
             self.assertRaises(ConfigError, open_storage, url, "", Clock())

@@ -1,0 +1,255 @@
+"""The store suite on a real PostgreSQL, and what only it has: Kamailio's own scripts, news of others' writes, TLS."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.trial.unittest import TestCase
+from zope.interface import implementer
+
+from sipnode import config
+from sipnode.app import build
+from sipnode.cli import main
+from sipnode.errors import ConfigError, StorageError
+from sipnode.interfaces import ILocationFeed
+from sipnode.records import Binding, LocationChange
+from sipnode.settings import Settings, StorageSettings
+from sipnode.storage.factory import open_storage, user_table
+from sipnode.storage.initialize import init_database
+from tests.storage.suite import PersistentStoreSuite, binding, rows_of, save
+
+from .support import postgres
+from .support.waiting import until
+
+reactor: Any = _reactor
+KAMAILIO = Path("/usr/share/kamailio/postgres")
+
+
+@implementer(ILocationFeed)
+class Feed:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Binding] = {}
+        self.gone: list[str] = []
+        self.losses = 0
+
+    def saved(self, bindings: list[Binding]) -> None:
+        self.rows.update({one.ruid: one for one in bindings})
+
+    def deleted(self, ruids: list[str]) -> None:
+        self.gone += ruids
+
+    def lost(self) -> None:
+        self.losses += 1
+
+
+class PostgresCase(TestCase):
+    """Has a database of its own."""
+
+    timeout = 120
+    skip = postgres.missing()
+    tls = False
+
+    async def setUp(self) -> None:
+        self.cluster = postgres.shared()
+        await self.cluster.ready()
+        self.database = self.cluster.create()
+        self.url = self.cluster.url(self.database, self.tls)
+
+    def sql(self, text: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        return self.cluster.execute(text, arguments or None, self.database)
+
+    def make_store(self, **options: Any) -> Any:
+        return open_storage(self.url, "", reactor, **options)
+
+
+class PostgresStoreTests(PostgresCase, PersistentStoreSuite):
+    """The store of ``postgres:`` by its UNIX socket."""
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        init_database(self.url, "")
+
+    def add_user(self, store: Any, username: str, domain: str, password: str) -> None:
+        user_table(self.url, "").add(username, domain, password)
+
+    async def test_news(self) -> None:
+        """A store hears what another one and plain SQL write, and not what it wrote itself; after a broken connection it says so."""
+        one = await self.opened()
+        other = await self.opened()
+        feed = Feed()
+        one.location.watch(feed)
+        await one.location.write(save(binding("own")))
+        await other.location.write(save(*(binding(f"r-{number}") for number in range(250))))
+        await until(lambda: len(feed.rows) >= 250, "news")
+        self.assertEqual(feed.rows["r-7"], binding("r-7"))
+        self.assertNotIn("own", feed.rows)
+        self.sql("UPDATE location SET contact = 'sip:k@192.0.2.3' WHERE ruid = 'r-7'")
+        await until(lambda: feed.rows["r-7"].contact == "sip:k@192.0.2.3", "an update by another program")
+        await other.location.write([LocationChange(binding("r-9"), delete=True)])
+        await until(lambda: feed.gone == ["r-9"], "a deletion")
+        self.assertEqual(feed.losses, 0)
+        self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%'")
+        await until(lambda: feed.losses, "the loss of the listening connection")
+        await other.location.write(save(binding("later")))
+        await until(lambda: "later" in feed.rows, "news after it")
+
+    async def test_too_much_news(self) -> Any:
+        """A statement that changes more rows than can be named says that news was lost."""
+        store = await self.opened()
+        feed = Feed()
+        store.location.watch(feed)
+        self.sql("INSERT INTO location (ruid) SELECT 'x' || n FROM generate_series(1, 6000) AS n")
+        await until(lambda: feed.losses == 1, "the word that too much happened")
+        self.assertEqual(feed.rows, {})
+
+    async def test_many_rows(self) -> Any:
+        """A large table is loaded while the reactor goes on."""
+        store = await self.opened()
+        self.sql("INSERT INTO location (ruid, username, domain) SELECT 'x' || n, 'u' || n, 'd' FROM generate_series(1, 20000) AS n")
+        chunks: list[int] = []
+        count = await store.location.load(lambda rows: chunks.append(len(rows)))
+        self.assertEqual((count, max(chunks)), (20000, 2000))
+
+    async def test_too_long(self) -> Any:
+        """Texts longer than their columns are cut; the other rows of the batch are written."""
+        store = await self.opened()
+        await store.location.write(save(binding(user_agent="x" * 5000, path="p" * 5000, call_id="c" * 999), binding("r-2")))
+        rows = await rows_of(store)
+        self.assertEqual([(row.ruid, len(row.user_agent)) for row in rows], [("r-1", 255), ("r-2", len("Phone 1.0"))])
+
+    def test_users(self) -> None:
+        """Users are added, given another password, listed and removed; each refusal has a name."""
+        table = user_table(self.url, "")
+        table.add("bob", "example.test", "one", True)
+        table.add("alice", "example.test", "two")
+        self.assertRaises(StorageError, table.add, "alice", "example.test", "two")
+        self.assertEqual([user.username for user in table.list("EXAMPLE.test")], ["alice", "bob"])
+        self.assertEqual(self.sql("SELECT username, password FROM subscriber ORDER BY 1"), [("alice", ""), ("bob", "one")])
+        table.set_password("bob", "example.test", "three")
+        self.assertEqual(self.sql("SELECT DISTINCT password FROM subscriber"), [("",)])
+        self.assertRaises(StorageError, table.set_password, "eve", "example.test", "x")
+        table.remove("bob", "example.test")
+        self.assertRaises(StorageError, table.remove, "bob", "example.test")
+        self.assertEqual([(user.username, user.extra) for user in table.list()], [("alice", {"algorithms": "SHA-256 MD5"})])
+
+
+class TlsStoreTests(PostgresStoreTests):
+    """The same by a host name, with a password, over TLS whose certificate is checked."""
+
+    tls = True
+
+    async def test_encrypted(self) -> Any:
+        """Every connection of the store is encrypted."""
+        await self.opened()
+        found = self.sql(
+            "SELECT ssl, count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name LIKE 'sipnode-%%' "
+            "AND datname = current_database() GROUP BY ssl"
+        )
+        self.assertEqual([encrypted for encrypted, _ in found], [True])
+
+
+class SchemaTests(PostgresCase):
+    """``sipnode db init`` and the check at the start."""
+
+    def kamailio(self) -> None:
+        for name in ("standard", "auth_db", "usrloc", "presence"):
+            self.sql((KAMAILIO / f"{name}-create.sql").read_text())
+
+    def columns(self) -> set[tuple[Any, ...]]:
+        return set(
+            self.sql(
+                "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default FROM "
+                "information_schema.columns WHERE table_schema = 'public' AND table_name IN "
+                "('version', 'subscriber', 'location', 'presentity', 'active_watchers', 'watchers')"
+            )
+        )
+
+    def test_twice(self) -> None:
+        """An empty database gets all tables; the second run does nothing."""
+        self.assertTrue(init_database(self.url, ""))
+        self.assertEqual(init_database(self.url, ""), [])
+
+    def test_same_as_kamailio(self) -> None:
+        """The tables have the columns, types and defaults that Kamailio's own scripts give them, and only additions beside."""
+        if not KAMAILIO.is_dir():
+            self.assertFalse(os.environ.get("CI"), "kamailio-postgres-modules is not installed")
+            return
+        init_database(self.url, "")
+        ours = self.columns()
+        self.database = self.cluster.create()
+        self.kamailio()
+        theirs = self.columns()
+        self.assertEqual(theirs - ours, set())
+        self.assertEqual(
+            {row[:2] for row in ours - theirs}, {("location", "flow"), ("subscriber", "ha1_sha256"), ("subscriber", "ha1b_sha256")}
+        )
+
+    async def test_plain_kamailio(self) -> Any:
+        """A database of Kamailio's scripts is used as it is, and not changed; ``db init`` adds to it after a copy."""
+        if not KAMAILIO.is_dir():
+            self.assertFalse(os.environ.get("CI"), "kamailio-postgres-modules is not installed")
+            return
+        self.kamailio()
+        self.sql("INSERT INTO subscriber (username, domain, password) VALUES ('alice', 'example.test', 'secret')")
+        before = self.columns()
+        store = self.make_store()
+        store.preflight()
+        await store.open()
+        await store.location.write(save(binding(connection_id="")))
+        rows = await rows_of(store)
+        self.assertEqual(rows, [binding(connection_id="")])
+        found = await store.credentials.fetch("alice", "example.test")
+        self.assertEqual((found.password, found.ha1_sha256), ("secret", ""))
+        await store.close()
+        self.assertEqual(self.columns(), before)
+        done = init_database(self.url, "")
+        self.assertTrue([line for line in done if "copied" in line], done)
+        self.assertEqual(init_database(self.url, ""), [])
+        self.assertEqual(self.sql("SELECT password, ha1_sha256 FROM subscriber"), [("secret", "")])
+
+    async def test_wrong_version(self) -> Any:
+        """A table of another version stops the start, and the reason says what to do; so does an empty database."""
+        store = self.make_store()
+        fault = self.assertRaises(StorageError, store.preflight)
+        self.assertIn("sipnode db init", str(fault))
+        init_database(self.url, "")
+        store.preflight()
+        self.sql("UPDATE version SET table_version = 8 WHERE table_name = 'location'")
+        fault = self.assertRaises(StorageError, store.preflight)
+        self.assertIn("location has version 8 where 9", str(fault))
+        self.assertRaises(StorageError, init_database, self.url, "")
+        await self.assertFailure(store.open(), StorageError)
+        self.assertIn("version 8", store.degraded)
+        self.sql("UPDATE version SET table_version = 9 WHERE table_name = 'location'")
+        await until(lambda: not store.degraded, "the store's own recovery")
+        await store.close()
+
+    def test_commands(self) -> None:
+        """``sipnode db init`` and ``sipnode user`` work on the database of the configuration, and a server isn't made without tables."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / config.FILE_NAME).write_text(config.render(Settings(storage=StorageSettings(url=self.url))))
+        self.assertRaises(StorageError, build, config.load(str(folder)), folder, reactor)
+        said = StringIO()
+        with redirect_stdout(said):
+            for line in ("db init", "db init", "user add --password-stdin bob@example.test", "user list", "user remove bob@example.test"):
+                words = line.split()
+                self.patch(sys, "stdin", StringIO("secret\n"))
+                self.assertEqual(main([*words[:2], "-c", str(folder), *words[2:]]), 0, line)
+        self.assertIn("table location made", said.getvalue())
+        self.assertEqual(said.getvalue().splitlines()[-2:], ["nothing to do", "bob@example.test"])
+        build(config.load(str(folder)), folder, reactor)
+
+    def test_urls(self) -> None:
+        """A URL that can't be is a ConfigError without the password in it."""
+        for url in ("postgres:", "postgres://u:hushhush@h", "postgres://u:hushhush@h:x/d", "postgres://u:hushhush@h/d?options=-c"):
+            fault = self.assertRaises(ConfigError, open_storage, url, "", reactor)
+            self.assertNotIn("hushhush", str(fault))
