@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -99,6 +100,9 @@ class Link:
         self._running = False
         self._attempts = 0
         self._idle: list[Deferred[None]] = []
+        self._queue: deque[tuple[Deferred[Any], str, str, Sequence[Any] | None]] = deque()
+        self._busy = False
+        self._sending = False
 
     def start(self) -> None:
         """Connect, and stay connected."""
@@ -130,27 +134,47 @@ class Link:
         return self._run("runOperation", sql, arguments)
 
     def _run(self, method: str, sql: str, arguments: Sequence[Any]) -> Deferred[Any]:
-        connection = self._connection
-        if connection is None:
+        if self._connection is None:
             return fail(StorageError(f"{self._dsn.place} is away"))
-        if not self.waiting:
-            self.since = self._reactor.seconds()
         self.waiting += 1
-        return maybeDeferred(getattr(connection, method), sql, arguments or None).addBoth(self._answered, connection)
+        done: Deferred[Any] = Deferred()
+        self._queue.append((done, method, sql, arguments or None))
+        self._next()
+        return done
 
-    def _answered(self, result: Any, connection: _Connection) -> Any:
-        self.waiting -= 1
-        self.since = self._reactor.seconds()
+    def _next(self) -> None:
+        # A queue of our own: txpostgres has one that a dead connection empties by recursion, a level for each query.
+        if self._sending:
+            return
+        self._sending = True
+        while self._queue and not self._busy:
+            connection = self._connection
+            done, method, sql, arguments = self._queue.popleft()
+            if connection is None:
+                self._finish(done, Failure(StorageError(f"{self._dsn.place} is away")))
+                continue
+            self._busy = True
+            self.since = self._reactor.seconds()
+            maybeDeferred(getattr(connection, method), sql, arguments).addBoth(self._answered, done, connection)
+        self._sending = False
+
+    def _answered(self, result: Any, done: Deferred[Any], connection: _Connection) -> None:
+        self._busy = False
         if isinstance(result, Failure):
             fault = result.value
             if connection is self._connection and connection.closed:
-                self._lost(connection, reason_of(fault))
+                self._failed(connection, reason_of(fault))
             result = Failure(StorageError(f"{self._dsn.place}: {reason_of(fault)}"))
+        self._finish(done, result)
+        self._next()
+
+    def _finish(self, done: Deferred[Any], result: Any) -> None:
+        self.waiting -= 1
+        done.callback(result)
         if not self.waiting:
             idle, self._idle = self._idle, []
             for waiter in idle:
                 waiter.callback(None)
-        return result
 
     # -- life of the connection
 
@@ -203,6 +227,8 @@ class Link:
         self.connected = False
         if connection is not None and connection.pollable() is not None:
             connection.close()
+        # Those that wait fail; the one under way has been told by close().
+        self._next()
 
     def _cancel_limit(self) -> None:
         if self._limit is not None and self._limit.active():
