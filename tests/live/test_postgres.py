@@ -116,7 +116,18 @@ class PostgresStoreTests(PostgresCase, PersistentStoreSuite):
         self.sql("INSERT INTO location (ruid, username, domain) SELECT 'x' || n, 'u' || n, 'd' FROM generate_series(1, 20000) AS n")
         chunks: list[int] = []
         count = await store.location.load(lambda rows: chunks.append(len(rows)))
-        self.assertEqual((count, max(chunks)), (20000, 2000))
+        self.assertEqual((count, max(chunks)), (20000, 1000))
+
+    async def test_time_zone(self) -> None:
+        """Times are written and read in the zone that the URL names, as a Kamailio of that zone does."""
+        url, self.url = self.url, f"{self.url}&timezone=Asia/Tokyo"
+        store = self.make_store()
+        await store.open()
+        self.addCleanup(store.close)
+        await store.location.write(save(binding()))
+        self.assertEqual(await rows_of(store), [binding()])
+        self.assertEqual(self.sql("SELECT expires::text FROM location"), [("2023-11-15 08:13:20.25",)])
+        self.url = url
 
     async def test_too_long(self) -> Any:
         """Texts longer than their columns are cut; the other rows of the batch are written."""

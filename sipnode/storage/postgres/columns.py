@@ -30,7 +30,7 @@ _HIDDEN: Final = re.compile("[\uef00-\uefff]+")
 
 
 class Statements:
-    """SQL for a ``location`` table.
+    """SQL for a ``location`` table. Times are in the zone of the session, as Kamailio has them in the zone of its machine.
 
     Args:
         with_flow: It has the column ``flow``, which ``sipnode db init`` adds: Kamailio's connection_id holds no token.
@@ -40,8 +40,8 @@ class Statements:
         columns = _COLUMNS if with_flow else _COLUMNS[:-1]
         self.width = len(columns)
         names = [name for name, _, _ in columns]
-        read = [f"extract(epoch FROM {name})::float8" if name in _TIMES else name for name in names]
-        into = [f"to_timestamp({name}) AT TIME ZONE 'UTC'" if name in _TIMES else name for name in names]
+        read = [f"extract(epoch FROM {name}::timestamptz)::float8" if name in _TIMES else name for name in names]
+        into = [f"to_timestamp({name})::timestamp" if name in _TIMES else name for name in names]
         select = f"SELECT {', '.join(read)}{'' if with_flow else ', NULL'}, id FROM location"
         self.page = f"{select} WHERE id > %s ORDER BY id LIMIT %s"
         self.by_ruid = f"{select} WHERE ruid = ANY(%s) ORDER BY id"

@@ -5,6 +5,8 @@ Invariant: no message that leaves this module holds the password.
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -12,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from sipnode.errors import ConfigError
 
 _OWN: Final = ("hostaddr", "dbname", "user", "password", "options", "async", "application_name")
+_ZONE: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 _KEY: Final = "storage.url"
 # Seconds; the server gives a statement up by itself before callers of the group commit are told that it doesn't answer.
 STATEMENT_SECONDS: Final = 8
@@ -66,13 +69,19 @@ def parse(rest: str) -> Dsn:
         # A Kerberos library may wait for its network inside of the process.
         "gssencmode": "disable",
         "client_encoding": "UTF8",
-        "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC -c datestyle=ISO",
         "dbname": dbname,
     }
+    zone = local_zone()
     for name, value in query:
+        if name == "timezone":
+            zone = value
+            continue
         if name in _OWN or not name.isidentifier():
             raise ConfigError(f"the option {name!r} can't be given in the URL", key=_KEY)
         parameters[name] = value
+    if not _ZONE.fullmatch(zone):
+        raise ConfigError(f"{zone!r} is no name of a time zone", key=_KEY)
+    parameters["options"] = f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone={zone} -c datestyle=ISO"
     if parts.username:
         parameters["user"] = unquote(parts.username)
     if parts.password:
@@ -83,3 +92,11 @@ def parse(rest: str) -> Dsn:
         parameters["port"] = port
     host = str(parameters.get("host", ""))
     return Dsn(parameters, "" if not host or host.startswith("/") else host)
+
+
+def local_zone() -> str:
+    """Name of this machine's time zone: the columns of Kamailio's tables hold local time, without saying of where."""
+    named = os.environ.get("TZ", "").lstrip(":")
+    if not named:
+        named = os.path.realpath("/etc/localtime").partition("/zoneinfo/")[2]
+    return named if _ZONE.fullmatch(named) else "UTC"

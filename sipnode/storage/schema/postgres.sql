@@ -1,5 +1,6 @@
 -- The tables that sipnode shares with Kamailio 5.6, with Kamailio's names, columns and types: they are the interface between the
--- two. Run by `sipnode db init`, which makes only the parts that are missing. Times in location are UTC.
+-- two. Run by `sipnode db init`, which makes only the parts that are missing. Times in location are local
+-- to the machine that wrote them.
 
 -- part: version
 CREATE TABLE version (
