@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import signal
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -141,6 +143,23 @@ class OutageTests(TestCase):
         await until(lambda: not self.store.degraded, "recovery")
         rows = await rows_of(self.store)
         self.assertEqual(acknowledged - {row.ruid for row in rows}, set())
+
+    async def test_cut_off(self) -> None:
+        """The network loses the connection of a write that hangs: what it was sent is ended before the next write can start."""
+        await self.store.open()
+        under_way = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND query LIKE 'INSERT INTO location%%' AND state = 'active'"
+        blocker = self.cluster.connect(self.database)
+        self.addCleanup(blocker.close)
+        blocker.cursor().execute("BEGIN; LOCK TABLE location IN EXCLUSIVE MODE")
+        writing = self.store.location.write(save(binding("r-1")))
+        await until(lambda: self.cluster.execute(under_way, (self.database,)) == [(1,)], "the write that hangs")
+        with socket.socket(fileno=os.dup(self.store._writer._connection.fileno())) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
+        await self.assertFailure(writing, StorageError)
+        await until(lambda: not self.store.degraded, "recovery")
+        self.assertEqual(self.cluster.execute(under_way, (self.database,)), [(0,)])
+        blocker.cursor().execute("ROLLBACK")
+        await self.back()
 
     async def test_frozen(self) -> None:
         """SIGSTOP: the store says so, the reactor goes on, and the write under way is done when it is over."""

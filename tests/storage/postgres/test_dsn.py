@@ -37,7 +37,7 @@ class DsnTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """What can't be is refused without its password."""
-        broken = ("", "/d", "//h", "//u:hush@h:x/d", "//u:hush@h/d/e", "//u:hush@h/d?options=x", "//h/d?a b=1", "//h/d?timezone=a b", "//h/d?x")
+        broken = ("", "/d", "//h", "//u:hush@h:x/d", "//u:hush@h/d/e", "//u:hush@h/d?options=x", "//h/d?a b=1", "//h/d?timezone=a b")
         for rest in broken:
             fault = self.assertRaises(ConfigError, parse, rest)
             self.assertEqual(fault.key, "storage.url")
