@@ -118,6 +118,19 @@ class PostgresStoreTests(PostgresCase, PersistentStoreSuite):
         count = await store.location.load(lambda rows: chunks.append(len(rows)))
         self.assertEqual((count, max(chunks)), (20000, 1000))
 
+    async def test_asked_while_opening(self) -> None:
+        """Who asks before the first connection is made gets its answer, and a store that is closed then says so."""
+        store = self.make_store()
+        self.addCleanup(store.close)
+        opening = store.open()
+        self.assertEqual((await store.location.fetch("alice@example.test"), await opening), ([], None))
+        early = self.make_store()
+        opening, loading = early.open(), early.location.load(lambda rows: None)
+        closing = early.close()
+        for failing in (opening, loading):
+            await self.assertFailure(failing, StorageError)
+        await closing
+
     async def test_time_zone(self) -> None:
         """Times are written and read in the zone that the URL names, as a Kamailio of that zone does."""
         url, self.url = self.url, f"{self.url}&timezone=Asia/Tokyo"

@@ -81,8 +81,9 @@ class KamailioTests(TestCase):
         me = f"127.0.0.1:{self.socket.getsockname()[1]}"
         target = "sip:example.test" if method == "REGISTER" else f"sip:{user}@example.test"
         lines = [
-            f"{method} {target} SIP/2.0", f"Via: SIP/2.0/UDP {me};branch=z9hG4bK{call}", f"From: <sip:{user}@example.test>;tag=1",
-            f"To: <sip:{user}@example.test>", f"Call-ID: {call}", f"CSeq: 1 {method}", "Max-Forwards: 10", *headers, "Content-Length: 0", "", "",
+            f"{method} {target} SIP/2.0", "Max-Forwards: 10", f"Via: SIP/2.0/UDP {me};branch=z9hG4bK{call}",
+            f"From: <sip:{user}@example.test>;tag=1",
+            f"To: <sip:{user}@example.test>", f"Call-ID: {call}", f"CSeq: 1 {method}", *headers, "Content-Length: 0", "", "",
         ]  # fmt: skip
         self.socket.sendto("\r\n".join(lines).encode(), ("127.0.0.1", self.port))
         try:

@@ -68,6 +68,7 @@ class PostgresStorage:
         self._former = 0
         self._users = _USERS.format(_HASHES + _SHA256)
         self._opening: list[Deferred[None]] = []
+        self._limit: Any = None
         self._closed = True
         self._loop = LoopingCall(self._check)
         self._loop.clock = reactor
@@ -90,9 +91,9 @@ class PostgresStorage:
         opened: Deferred[None] = Deferred()
         if not self.degraded and self._writer.connected:
             return succeed(None)
+        if not self._opening:
+            self._limit = self._reactor.callLater(OPEN_SECONDS, self._give_up)
         self._opening.append(opened)
-        limit = self._reactor.callLater(OPEN_SECONDS, self._give_up, opened)
-        opened.addBoth(lambda result: (limit.active() and limit.cancel(), result)[1])
         for link in (self._listener, *self._readers, self._writer):
             link.start()
         return opened
@@ -102,6 +103,7 @@ class PostgresStorage:
         if self._closed:
             return succeed(None)
         self._closed = True
+        self._give_up()
         if self._loop.running:
             self._loop.stop()
         for link in self._readers:
@@ -134,6 +136,11 @@ class PostgresStorage:
 
     def query(self, sql: str, arguments: Sequence[Any] = ()) -> Deferred[list[Row]]:
         """Run a select on the reader that is least busy. Fails with StorageError, also when there is no answer in time."""
+        if self._opening:
+            # Who starts with the store asks before its first connection is made.
+            opened: Deferred[None] = Deferred()
+            self._opening.append(opened)
+            return opened.addCallback(lambda _: self.query(sql, arguments))
         now = self._reactor.seconds()
         links = [link for link in self._readers if link.connected]
         if not links or self._closed:
@@ -177,14 +184,20 @@ class PostgresStorage:
         if self.degraded:
             self._log.info("{place} takes writes", place=self.dsn.place)
         self.degraded = ""
+        self._end_limit()
         opening, self._opening = self._opening, []
         for waiter in opening:
             waiter.callback(None)
 
-    def _give_up(self, opened: Deferred[None]) -> None:
-        if opened in self._opening:
-            self._opening.remove(opened)
-            opened.errback(StorageError(self.degraded))
+    def _give_up(self) -> None:
+        self._end_limit()
+        opening, self._opening = self._opening, []
+        for waiter in opening:
+            waiter.errback(StorageError(self.degraded))
+
+    def _end_limit(self) -> None:
+        if self._limit is not None and self._limit.active():
+            self._limit.cancel()
 
     def _check(self) -> None:
         link = self._writer
