@@ -124,6 +124,7 @@ class FakeResolver:
 
     def __init__(self) -> None:
         self.names: dict[str, list[Hop]] = {}
+        self.rested: list[Hop] = []
 
     def numeric(self, host: str, port: int, transport: str, secure: bool) -> list[Hop] | None:
         """Hops of an IP literal."""
@@ -137,6 +138,10 @@ class FakeResolver:
         if host in self.names:
             return succeed(list(self.names[host]))
         return fail(NoRoute(f"{host} has no address"))
+
+    def failed(self, hop: Hop, seconds: float = 0.0) -> None:
+        """Remember it."""
+        self.rested.append(hop)
 
 
 @implementer(IMediaRelay)

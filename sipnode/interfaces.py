@@ -88,7 +88,10 @@ class IResolver(Interface):
         port 0 and transport '' mean not given; secure is a sips URI."""
 
     def resolve(host: str, port: int, transport: str, secure: bool) -> Deferred[list[Hop]]:
-        """A non-empty list in RFC 3263 order; fails with NoRoute."""
+        """A non-empty list in RFC 3263 order, those that failed lately last; fails with NoRoute."""
+
+    def failed(hop: Hop, seconds: float = 0.0) -> None:
+        """That hop didn't answer: others are tried before it for a while; seconds 0 for the configured time."""
 
 
 class ILocationFeed(Interface):

@@ -53,6 +53,7 @@ class Branch:
         "_cancel_reason",
         "_cancel_until",
         "_expired",
+        "_hop",
         "_hops",
         "_queue",
         "_retried",
@@ -91,6 +92,7 @@ class Branch:
         self._cancel_reason: tuple[tuple[str, str], ...] | None = None
         self._cancel_until = 0.0
         self._expired = False
+        self._hop: Any = None
         self._hops: list[Any] = []
         self._queue: deque[SipResponse] | None = None
         self._retried = False
@@ -231,8 +233,12 @@ class Branch:
             self.fail(430 if self.target.flow else 503)
 
     def _next_hop(self) -> bool:
-        """RFC 3263 §4.3: another address of the same target, in a new transaction."""
-        if self.status > 100 or self.cancelled or not self._hops:
+        """RFC 3263 §4.3: another address of the same target, in a new transaction; others leave this one alone for a while."""
+        if self.status > 100 or self.cancelled:
+            return False
+        if self._hop is not None:
+            self.fork.ctx.core.resolver.failed(self._hop)
+        if not self._hops:
             return False
         self.status = 0
         self.branch_id = ids.new_branch() + self.fork.loop_mark

@@ -105,9 +105,13 @@ def flow_to_hops(branch: Branch) -> Deferred[Any]:
         failed.errback(NoRoute("no address of it answers", 503))
         return failed
     hop = branch._hops.pop(0)
+    # Only names have a choice of addresses to remember failures for.
+    branch._hop = hop if branch.target.resolved else None
     connecting: Deferred[Any] = core.flows.connect(hop)
 
     def next_one(failure: Failure) -> Any:
+        if branch._hop is not None:
+            core.resolver.failed(hop)
         if branch._hops:
             return flow_to_hops(branch)
         if failure.check(NoRoute):

@@ -13,7 +13,6 @@ from sipnode.errors import ParseError
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 # Possessive all over, so that hostile text costs one pass.
-_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*+"', re.S)
 _LIST_PART: Final = re.compile(r'(?:[^,"<]++|"(?:[^"\\]|\\.)*+"|<[^>]*+>)*+', re.S)
 _PARAM_PART: Final = re.compile(r'(?:[^;"]++|"(?:[^"\\]|\\.)*+")*+', re.S)
 _PARAM: Final = re.compile(
@@ -110,8 +109,3 @@ def unquote(text: str) -> str:
 def quote(text: str) -> str:
     """The text as a quoted string."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def is_quoted(text: str) -> bool:
-    """Whether the text is one whole quoted string."""
-    return _QUOTED.fullmatch(text) is not None

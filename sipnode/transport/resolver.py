@@ -121,6 +121,8 @@ class Resolver:
         now = self._clock.seconds()
         if len(self._resting) > 1000:
             self._resting = {key: until for key, until in self._resting.items() if until > now}
+            if len(self._resting) > 1000:
+                self._resting.clear()
         self._resting[(hop.transport, hop.host, hop.port)] = now + (seconds or self._rest_seconds)
 
     def rested(self, hops: list[Hop]) -> list[Hop]:

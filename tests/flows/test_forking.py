@@ -461,6 +461,14 @@ class NextHopTests(ForkCase):
         self.assertNotEqual(first.via.branch, second.via.branch)
         self.second.reply(second, 200)
         self.assertEqual(self.alice.statuses(), [100, 200])
+        self.assertEqual(self.world.resolver.rested, [Hop("UDP", "198.51.100.1", 5060)])
+
+    def test_literal_address_is_not_rested(self) -> None:
+        """Of an address given as a number nothing is remembered: there is no other."""
+        world = World()
+        alice = world.phone("alice")
+        alice.send("INVITE", "sip:x@198.51.100.1;transport=tcp")
+        self.assertEqual((alice.statuses(), world.resolver.rested), ([100, 503], []))
 
     def test_503_takes_the_next_address(self) -> None:
         """So is one that says 503, also after a 100."""
@@ -476,6 +484,7 @@ class NextHopTests(ForkCase):
         """So is one that takes no connection."""
         self.call_outside([Hop("TCP", "203.0.113.9", 5060), Hop("UDP", "198.51.100.2", 5060)])
         self.second.got("INVITE")
+        self.assertEqual(self.world.resolver.rested, [Hop("TCP", "203.0.113.9", 5060)])
 
     def test_connection_that_dies_at_once(self) -> None:
         """A connection that is gone when the request is written leads to the next address, which a CANCEL then reaches."""

@@ -263,6 +263,12 @@ class ResolverTests(SynchronousTestCase):
         self.clock.advance(31)
         self.assertEqual([hop[1] for hop in self.hops("example.com", 1)], ["192.0.2.1", "192.0.2.2"])
 
+    def test_resting_is_bounded(self) -> None:
+        """Whoever names many dead hosts makes no table grow."""
+        for number in range(5000):
+            self.resolver.failed(Hop("UDP", f"192.0.{number // 256}.{number % 256}", 1))
+        self.assertLess(len(self.resolver._resting), 1100)
+
     def test_hosts_file(self) -> None:
         """The hosts file comes before the DNS, and localhost is never a question."""
         path = self.mktemp()
