@@ -94,6 +94,19 @@ class IResolver(Interface):
         """That hop didn't answer: others are tried before it for a while; seconds 0 for the configured time."""
 
 
+class INode(Interface):
+    """This server among those that share its location table."""
+
+    id: int = Attribute("[node] id, the column server_id of what it writes; 0 when it is alone.")
+
+    def path(flow: IFlow, cflags: int, until: float) -> str:
+        """Column path of a binding that comes by a flow and lives until then (epoch seconds): the Route value by which
+        others reach it through this node; "" where they need none."""
+
+    def reaches(binding: Binding) -> bool:
+        """Whether the node that holds another's binding can be reached, as far as is known."""
+
+
 class ILocationFeed(Interface):
     """Who wants to know what others (sister nodes, a Kamailio on the same database) write into the location table."""
 

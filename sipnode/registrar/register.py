@@ -8,7 +8,8 @@ were (RFC 3261 §10.3 step 7).
 
 A binding is the same as one that is there when both name the same instance (and no different ``reg-id``), else by
 equality of URIs (RFC 3261 §19.1.4). So a page that comes back with a new contact replaces its own old binding and keeps
-its ``ruid``. ``reg-id`` is echoed but makes no outbound flow, and a 200 has no ``Require``; ``Path`` isn't stored.
+its ``ruid``. ``reg-id`` is echoed but makes no outbound flow, and a 200 has no ``Require``; a client's
+``Path`` isn't stored, the column holds the way through the node that has the flow.
 """
 
 from __future__ import annotations
@@ -51,12 +52,16 @@ class Source:
         socket: Name of the listener, ``udp:127.0.0.1:5060``.
         connection_id: Token of the connection, "" for UDP.
         cflags: :class:`~sipnode.records.BindingFlag` bits.
+        path: Route value by which other nodes reach it through this one, "" for none.
+        server_id: This node.
     """
 
     received: str = ""
     socket: str = ""
     connection_id: str = ""
     cflags: int = 0
+    path: str = ""
+    server_id: int = 0
 
 
 @dataclass(slots=True)
@@ -102,9 +107,9 @@ def aor_of(request: SipRequest) -> str:
 
 def is_lost(binding: Binding) -> bool:
     """Whether a binding is known but can't be reached until its owner registers again: it lived on a connection of an
-    earlier run, and nobody can connect to it (a WebSocket end, or a natted stream).
+    earlier run, and nobody can connect to it (a WebSocket end, or a natted stream). Another node's is reached by its path.
     """
-    if binding.connection_id or not binding.socket:
+    if binding.connection_id or binding.path or not binding.socket:
         return False
     kind = binding.socket[0]
     return kind == "w" or (kind == "t" and bool(binding.cflags & _NATB))
@@ -287,7 +292,7 @@ class _Registration:
             q_value(params["q"]) if "q" in params else 1.0,
             agent(software) if software else "",
             source.received,
-            "",
+            source.path,
             source.socket,
             methods_of(request, params),
             instance,
@@ -296,6 +301,7 @@ class _Registration:
             source.cflags,
             source.connection_id,
             self._now,
+            source.server_id,
         )
         self._changes[binding.ruid] = LocationChange(binding)
         if old is None:

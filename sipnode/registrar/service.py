@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
-    from sipnode.interfaces import IFlow, IFlowTable, ILocationBackend, ILocationWriter, IRequestContext
+    from sipnode.interfaces import IFlow, IFlowTable, ILocationBackend, ILocationWriter, INode, IRequestContext
     from sipnode.records import Binding, LocationChange
     from sipnode.settings import LocationSettings
 
@@ -70,6 +70,7 @@ class RegistrarService(Service):
     Attributes:
         ready: False until the table is loaded; REGISTER and lookups get 503 so long.
         table: The table in memory.
+        node: INode: this server among those that share the table; None when it is alone.
     """
 
     name = "location"
@@ -87,6 +88,7 @@ class RegistrarService(Service):
             raise ValueError("db_mode 1 needs a backend and a writer")
         self.ready = False
         self.table = LocationTable()
+        self.node: INode | None = None
         self._settings = settings
         self._clock = clock
         self._backend = backend if settings.db_mode else None
@@ -164,6 +166,9 @@ class RegistrarService(Service):
                 stale.append(binding)
                 continue
             binding.connection_id = ""
+            if self.node is None or binding.server_id == self.node.id:
+                # It led through this node to a connection of an earlier run.
+                binding.path = ""
             if binding.socket[:1] == "t" and not binding.cflags & _NATB:
                 # The source port of a connection that is gone; the phone listens at its contact.
                 binding.received = ""
@@ -214,7 +219,7 @@ class RegistrarService(Service):
             self.table.lookup(aor, now),
             now,
             self._settings,
-            _source(flow, cflags),
+            self._source(flow, cflags, now),
             self._new_ruid,
         )
         changes = plan.changes
@@ -247,11 +252,17 @@ class RegistrarService(Service):
         bit = METHOD_BITS.get(method, OTHER_METHOD) if method and self._settings.method_filtering else ALL_METHODS
         if len(bindings) == 1 and bindings[0].connection_id and bindings[0].methods & bit:
             return LookupResult(200, bindings)
-        reachable = [binding for binding in bindings if not is_lost(binding)]
+        reachable = [binding for binding in bindings if self._is_reachable(binding)]
         if not reachable:
             return LookupResult(480, reachable)
         fit = [binding for binding in reachable if binding.methods & bit]
         return LookupResult(200 if fit else 405, fit)
+
+    def _is_reachable(self, binding: Binding) -> bool:
+        node = self.node
+        if node is not None and binding.path and binding.server_id != node.id:
+            return node.reaches(binding)
+        return not is_lost(binding)
 
     def online(self, aor: str) -> bool:
         """Whether a request for that address-of-record would be sent anywhere."""
@@ -326,6 +337,15 @@ class RegistrarService(Service):
                 watcher(kind, binding)
             except Exception:
                 self._log.failure("a watcher of the location table failed")
+
+    def _source(self, flow: IFlow, cflags: int, now: float) -> Source:
+        """What a binding keeps of the flow that its REGISTER came by."""
+        source = _source(flow, cflags)
+        node = self.node
+        if node is not None:
+            source.server_id = node.id
+            source.path = node.path(flow, source.cflags, now + self._settings.max_expires)
+        return source
 
     def _new_ruid(self) -> str:
         return f"uloc-{BOOT}-{next(self._numbers):x}"
