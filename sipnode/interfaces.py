@@ -113,8 +113,8 @@ class ILocationFeed(Interface):
     def saved(bindings: list[Binding]) -> None:
         """Rows that somebody else wrote, as they are now."""
 
-    def deleted(ruids: list[str]) -> None:
-        """Rows that somebody else deleted."""
+    def deleted(rows: list[tuple[str, str]]) -> None:
+        """Rows that somebody else deleted, each as (address-of-record, ruid)."""
 
     def lost() -> None:
         """News may have been missed: the whole table has to be read again."""
@@ -132,6 +132,9 @@ class ILocationBackend(Interface):
 
     def write(changes: list[LocationChange]) -> Deferred[None]:
         """One batch in one transaction; idempotent."""
+
+    def purge(before: float) -> Deferred[None]:
+        """Delete the rows that expired before that epoch second: those of nodes that never came back."""
 
     def watch(feed: ILocationFeed) -> None:
         """Tell what others write from now on; a store that nobody else writes never does."""

@@ -48,10 +48,13 @@ class Binding:
 
 @dataclass(slots=True)
 class LocationChange:
-    """One row to write: ``binding`` saved by its ``ruid``, or deleted."""
+    """One row to write: ``binding`` saved by its ``ruid``, or deleted; with ``of_node`` only while the row is that node's
+    (its ``server_id``), since the device may have moved to another one.
+    """
 
     binding: Binding
     delete: bool = False
+    of_node: int | None = None
 
 
 @dataclass(slots=True)

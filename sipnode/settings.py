@@ -123,7 +123,19 @@ class AuthSettings:
 class LocationSettings:
     """[location] the registrar and its table"""
 
-    db_mode: int = setting(1, "0 memory only, 1 write-through by group commit.", choices=(0, 1))
+    db_mode: int = setting(
+        1,
+        "0 memory only; 1 write-through: a 200 goes out when its change is on disk; 2 write-back every flush_seconds: faster, and"
+        " what was acknowledged since is lost with the process; 3 no table in memory: each REGISTER and call asks the database;"
+        " 4 read at the start, never written.",
+        choices=(0, 1, 2, 3, 4),
+    )
+    flush_seconds: float = setting(5.0, "With db_mode 2: between two times of writing.", minimum=0.1, maximum=3600)
+    on_outage: str = setting(
+        "reject",
+        "REGISTER while the database takes no writes: 'reject' with 503, or 'accept' into the queue, which a kill -9 loses.",
+        choices=("reject", "accept"),
+    )
     default_expires: int = setting(3600, "Seconds given to a contact that asks for none.", minimum=1)
     min_expires: int = setting(60, "Shorter ones get 423.", minimum=0)
     max_expires: int = setting(3600, "Longer ones are cut to it.", minimum=1)
@@ -145,6 +157,19 @@ class StorageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """[node] this server among those that share a database: sister nodes, a Kamailio"""
+
+    id: int = setting(0, "Number of this node, no other's on the database (Kamailio's server_id); 0: it is alone.", minimum=0, maximum=2147483647)
+    address: str = setting(
+        "", "'HOST:PORT[;transport=udp|tcp|tls]', one of our listeners, where the others reach this node's browsers; empty: not at all."
+    )
+    secret: str = setting("", "The same on all nodes, at least 32 characters; needed with address.", secret=True)
+    ping_seconds: float = setting(1.0, "Between two questions whether a sister node is there.", minimum=0.1, maximum=60)
+    lost_seconds: float = setting(3.0, "A node that is silent for so long isn't used until it answers again.", minimum=0.2, maximum=60)
+
+
+@dataclass(frozen=True, slots=True)
 class ProxySettings:
     """[proxy]"""
 
@@ -159,6 +184,11 @@ class ProxySettings:
 class DialogSettings:
     """[dialog]"""
 
+    track: str = setting(
+        "all", "Which calls are known by dlg.list and in metrics: 'all', or only those with a 'browser' on an end.", choices=("all", "browser")
+    )
+    max_calls: int = setting(200000, "Most calls that are kept track of; more pass unseen and are counted.", minimum=10)
+    max_seconds: float = setting(43200.0, "A call of which nothing was heard for so long is forgotten (Kamailio's default_timeout).", minimum=60)
     lost_flow_seconds: float = setting(
         4.0, "A browser whose connection is gone has so long to come back; then its calls get BYE.", minimum=0, maximum=300
     )
@@ -218,6 +248,7 @@ class Settings:
     auth: AuthSettings = field(default_factory=AuthSettings)
     location: LocationSettings = field(default_factory=LocationSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
+    node: NodeSettings = field(default_factory=NodeSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
     dialog: DialogSettings = field(default_factory=DialogSettings)
     nat: NatSettings = field(default_factory=NatSettings)

@@ -41,6 +41,9 @@ class Commits:
     def __len__(self) -> int:
         return len(self._underway)
 
+    def __contains__(self, ruid: str) -> bool:
+        return ruid in self._underway
+
     def begin(self, changes: Sequence[LocationChange], before: Sequence[Binding | None]) -> None:
         """Changes have been applied to memory and go to the disk now.
 

@@ -74,6 +74,10 @@ class LocationTable:
             return []
         return [binding for binding in address if binding.expires > now]
 
+    def bindings(self, aor: str) -> list[Binding]:
+        """All bindings of an address, expired ones too; the list is the caller's."""
+        return list(self._addresses.get(aor, ()))
+
     def online(self, aor: str, now: float) -> bool:
         """Whether a binding is there that hasn't expired."""
         address = self._addresses.get(aor)

@@ -15,16 +15,20 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from sipnode.errors import ParseError
+from sipnode.errors import ParseError, StorageError
 from sipnode.records import BindingFlag
 from sipnode.registrar import register
+from sipnode.registrar.backlog import Backlog
 from sipnode.registrar.columns import ALL_METHODS, METHOD_BITS, OTHER_METHOD
-from sipnode.registrar.location import LocationTable, interned
-from sipnode.registrar.register import Source, is_lost
+from sipnode.registrar.direct import Direct
+from sipnode.registrar.feed import Feed
+from sipnode.registrar.loading import Loading
+from sipnode.registrar.location import LocationTable
+from sipnode.registrar.register import RegisterPlan, Source, is_lost
 from sipnode.registrar.writethrough import RETRY_AFTER, WriteThrough
 from sipnode.sip.ids import BOOT
 
@@ -32,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
-    from twisted.python.failure import Failure
 
     from sipnode.interfaces import IFlow, IFlowTable, ILocationBackend, ILocationWriter, INode, IRequestContext
     from sipnode.records import Binding, LocationChange
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
 _NATB: Final = int(BindingFlag.NATB)
 _TICK: Final = 1.0
 _EXPIRE_AT_ONCE: Final = 1000
-_LOAD_AT_ONCE: Final = 2000
+_PURGE_SECONDS: Final = 3600.0
 
 
 class LookupResult(NamedTuple):
@@ -66,9 +69,10 @@ class RegistrarService(Service):
         writer: The queue in front of it; None with ``db_mode`` 0.
         flows: Live connections; None counts every connection as live.
         write_seconds: A write that takes longer is answered with 503; less than the limit of the writer.
+        degraded: Why the store takes no writes now, "" when it does.
 
     Attributes:
-        ready: False until the table is loaded; REGISTER and lookups get 503 so long.
+        ready: False until the table is loaded; so long an address is read by itself before a REGISTER or lookup of it.
         table: The table in memory.
         node: INode: this server among those that share the table; None when it is alone.
     """
@@ -83,23 +87,46 @@ class RegistrarService(Service):
         writer: ILocationWriter | None = None,
         flows: IFlowTable | None = None,
         write_seconds: float = 8.0,
+        degraded: Callable[[], str] = lambda: "",
     ) -> None:
-        if settings.db_mode and (backend is None or writer is None):
-            raise ValueError("db_mode 1 needs a backend and a writer")
+        mode = settings.db_mode
+        if mode and (backend is None or (mode != 4 and writer is None)):
+            raise ValueError(f"db_mode {mode} needs a backend and a writer")
         self.ready = False
         self.table = LocationTable()
         self.node: INode | None = None
         self._settings = settings
         self._clock = clock
-        self._backend = backend if settings.db_mode else None
         self._disk: WriteThrough | None = None
-        if settings.db_mode and writer is not None:
+        self._direct: Direct | None = None
+        self._loading: Loading | None = None
+        self._feed: Feed | None = None
+        if mode in (1, 2, 3) and writer is not None:
+            backlog = None
+            if mode != 3 and (mode == 2 or settings.on_outage == "accept"):
+                backlog = Backlog(writer, settings.queue, degraded, settings.flush_seconds if mode == 2 else 0.0)
             self._disk = WriteThrough(
-                writer, self.table, lambda token: flows is None or flows.by_token(token) is not None, clock, write_seconds
+                writer,
+                self.table,
+                lambda token: flows is None or flows.by_token(token) is not None,
+                clock,
+                write_seconds,
+                degraded,
+                backlog,
+                mode == 2,
             )
+            if mode == 3 and backend is not None:
+                self._direct = Direct(backend, writer, self.table, clock, self._adopt, _refuse)
+        if mode in (1, 2, 4) and backend is not None:
+            underway = self._disk.underway if self._disk is not None else lambda ruid: False
+            self._feed = Feed(backend, self.table, clock, underway, self._adopt, self._tell)
+            self._loading = self._feed.loading = Loading(backend, clock, self._take, self._loaded)
+            backend.watch(self._feed)
         self._watchers: list[Callable[[str, Binding], None]] = []
         self._on_ready: list[Deferred[None]] = []
         self._held = False
+        self._backend = backend if mode else None
+        self._purge_at = clock.seconds() + _PURGE_SECONDS
         self._later: IDelayedCall | None = None
         self._numbers = count(1)
         self._loop = LoopingCall(self._tick)
@@ -112,10 +139,10 @@ class RegistrarService(Service):
         """Load the table and start to expire."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         self._loop.start(_TICK, now=False)
-        if self._backend is None:
+        if self._loading is None:
             self._loaded()
         else:
-            self._load(1.0)
+            self._loading.start()
 
     def stopService(self) -> Deferred[None]:
         """Stop; fires when what was put to the writer is written, or after the time of one write."""
@@ -126,6 +153,9 @@ class RegistrarService(Service):
         self.ready = False
         if self._loop.running:
             self._loop.stop()
+        for part in (self._loading, self._feed):
+            if part is not None:
+                part.stop()
         if self._later is not None and self._later.active():
             self._later.cancel()
         return succeed(None) if self._disk is None else self._disk.drain()
@@ -143,55 +173,53 @@ class RegistrarService(Service):
         and not 404 until the owners are back."""
         self._held = True
 
-    def _load(self, delay: float) -> None:
-        assert self._backend is not None
-        stale: list[Binding] = []
-        loading = self._backend.load(lambda rows: self._take(interned(rows), stale))
-        loading.addCallbacks(lambda _: self._taken(stale), self._load_failed, errbackArgs=(delay,))
-        loading.addErrback(lambda failure: self._log.failure("location table", failure))
+    def _adopt(self, binding: Binding) -> None:
+        """Make a row of the store a binding as this node can use it: it lives on no connection of this run."""
+        binding.connection_id = ""
+        if self.node is None or binding.server_id == self.node.id:
+            # It led through this node to a connection of an earlier run.
+            binding.path = ""
+        if binding.socket[:1] == "t" and not binding.cflags & _NATB:
+            # The source port of a connection that is gone; the phone listens at its contact.
+            binding.received = ""
 
-    def _load_failed(self, failure: Failure, delay: float) -> None:
-        self._log.error("the location table can't be read, next try in {delay} s: {reason}", delay=delay, reason=failure.value)
-        if self.running:
-            self._later = self._clock.callLater(delay, self._load, min(delay * 2, 30.0))
-
-    def _take(self, rows: Sequence[Binding], stale: list[Binding]) -> Deferred[None]:
-        """Take some rows in and let the reactor breathe."""
+    def _take(self, rows: Sequence[Binding]) -> None:
+        """Rows that the load brings."""
         now = self._clock.seconds()
-        breath: Deferred[None] = Deferred()
-        if not self.running:
-            return breath
+        stale = []
         for binding in rows:
             if binding.expires <= now:
                 stale.append(binding)
                 continue
-            binding.connection_id = ""
-            if self.node is None or binding.server_id == self.node.id:
-                # It led through this node to a connection of an earlier run.
-                binding.path = ""
-            if binding.socket[:1] == "t" and not binding.cflags & _NATB:
-                # The source port of a connection that is gone; the phone listens at its contact.
-                binding.received = ""
+            mine = self.table.get(binding.aor, binding.ruid)
+            if mine is not None and mine.last_modified >= binding.last_modified:
+                # News of it came faster.
+                continue
+            self._adopt(binding)
             self.table.save(binding.aor, binding)
-        if len(rows) < _LOAD_AT_ONCE:
-            return succeed(None)
-        self._later = self._clock.callLater(0, breath.callback, None)
-        return breath
+            if self._watchers:
+                self._tell("registered", binding)
+        if stale and self._disk is not None:
+            self._disk.delete([binding for binding in stale if self._is_ours(binding)])
 
-    def _taken(self, stale: list[Binding]) -> None:
-        if not self.running:
-            return
-        if self._disk is not None:
-            self._disk.delete(stale)
-        self._loaded()
+    def _is_ours(self, binding: Binding) -> bool:
+        """Whether it is for this node to delete its row when it ends by itself."""
+        return self.node is None or binding.server_id == self.node.id
 
     def _loaded(self) -> None:
         self.ready = True
-        for binding in self.table if self._watchers else ():
-            self._tell("registered", binding)
+        self._loading = None
+        if self._feed is not None:
+            self._feed.loaded()
         waiters, self._on_ready = self._on_ready, []
         for waiter in waiters:
             waiter.callback(None)
+
+    def _unknown(self, aor: str) -> Deferred[None] | None:
+        """While the table is being read: None when that address is known already, else fires when it is."""
+        if self._loading is None or not self.running:
+            return fail(StorageError("not running"))
+        return self._loading.ask(aor)
 
     # -- REGISTER
 
@@ -206,22 +234,35 @@ class RegistrarService(Service):
             What ``context.reply`` returned, or a Deferred of it.
         """
         flow = context.flow
-        if not self.ready or flow.closed:
-            return context.reply(503, "", RETRY_AFTER)
+        if flow.closed:
+            return _refuse(context)
         try:
             aor = self.canonical(register.aor_of(context.request))
         except ParseError as error:
             return context.reply(error.status, error.reason)
+        if not self.ready:
+            waiting = self._unknown(aor)
+            if waiting is not None:
+                waiting.addCallbacks(lambda _: self._save(context, aor, cflags), lambda _: _refuse(context))
+                return waiting
+        elif self._direct is not None:
+            return self._direct.register(
+                context, aor, lambda bindings: self._plan(context, aor, bindings, cflags), self._stored_directly
+            )
+        return self._save(context, aor, cflags)
+
+    def _plan(self, context: IRequestContext, aor: str, bindings: list[Binding], cflags: int) -> RegisterPlan:
         now = self._clock.seconds()
-        plan = register.plan(
-            context.request,
-            aor,
-            self.table.lookup(aor, now),
-            now,
-            self._settings,
-            self._source(flow, cflags, now),
-            self._new_ruid,
-        )
+        source = self._source(context.flow, cflags, now)
+        return register.plan(context.request, aor, bindings, now, self._settings, source, self._new_ruid)
+
+    def _stored_directly(self, plan: RegisterPlan, before: list[Binding | None]) -> None:
+        self._tell_changes(plan.changes, before)
+
+    def _save(self, context: IRequestContext, aor: str, cflags: int) -> Any:
+        if context.flow.closed:
+            return _refuse(context)
+        plan = self._plan(context, aor, self.table.lookup(aor, self._clock.seconds()), cflags)
         changes = plan.changes
         if not changes:
             return context.reply(plan.status, plan.reason, plan.headers)
@@ -237,16 +278,31 @@ class RegistrarService(Service):
         """An address-of-record as the table names it: without its domain where ``use_domain`` is off."""
         return aor if self._settings.use_domain else aor.rpartition("@")[0] + "@"
 
-    def lookup(self, aor: str, method: str = "") -> LookupResult:
+    def lookup(self, aor: str, method: str = "") -> LookupResult | Deferred[LookupResult]:
         """Where a request for an address-of-record can be sent.
 
         Args:
             aor: ``user@host``, canonical.
             method: Of the request; "" for any.
+
+        Returns:
+            At once what memory knows; a Deferred of it where the database has to be asked (``db_mode`` 3, or the table is
+            still being read), which never fails.
         """
+        aor = self.canonical(aor)
         if not self.ready:
-            return LookupResult(503, [])
-        bindings = self.table.lookup(self.canonical(aor), self._clock.seconds())
+            waiting = self._unknown(aor)
+            if waiting is not None:
+                return waiting.addCallbacks(lambda _: self._known(aor, method), lambda _: LookupResult(503, []))
+        elif self._direct is not None:
+            found = self._direct.bindings(aor)
+            return found.addCallbacks(lambda bindings: self._of(bindings, method), lambda _: LookupResult(503, []))
+        return self._known(aor, method)
+
+    def _known(self, aor: str, method: str) -> LookupResult:
+        return self._of(self.table.lookup(aor, self._clock.seconds()), method)
+
+    def _of(self, bindings: list[Binding], method: str) -> LookupResult:
         if not bindings:
             return LookupResult(404, bindings)
         bit = METHOD_BITS.get(method, OTHER_METHOD) if method and self._settings.method_filtering else ALL_METHODS
@@ -265,8 +321,8 @@ class RegistrarService(Service):
         return not is_lost(binding)
 
     def online(self, aor: str) -> bool:
-        """Whether a request for that address-of-record would be sent anywhere."""
-        return self.lookup(aor).status == 200
+        """Whether a request for that address-of-record would be sent anywhere, as far as memory knows."""
+        return self._known(self.canonical(aor), "").status == 200
 
     def by_instance(self, aor: str, instance: str) -> Binding | None:
         """The newest binding of a device, lost or not."""
@@ -303,14 +359,25 @@ class RegistrarService(Service):
         if disk is not None:
             for binding in bindings:
                 disk.forget(binding)
-            disk.delete(bindings)
+            disk.delete(bindings if kind == "removed" else [one for one in bindings if self._is_ours(one)], kind == "removed")
         if self._watchers:
             for binding in bindings:
                 self._tell(kind, binding)
 
+    def _purge(self) -> None:
+        """Rows that nobody deletes, since their node never came back."""
+        if self.running and self._backend is not None and self._disk is not None:
+            self._backend.purge(self._clock.seconds() - _PURGE_SECONDS).addErrback(
+                lambda failure: self._log.warn("old rows can't be deleted: {reason}", reason=failure.getErrorMessage())
+            )
+
     def _tick(self) -> None:
+        now = self._clock.seconds()
+        if now >= self._purge_at:
+            self._purge_at = now + _PURGE_SECONDS
+            self._purge()
         if self._disk is not None:
-            self._disk.overdue()
+            self._disk.tick()
         self._expire()
 
     def _expire(self) -> None:
@@ -362,3 +429,7 @@ def _source(flow: IFlow, cflags: int) -> Source:
         # In a URI the token of both kinds of WebSocket is ws (RFC 7118 §5.2).
         received = f"sip:{host}:{port};transport={'ws' if flow.websocket else flow.transport.lower()}"
     return Source(received, flow.listener.name, flow.token, cflags)
+
+
+def _refuse(context: IRequestContext) -> Any:
+    return context.reply(503, "", RETRY_AFTER)

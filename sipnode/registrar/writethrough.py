@@ -1,14 +1,14 @@
 """A REGISTER and its way to the disk: wait, give up, take back, answer.
 
-The invariant: each write is answered exactly once, with the plan's own answer after it is on disk, else with 503; and
-whatever the disk does later, it ends up as memory is.
+The invariant: each write is answered exactly once, with the plan's own answer after it is on disk (or, where the settings
+say so, in the backlog), else with 503; and whatever the disk does later, it ends up as memory is.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from sipnode.errors import StorageError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from sipnode.interfaces import ILocationWriter, IRequestContext
     from sipnode.records import Binding
+    from sipnode.registrar.backlog import Backlog
     from sipnode.registrar.location import LocationTable
     from sipnode.registrar.register import RegisterPlan
 
@@ -51,6 +52,9 @@ class WriteThrough:
         clock: Gives epoch seconds.
         seconds: A write that takes longer is answered with 503. Less than the writer's own limit: a write that the writer
             gave up may get through without anybody being told.
+        degraded: Why the store takes no writes now, "" when it does: then nobody is kept waiting for it.
+        backlog: Where changes go that are answered before they are on disk; None: there are none such.
+        back: All changes go there (``db_mode`` 2), not only those of an outage.
     """
 
     def __init__(
@@ -60,7 +64,13 @@ class WriteThrough:
         is_live: Callable[[str], bool],
         clock: IReactorTime,
         seconds: float,
+        degraded: Callable[[], str] = lambda: "",
+        backlog: Backlog | None = None,
+        back: bool = False,
     ) -> None:
+        self._degraded = degraded
+        self._backlog = backlog
+        self._back = back
         self._writer = writer
         self._table = table
         self._clock = clock
@@ -76,7 +86,7 @@ class WriteThrough:
         plan: RegisterPlan,
         before: Sequence[Binding | None],
         stored: Callable[[], None],
-    ) -> Deferred[Any]:
+    ) -> Any:
         """Write a plan that memory holds already, then answer.
 
         Args:
@@ -84,7 +94,7 @@ class WriteThrough:
             stored: Called when the changes are on disk, before the answer.
 
         Returns:
-            Fires with what ``context.reply`` returned.
+            What ``context.reply`` returned, or a Deferred of it.
         """
 
         def reply(on_disk: bool) -> Any:
@@ -94,6 +104,14 @@ class WriteThrough:
             return context.reply(plan.status, plan.reason, plan.headers)
 
         self._commits.begin(plan.changes, before)
+        backlog = self._backlog
+        if backlog is not None and (self._back or backlog or self._degraded()):
+            accepted = backlog.add(plan.changes)
+            self._settle(plan.changes, accepted)
+            return reply(accepted)
+        if self._degraded():
+            self._settle(plan.changes, False)
+            return reply(False)
         write = _Write(plan.changes, self._clock.seconds() + self._seconds)
         self._waiting[id(write)] = write
         answer = write.answer.addCallback(reply)
@@ -114,13 +132,33 @@ class WriteThrough:
     def _failed(self, write: _Write, reason: BaseException | None) -> None:
         if self._waiting.pop(id(write), None) is None:
             return
-        self._complain("a REGISTER could not be stored: {reason}", reason)
-        self.delete(self._commits.undo(write.changes))
-        write.answer.callback(False)
+        backlog = self._backlog
+        # What waits in the backlog already came later than this write.
+        accepted = backlog is not None and bool(self._degraded()) and backlog.add(write.changes, newest=False)
+        if not accepted:
+            self._complain("a REGISTER could not be stored: {reason}", reason)
+        self._settle(write.changes, accepted)
+        write.answer.callback(accepted)
 
-    def overdue(self) -> None:
+    def _settle(self, changes: list[LocationChange], accepted: bool) -> None:
+        """Memory keeps what was accepted; what was not is taken back."""
+        if accepted:
+            self._commits.done(changes)
+        else:
+            self.delete(self._commits.undo(changes))
+
+    def tick(self) -> None:
+        """Each second: give up what has taken too long, and write what waits in the backlog."""
+        self._overdue()
+        if self._backlog is not None:
+            self._backlog.tick(self._clock.seconds())
+
+    def _overdue(self) -> None:
         """Give up writes that have taken too long. They may get through yet, so what memory holds now is put behind them."""
         now = self._clock.seconds()
+        if self._backlog is not None and self._degraded():
+            # Nobody needs to wait for a store that is known to be away.
+            now += self._seconds
         for write in [w for w in self._waiting.values() if w.deadline <= now]:
             self._failed(write, StorageError("no answer of the store in time"))
             truth = []
@@ -133,19 +171,32 @@ class WriteThrough:
         """A binding went for another reason (its connection closed, it expired): nothing brings it back."""
         self._commits.forget(binding.ruid)
 
-    def delete(self, bindings: Sequence[Binding]) -> None:
-        """Delete rows that nobody waits for. A delete that is lost leaves a row that expires by itself."""
+    def delete(self, bindings: Sequence[Binding], asked: bool = False) -> None:
+        """Delete rows that nobody waits for. A delete that is lost leaves a row that expires by itself.
+
+        Args:
+            asked: Somebody wants it so; else a row that another node has taken over meanwhile stays.
+        """
         for start in range(0, len(bindings), _DELETE_AT_ONCE):
-            self._put([LocationChange(b, delete=True) for b in bindings[start : start + _DELETE_AT_ONCE]])
+            self._put([LocationChange(b, True, None if asked else b.server_id) for b in bindings[start : start + _DELETE_AT_ONCE]])
+
+    def underway(self, ruid: str) -> bool:
+        """Whether a change of ours is on its way to that row."""
+        return ruid in self._commits or (self._backlog is not None and ruid in self._backlog)
 
     def drain(self) -> Deferred[None]:
         """Fires when what was put is written, or after the time of one write."""
-        drained = self._writer.drain()
+        backlog = self._backlog
+        drained = backlog.drain() if backlog is not None else succeed(None)
+        drained.addCallback(lambda _: self._writer.drain())
         drained.addTimeout(self._seconds, self._clock)
         drained.addErrback(lambda failure: self._complain("not everything was written: {reason}", failure.value))
         return drained
 
     def _put(self, changes: list[LocationChange]) -> None:
+        backlog = self._backlog
+        if backlog is not None and (self._back or backlog or self._degraded()) and backlog.add(changes):
+            return
         try:
             writing = self._writer.put(changes)
         except StorageError as error:

@@ -42,9 +42,16 @@ class MemoryLocation:
         """At once."""
         for change in changes:
             if change.delete:
-                self.rows.pop(change.binding.ruid, None)
+                row = self.rows.get(change.binding.ruid)
+                if row is not None and change.of_node in (None, row.server_id):
+                    del self.rows[row.ruid]
             else:
                 self.rows[change.binding.ruid] = replace(change.binding)
+        return succeed(None)
+
+    def purge(self, before: float) -> Deferred[None]:
+        """Delete what expired before then."""
+        self.rows = {ruid: row for ruid, row in self.rows.items() if row.expires >= before}
         return succeed(None)
 
 

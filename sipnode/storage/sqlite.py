@@ -31,7 +31,8 @@ _UPSERT: Final = (
     f"INSERT INTO location ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
     f"ON CONFLICT (ruid) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in COLUMNS if name != 'ruid')}"
 )
-_DELETE: Final = "DELETE FROM location WHERE ruid = ?"
+_DELETE: Final = "DELETE FROM location WHERE ruid = ? AND server_id = coalesce(?, server_id)"
+_PURGE: Final = "DELETE FROM location WHERE expires < ?"
 _USER: Final = "SELECT username, domain, password, ha1, ha1b, ha1_sha256, ha1b_sha256 FROM subscriber WHERE username = ? AND domain = ?"
 
 
@@ -68,19 +69,23 @@ class SqliteLocation:
     def write(self, changes: list[LocationChange]) -> Deferred[None]:
         """One transaction. Rows are taken from the bindings now; of several changes to one row the last counts."""
         saved: dict[str, Row] = {}
-        gone: dict[str, tuple[str]] = {}
+        gone: dict[str, tuple[str, int | None]] = {}
         for change in changes:
             ruid = change.binding.ruid
             if change.delete:
                 saved.pop(ruid, None)
-                gone[ruid] = (ruid,)
+                gone[ruid] = (ruid, change.of_node)
             else:
                 gone.pop(ruid, None)
                 saved[ruid] = row_of(change.binding)
         return self._run(_write, list(saved.values()), list(gone.values()))
 
+    def purge(self, before: float) -> Deferred[None]:
+        """Delete what expired before then."""
+        return self._run(_purge, before)
 
-def _write(connection: sqlite3.Connection, saved: list[Row], gone: list[tuple[str]]) -> None:
+
+def _write(connection: sqlite3.Connection, saved: list[Row], gone: list[tuple[str, int | None]]) -> None:
     with transaction(connection):
         if gone:
             connection.executemany(_DELETE, gone)
@@ -166,6 +171,11 @@ class SqliteStorage:
         if connection is not None:
             with named_errors(self.path):
                 connection.close()
+
+
+def _purge(connection: sqlite3.Connection, before: float) -> None:
+    with transaction(connection):
+        connection.execute(_PURGE, (before,))
 
 
 def _load(connection: sqlite3.Connection, last: int) -> tuple[list[Binding], int]:

@@ -6,6 +6,7 @@ fires when its batch is committed, or fails with its batch and no other.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
@@ -20,6 +21,8 @@ from sipnode.settings import LocationSettings
 
 # A disk that doesn't answer: callers are told, the batch stays the backend's.
 ANSWER_SECONDS: Final = 10.0
+# Rows of one transaction: more would hold the reactor up while they are written down for the database.
+_LARGEST: Final = 1000
 
 
 @implementer(ILocationWriter)
@@ -41,8 +44,8 @@ class GroupCommitWriter:
         self._window = settings.batch_seconds
         self._queue = settings.queue
         self._answer_seconds = answer_seconds
-        self._changes: list[LocationChange] = []
-        self._waiters: list[Deferred[None]] = []
+        self._puts: deque[tuple[list[LocationChange], Deferred[None]]] = deque()
+        self._queued = 0
         self._in_flight: int = 0
         self._busy = False
         self._timer: IDelayedCall | None = None
@@ -52,7 +55,7 @@ class GroupCommitWriter:
     @property
     def waiting(self) -> int:
         """Changes that aren't on disk yet."""
-        return len(self._changes) + self._in_flight
+        return self._queued + self._in_flight
 
     def put(self, changes: list[LocationChange]) -> Deferred[None]:
         """Write them, all in one transaction.
@@ -65,11 +68,11 @@ class GroupCommitWriter:
             return fail(StorageError("the store is being closed"))
         if not changes:
             return succeed(None)
-        if len(self._changes) + self._in_flight + len(changes) > self._queue:
+        if self.waiting + len(changes) > self._queue:
             return fail(StorageBusy(f"{self.waiting} changes wait for the store"))
-        self._changes += changes
         done: Deferred[None] = Deferred()
-        self._waiters.append(done)
+        self._puts.append((changes, done))
+        self._queued += len(changes)
         if self._timer is None and not self._busy:
             self._timer = self._clock.callLater(self._window, self._flush)
         return done
@@ -77,7 +80,7 @@ class GroupCommitWriter:
     def drain(self) -> Deferred[None]:
         """Take nothing more and commit what is there; fires when the last batch is done, well or not."""
         self._stopped = True
-        if not self._busy and not self._changes:
+        if not self._busy and not self._puts:
             return succeed(None)
         done: Deferred[None] = Deferred()
         self._draining.append(done)
@@ -89,8 +92,13 @@ class GroupCommitWriter:
 
     def _flush(self) -> None:
         self._timer = None
-        changes, self._changes = self._changes, []
-        waiters, self._waiters = self._waiters, []
+        changes: list[LocationChange] = []
+        waiters: list[Deferred[None]] = []
+        while self._puts and len(changes) < _LARGEST:
+            put, waiter = self._puts.popleft()
+            changes += put
+            waiters.append(waiter)
+        self._queued -= len(changes)
         self._in_flight = len(changes)
         self._busy = True
         limit = self._clock.callLater(self._answer_seconds, self._tell, waiters)
@@ -107,7 +115,7 @@ class GroupCommitWriter:
         self._in_flight = 0
         self._busy = False
         # The next batch goes first: what callers do now must not hold it up.
-        if self._changes:
+        if self._puts:
             self._flush()
         if isinstance(result, Failure):
             reason = result.value

@@ -37,14 +37,14 @@ class Feed:
 
     def __init__(self) -> None:
         self.rows: dict[str, Binding] = {}
-        self.gone: list[str] = []
+        self.gone: list[tuple[str, str]] = []
         self.losses = 0
 
     def saved(self, bindings: list[Binding]) -> None:
         self.rows.update({one.ruid: one for one in bindings})
 
-    def deleted(self, ruids: list[str]) -> None:
-        self.gone += ruids
+    def deleted(self, rows: list[tuple[str, str]]) -> None:
+        self.gone += rows
 
     def lost(self) -> None:
         self.losses += 1
@@ -94,7 +94,7 @@ class PostgresStoreTests(PostgresCase, PersistentStoreSuite):
         self.sql("UPDATE location SET contact = 'sip:k@192.0.2.3' WHERE ruid = 'r-7'")
         await until(lambda: feed.rows["r-7"].contact == "sip:k@192.0.2.3", "an update by another program")
         await other.location.write([LocationChange(binding("r-9"), delete=True)])
-        await until(lambda: feed.gone == ["r-9"], "a deletion")
+        await until(lambda: feed.gone == [(binding().aor, "r-9")], "a deletion")
         self.assertEqual(feed.losses, 0)
         self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%'")
         await until(lambda: feed.losses, "the loss of the listening connection")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, maybeDeferred, succeed
@@ -199,6 +200,8 @@ class FakeBackend:
         self.rows = list(rows)
         self.failures = failures
         self.gate: Deferred[None] | None = None
+        self.fetches = "succeed"
+        self.asked: list[tuple[str, Deferred[list[Binding]]]] = []
 
     def load(self, take: Callable[[list[Binding]], Any]) -> Deferred[int]:
         """The rows."""
@@ -216,11 +219,22 @@ class FakeBackend:
         return len(self.rows)
 
     def fetch(self, aor: str) -> Deferred[list[Binding]]:
-        """The rows of one address-of-record."""
-        return succeed([row for row in self.rows if row.aor == aor])
+        """The rows of one address-of-record: at once, never, or when the test says so."""
+        if self.fetches == "fail":
+            return fail(StorageError("away"))
+        if self.fetches == "wait":
+            self.asked.append((aor, Deferred()))
+            return self.asked[-1][1]
+        return succeed([replace(row) for row in self.rows if row.aor == aor])
 
     def watch(self, feed: ILocationFeed) -> None:
-        """Nobody else writes here."""
+        """Keep it for the test."""
+        self.feed = feed
+
+    def purge(self, before: float) -> Deferred[None]:
+        """Delete what expired before then."""
+        self.rows = [row for row in self.rows if row.expires >= before]
+        return succeed(None)
 
     def write(self, changes: list[LocationChange]) -> Deferred[None]:
         """Not called by the service."""

@@ -235,19 +235,29 @@ class LoadTests(_ServiceCase):
         self.assertEqual(self.told, [("registered", "r1")])
 
     def test_gate(self) -> None:
-        """Before the rows are there REGISTER and lookups get 503 and a time to come back."""
+        """While rows are being read the address that is asked for is read by itself; another is not waited for."""
         backend = FakeBackend([binding()])
         backend.gate = Deferred()
         self.service = self.make(backend)
         ready = self.service.when_ready()
-        context = self.send(OTHER)
-        self.assertEqual(context.replies, [(503, "", {"retry-after": ["5"]})])
-        self.assertEqual(self.service.lookup(AOR, "INVITE"), LookupResult(503, []))
+        self.assertEqual([b.ruid for b in self.successResultOf(self.service.lookup(AOR, "INVITE")).bindings], ["r1"])
+        self.assertEqual(self.service.lookup(AOR, "INVITE").status, 200)
+        self.assertEqual(len(self.send(OTHER).contacts), 2)
         self.assertNoResult(ready)
         backend.gate.callback(None)
         self.successResultOf(ready)
         self.successResultOf(self.service.when_ready())
-        self.assertEqual(self.service.lookup(AOR, "INVITE").status, 200)
+        self.assertEqual(len(self.contacts()), 2)
+
+    def test_gate_without_store(self) -> None:
+        """Where the store gives no answer REGISTER and lookups get 503 and a time to come back."""
+        backend = FakeBackend([binding()])
+        backend.gate = Deferred()
+        backend.fetches = "fail"
+        self.service = self.make(backend)
+        self.assertEqual(self.send(OTHER).replies, [(503, "", {"retry-after": ["5"]})])
+        self.assertEqual(self.successResultOf(self.service.lookup(AOR, "INVITE")), LookupResult(503, []))
+        self.assertEqual(LookupResult(503, []), self.successResultOf(self.make(start=False).lookup(AOR)))
 
     def test_retry(self) -> None:
         """A store that can't be read is asked again, at growing intervals."""

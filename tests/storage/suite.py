@@ -130,6 +130,25 @@ class StoreSuite:
         self.assertEqual([row.ruid for row in rows], ["r-2"])
 
     @inlineCallbacks
+    def test_delete_of_a_node(self) -> Any:
+        """A delete that names a node takes the row only while it is that node's."""
+        store = yield self.opened()
+        yield store.location.write(save(binding("r-1", server_id=1), binding("r-2", server_id=2)))
+        yield store.location.write([LocationChange(binding(name), True, 1) for name in ("r-1", "r-2")])
+        rows = yield rows_of(store)
+        self.assertEqual([row.ruid for row in rows], ["r-2"])
+
+    @inlineCallbacks
+    def test_purge(self) -> Any:
+        """What expired long ago is deleted, whoever wrote it."""
+        store = yield self.opened()
+        now = binding().expires
+        yield store.location.write(save(binding("old", expires=now - 5000), binding("new", expires=now)))
+        yield store.location.purge(now - 3600)
+        rows = yield rows_of(store)
+        self.assertEqual([row.ruid for row in rows], ["new"])
+
+    @inlineCallbacks
     def test_order_inside_a_batch(self) -> Any:
         """Of several changes to one row in a batch the last counts."""
         store = yield self.opened()

@@ -51,7 +51,11 @@ class Statements:
             f"FROM unnest({', '.join(f'%s::{kind}[]' for _, kind, _ in columns)}) AS new({', '.join(names)}) "
             f"ON CONFLICT (ruid) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in names if name != 'ruid')}"
         )
-        self.delete = "DELETE FROM location WHERE ruid = ANY(%s)"
+        self.delete = (
+            "DELETE FROM location USING unnest(%s::text[], %s::int4[]) AS gone(ruid, node) "
+            "WHERE location.ruid = gone.ruid AND location.server_id = coalesce(gone.node, location.server_id)"
+        )
+        self.purge = "DELETE FROM location WHERE expires < to_timestamp(%s)::timestamp"
 
     def arrays(self, rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
         """Arguments of ``upsert``: a list for each column."""

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from sipnode.interfaces import ILocationBackend, ILocationFeed
 from sipnode.records import Binding, LocationChange
-from sipnode.storage.postgres.columns import Statements, binding_of, row_of, text_value
+from sipnode.storage.postgres.columns import Statements, binding_of, row_of, text_of, text_value
 from sipnode.storage.postgres.link import Row
 from sipnode.storage.rows import account_of
 
@@ -71,12 +71,12 @@ class PostgresLocation:
     def write(self, changes: list[LocationChange]) -> Deferred[None]:
         """One transaction in one round trip. Rows are taken from the bindings now; of several changes to one row the last counts."""
         saved: dict[str, Row] = {}
-        gone: dict[str, None] = {}
+        gone: dict[str, int | None] = {}
         for change in changes:
             ruid = change.binding.ruid[:64]
             if change.delete:
                 saved.pop(ruid, None)
-                gone[ruid] = None
+                gone[ruid] = change.of_node
             else:
                 gone.pop(ruid, None)
                 saved[ruid] = row_of(change.binding)
@@ -84,12 +84,16 @@ class PostgresLocation:
         arguments: list[Any] = []
         if gone:
             statements.append(self.statements.delete)
-            arguments.append(sorted(gone))
+            arguments += [sorted(gone), [gone[ruid] for ruid in sorted(gone)]]
         if saved:
             statements.append(self.statements.upsert)
             # Always in the same order, so that two nodes can't wait for each other's rows.
             arguments += self.statements.arrays(saved[ruid] for ruid in sorted(saved))
         return self._command(_BOTH.join(statements) or "SELECT", arguments)
+
+    def purge(self, before: float) -> Deferred[None]:
+        """Delete what expired before then."""
+        return self._command(self.statements.purge, (before,))
 
     # -- news
 
@@ -104,19 +108,20 @@ class PostgresLocation:
             self._feed.lost()
 
     def told(self, payload: str) -> None:
-        """A notification: ``WRITER S|D|R [ruid …]``."""
+        """A notification: ``WRITER S ruid …``, ``WRITER D ruid/user@domain …`` or ``WRITER R``."""
         writer, _, news = payload.partition(" ")
         feed = self._feed
         if writer == self._writer or feed is None:
             return
         kind, _, text = news.partition(" ")
-        ruids = text.split()
+        ruids = text.split(" ")
         if kind == "D":
-            for ruid in ruids:
+            rows = [_row_of_news(one) for one in ruids]
+            for _, ruid in rows:
                 self._wanted.pop(ruid, None)
             if self._fetching:
-                self._gone_meanwhile.update(ruids)
-            feed.deleted(ruids)
+                self._gone_meanwhile.update(ruid for _, ruid in rows)
+            feed.deleted(rows)
         elif kind == "S" and len(self._wanted) + len(ruids) <= _MOST_NEWS:
             self._wanted.update(dict.fromkeys(ruids))
             self._gone_meanwhile.difference_update(ruids)
@@ -147,3 +152,9 @@ class PostgresLocation:
         self._fetching = False
         self._log.warn("news of the location table couldn't be read: {reason}", reason=failure.getErrorMessage())
         self.lost()
+
+
+def _row_of_news(text: str) -> tuple[str, str]:
+    """(address-of-record, ruid) of ``ruid/user@domain``."""
+    ruid, _, account = text.partition("/")
+    return text_of(account.replace("%20", " ").replace("%25", "%")), ruid

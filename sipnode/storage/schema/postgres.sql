@@ -83,12 +83,19 @@ INSERT INTO version (table_name, table_version) VALUES ('watchers','3');
 CREATE OR REPLACE FUNCTION sipnode_location_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     writer text := replace(coalesce(nullif(current_setting('application_name'), ''), '-'), ' ', '_');
-    kind text := CASE TG_OP WHEN 'DELETE' THEN 'D' ELSE 'S' END;
 BEGIN
     IF (SELECT count(*) FROM changed) > 5000 THEN
         PERFORM pg_notify('sipnode_location', writer || ' R');
+    ELSIF TG_OP = 'DELETE' THEN
+        -- Who hears it has no row left to ask for, so it is told whose it was.
+        PERFORM pg_notify('sipnode_location', writer || ' D ' || string_agg(named, ' '))
+        FROM (
+            SELECT ruid || '/' || replace(replace(username, '%', '%25'), ' ', '%20') || coalesce('@' || domain, '') AS named,
+                (row_number() OVER () - 1) / 12 AS part
+            FROM changed
+        ) AS gone GROUP BY part;
     ELSE
-        PERFORM pg_notify('sipnode_location', writer || ' ' || kind || ' ' || string_agg(ruid, ' '))
+        PERFORM pg_notify('sipnode_location', writer || ' S ' || string_agg(ruid, ' '))
         FROM (SELECT ruid, (row_number() OVER () - 1) / 100 AS part FROM changed) AS named GROUP BY part;
     END IF;
     RETURN NULL;
