@@ -122,6 +122,11 @@ def _parts(boundary: bytes, body: bytes, start: int, end: int) -> list[tuple[int
     return bounds
 
 
+def is_webrtc(sdp: bytes) -> bool:
+    """Whether an SDP is one that a browser takes and gives: ICE and DTLS (RFC 8827 §6.5)."""
+    return b"a=fingerprint:" in sdp and b"a=ice-ufrag:" in sdp
+
+
 def _part(body: bytes, first: int, last: int, depth: int, left: list[int]) -> SdpPart | None:
     head_end, content = _split(body, first, last)
     head = body[first:head_end]

@@ -121,6 +121,8 @@ class Branch:
     def callee_side(self) -> Side:
         """How the other end is reached later."""
         target, flow = self.target, self.flow
+        if target.beyond:
+            return Side(websocket=target.websocket)  # the other node's own Record-Route says how to reach it
         side = Side(websocket=target.websocket, natted=bool(target.host or target.flags & BindingFlag.NATB))
         if flow.reliable:
             side.flow, side.key = flow.token, target.key
@@ -193,6 +195,8 @@ class Branch:
         if not transaction.terminated:
             # One that failed at once has been told already, and may have been followed by another.
             self._transaction = transaction
+            if self.target.beyond:
+                nexthop.hurry(core, transaction)
 
     # -- what the transaction layer tells
 
@@ -221,7 +225,7 @@ class Branch:
             self.fork.ctx.core.transactions.end(transaction)
         if self._next_hop():
             return
-        self.fail(408 if self._expired or not self.cancelled else 487)
+        self.fail((430 if self.target.beyond and not self.status else 408) if self._expired or not self.cancelled else 487)
 
     def release(self) -> None:
         """It has ended, and so has its fork: nobody asks it for its transaction any more."""
@@ -230,7 +234,7 @@ class Branch:
     def send_failed(self) -> None:
         """The flow closed: as a 503 (§16.9), or 430 where only this flow reached the target (RFC 5626 §5.3)."""
         if not self._next_hop():
-            self.fail(430 if self.target.flow else 503)
+            self.fail(430 if self.target.flow or self.target.beyond else 503)
 
     def _next_hop(self) -> bool:
         """RFC 3263 §4.3: another address of the same target, in a new transaction; others leave this one alone for a while."""
@@ -343,10 +347,9 @@ class Branch:
         self._end(self.fork.ctx.core, self.response)
 
     def _end(self, core: Any, response: SipResponse) -> None:
-        already = self.ended
-        self.ended = True
-        if already:
+        if self.ended:
             return
+        self.ended = True
         retried = self._retried
         try:
             core.script.branch_failure(self, response)

@@ -19,6 +19,7 @@ from sipnode.sip.uri import SipUri
 if TYPE_CHECKING:
     from sipnode.proxy.branch import Branch
     from sipnode.sip.message import SipRequest
+    from sipnode.transaction.machine import ClientTransaction
 
 
 def flow_for(branch: Branch) -> Any:
@@ -119,3 +120,10 @@ def flow_to_hops(branch: Branch) -> Deferred[Any]:
         raise NoRoute(f"{hop.transport.lower()}:{hop.host}:{hop.port} doesn't answer", 503)
 
     return connecting.addErrback(next_one)
+
+
+def hurry(core: Any, transaction: ClientTransaction) -> None:
+    """An INVITE to a sister node: if she lives she says 100 at once, and timer B is for those that nobody watches."""
+    if transaction.invite:
+        transaction.expires_at = core.clock() + core.node_seconds
+        core.transactions.reschedule(transaction)

@@ -33,6 +33,8 @@ class ProxyCore(Protocol):
     max_branches: int
     serial: bool
     udp_mtu: int
+    node_seconds: float
+    """How long a sister node may take to say 100."""
     counters: dict[str, int]
 
     def flow_by_key(self, key: str) -> Any:
@@ -42,7 +44,10 @@ class ProxyCore(Protocol):
         """Fires with the connection of that instance as soon as it has registered again; fails with NoRoute."""
 
     def calling(self, fork: Any) -> None:
-        """A browser sent an INVITE, which is on its way now."""
+        """An INVITE is about to be sent on."""
+
+    def call_early(self, fork: Any, response: Any) -> None:
+        """A 101..199 to an INVITE went to the caller."""
 
     def call_established(self, fork: Any, branch: Any, response: Any) -> None:
         """A 2xx to an initial INVITE went to the caller."""

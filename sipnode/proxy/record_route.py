@@ -148,6 +148,16 @@ class RouteSigner:
         state.callee.natted = _CALLEE_NAT in flags
         return state
 
+    def knows(self, request: SipRequest) -> bool:
+        """Whether a node that has our secret is in the path of the dialog that a request begins."""
+        if "record-route" not in request:
+            return False
+        for value in request.values("record-route"):
+            token = value.partition(";sn=")[2].partition(">")[0].partition(";")[0]
+            if token and self.read(token, request.call_id, request.from_.tag, "") is not None:
+                return True
+        return False
+
     def lines(self, arrived: Any, leaves: Any, token: str) -> list[str]:
         """The Record-Route header lines, topmost first.
 

@@ -20,6 +20,8 @@ class Target:
         q: 0..1; equal ones are tried together.
         routes: Route values to put on (a binding's Path).
         resolved: Found by DNS, so that a large request may switch to TCP (RFC 3261 §18.1.1).
+        beyond: Another node holds its flow, and ``routes`` lead through that node.
+        source: Its true address where that node says that its SDP can't be believed, "" for none.
     """
 
     uri: str = ""
@@ -32,3 +34,5 @@ class Target:
     q: float = 1.0
     routes: tuple[str, ...] = ()
     resolved: bool = False
+    beyond: bool = False
+    source: str = ""

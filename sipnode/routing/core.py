@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sipnode.errors import NoRoute
+from sipnode.errors import NoRoute, Reject
 from sipnode.proxy.record_route import RouteSigner, Side
 from sipnode.proxy.target import Target
 from sipnode.records import BindingFlag
@@ -51,6 +51,7 @@ class Core:
         trace: None, or what writes every message to the log.
         is_own: ``(host, port) -> bool``: an address that we listen on or advertise. own_host: the same whatever the port.
         ping_answered: Takes the responses to keepalives.
+        nodes: NodeService, or None where the server knows of no others.
     """
 
     log = Logger(namespace="sipnode")
@@ -74,6 +75,8 @@ class Core:
         self.is_own: Callable[[str, int], bool] = lambda host, port: False
         self.own_host: Callable[[str], bool] = lambda host: False
         self.ping_answered: Callable[[SipResponse], bool] = lambda response: False
+        self.nodes: Any = None
+        self.node_seconds = settings.node.lost_seconds
         self.server = settings.core.server
         self.max_forwards = settings.core.max_forwards
         self.max_branches = settings.proxy.max_branches
@@ -178,7 +181,10 @@ class Core:
         """A binding as a target."""
         websocket = bool(binding.cflags & _RTPWS)
         target = Target(binding.contact, flags=binding.cflags, q=binding.q, websocket=websocket)
-        if binding.connection_id:
+        if self.nodes is not None and self.nodes.is_foreign(binding):
+            target.beyond = True
+            target.routes, target.source = self.nodes.route(binding)
+        elif binding.connection_id:
             target.flow = binding.connection_id
             target.key = instance_key(binding.aor, binding.instance, binding.contact)
         elif binding.received:
@@ -186,10 +192,28 @@ class Core:
             target.host, target.port = received.host.strip("[]"), received.port or 5060
         return target
 
+    def from_path(self, ctx: RequestContext, reach: Any) -> Target:
+        """Where a request goes that another node sent by the Path of one of our bindings.
+
+        Raises:
+            Reject: 480, its flow is gone (or nobody is registered on it any more).
+        """
+        if reach.host:
+            return Target(host=reach.host, port=reach.port, flags=BindingFlag.NATB)
+        flow = self.flows.by_token(reach.flow)
+        bindings = self.registrar.table.on_flow(reach.flow)
+        if flow is None or not bindings:
+            raise Reject(480)
+        binding = next((one for one in bindings if one.contact == ctx.request.uri), bindings[0])
+        key = instance_key(binding.aor, binding.instance, binding.contact)
+        return Target(flow=reach.flow, key=key, websocket=flow.websocket, flags=binding.cflags)
+
     def calling(self, fork: Any) -> None:
-        """A browser calls: should its connection go before the answer, the phones stop ringing."""
+        """An INVITE goes on. Should the connection of a browser go before the answer, the phones stop ringing."""
+        self.dialogs.trying(fork)
         flow = fork.ctx.flow
-        flow.vars["calls"] = [other for other in flow.vars.get("calls", ()) if not other.finished] + [fork]
+        if flow.websocket:
+            flow.vars["calls"] = [other for other in flow.vars.get("calls", ()) if not other.finished] + [fork]
 
     def cancel_calls(self, flow: Any) -> None:
         """Cancel the calls that a connection which is gone had begun: nobody can tell its end the answer."""
@@ -197,6 +221,10 @@ class Core:
             fork.cancel(_LOST)
 
     # -- what the proxy tells
+
+    def call_early(self, fork: Any, response: Any) -> None:
+        """A 101..199 of an INVITE went to the caller."""
+        self.dialogs.early(fork.ctx, response)
 
     def call_established(self, fork: Any, branch: Any, response: Any) -> None:
         """A 2xx of an INVITE went to the caller."""

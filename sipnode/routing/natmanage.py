@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sipnode.media import manage
-from sipnode.media.body import find_sdp, hides_sdp
+from sipnode.media.body import find_sdp, hides_sdp, is_webrtc
 from sipnode.media.manage import Operation, SdpState
 from sipnode.nat.tests import SDP_PRIVATE, nat_uac_test
 from sipnode.records import MediaKey, MediaProfile
@@ -78,6 +78,8 @@ class NatManage:
             return None
         route = ctx.route
         if route is None:
+            if ctx.flags & Flag.PATH and self._settled(branch):
+                return None
             self._bridging(branch)
         elif route.bridged:
             branch.set(BranchFlag.BRIDGE)
@@ -100,8 +102,9 @@ class NatManage:
         if operation is Operation.NONE or part is None:
             return None
         sdp = part.of(request.body)
-        near_nat = ctx.has(Flag.NATS) and not ctx.flow.websocket
-        profile = MediaProfile(branch.far_websocket, _source(request, ctx.flow) if near_nat else "")
+        # Of who is not our neighbour we know no address to put in place of what the SDP says.
+        near_nat = ctx.has(Flag.NATS) and not ctx.flow.websocket and request.names.count("via") == 1
+        profile = MediaProfile(branch.far_websocket, _source(request, ctx.flow.remote[0]) if near_nat else "")
 
         def got(result: bytes) -> None:
             branch.body = part.replaced(request.body, result)
@@ -127,6 +130,16 @@ class NatManage:
         natted = (ctx.has(Flag.NATS) and not browser) or (branch.has(BranchFlag.NATB) and not branch.far_websocket)
         if natted or self._settings.engage == "always" or branch.has(BranchFlag.RTPWS):
             branch.set(BranchFlag.BRIDGE)
+
+    def _settled(self, branch: Branch) -> bool:
+        """Whether the node that sent a request by our Path has seen to its media: a sister always has, as she knows from the
+        binding who will answer; of others we only know that a browser couldn't take plain SDP.
+        """
+        request = branch.request
+        if self._core.signer.knows(request) or not branch.far_websocket:
+            return True
+        part = find_sdp(request)
+        return part is not None and is_webrtc(part.of(request.body))
 
     def _ask(
         self, operation: Operation, media: BranchMedia, message: SipMessage, is_reply: bool, sdp: bytes, profile: MediaProfile
@@ -173,10 +186,19 @@ class NatManage:
         known = media.results.get(kept)
         if known is not None:
             return succeed(known).addCallback(rewritten)
-        flow = branch.flow
-        natted = bool(branch.target.host) or branch.has(BranchFlag.NATB)
-        profile = MediaProfile(ctx.flow.websocket, _source(response, flow) if natted and not flow.websocket else "")
+        far = self._far_address(branch)
+        profile = MediaProfile(ctx.flow.websocket, _source(response, far) if far else "")
         return self._ask(operation, media, response, True, sdp, profile).addCallback(rewritten)
+
+    def _far_address(self, branch: Branch) -> str:
+        """The true address of the callee where its SDP can't be believed, "" else."""
+        target, flow, route = branch.target, branch.flow, branch.fork.ctx.route
+        if target.beyond:
+            return target.source
+        if flow.websocket or (route is not None and route.routes) or not (target.host or branch.has(BranchFlag.NATB)):
+            return ""
+        host: str = flow.remote[0]
+        return host
 
     def _expect_prack(self, media: BranchMedia, response: SipResponse) -> None:
         """A reliable 1xx made the offer: the PRACK, a transaction of its own, brings the answer (RFC 3262 §5)."""
@@ -198,7 +220,6 @@ class NatManage:
             self._relay.delete(MediaKey(request.call_id, request.from_.tag, "", media.via_branch, media.node))
 
 
-def _source(message: SipMessage, flow: Any) -> str:
+def _source(message: SipMessage, host: str) -> str:
     """The sender's true address, where its SDP names one that nobody can reach."""
-    host: str = flow.remote[0]
-    return host if nat_uac_test(SDP_PRIVATE, message, host, flow.remote[1], False) else ""
+    return host if nat_uac_test(SDP_PRIVATE, message, host, 0, False) else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from sipnode.errors import Reject
@@ -26,6 +27,7 @@ from sipnode.routing.verdict import BranchFlag, Flag, Verdict
 from sipnode.sip import sanity
 
 if TYPE_CHECKING:
+    from sipnode.registrar.service import LookupResult
     from sipnode.routing.context import RequestContext
     from sipnode.routing.core import Core
     from sipnode.sip.message import SipMessage, SipResponse
@@ -39,7 +41,7 @@ class RoutingScript:
     """The policy of the package."""
 
     REQUEST_ROUTE: ClassVar[tuple[str, ...]] = (
-        "reqinit", "natdetect", "cancel", "withindlg", "options", "auth", "record", "sipout", "presence", "registrar",
+        "reqinit", "natdetect", "cancel", "withindlg", "path", "options", "auth", "record", "sipout", "presence", "registrar",
         "address_complete", "location",
     )  # fmt: skip
 
@@ -94,6 +96,20 @@ class RoutingScript:
             ctx.record_route = True
         self.core.dialogs.request(ctx)
         ctx.targets = [self.dlguri(ctx, route.far)]
+        return self.relay(ctx)
+
+    def path(self, ctx: RequestContext) -> Verdict | None:
+        """A request that another node sends by the Path of one of our bindings goes down its flow, and nowhere else; who may
+        send it was that node's to ask.
+        """
+        if self.core.nodes is None:
+            return None
+        reach = self.core.nodes.arrived(ctx.request)
+        if reach is None:
+            return None
+        ctx.flags = ctx.flags & ~Flag.NATS | Flag.PATH
+        ctx.record_route = ctx.request.method in ("INVITE", "SUBSCRIBE", "REFER")
+        ctx.targets = [self.core.from_path(ctx, reach)]
         return self.relay(ctx)
 
     def dlguri(self, ctx: RequestContext, far: Side) -> Target:
@@ -177,10 +193,16 @@ class RoutingScript:
         if not ctx.request.ruri.user:
             raise Reject(484)
 
-    def location(self, ctx: RequestContext) -> Verdict:
+    def location(self, ctx: RequestContext) -> Any:
         """lookup("location"): where the user is now."""
         request = ctx.request
         result = self.core.registrar.lookup(request.ruri.aor, request.method)
+        if isinstance(result, Deferred):
+            return result.addCallback(self.located, ctx)
+        return self.located(result, ctx)
+
+    def located(self, result: LookupResult, ctx: RequestContext) -> Verdict:
+        """Relay to what the lookup found."""
         if result.status != 200:
             headers = (("allow", capabilities.METHODS),) if result.status == 405 else ()
             raise Reject(result.status, "", headers or ((("retry-after", "5"),) if result.status == 503 else ()))

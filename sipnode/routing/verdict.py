@@ -29,6 +29,8 @@ class Flag:
     """Not inside a dialog."""
     TRUSTED: Final = 1 << 8
     """The sender proved itself, or its address is trusted."""
+    PATH: Final = 1 << 9
+    """Another node sent it through here by the Path of a binding: what is policy has been decided there."""
 
 
 class BranchFlag:
