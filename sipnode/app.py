@@ -27,7 +27,7 @@ import sipnode.plugins
 from sipnode import __version__
 from sipnode.auth.authenticator import Authenticator
 from sipnode.auth.secret import derive, load_or_create_secret
-from sipnode.dialog.call import new_via
+from sipnode.dialog.ends import new_via
 from sipnode.dialog.service import DialogService
 from sipnode.errors import ConfigError, FlowClosed
 from sipnode.interfaces import IRequestStage

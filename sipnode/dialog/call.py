@@ -1,133 +1,170 @@
-"""One call as the proxy saw it set up: enough to send a request inside its dialog to either end.
+"""What is known of one call: who calls whom, how far it is, how it ended.
 
-Pure. Implements: RFC 3261 §12.1 (route set, remote target, CSeq of each side, as seen from the middle).
+Pure. The invariant: a call goes trying -> early -> confirmed -> terminated, may leave steps out, and never goes back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
-from sipnode.sip import build, ids
-from sipnode.sip.address import NameAddr
-from sipnode.sip.message import SipRequest, SipResponse
+from sipnode.dialog.ends import Ends, ends_of
+from sipnode.errors import ParseError
+from sipnode.sip.message import SipMessage, SipRequest, SipResponse
+
+TRYING: Final = "trying"
+EARLY: Final = "early"
+CONFIRMED: Final = "confirmed"
+TERMINATED: Final = "terminated"
+
+COMPLETED: Final = "completed"
+"""Answered, and ended by the BYE of an end."""
+LOST: Final = "lost"
+"""Answered, and neither BYE nor session refresh came in time, or a browser vanished."""
+ENDED: Final = "ended"
+"""Ended by this server's operator."""
+
+_OUTCOMES: Final = {
+    404: "not found",
+    408: "no answer",
+    480: "no answer",
+    486: "busy",
+    487: "cancelled",
+    600: "busy",
+    603: "declined",
+}
+_KEPT: Final = frozenset(("from", "to", "call-id", "cseq", "contact", "record-route"))
 
 
-@dataclass(slots=True)
-class Party:
-    """One end of a call.
-
-    Attributes:
-        address: Its From or To value, with tag.
-        tag: The tag.
-        target: URI of its Contact, the remote target.
-        routes: Route values between this server and it, nearest first.
-        cseq: The highest number that it has used.
-        side: How this server reaches it (``proxy.record_route.Side``).
-    """
-
-    address: str
-    tag: str
-    target: str
-    routes: list[str]
-    cseq: int
-    side: Any
+def outcome_of(status: int) -> str:
+    """The word for a final status of an INVITE that set nothing up."""
+    return _OUTCOMES.get(status, "failed")
 
 
-@dataclass(slots=True)
 class Call:
-    """A call that is up.
+    """One call.
 
     Attributes:
+        id: Number of the call in this process.
+        call_id: Call-ID.
+        from_tag: The caller's tag.
+        to_tag: The callee's; of the last early dialog while it rings, "" before.
+        uri: Request-URI that the caller asked for.
+        callee: ``user@domain`` that was called, "" where it isn't ours.
+        state: ``trying``, ``early``, ``confirmed`` or ``terminated``.
+        started: Epoch seconds of the INVITE.
+        answered: Of the 2xx; 0 before.
+        ended: Of the end; 0 before.
+        status: Status of the last response to the INVITE; 0 before any.
+        outcome: "" while it lives; then ``completed``, ``cancelled``, ``busy``, ``no answer``, ``declined``, ``not found``,
+            ``failed``, ``lost`` or ``ended``.
+        ended_by: ``caller``, ``callee`` or ``server``; "" while it lives.
+        caller_flow: Where the INVITE came from, ``UDP 192.0.2.1:5060``.
+        callee_flow: Where the answering branch went, alike; "" before the answer.
         node: The media relay's node, "" where media doesn't go through it.
-        since: Epoch seconds of the answer.
+        bridged: Media goes through the relay.
+        pending: The fork of the INVITE until it has its final response.
+        interval: Seconds of the session timer (RFC 4028), 0 for none.
+        slot: Where the table keeps it by the time at which it counts as lost.
     """
 
-    call_id: str
-    caller: Party
-    callee: Party
-    bridged: bool
-    node: str
-    since: float
+    __slots__ = (
+        "_caller", "_ends", "_is_local", "_kept", "answered", "bridged", "call_id", "callee", "callee_flow", "caller_flow",
+        "ended", "ended_by", "from_header", "from_tag", "id", "interval", "key", "node", "outcome", "pending", "slot", "started",
+        "state", "status", "to_tag", "uri",
+    )  # fmt: skip
+
+    def __init__(self, number: int, request: SipRequest, identity: str, flow: str, now: float, is_local: Callable[[str], bool]) -> None:
+        self.id = number
+        self.call_id = request.call_id
+        self.from_tag = request.from_.tag
+        self.to_tag = ""
+        self.key = (self.call_id, self.from_tag, "")
+        self.from_header = request.from_
+        self.uri = request.uri
+        self.callee = request.ruri.aor if is_local(request.ruri.host) else ""
+        self.state = TRYING
+        self.started = now
+        self.answered = 0.0
+        self.ended = 0.0
+        self.status = 0
+        self.outcome = ""
+        self.ended_by = ""
+        self.caller_flow = flow
+        self.callee_flow = ""
+        self.node = ""
+        self.bridged = False
+        self.pending: Any = None
+        self.interval = 0
+        self.slot = 0
+        self._caller = identity
+        self._is_local = is_local
+        self._kept: tuple[SipRequest, SipResponse, Any, Any, Callable[[str], bool]] | None = None
+        self._ends: Ends | None = None
 
     @property
-    def key(self) -> tuple[str, str, str]:
-        """Call-ID and both tags."""
-        return (self.call_id, self.caller.tag, self.callee.tag)
+    def caller(self) -> str:
+        """``user@domain`` that calls, "" where it isn't ours."""
+        if not self._caller:
+            try:
+                uri = self.from_header.uri
+            except ParseError:
+                return ""
+            if self._is_local(uri.host):
+                self._caller = uri.aor
+        return self._caller
 
-    def party(self, tag: str) -> Party | None:
-        """The end that has this tag."""
-        if tag == self.caller.tag:
-            return self.caller
-        return self.callee if tag == self.callee.tag else None
+    @property
+    def duration(self) -> float:
+        """Seconds from the answer to the end; 0 for a call that lives or wasn't answered."""
+        return self.ended - self.answered if self.ended and self.answered else 0.0
 
-    def other(self, party: Party) -> Party:
-        """The other end."""
-        return self.callee if party is self.caller else self.caller
-
-    def bye_to(self, party: Party, via: str, reason: str) -> SipRequest:
-        """A BYE to one end, as if from the other.
+    def answer(self, request: SipRequest, response: SipResponse, sides: tuple[Any, Any], own: Callable[[str], bool]) -> None:
+        """Keep what a BYE to its ends will need; it is read when one is sent.
 
         Args:
-            via: ``SIP/2.0/UDP host:port;branch=…``.
-            reason: Value of Reason (RFC 3326).
+            sides: How the caller and the callee are reached (``proxy.record_route.Side``).
+            own: Whether a Record-Route value is ours.
         """
-        sender = self.other(party)
-        sender.cseq += 1
-        headers = [("via", via), *(("route", route) for route in party.routes)]
-        headers += [
-            ("max-forwards", "70"),
-            ("from", sender.address),
-            ("to", party.address),
-            ("call-id", self.call_id),
-            ("cseq", f"{sender.cseq} BYE"),
-            ("reason", reason),
-        ]
-        return build.request("BYE", party.target, headers)
+        slim = SipRequest(request.method, self.uri, *_slim(request)), SipResponse(response.status, "", *_slim(response))
+        self._kept = (*slim, *sides, own)
+
+    def answered_too(self, number: int, to_tag: str) -> Call:
+        """The call with another phone that answered the same INVITE (RFC 3261 §13.2.2.4), not answered yet."""
+        other = Call.__new__(Call)
+        for name in Call.__slots__:
+            setattr(other, name, getattr(self, name))
+        other.id = number
+        other.to_tag = to_tag
+        other.key = (self.call_id, self.from_tag, to_tag)
+        other.state = EARLY
+        other.ended, other.outcome, other.ended_by = 0.0, "", ""
+        other._ends = None
+        return other
+
+    @property
+    def invite(self) -> SipRequest | None:
+        """What is kept of the INVITE, None before the answer."""
+        return self._kept[0] if self._kept is not None else None
+
+    @property
+    def ends(self) -> Ends | None:
+        """Both ends of its dialog; None before the answer, or where one gave no address to be reached at."""
+        if self._ends is None and self._kept is not None:
+            try:
+                self._ends = ends_of(*self._kept)
+            except ParseError:
+                return None
+        return self._ends
+
+    def __repr__(self) -> str:
+        return f"<Call {self.call_id} {self.caller or '?'} -> {self.callee or self.uri} {self.state}>"
 
 
-CSEQ_GAP: Final = 20
-"""Left above the INVITE's number: what the caller sent before the answer (PRACK, UPDATE) wasn't counted, and a number may be
-skipped but not used twice (RFC 3261 §12.2.2)."""
-
-
-def call_of(
-    request: SipRequest,
-    response: SipResponse,
-    caller_side: Any,
-    callee_side: Any,
-    own: Callable[[str], bool],
-    bridged: bool,
-    node: str,
-    now: float,
-) -> Call | None:
-    """The call that a 2xx to an initial INVITE sets up; None where a Contact is missing.
-
-    Args:
-        request: The INVITE as received.
-        response: The 2xx as received, with our Record-Route in it.
-        own: Whether a Record-Route value is ours.
-
-    Raises:
-        ParseError: a header that it takes can't be read.
-    """
-    if "contact" not in request or "contact" not in response:
-        return None
-    recorded = response.values("record-route")
-    ours = [i for i, value in enumerate(recorded) if own(value)]
-    beyond = recorded[: ours[0]][::-1] if ours else []
-    before = request.values("record-route")
-    target = NameAddr.parse(request.values("contact")[0]).uri_text
-    caller = Party(request.get("from") or "", request.from_.tag, target, before, request.cseq + CSEQ_GAP, caller_side)
-    # The callee's own numbers are unknown until it sends a request; any first one will do (RFC 3261 §12.2.1.1).
-    callee = Party(
-        response.get("to") or "", response.to.tag, NameAddr.parse(response.values("contact")[0]).uri_text, beyond, 0, callee_side
-    )
-    return Call(request.call_id, caller, callee, bridged, node, now)
-
-
-def new_via(flow: Any) -> tuple[str, str]:
-    """``(branch, Via value)`` for a request of our own on a flow."""
-    branch = ids.new_branch()
-    return branch, f"SIP/2.0/{flow.transport} {flow.listener.via_host}:{flow.listener.via_port};branch={branch}"
+def _slim(message: SipMessage) -> tuple[list[str], list[str]]:
+    names, lines = [], []
+    for name, line in zip(message.names, message.lines, strict=True):
+        if name in _KEPT:
+            names.append(name)
+            lines.append(line)
+    return names, lines

@@ -1,41 +1,57 @@
-"""Ends calls whose browser has vanished.
+"""The calls that go through this server: who watches them hears of each step, who vanished is noticed, an operator ends them.
 
-A browser tab that is closed sends no BYE; its socket just goes. Calls with a WebSocket end are remembered from their 2xx to
-their BYE; when the connection of one end is gone and the same instance doesn't come back within
-``dialog.lost_flow_seconds``, the other end gets BYE and the media relay gives the ports back.
+A browser tab that is closed sends no BYE; its socket just goes. When the connection of one end is gone and the same instance
+doesn't come back within ``dialog.lost_flow_seconds``, the other end gets BYE and the media relay gives the ports back.
+Implements: RFC 4028 §9 (a session that nobody refreshes is over), RFC 3326 (Reason).
 
-The invariant: a call stands in the table exactly while both ends believe in it; nothing is kept for calls between phones.
+The invariant: a call stands in the table exactly while both ends believe in it. What runs for each call makes no Deferred, no
+timer and no log line.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from sipnode.dialog.call import Call, Party, call_of, new_via
+from sipnode.dialog import call as stages
+from sipnode.dialog.bye import say_bye
+from sipnode.dialog.call import Call, outcome_of
+from sipnode.dialog.ends import Ends, Party
+from sipnode.dialog.table import SLOT_SECONDS, CallTable
 from sipnode.errors import ParseError
-from sipnode.records import Hop, MediaKey
+from sipnode.records import MediaKey
 from sipnode.sip.address import NameAddr
-from sipnode.sip.uri import SipUri
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IDelayedCall
-    from twisted.python.failure import Failure
 
     from sipnode.settings import DialogSettings
-    from sipnode.sip.message import SipResponse
+    from sipnode.sip.message import SipMessage, SipResponse
+
+VANISHED: Final = 'SIP;cause=480;text="Connection lost"'
+BY_OPERATOR: Final = 'SIP;cause=480;text="Ended by the operator"'
+LEAST_INTERVAL: Final = 90
+"""Seconds; no session timer is shorter (RFC 4028 §4)."""
+GRACE: Final = 32
+"""Seconds after which a session that wasn't refreshed is lost, beyond its interval: what a BYE may take (RFC 3261 64*T1)."""
 
 
 class DialogService(Service):
-    """The calls that have a browser on an end.
+    """Calls from their INVITE to their end.
 
     Args:
         settings: ``[dialog]``.
         reactor: Clock and delayed calls.
-        core: What :class:`sipnode.proxy.ports.ProxyCore` says, and ``media``, ``near_side``.
+        core: What :class:`sipnode.proxy.ports.ProxyCore` says, and ``media``, ``near_side``, ``is_local``, ``is_own``.
+
+    Attributes:
+        answered: Calls that are up now.
+        lost: Calls that ended without a word, since the start.
     """
 
     name = "dialogs"
@@ -45,45 +61,147 @@ class DialogService(Service):
         self._settings = settings
         self._reactor = reactor
         self._core = core
-        self._calls: dict[tuple[str, str, str], Call] = {}
-        self._by_flow: dict[str, set[tuple[str, str, str]]] = {}
+        self._all = settings.track == "all"
+        self._lifetime = settings.max_seconds
+        self._table = CallTable(settings.max_calls)
+        self._watchers: list[Callable[[str, Call], Any]] = []
         self._timers: set[IDelayedCall] = set()
+        self._sweeping: IDelayedCall | None = None
+        self._number = 0
+        self.answered = 0
+        self.lost = 0
 
     def __len__(self) -> int:
-        return len(self._calls)
+        return len(self._table)
 
-    def calls(self) -> list[Call]:
-        """All of them."""
-        return list(self._calls.values())
+    @property
+    def untracked(self) -> int:
+        """Calls that were let through unseen, since ``dialog.max_calls`` were there."""
+        return self._table.untracked
+
+    def list(self) -> list[Call]:
+        """All calls, oldest first as a rule."""
+        return list(self._table)
+
+    def find(self, call_id: str, from_tag: str = "", to_tag: str = "") -> list[Call]:
+        """The calls with that Call-ID, and with these tags where they are given (either of an end's may come first)."""
+        wanted = {tag for tag in (from_tag, to_tag) if tag}
+        return [call for call in self._table if call.call_id == call_id and wanted <= {call.from_tag, call.to_tag}]
+
+    def on_change(self, watcher: Callable[[str, Call], Any]) -> None:
+        """Have ``watcher(kind, call)`` called at each step of each call.
+
+        Args:
+            watcher: ``kind`` is ``trying``, ``early``, ``confirmed`` or ``terminated``; it must be quick, and what it raises is
+                logged. A call that was refused before it was sent on has a ``terminated`` alone.
+        """
+        self._watchers.append(watcher)
+
+    def startService(self) -> None:
+        """Look for lost calls once a minute."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        self._sweeping = self._reactor.callLater(SLOT_SECONDS, self._sweep)
 
     def stopService(self) -> Any:
         """Stop waiting for anybody."""
-        for timer in self._timers:
-            if timer.active():
+        for timer in (*self._timers, self._sweeping):
+            if timer is not None and timer.active():
                 timer.cancel()
         self._timers.clear()
-        return super().stopService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        return super().stopService()  # type: ignore[no-untyped-call]  # as above
 
     # -- what the proxy sees
 
+    def trying(self, fork: Any) -> None:
+        """An INVITE outside of any dialog is sent on."""
+        ctx = fork.ctx
+        if self._all and ctx.route is None:
+            call = self._new(ctx)
+            if self._table.add(call, ctx.now + self._lifetime):
+                ctx.call = call
+                call.pending = fork
+                if self._watchers:
+                    self._tell(stages.TRYING, call)
+
+    def _new(self, ctx: Any) -> Call:
+        flow = ctx.flow
+        host, port = flow.remote
+        self._number += 1
+        return Call(self._number, ctx.request, ctx.identity, f"{flow.transport} {host}:{port}", ctx.now, self._core.is_local)
+
+    def early(self, ctx: Any, response: SipResponse) -> None:
+        """A 101..199 went to the caller."""
+        call = ctx.call
+        if call is None:
+            return
+        call.status = response.status
+        if call.state is stages.TRYING:
+            try:
+                call.to_tag = response.to.tag
+            except ParseError:
+                return
+            call.state = stages.EARLY
+            if self._watchers:
+                self._tell(stages.EARLY, call)
+
+    def refused(self, ctx: Any, status: int) -> None:
+        """An INVITE outside of any dialog got its 3xx..6xx."""
+        call, ctx.call = ctx.call, None
+        if call is None:
+            if not self._watchers or status in (401, 407):
+                return
+            try:
+                call = self._new(ctx)
+            except ParseError:
+                return
+        call.status = status
+        self._end(call, outcome_of(status), "caller" if status == 487 else "callee")
+
     def established(self, ctx: Any, branch: Any, response: SipResponse) -> None:
         """A 2xx to an INVITE went to the caller."""
-        if ctx.route is not None or not (ctx.flow.websocket or branch.flow.websocket):
+        if ctx.route is not None:
             return
-        caller = self._core.near_side(ctx)
-        callee = branch.callee_side()
-        media = branch.media
         try:
-            call = call_of(
-                ctx.request, response, caller, callee, self._is_ours, media is not None, media.node if media is not None else "", ctx.now
-            )
+            self._established(ctx, branch, response)
         except ParseError:
             return
-        if call is None or call.key in self._calls:
+
+    def _established(self, ctx: Any, branch: Any, response: SipResponse) -> None:
+        call, table = ctx.call, self._table
+        now = self._core.clock()
+        to_tag = response.to.tag
+        if call is None:
+            if not (ctx.flow.websocket or branch.flow.websocket):
+                return
+            call = self._new(ctx)
+            if not table.add(call, now + self._lifetime):
+                return
+            ctx.call = call
+        elif call.state not in (stages.TRYING, stages.EARLY):
+            self._number += 1
+            call = call.answered_too(self._number, to_tag)
+            if not table.add(call, now + self._lifetime):
+                return
+        call.pending = None
+        if call.key[2] != to_tag and not table.rename(call, to_tag):
             return
-        self._calls[call.key] = call
-        for party in (call.caller, call.callee):
-            self._index(call, party)
+        caller, callee = self._core.near_side(ctx), branch.callee_side()
+        call.answer(call.invite or ctx.request, response, (caller, callee), self._is_ours)
+        media = branch.media
+        if media is not None:
+            call.bridged, call.node = True, media.node
+        host, port = branch.flow.remote
+        call.callee_flow = f"{branch.flow.transport} {host}:{port}"
+        call.status = response.status
+        call.answered = now
+        call.state = stages.CONFIRMED
+        self.answered += 1
+        if caller.websocket or callee.websocket:
+            self._enter_flows(call)
+        if "session-expires" in response:
+            self._refreshed(call, response)
+        if self._watchers:
+            self._tell(stages.CONFIRMED, call)
 
     def _is_ours(self, record_route: str) -> bool:
         if "sn=" not in record_route:
@@ -94,130 +212,150 @@ class DialogService(Service):
 
     def request(self, ctx: Any) -> None:
         """A request inside some dialog passes: note its CSeq; BYE ends the call."""
-        if not self._calls:
-            return
         request = ctx.request
         from_tag, to_tag, call_id = request.from_.tag, request.to.tag, request.call_id
-        call = self._calls.get((call_id, from_tag, to_tag)) or self._calls.get((call_id, to_tag, from_tag))
+        call = self._table.get((call_id, from_tag, to_tag)) or self._table.get((call_id, to_tag, from_tag))
         if call is None:
             return
-        if request.method == "BYE":
-            self._forget(call)
+        method = request.method
+        if method == "BYE":
+            self._end(call, stages.COMPLETED, "caller" if from_tag == call.from_tag else "callee")
             return
-        party = call.party(from_tag)
+        if method == "ACK" and not ctx.flow.reliable:
+            return
+        ends = call.ends
+        party = ends.party(from_tag) if ends is not None else None
         if party is None:
             return
         party.cseq = max(party.cseq, request.cseq)
         if ctx.flow.reliable and party.side.flow != ctx.flow.token:
             # The same instance over a new connection: the signed Route let it in.
             self._move(call, party, ctx.flow.token)
+        if method in ("INVITE", "UPDATE"):
+            if "contact" in request:
+                party.target = NameAddr.parse(request.values("contact")[0]).uri_text
+            if call.interval or "session-expires" in request:
+                self._refreshed(call, request)
 
     def flow_closed(self, flow: Any) -> None:
         """A connection is gone: its calls have so long to be taken up again."""
-        keys = self._by_flow.pop(flow.token, None)
-        if not keys or not self.running:
-            return
-        for key in keys:
-            call = self._calls.get(key)
-            if call is not None:
-                self._later(self._settings.lost_flow_seconds, call, flow.token)
+        if self.running:
+            token = flow.token
+            for call in self._table.flow_gone(token):
+                self._later(self._settings.lost_flow_seconds, self._check, call, token)
+
+    def _refreshed(self, call: Call, message: SipMessage) -> None:
+        """A session refresh: the call counts as lost when the next one doesn't come (RFC 4028 §9)."""
+        text = (message.get("session-expires") or "").partition(";")[0].strip()
+        if text.isascii() and text.isdigit() and len(text) < 10:
+            call.interval = max(LEAST_INTERVAL, int(text))
+        if call.interval:
+            self._table.put_off(call, self._core.clock() + min(call.interval + GRACE, self._lifetime))
 
     # -- ending
 
-    def _later(self, seconds: float, call: Call, token: str) -> None:
-        def check() -> None:
-            self._timers.discard(timer)
-            self._check(call, token)
+    def end(self, call_id: str, from_tag: str = "", to_tag: str = "", reason: str = BY_OPERATOR) -> list[Call]:
+        """End calls: BYE to both ends of one that is up, CANCEL and 487 for one that rings.
 
-        timer = self._reactor.callLater(seconds, check)
+        Args:
+            from_tag: "" for any call with that Call-ID. to_tag: Alike.
+            reason: Value of Reason (RFC 3326).
+
+        Returns:
+            The calls that it ended.
+        """
+        found = self.find(call_id, from_tag, to_tag)
+        for call in found:
+            fork = call.pending
+            if fork is not None:
+                fork.cancel((("reason", reason),))
+            elif call.ends is not None:
+                self._hang_up(call, reason, (call.ends.caller, call.ends.callee), stages.ENDED)
+            else:
+                self._end(call, stages.ENDED, "server")
+        return found
+
+    def _end(self, call: Call, outcome: str, by: str) -> None:
+        """It has ended: leave the table, tell who watches."""
+        self._table.remove(call)
+        if call.state is stages.CONFIRMED:
+            self.answered -= 1
+        if call._ends is not None:
+            self._leave_flows(call, call._ends)
+        call.pending = None
+        call.state = stages.TERMINATED
+        call.ended = self._core.clock()
+        call.outcome = outcome
+        call.ended_by = by
+        if self._watchers:
+            self._tell(stages.TERMINATED, call)
+
+    def _hang_up(self, call: Call, reason: str, parties: tuple[Party, ...], outcome: str) -> None:
+        """BYE to these ends, ports back."""
+        ends = call.ends
+        self._end(call, outcome, "server")
+        if ends is None:
+            return
+        for party in parties:
+            say_bye(self._core, ends, party, reason)
+        if call.bridged:
+            self._core.media.delete(MediaKey(call.call_id, call.from_tag, call.to_tag, "", call.node))
+
+    # -- time
+
+    def _later(self, seconds: float, what: Callable[..., None], *arguments: Any) -> None:
+        def due() -> None:
+            self._timers.discard(timer)
+            what(*arguments)
+
+        timer = self._reactor.callLater(seconds, due)
         self._timers.add(timer)
+
+    def _sweep(self) -> None:
+        """Who said nothing for too long is gone; no BYE reaches where nobody is (RFC 4028 §9 leaves it to the ends)."""
+        self._sweeping = self._reactor.callLater(SLOT_SECONDS, self._sweep)
+        for call in self._table.lost(self._core.clock()):
+            self.lost += 1
+            self.log.info("{call_id}: nothing was heard of the call any more", call_id=call.call_id)
+            self._end(call, stages.LOST, "server")
 
     def _check(self, call: Call, token: str) -> None:
         """Who hasn't come back has left."""
-        if self._calls.get(call.key) is not call:
+        ends = call.ends
+        if ends is None or not self._table.holds(call):
             return
-        for party in (call.caller, call.callee):
+        for party in (ends.caller, ends.callee):
             if party.side.flow != token:
                 continue
             flow = self._core.flow_by_key(party.side.key) if party.side.key else None
             if flow is not None:
                 self._move(call, party, flow.token)
                 continue
+            self.lost += 1
             self.log.info("{call_id}: the browser of {who} is gone, the call ends", call_id=call.call_id, who=party.address)
-            self.end(call, 'SIP;cause=480;text="Connection lost"', (call.other(party),))
+            self._hang_up(call, VANISHED, (ends.other(party),), stages.LOST)
             return
-
-    def end(self, call: Call, reason: str, parties: tuple[Party, ...]) -> None:
-        """End a call: BYE to these ends, ports back.
-
-        Args:
-            reason: Value of the Reason header (RFC 3326).
-        """
-        self._forget(call)
-        for party in parties:
-            flow = self._flow_to(party)
-            if isinstance(flow, Deferred):
-                flow.addCallback(self._bye, call, party, reason)
-                flow.addErrback(self._unreached, call, party)
-            elif flow is not None:
-                self._bye(flow, call, party, reason)
-        if call.bridged:
-            self._core.media.delete(MediaKey(call.call_id, call.caller.tag, call.callee.tag, "", call.node))
-
-    def _bye(self, flow: Any, call: Call, party: Party, reason: str) -> None:
-        core = self._core
-        branch, via = new_via(flow)
-        bye = call.bye_to(party, via, reason)
-        if core.trace is not None:
-            core.trace.sent(bye.to_bytes(), flow)
-        core.transactions.send_request(bye, branch, flow, None, core.clock())
-
-    def _unreached(self, failure: Failure, call: Call, party: Party) -> None:
-        error = failure.getErrorMessage()
-        self.log.info("{call_id}: no BYE reaches {who}: {reason}", call_id=call.call_id, who=party.address, reason=error)
-
-    def _flow_to(self, party: Party) -> Any:
-        """The flow that reaches an end, a Deferred of it, or None."""
-        side, core = party.side, self._core
-        if side.flow:
-            flow = core.flows.by_token(side.flow) or (core.flow_by_key(side.key) if side.key else None)
-            if flow is not None or side.websocket:
-                return flow
-        if side.host:
-            return core.flows.udp(Hop("UDP", side.host, side.port))
-        try:
-            uri = NameAddr.parse(party.routes[0]).uri if party.routes else SipUri.parse(party.target)
-        except ParseError:
-            return None
-        transport = uri.params.get("transport", "").upper()
-        if transport in ("WS", "WSS") or not uri.host or uri.host.endswith(".invalid"):
-            return None
-        hops = core.resolver.numeric(uri.host, uri.port, transport, uri.secure)
-        if hops and hops[0].transport == "UDP":
-            return core.flows.udp(hops[0])
-        resolving: Deferred[Any] = succeed(hops) if hops else core.resolver.resolve(uri.host, uri.port, transport, uri.secure)
-        return resolving.addCallback(lambda found: core.flows.connect(found[0]))
 
     # -- table
 
-    def _index(self, call: Call, party: Party) -> None:
-        # A phone may close its connection and open another as it likes; a browser's is all that there is of it.
-        if party.side.websocket and party.side.flow:
-            self._by_flow.setdefault(party.side.flow, set()).add(call.key)
+    def _tell(self, kind: str, call: Call) -> None:
+        for watcher in self._watchers:
+            try:
+                watcher(kind, call)
+            except Exception:
+                self._core.failed("a watcher of calls", Failure())
 
-    def _unindex(self, call: Call, party: Party) -> None:
-        keys = self._by_flow.get(party.side.flow)
-        if keys is not None:
-            keys.discard(call.key)
-            if not keys:
-                del self._by_flow[party.side.flow]
+    def _enter_flows(self, call: Call) -> None:
+        ends = call.ends
+        if ends is not None:
+            for party in (ends.caller, ends.callee):
+                self._table.enter_flow(call, party)
+
+    def _leave_flows(self, call: Call, ends: Ends) -> None:
+        for party in (ends.caller, ends.callee):
+            self._table.leave_flow(call, party)
 
     def _move(self, call: Call, party: Party, token: str) -> None:
-        self._unindex(call, party)
+        self._table.leave_flow(call, party)
         party.side.flow = token
-        self._index(call, party)
-
-    def _forget(self, call: Call) -> None:
-        self._calls.pop(call.key, None)
-        for party in (call.caller, call.callee):
-            self._unindex(call, party)
+        self._table.enter_flow(call, party)

@@ -58,7 +58,7 @@ class Fork:
         ctx = self.ctx
         if self.invite and (ctx.transaction is None or not ctx.transaction.kept):
             ctx.reply(100)
-        if self.invite and ctx.flow.websocket:
+        if self.invite:
             ctx.core.calling(self)
         self.add_targets(targets)
         self._next_group()
@@ -100,6 +100,8 @@ class Fork:
         if response.status < 200:
             if not self.finished:
                 self._forward(branch, response)
+                if self.invite:
+                    self.ctx.core.call_early(self, response)
             return
         if self.finished and not self.invite:
             return

@@ -39,11 +39,13 @@ class RequestContext:
         dropped: Positions of header lines that don't go on (consumed credentials, our Route).
         record_route: Whether to stay in the path of the dialog.
         extra: ``(name, value)`` of headers to add when it goes on.
+        call: What is known of the call, for an INVITE outside of any dialog that was sent on, or None.
         vars: For site scripts and plugins; made when first asked for.
     """
 
     __slots__ = (
         "_vars",
+        "call",
         "core",
         "dropped",
         "extra",
@@ -77,6 +79,7 @@ class RequestContext:
         self.record_route = False
         self.extra: list[tuple[str, str]] = []
         self.fork: Any = None
+        self.call: Any = None
         self.stage = 0
         self.to_tag = ""
         self._vars: dict[str, Any] | None = None
@@ -151,6 +154,8 @@ class RequestContext:
         core = self.core
         if core.trace is not None:
             core.trace.sent(data, self.flow)
+        if status >= 300 and self.flags & Flag.INITIAL and self.request.method == "INVITE":
+            core.dialogs.refused(self, status)
         if self.transaction is not None:
             core.transactions.respond(self.transaction, status, data, core.clock())
             return

@@ -7,7 +7,7 @@ from dataclasses import replace
 from twisted.internet.defer import fail
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.dialog.call import CSEQ_GAP
+from sipnode.dialog.ends import CSEQ_GAP
 from sipnode.errors import NoRoute
 from sipnode.records import Hop
 from sipnode.settings import DialogSettings, Settings
@@ -166,7 +166,7 @@ class VanishedTests(SynchronousTestCase):
             self.assertEqual(len(self.world.core.dialogs), 1)
             getattr(call, side)("BYE")
             self.assertEqual(len(self.world.core.dialogs), 0)
-            self.assertEqual(self.world.core.dialogs._by_flow, {})
+            self.assertEqual(self.world.core.dialogs._table._by_flow, {})
             far = self.bob if side == "from_caller" else self.tab
             far.reply(far.got("BYE"), 200)
             self.bob.take()
@@ -183,10 +183,12 @@ class VanishedTests(SynchronousTestCase):
         self.assertEqual(len(self.world.core.dialogs), 0)
 
     def test_phones_alone(self) -> None:
-        """Calls between phones aren't kept, over TCP neither."""
+        """A connection that closes ends no call between phones."""
         alice, carol = self.end("alice", "TCP"), self.end("carol", "UDP")
         self.world.call(alice, carol)
-        self.assertEqual(len(self.world.core.dialogs), 0)
+        self.world.close(alice)
+        self.world.advance(10)
+        self.assertEqual((len(self.world.core.dialogs), carol.inbox), (1, []))
 
     def test_phone_closes_its_connection(self) -> None:
         """A phone on TCP may close its connection in a call with a browser: that ends nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.dialog.call import CSEQ_GAP, Call, call_of
+from sipnode.dialog.ends import CSEQ_GAP, Ends, ends_of
 from sipnode.proxy.record_route import Side
 from sipnode.sip import build
 from sipnode.sip.message import SipRequest, SipResponse
@@ -22,9 +22,9 @@ def answer(request: SipRequest, *extra: tuple[str, str]) -> SipResponse:
     return build.response_to(request, 200, "", "tt", (("contact", "<sip:b@192.0.2.12>"), *extra))
 
 
-def call(request: SipRequest, response: SipResponse) -> Call | None:
+def call(request: SipRequest, response: SipResponse) -> Ends | None:
     """The call of both; our Record-Routes have ``ours`` in them."""
-    return call_of(request, response, Side(), Side(), lambda value: "ours" in value, False, "", 0.0)
+    return ends_of(request, response, Side(), Side(), lambda value: "ours" in value)
 
 
 class CallTests(SynchronousTestCase):

@@ -1,0 +1,74 @@
+"""BYE from the middle: to an end of a call, as if from the other, by the way that reaches it now.
+
+Implements: RFC 3261 §15.1.1, §12.2.1.1 (route set, remote target). The invariant: nothing is sent where the end's connection is
+all that there was of it and is gone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from sipnode.dialog.ends import Ends, Party, new_via
+from sipnode.errors import ParseError
+from sipnode.records import Hop
+from sipnode.sip.address import NameAddr
+from sipnode.sip.uri import SipUri
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+_log = Logger(namespace="sipnode.dialog")
+
+
+def say_bye(core: Any, ends: Ends, party: Party, reason: str) -> None:
+    """Send BYE to one end.
+
+    Args:
+        core: What :class:`sipnode.proxy.ports.ProxyCore` says.
+        reason: Value of Reason (RFC 3326).
+    """
+    flow = _flow_to(core, party)
+    if isinstance(flow, Deferred):
+        flow.addCallback(lambda found: _send(core, found, ends, party, reason))
+        flow.addErrback(_unreached, ends, party)
+    elif flow is not None:
+        _send(core, flow, ends, party, reason)
+
+
+def _send(core: Any, flow: Any, ends: Ends, party: Party, reason: str) -> None:
+    branch, via = new_via(flow)
+    bye = ends.bye_to(party, via, reason)
+    if core.trace is not None:
+        core.trace.sent(bye.to_bytes(), flow)
+    core.transactions.send_request(bye, branch, flow, None, core.clock())
+
+
+def _unreached(failure: Failure, ends: Ends, party: Party) -> None:
+    error = failure.getErrorMessage()
+    _log.info("{call_id}: no BYE reaches {who}: {reason}", call_id=ends.call_id, who=party.address, reason=error)
+
+
+def _flow_to(core: Any, party: Party) -> Any:
+    """The flow that reaches an end, a Deferred of it, or None."""
+    side = party.side
+    if side.flow:
+        flow = core.flows.by_token(side.flow) or (core.flow_by_key(side.key) if side.key else None)
+        if flow is not None or side.websocket:
+            return flow
+    if side.host:
+        return core.flows.udp(Hop("UDP", side.host, side.port))
+    try:
+        uri = NameAddr.parse(party.routes[0]).uri if party.routes else SipUri.parse(party.target)
+    except ParseError:
+        return None
+    transport = uri.params.get("transport", "").upper()
+    if transport in ("WS", "WSS") or not uri.host or uri.host.endswith(".invalid"):
+        return None
+    hops = core.resolver.numeric(uri.host, uri.port, transport, uri.secure)
+    if hops and hops[0].transport == "UDP":
+        return core.flows.udp(hops[0])
+    resolving: Deferred[Any] = succeed(hops) if hops else core.resolver.resolve(uri.host, uri.port, transport, uri.secure)
+    return resolving.addCallback(lambda found: core.flows.connect(found[0]))
