@@ -97,7 +97,7 @@ class StepTests(WatchedCase):
     def test_refused_here(self) -> None:
         """A call to nobody has its end alone; a challenge is no end; so is no other request's failure."""
         self.alice.send("INVITE", "sip:nobody@example.test")
-        self.assertEqual((self.kinds(), self.calls[0].outcome, self.calls[0].status), (["terminated"], "no answer", 480))
+        self.assertEqual((self.kinds(), self.calls[0].outcome, self.calls[0].status), (["terminated"], "not found", 404))
         self.alice.send("MESSAGE", "sip:nobody@example.test")
         self.assertEqual(len(self.seen), 1)
 
