@@ -48,6 +48,7 @@ from sipnode.storage.writer import GroupCommitWriter
 from sipnode.transaction.layer import TransactionLayer
 from sipnode.transaction.timers import Timings
 from sipnode.transport.assembly import Transports, build_transports
+from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
 
 if TYPE_CHECKING:
     from twisted.web.resource import IResource
@@ -132,7 +133,8 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     state_dir = conf_dir / settings.core.state_dir
     state_dir.mkdir(parents=True, exist_ok=True)
     secret = load_or_create_secret(state_dir / "secret")
-    storage = open_storage(settings.storage.url, str(state_dir), reactor, settings.auth.cache_seconds)
+    shared = shared_secret(settings.node, secret)
+    storage = open_storage(settings.storage.url, str(state_dir), reactor, settings.auth.cache_seconds, node_id=settings.node.id)
     storage.preflight()
 
     timer = TransactionClock(reactor)
@@ -141,7 +143,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
         Timings(timing.t1, timing.t2, timing.t4, timing.timeout, timing.invite_timeout), timer.wake_at, settings.limits.transactions
     )
     timer.advance, timer.next_wake = layer.advance, layer.next_wake
-    core = Core(settings, reactor, layer, derive(secret, "route"))
+    core = Core(settings, reactor, layer, derive(shared, "route"))
     if settings.log.wire:
         core.trace = WireTrace()
 
@@ -157,7 +159,12 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     core.media = media.relay
     writer = GroupCommitWriter(storage.location, reactor, settings.location) if settings.location.db_mode else None
     core.registrar = RegistrarService(
-        settings.location, reactor, storage.location if settings.location.db_mode else None, writer, transports.flows
+        settings.location,
+        reactor,
+        storage.location if settings.location.db_mode else None,
+        writer,
+        transports.flows,
+        degraded=lambda: storage.degraded,
     )
     core.authenticator = Authenticator(settings.auth, storage.credentials, derive(secret, "nonce"), reactor)
     core.dialogs = DialogService(settings.dialog, reactor, core)
@@ -165,14 +172,15 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
         settings.nat, reactor, _pinger(core), core.registrar.remove, f"sip:{_domain(settings)}", derive(secret, "ping")
     )
     core.registrar.on_change(core.binding_changed)
-    core.registrar.on_change(keepalive.changed)
+    core.registrar.on_change(only_ours(settings.node.id, keepalive.changed))
     core.ping_answered = keepalive.answered
+    sisters = build_nodes(core, transports.listeners, reactor, shared)
     assemble(core, _script(settings, conf_dir), _stages(settings))
 
     for warning in transports.warnings:
         _log.warn("{text}", text=warning)
     root = Server(core, transports, own_process)
-    for service in (StorageService(storage), timer, media, core.registrar, core.dialogs, keepalive, *transports.services):
+    for service in (StorageService(storage), timer, media, core.registrar, core.dialogs, keepalive, *transports.services, *sisters):
         service.setServiceParent(root)
     return root
 
