@@ -10,7 +10,7 @@ SHARED ?= ../shared
 T ?= tests
 export PYTHON
 
-.PHONY: help run test lint docs acceptance corpus bench compiled wheel packaging web clean
+.PHONY: help run test lint docs acceptance corpus bench bench-postgres compiled wheel packaging web clean
 
 help:
 	@echo 'run [HOST=ADDRESS SIP_PORT=5060 HTTP_PORT=8080]   server, rtpengine and two users to try'
@@ -62,6 +62,10 @@ corpus:
 bench:
 	@tools/setup.sh bench
 	@$(BIN)/python bench/compare.py --bench $(SHARED)/bench $(if $(ONLY),--only $(ONLY)) $(if $(SEARCH),--search)
+
+bench-postgres:
+	@tools/setup.sh bench
+	@$(BIN)/python bench/postgres.py --bench $(SHARED)/bench $(if $(RUNS),--runs $(RUNS))
 
 compiled:
 	@tools/setup.sh compiled
