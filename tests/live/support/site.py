@@ -74,7 +74,8 @@ class Site:
 
     Args:
         case: Its folder, its cleanups.
-        sections: Sections of the configuration beside ``core`` and ``media``.
+        sections: Sections of the configuration beside ``core`` and ``media``; or callables that make them from the site,
+            whose ports are known by then.
     """
 
     def __init__(self, case: TestCase, **sections: Any) -> None:
@@ -87,6 +88,7 @@ class Site:
         self.media_ports = ports.free_range(10000 + _MEDIA_PORTS * secrets.randbelow(80), _MEDIA_PORTS)
         listen = (f"udp:{HOST}:{self.sip}", f"tcp:{HOST}:{self.sip}", f"ws:{HOST}:{self.http}")
         core, media = CoreSettings(domains=(DOMAIN,), listen=listen), MediaSettings(nodes=(f"{HOST}:{self.ng_port}",))
+        sections = {name: section(self) if callable(section) else section for name, section in sections.items()}
         (self.folder / config.FILE_NAME).write_text(config.render(Settings(core=core, media=media, **sections)))
         (self.folder / "sipnode.sqlite").write_bytes(accounts())
         relay = rtpengine_command(HOST, f"{HOST}:{self.ng_port}", self.media_ports)

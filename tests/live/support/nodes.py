@@ -1,0 +1,65 @@
+"""Several nodes on one database, and the balancer in front of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.protocols.portforward import ProxyFactory
+from twisted.trial.unittest import TestCase
+
+from sipnode.settings import NodeSettings, StorageSettings
+from sipnode.storage.factory import user_table
+from sipnode.storage.initialize import init_database
+
+from . import postgres
+from .site import DOMAIN, HOST, Site, passwords
+
+reactor: Any = _reactor
+SECRET = "only for tests: this is no secret at all"
+LOST_SECONDS = 3.0
+
+
+async def database() -> tuple[postgres.Cluster, str]:
+    """A database with the tables and users of the tests: its cluster and its name."""
+    cluster = postgres.shared()
+    await cluster.ready()
+    name = cluster.create()
+    url = cluster.url(name)
+    init_database(url, "")
+    table = user_table(url, "")
+    for user, password in passwords().items():
+        table.add(user, DOMAIN, password)
+    return cluster, name
+
+
+def node(case: TestCase, number: int, url: str, transport: str = "udp", **sections: Any) -> Site:
+    """A node that isn't running yet."""
+
+    def settings(site: Site) -> NodeSettings:
+        return NodeSettings(id=number, address=f"{HOST}:{site.sip};{transport}", secret=SECRET, lost_seconds=LOST_SECONDS)
+
+    return Site(case, storage=StorageSettings(url=url), node=settings, **sections)
+
+
+class Balancer:
+    """Takes connections of browsers and hands each to the node that is chosen at the moment.
+
+    Attributes:
+        port: Where it listens.
+    """
+
+    def __init__(self, case: TestCase, site: Site) -> None:
+        self._factory: Any = ProxyFactory(HOST, site.http)  # type: ignore[no-untyped-call]  # Twisted's has no annotations
+        self._factory.noisy = False
+        self._wire = reactor.listenTCP(0, self._factory, interface=HOST)
+        self.port: int = self._wire.getHost().port
+        case.addCleanup(self._wire.stopListening)
+
+    def choose(self, site: Site) -> None:
+        """New connections go there."""
+        self._factory.port = site.http
+
+    def page(self, site: Site, *given: Any, **named: Any) -> str:
+        """As :meth:`Site.page`, through the balancer."""
+        return site.page(*given, **named).replace(f":{site.http}/", f":{self.port}/")

@@ -1,0 +1,172 @@
+"""Two real nodes on one PostgreSQL: calls across them with sound, and the end of one."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from twisted.trial.unittest import TestCase
+
+from .support import nodes, postgres
+from .support.browser import Page, missing_browser
+from .support.call import media_of
+from .support.site import DOMAIN, Site, missing
+from .support.waiting import until
+
+BOB, CAROL = f"sip:bob@{DOMAIN}", f"sip:carol@{DOMAIN}"
+_ROWS = "SELECT username, server_id, socket, connection_id, received, path, instance FROM location ORDER BY username"
+
+
+class NodeCase(TestCase):
+    """Starts nodes 1 and 2."""
+
+    timeout = 150
+    transport = "udp"
+    skip = missing("rtpengine") or postgres.missing()
+
+    async def setUp(self) -> None:
+        self.cluster, self.database = await nodes.database()
+        url = self.cluster.url(self.database)
+        self.one = await nodes.node(self, 1, url, self.transport).start()
+        self.two = await nodes.node(self, 2, url, self.transport).start()
+
+    def rows(self) -> dict[str, tuple[Any, ...]]:
+        """Rows of the table by user."""
+        return {row[0]: row for row in self.cluster.execute(_ROWS, database=self.database)}
+
+    def show(self, *words: Any) -> None:
+        """Print for whoever runs this as a demonstration."""
+        print(*words, flush=True)
+
+    async def holds(self, site: Site, calls: int) -> None:
+        """Wait until the relay of a node holds so many calls."""
+
+        async def held() -> bool:
+            return len(await site.calls()) == calls
+
+        await until(held, f"the relay holds {calls} calls")
+
+
+class PhoneTests(NodeCase):
+    """Without a browser."""
+
+    async def test_phone_of_the_other_node(self) -> None:
+        """A phone is called from the node that it isn't registered at, with sound, and only the first node's relay is used."""
+        alice = await self.one.registered("alice", 440)
+        bob = await self.two.registered("bob", 610)
+        self.assertEqual(self.rows()["bob"][1], 2)
+        call = alice.dial(BOB)
+        self.assertEqual((await call.outcome).status, 200)
+        await call.hears(610)
+        await bob.calls[0].hears(440)
+        await self.holds(self.one, 1)
+        await self.holds(self.two, 0)
+        self.assertEqual((await bob.calls[0].hang_up()).status, 200)
+        await call.ended("BYE")
+        await self.one.no_calls()
+
+
+class BrowserTests(NodeCase):
+    """With Chromium."""
+
+    skip = NodeCase.skip or missing_browser()
+
+    async def test_call_across_nodes(self) -> None:
+        """A browser at node 1 calls a browser at node 2; each hears the other; one relay has the call, once; both hang up."""
+        alice = await Page.ready(self, self.one.page("alice", 440))
+        bob = await Page.ready(self, self.two.page("bob", 610))
+        rows = self.rows()
+        self.show("\nrows of two nodes:", *(f"\n  {row}" for row in rows.values()))
+        self.assertEqual((rows["alice"][1], rows["bob"][1]), (1, 2))
+        self.assertIn(f"@127.0.0.1:{self.two.sip}", rows["bob"][5])
+        self.assertTrue(await alice.do("call", BOB))
+        await alice.call("up")
+        await bob.call("up")
+        heard = await alice.hears(610), await bob.hears(440)
+        self.show(f"call from node 1 to node 2: alice hears {heard[0]:.0f} Hz, bob hears {heard[1]:.0f} Hz")
+        self.assertEqual((len(await self.one.calls()), len(await self.two.calls())), (1, 0))
+        await bob.do("hangup")
+        for page in (alice, bob):
+            await page.call("")
+            self.assertEqual(page.errors, [])
+        await self.one.no_calls()
+
+    async def test_phone_calls_browser_of_the_other_node(self) -> None:
+        """A phone at node 1 calls a browser at node 2: plain RTP at one end, WebRTC at the other, one relay between them."""
+        alice = await self.one.registered("alice", 440)
+        bob = await Page.ready(self, self.two.page("bob", 610))
+        call = alice.dial(BOB)
+        self.assertEqual((await call.outcome).status, 200)
+        await call.hears(610)
+        await bob.hears(440)
+        self.assertIn(b" RTP/AVP ", call.remote_sdp)
+        self.one.assert_relayed(media_of(call.remote_sdp))
+        self.assertEqual((len(await self.one.calls()), len(await self.two.calls())), (1, 0))
+        await bob.do("hangup")
+        await call.ended("BYE")
+        await self.one.no_calls()
+
+    async def test_browser_calls_phone_of_the_other_node(self) -> None:
+        """A browser at node 2 calls a phone at node 1, which answers, hears, and hangs up."""
+        bob = await Page.ready(self, self.two.page("bob", 610))
+        carol = await self.one.registered("carol", 700)
+        await bob.do("call", CAROL)
+        await bob.call("up")
+        await bob.hears(700)
+        await carol.calls[0].hears(610)
+        self.assertEqual((len(await self.one.calls()), len(await self.two.calls())), (0, 1))
+        self.assertEqual((await carol.calls[0].hang_up()).status, 200)
+        await bob.call("")
+        await self.two.no_calls()
+
+    async def test_node_killed(self) -> None:
+        """Node 2 is killed. Who calls its browser is told 480 within seconds; the browser comes to node 1, replaces its binding
+        and is called there.
+        """
+        balancer = nodes.Balancer(self, self.two)
+        bob = await Page.ready(self, balancer.page(self.two, "bob", 610))
+        alice = await self.one.registered("alice", 440)
+        before = self.rows()["bob"]
+        self.assertEqual(before[1], 2)
+        self.show("\nbefore:", before)
+        balancer.choose(self.one)
+        killed = time.monotonic()
+        await self.two.kill()
+        call = alice.dial(BOB)
+        asked = time.monotonic()
+        response = await call.outcome
+        self.show(f"call right after the kill: {response.start_line} after {time.monotonic() - asked:.2f} s")
+        self.assertIn(response.status, (200, 480))
+        await until(lambda: self.rows()["bob"][1] == 1, "bob's row is node 1's")
+        registered = time.monotonic() - killed
+        after = self.rows()["bob"]
+        self.show("after: ", after)
+        self.assertEqual(after[6], before[6])
+        call = alice.dial(BOB)
+        self.assertEqual((await call.outcome).status, 200)
+        await call.hears(610)
+        await bob.hears(440)
+        self.show(f"node 2 killed; its browser is registered at node 1 after {registered:.1f} s")
+        self.show(f"and called, with sound, {time.monotonic() - killed:.1f} s after the kill")
+        await call.hang_up()
+        await bob.call("")
+
+    async def test_node_gone(self) -> None:
+        """While node 2 is gone its browser is 480 at once for callers at node 1, and nobody waits 32 s."""
+        await Page.ready(self, self.two.page("bob", 610))
+        alice = await self.one.registered("alice", 440)
+        await self.two.kill()
+        times = []
+        for _ in range(4):
+            begun = time.monotonic()
+            response = await alice.dial(BOB).outcome
+            times.append(time.monotonic() - begun)
+            self.assertEqual(response.status, 480, response.start_line)
+        self.show("\nnode 2 gone: 480 after", " s, ".join(f"{one:.2f}" for one in times), "s")
+        self.assertLess(times[-1], times[0])
+
+
+class TcpTests(BrowserTests):
+    """The nodes speak TCP to each other."""
+
+    transport = "tcp"
