@@ -11,6 +11,7 @@ from typing import Any, Final
 from sipnode.dialog.ends import Ends, ends_of
 from sipnode.errors import ParseError
 from sipnode.sip.message import SipMessage, SipRequest, SipResponse
+from sipnode.sip.uri import SipUri
 
 TRYING: Final = "trying"
 EARLY: Final = "early"
@@ -33,7 +34,9 @@ _OUTCOMES: Final = {
     600: "busy",
     603: "declined",
 }
-_KEPT: Final = frozenset(("from", "to", "call-id", "cseq", "contact", "record-route"))
+_NOWHERE: Final = ("", ("", 0))
+_OF_REQUEST: Final = ["from", "call-id", "cseq", "contact"]
+_OF_RESPONSE: Final = ["to", "contact"]
 
 
 def outcome_of(status: int) -> str:
@@ -50,7 +53,6 @@ class Call:
         from_tag: The caller's tag.
         to_tag: The callee's; of the last early dialog while it rings, "" before.
         uri: Request-URI that the caller asked for.
-        callee: ``user@domain`` that was called, "" where it isn't ours.
         state: ``trying``, ``early``, ``confirmed`` or ``terminated``.
         started: Epoch seconds of the INVITE.
         answered: Of the 2xx; 0 before.
@@ -59,8 +61,8 @@ class Call:
         outcome: "" while it lives; then ``completed``, ``cancelled``, ``busy``, ``no answer``, ``declined``, ``not found``,
             ``failed``, ``lost`` or ``ended``.
         ended_by: ``caller``, ``callee`` or ``server``; "" while it lives.
-        caller_flow: Where the INVITE came from, ``UDP 192.0.2.1:5060``.
-        callee_flow: Where the answering branch went, alike; "" before the answer.
+        caller_flow: Where the INVITE came from: transport and ``(host, port)``.
+        callee_flow: Where the answering branch went, alike; ``("", ("", 0))`` before the answer.
         node: The media relay's node, "" where media doesn't go through it.
         bridged: Media goes through the relay.
         pending: The fork of the INVITE until it has its final response.
@@ -69,20 +71,19 @@ class Call:
     """
 
     __slots__ = (
-        "_caller", "_ends", "_is_local", "_kept", "answered", "bridged", "call_id", "callee", "callee_flow", "caller_flow",
-        "ended", "ended_by", "from_header", "from_tag", "id", "interval", "key", "node", "outcome", "pending", "slot", "started",
-        "state", "status", "to_tag", "uri",
+        "_caller", "_ends", "_from", "_is_local", "_kept", "_ruri", "answered", "bridged", "call_id", "callee_flow", "caller_flow",
+        "ended", "ended_by", "from_tag", "id", "interval", "key", "node", "outcome", "pending", "slot", "started", "state", "status",
+        "to_tag", "uri",
     )  # fmt: skip
 
-    def __init__(self, number: int, request: SipRequest, identity: str, flow: str, now: float, is_local: Callable[[str], bool]) -> None:
+    def __init__(self, number: int, request: SipRequest, identity: str, flow: Any, now: float, is_local: Callable[[str], bool]) -> None:
+        sender = request.from_
         self.id = number
         self.call_id = request.call_id
-        self.from_tag = request.from_.tag
+        self.from_tag = sender.tag
         self.to_tag = ""
         self.key = (self.call_id, self.from_tag, "")
-        self.from_header = request.from_
         self.uri = request.uri
-        self.callee = request.ruri.aor if is_local(request.ruri.host) else ""
         self.state = TRYING
         self.started = now
         self.answered = 0.0
@@ -90,44 +91,52 @@ class Call:
         self.status = 0
         self.outcome = ""
         self.ended_by = ""
-        self.caller_flow = flow
-        self.callee_flow = ""
+        self.caller_flow = (flow.transport, flow.remote)
+        self.callee_flow = _NOWHERE
         self.node = ""
         self.bridged = False
         self.pending: Any = None
         self.interval = 0
         self.slot = 0
         self._caller = identity
+        self._from = sender
+        self._ruri = request.ruri
         self._is_local = is_local
-        self._kept: tuple[SipRequest, SipResponse, Any, Any, Callable[[str], bool]] | None = None
+        self._kept: tuple[Any, ...] | None = None
         self._ends: Ends | None = None
 
     @property
     def caller(self) -> str:
         """``user@domain`` that calls, "" where it isn't ours."""
-        if not self._caller:
-            try:
-                uri = self.from_header.uri
-            except ParseError:
-                return ""
-            if self._is_local(uri.host):
-                self._caller = uri.aor
-        return self._caller
+        return self._caller or self._ours(self._from.uri)
+
+    @property
+    def callee(self) -> str:
+        """``user@domain`` that was called, "" where it isn't ours."""
+        return self._ours(self._ruri)
+
+    def _ours(self, uri: SipUri) -> str:
+        return uri.aor if self._is_local(uri.host) else ""
 
     @property
     def duration(self) -> float:
         """Seconds from the answer to the end; 0 for a call that lives or wasn't answered."""
         return self.ended - self.answered if self.ended and self.answered else 0.0
 
-    def answer(self, request: SipRequest, response: SipResponse, sides: tuple[Any, Any], own: Callable[[str], bool]) -> None:
+    def answer(self, request: SipRequest | None, response: SipResponse, sides: tuple[Any, Any], own: Callable[[str], bool]) -> None:
         """Keep what a BYE to its ends will need; it is read when one is sent.
 
         Args:
+            request: The INVITE; None where what was kept for another answer to it serves.
             sides: How the caller and the callee are reached (``proxy.record_route.Side``).
             own: Whether a Record-Route value is ours.
         """
-        slim = SipRequest(request.method, self.uri, *_slim(request)), SipResponse(response.status, "", *_slim(response))
-        self._kept = (*slim, *sides, own)
+        if request is not None:
+            kept = _kept_lines(request, _OF_REQUEST)
+        else:
+            kept = self._kept[0] if self._kept is not None else None
+        answer = _kept_lines(response, _OF_RESPONSE)
+        self._kept = (kept, answer, *sides, own) if kept is not None and answer is not None else None
 
     def answered_too(self, number: int, to_tag: str) -> Call:
         """The call with another phone that answered the same INVITE (RFC 3261 §13.2.2.4), not answered yet."""
@@ -143,16 +152,14 @@ class Call:
         return other
 
     @property
-    def invite(self) -> SipRequest | None:
-        """What is kept of the INVITE, None before the answer."""
-        return self._kept[0] if self._kept is not None else None
-
-    @property
     def ends(self) -> Ends | None:
         """Both ends of its dialog; None before the answer, or where one gave no address to be reached at."""
         if self._ends is None and self._kept is not None:
+            request, response, caller_side, callee_side, own = self._kept
+            invite = SipRequest("INVITE", self.uri, _names(request, _OF_REQUEST), request)
+            answer = SipResponse(200, "", _names(response, _OF_RESPONSE), response)
             try:
-                self._ends = ends_of(*self._kept)
+                self._ends = ends_of(invite, answer, caller_side, callee_side, own)
             except ParseError:
                 return None
         return self._ends
@@ -161,10 +168,17 @@ class Call:
         return f"<Call {self.call_id} {self.caller or '?'} -> {self.callee or self.uri} {self.state}>"
 
 
-def _slim(message: SipMessage) -> tuple[list[str], list[str]]:
-    names, lines = [], []
-    for name, line in zip(message.names, message.lines, strict=True):
-        if name in _KEPT:
-            names.append(name)
-            lines.append(line)
-    return names, lines
+def _kept_lines(message: SipMessage, wanted: list[str]) -> list[str] | None:
+    """The header lines of these names, then all of Record-Route; None where one is missing."""
+    index, lines = message.index(), message.lines
+    try:
+        kept = [lines[index[name]] for name in wanted]
+    except KeyError:
+        return None
+    if "record-route" in index:
+        kept += [line for line, name in zip(lines, message.names, strict=True) if name == "record-route"]
+    return kept
+
+
+def _names(lines: list[str], first: list[str]) -> list[str]:
+    return first + ["record-route"] * (len(lines) - len(first))

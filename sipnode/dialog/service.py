@@ -124,10 +124,8 @@ class DialogService(Service):
                     self._tell(stages.TRYING, call)
 
     def _new(self, ctx: Any) -> Call:
-        flow = ctx.flow
-        host, port = flow.remote
         self._number += 1
-        return Call(self._number, ctx.request, ctx.identity, f"{flow.transport} {host}:{port}", ctx.now, self._core.is_local)
+        return Call(self._number, ctx.request, ctx.identity, ctx.flow, ctx.now, self._core.is_local)
 
     def early(self, ctx: Any, response: SipResponse) -> None:
         """A 101..199 went to the caller."""
@@ -170,6 +168,7 @@ class DialogService(Service):
         call, table = ctx.call, self._table
         now = self._core.clock()
         to_tag = response.to.tag
+        first = True
         if call is None:
             if not (ctx.flow.websocket or branch.flow.websocket):
                 return
@@ -178,6 +177,7 @@ class DialogService(Service):
                 return
             ctx.call = call
         elif call.state not in (stages.TRYING, stages.EARLY):
+            first = False
             self._number += 1
             call = call.answered_too(self._number, to_tag)
             if not table.add(call, now + self._lifetime):
@@ -186,12 +186,11 @@ class DialogService(Service):
         if call.key[2] != to_tag and not table.rename(call, to_tag):
             return
         caller, callee = self._core.near_side(ctx), branch.callee_side()
-        call.answer(call.invite or ctx.request, response, (caller, callee), self._is_ours)
+        call.answer(ctx.request if first else None, response, (caller, callee), self._is_ours)
         media = branch.media
         if media is not None:
             call.bridged, call.node = True, media.node
-        host, port = branch.flow.remote
-        call.callee_flow = f"{branch.flow.transport} {host}:{port}"
+        call.callee_flow = (branch.flow.transport, branch.flow.remote)
         call.status = response.status
         call.answered = now
         call.state = stages.CONFIRMED

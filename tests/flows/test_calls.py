@@ -64,7 +64,7 @@ class StepTests(WatchedCase):
         self.bob.reply(received, 200)
         answer = self.alice.response("INVITE")
         self.assertEqual((round(call.answered - call.started, 3), self.dialogs.answered), (3, 1))
-        self.assertEqual((call.caller_flow, call.callee_flow), ("UDP 192.0.2.11:5060", "UDP 192.0.2.12:5060"))
+        self.assertEqual((call.caller_flow, call.callee_flow), (("UDP", ("192.0.2.11", 5060)), ("UDP", ("192.0.2.12", 5060))))
         self.alice.ack(invite, answer)
         self.world.advance(7)
         self.bob.within("BYE", received, answer, False)
