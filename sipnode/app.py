@@ -9,6 +9,7 @@
     ├ location       load, expire, group commit
     ├ dialogs        ends calls whose browser has vanished
     ├ keepalive      pings of natted phones
+    ├ rpc            JSON-RPC on a UNIX socket and HTTP
     └ flows, udp:…, tcp:…, ws:… (listeners)
 """
 
@@ -49,6 +50,7 @@ from sipnode.transaction.layer import TransactionLayer
 from sipnode.transaction.timers import Timings
 from sipnode.transport.assembly import Transports, build_transports
 from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
+from sipnode.wiring.rpc import rpc_service
 
 if TYPE_CHECKING:
     from twisted.web.resource import IResource
@@ -180,7 +182,8 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     for warning in transports.warnings:
         _log.warn("{text}", text=warning)
     root = Server(core, transports, own_process)
-    for service in (StorageService(storage), timer, media, core.registrar, core.dialogs, keepalive, *transports.services, *sisters):
+    rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage)
+    for service in (StorageService(storage), timer, media, core.registrar, core.dialogs, keepalive, rpc, *transports.services, *sisters):
         service.setServiceParent(root)
     return root
 

@@ -10,6 +10,7 @@
     ├── FlowClosed         the connection to send on is gone
     ├── NoRoute            no address for a next hop
     ├── MediaError         the media node refused or did not answer; carries the status for the caller
+    ├── RpcError           a method of the RPC refuses its call; carries the code of the answer
     └── StorageError
         └── StorageBusy    the bounded queue in front of the store is full
 """
@@ -120,3 +121,17 @@ class StorageError(SipnodeError):
 
 class StorageBusy(StorageError):
     """The bounded queue in front of the store is full."""
+
+
+class RpcError(SipnodeError):
+    """A method refuses a call.
+
+    Args:
+        code: Of JSON-RPC 2.0 §5.1 (-32768..-32000), or Kamailio's own for its methods (400, 404, 500).
+        message: One sentence, for the caller.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message

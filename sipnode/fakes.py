@@ -102,6 +102,10 @@ class FakeFlows:
         """A live flow to that address."""
         return next((f for f in self.flows if f.transport == transport and f.remote == (host, port) and not f.closed), None)
 
+    def connections(self) -> list[FakeFlow]:
+        """All live connections."""
+        return [flow for flow in self.flows if flow.token and not flow.closed]
+
     def udp(self, hop: Hop) -> Any:
         """The UDP flow to that address."""
         found = self.by_address("UDP", hop.host, hop.port)

@@ -228,6 +228,18 @@ class WebSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RpcSettings:
+    """[rpc] JSON-RPC: see and steer the server while it runs"""
+
+    socket: str = setting("rpc.sock", "UNIX socket for the server's own user, relative to state_dir; empty for none.")
+    listen: str = setting("", "'ADDRESS:PORT' of an HTTP listener (POST /RPC), best on loopback; empty for none.")
+    allow: tuple[str, ...] = setting(["127.0.0.0/8", "::1"], "Addresses or networks that may call over HTTP; others get 403.")
+    token: str = setting("", "What HTTP callers show (Authorization: Bearer); empty: one made at random, in state_dir/rpc.token.", secret=True)
+    max_bytes: int = setting(1048576, "Largest request; over it 413.", minimum=1024, maximum=104857600)
+    plugins: tuple[str, ...] = setting([], "Plugins that add methods, by name; an installed one that isn't named doesn't.")
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """[log]"""
 
@@ -254,4 +266,5 @@ class Settings:
     nat: NatSettings = field(default_factory=NatSettings)
     media: MediaSettings = field(default_factory=MediaSettings)
     web: WebSettings = field(default_factory=WebSettings)
+    rpc: RpcSettings = field(default_factory=RpcSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -48,6 +48,7 @@ class Core:
         script: The routing script. engine: What runs it.
         registrar: RegistrarService. authenticator: Authenticator. dialogs: DialogService.
         counters: What happened how often, by name.
+        rpc: Registry of the methods that can be called from outside; None where there is no RPC.
         trace: None, or what writes every message to the log.
         is_own: ``(host, port) -> bool``: an address that we listen on or advertise. own_host: the same whatever the port.
         ping_answered: Takes the responses to keepalives.
@@ -72,6 +73,7 @@ class Core:
         self.registrar: Any = None
         self.authenticator: Any = None
         self.dialogs: Any = None
+        self.rpc: Any = None
         self.is_own: Callable[[str, int], bool] = lambda host, port: False
         self.own_host: Callable[[str], bool] = lambda host: False
         self.ping_answered: Callable[[SipResponse], bool] = lambda response: False

@@ -1,0 +1,53 @@
+"""What the families of methods work on: handed over once by the composition root, read by them.
+
+The families know other rooms by their public verbs only, never by import.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sipnode.settings import Settings
+
+
+@dataclass(slots=True)
+class Parts:
+    """The running server as its methods see it. What a server doesn't have is None, and its methods aren't there.
+
+    Attributes:
+        core: ``sipnode.routing.core.Core``.
+        transports: ``sipnode.transport.assembly.Transports``.
+        media: ``sipnode.media.service.MediaService``.
+        storage: IStorage.
+        version: Of the program.
+        started: Epoch seconds.
+        pid, arguments: Of the process.
+        admit: Registers a Binding by hand; Deferred.
+        flush: Deferred of everything that is known now being in the store.
+        conf_file: Path of the configuration, "" for none.
+    """
+
+    core: Any
+    settings: Settings
+    version: str
+    started: float
+    transports: Any = None
+    media: Any = None
+    storage: Any = None
+    admit: Callable[[Any], Any] = lambda binding: None
+    flush: Callable[[], Any] = lambda: None
+    conf_file: str = ""
+    pid: int = field(default_factory=os.getpid)
+    arguments: list[str] = field(default_factory=lambda: list(sys.argv))
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Epoch seconds."""
+        clock: Callable[[], float] = self.core.clock
+        return clock

@@ -1,0 +1,52 @@
+"""The RPC put together: the families of methods that this server has, and the sockets that they are called by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import MultiService
+
+from sipnode import __version__
+from sipnode.registrar.byhand import admit, flushed
+from sipnode.rpc.commands.core import CoreCommands
+from sipnode.rpc.commands.system import SystemCommands
+from sipnode.rpc.commands.ul import LocationCommands
+from sipnode.rpc.endpoint import Endpoint
+from sipnode.rpc.parts import Parts
+from sipnode.rpc.registry import Registry
+from sipnode.rpc.unix import UnixService
+
+if TYPE_CHECKING:
+    from sipnode.routing.core import Core
+    from sipnode.settings import Settings
+
+FAMILIES = (CoreCommands, LocationCommands)
+
+
+def registry_of(parts: Parts) -> Registry:
+    """Every method that a server has."""
+    registry = Registry()
+    for family in FAMILIES:
+        registry.add_family(family(parts))
+    registry.add_family(SystemCommands(registry, parts.version))
+    return registry
+
+
+def parts_of(core: Core, settings: Settings, transports: Any = None, media: Any = None, storage: Any = None) -> Parts:
+    """What the families work on."""
+    parts = Parts(core, settings, __version__, core.clock(), transports, media, storage)
+    parts.admit = lambda binding: admit(core.registrar, binding)
+    parts.flush = lambda: flushed(core.registrar)
+    return parts
+
+
+def rpc_service(core: Core, settings: Settings, state_dir: Path, reactor: Any, transports: Any, media: Any, storage: Any) -> MultiService:
+    """The RPC of a server; its registry is ``core.rpc`` from now on."""
+    core.rpc = registry_of(parts_of(core, settings, transports, media, storage))
+    endpoint = Endpoint(core.rpc)
+    root = MultiService()
+    root.setName("rpc")
+    if settings.rpc.socket:
+        UnixService(str(state_dir.absolute() / settings.rpc.socket), endpoint, settings.rpc.max_bytes, reactor).setServiceParent(root)
+    return root
