@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 CONTACT_METHODS = frozenset(("INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER"))
 """Their Contact is where requests inside the dialog go (target refresh)."""
 
+NEW_WORK = frozenset(("INVITE", "SUBSCRIBE", "MESSAGE"))
+"""What is refused outside of dialogs while the server has too much to do or is about to stop; registrations are kept up."""
+
 
 @implementer(IRoutingScript)
 class RoutingScript:
@@ -62,6 +65,10 @@ class RoutingScript:
             raise Reject(420, "", (("unsupported", ", ".join(request.values("proxy-require"))),))
         if not request.to.tag:
             ctx.set(Flag.INITIAL)
+            if self.core.busy and request.method in NEW_WORK:
+                self.core.counters["refused_busy"] += 1
+                seconds = max(wait() for wait in self.core.busy.values())
+                raise Reject(503, "", (("retry-after", str(seconds)),))
         return None
 
     def natdetect(self, ctx: RequestContext) -> None:

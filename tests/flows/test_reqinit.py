@@ -185,3 +185,25 @@ class RepeatTests(SynchronousTestCase):
             self.assertIn(line, lines)
         self.assertIn(b"Subject: first\r\n second\r\nX-Odd:\t\xc3\xbc \r\n", self.bob.flow.sent[-1])
         self.assertTrue(self.bob.flow.sent[-1].endswith(b"\r\nl: 3\r\n\r\nv=0"))
+
+
+class BusyTests(SynchronousTestCase):
+    """A server that has too much to do, or is about to stop."""
+
+    def test_new_calls_only(self) -> None:
+        """New calls get 503 with the longest wait; calls that are up, registrations and OPTIONS go on; then all is as before."""
+        world = World()
+        alice, bob = world.phone("alice"), world.phone("bob")
+        bob.register()
+        call = world.call(alice, bob)
+        world.core.busy["overload"] = lambda: 3
+        world.core.busy["drain"] = lambda: 7
+        alice.send("INVITE", bob.aor)
+        refused = alice.response("INVITE")
+        self.assertEqual((refused.status, refused.get("retry-after")), (503, "7"))
+        self.assertEqual(bob.register().status, 200)
+        call.from_caller("INVITE")
+        bob.reply(bob.got("INVITE"), 200)
+        self.assertEqual(alice.response("INVITE").status, 200)
+        world.core.busy.clear()
+        world.call(alice, bob)
