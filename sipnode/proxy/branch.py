@@ -171,7 +171,7 @@ class Branch:
 
     def _not_found(self, failure: Failure) -> None:
         error = failure.value
-        self.fail(error.status if isinstance(error, NoRoute) else 503)
+        self.fail(430 if self.target.beyond else error.status if isinstance(error, NoRoute) else 503)
 
     def _policy_failed(self, failure: Failure) -> None:
         answer = answer_to(failure.value)

@@ -250,7 +250,10 @@ class RoutingScript:
         self.media.failure(branch, response.status)
 
     def manage_failure(self, fork: Any) -> None:
-        """failure_route[MANAGE_FAILURE]: a site adds targets here."""
+        """failure_route[MANAGE_FAILURE]: who has left a node that died is looked up once more; a site adds targets here."""
+        again = self.core.moved_here(fork)
+        if again:
+            fork.add_targets(again)
 
     def onreply_route(self, response: SipResponse, flow: Any) -> bool:
         """Every reply, before it is matched: plain SIP has no business on a WebSocket port."""
