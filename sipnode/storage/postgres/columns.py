@@ -76,6 +76,21 @@ def text_of(value: str | None) -> str:
     return _HIDDEN.sub(lambda run: bytes(ord(one) - 0xEF00 for one in run[0]).decode("utf-8", "surrogateescape"), value)
 
 
+def _socket_value(socket: str) -> str | None:
+    """Kamailio names a WebSocket's socket by the protocol beneath, and skips a row whose socket it can't read."""
+    if socket[:1] == "w":
+        socket = f"tcp:{socket[3:]}" if socket[:3] == "ws:" else f"tls:{socket[4:]}"
+    return socket[:64] or None
+
+
+def _socket_of(socket: str | None, received: str | None) -> str:
+    if not socket:
+        return ""
+    if socket[:1] == "t" and received and received.endswith(";transport=ws"):
+        return f"ws:{socket[4:]}" if socket[:4] == "tcp:" else f"wss:{socket[4:]}"
+    return socket
+
+
 def row_of(binding: Binding) -> tuple[Any, ...]:
     """Values in the order of the columns; "" is NULL where Kamailio has NULL."""
     username, domain = account_of(binding.aor)
@@ -96,7 +111,7 @@ def row_of(binding: Binding) -> tuple[Any, ...]:
         binding.flags & _LARGEST,
         binding.cflags & _LARGEST,
         text_value(binding.user_agent, 255),
-        binding.socket[:64] or None,
+        _socket_value(binding.socket),
         methods - (1 << 32) if methods > _LARGEST else methods,
         text_value(binding.instance, 255) or None,
         min(binding.reg_id, _LARGEST),
@@ -125,7 +140,7 @@ def binding_of(row: tuple[Any, ...]) -> Binding:
         text_of(agent),
         text_of(received),
         text_of(path),
-        socket or "",
+        _socket_of(socket, received),
         0xFFFFFFFF if methods is None else methods & 0xFFFFFFFF,
         text_of(instance),
         reg_id,

@@ -35,6 +35,15 @@ class ColumnTests(SynchronousTestCase):
         row[19] = -1
         self.assertEqual(binding_of((*row, 1)).connection_id, "")
 
+    def test_socket_of_a_websocket(self) -> None:
+        """A WebSocket's socket is stored by the protocol beneath, as Kamailio reads no other, and comes back as it was."""
+        for socket, stored in (("ws:127.0.0.1:8080", "tcp:127.0.0.1:8080"), ("wss:[::1]:8443", "tls:[::1]:8443")):
+            one = binding(socket=socket, received="sip:192.0.2.9:4711;transport=ws")
+            self.assertEqual(row_of(one)[14], stored)
+            self.assertEqual(binding_of((*row_of(one), 1)), one)
+        phone = binding(socket="tcp:127.0.0.1:5060", received="sip:192.0.2.9:4711;transport=tcp")
+        self.assertEqual(binding_of((*row_of(phone), 1)), phone)
+
     def test_numbers_fit(self) -> None:
         """No number of a client is too large for its column."""
         row = row_of(binding(cseq=1 << 70, reg_id=1 << 80, flags=1 << 40, methods=0xFFFFFFFF))
