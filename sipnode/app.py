@@ -182,7 +182,8 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     for warning in transports.warnings:
         _log.warn("{text}", text=warning)
     root = Server(core, transports, own_process)
-    rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage)
+    rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage, conf_dir)
+    rpc.parts.reload_script = lambda: assemble(core, _script(settings, conf_dir), _stages(settings))
     for service in (StorageService(storage), timer, media, core.registrar, core.dialogs, keepalive, rpc, *transports.services, *sisters):
         service.setServiceParent(root)
     return root

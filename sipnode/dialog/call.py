@@ -111,6 +111,11 @@ class Call:
         return self._caller or self._ours(self._from.uri)
 
     @property
+    def from_uri(self) -> str:
+        """URI of the caller's From."""
+        return self._from.uri_text
+
+    @property
     def callee(self) -> str:
         """``user@domain`` that was called, "" where it isn't ours."""
         return self._ours(self._ruri)

@@ -151,6 +151,29 @@ class NodeSet:
             node.draining = on
         return node is not None
 
+    def ping(self, node: Node) -> Deferred[dict[bytes, Value]]:
+        """Ask a node whether it is there, and learn of its health by that; fails with MediaError."""
+        return self.command(node, ng.ping())
+
+    def replace(self, nodes: Sequence[Node]) -> tuple[list[Node], list[Node]]:
+        """Have other nodes; one that stays keeps its health, and its weight is as given now.
+
+        A node that goes is asked no more for new calls. The calls that it has are still answered for as long as they name it.
+
+        Returns:
+            (nodes that are new, nodes that went).
+        """
+        wanted = {node.name: node for node in nodes}
+        gone = [node for node in self.nodes if node.name not in wanted]
+        came = [node for node in nodes if node.name not in self._by_name]
+        kept = {node.name: node for node in self.nodes}
+        for name, node in wanted.items():
+            if name in kept:
+                kept[name].weight = node.weight
+        self.nodes = [kept.get(node.name) or self._by_name.get(node.name) or node for node in nodes]
+        self._by_name.update((node.name, node) for node in self.nodes)
+        return came, gone
+
     def command(self, node: Node, command: dict[str, Any], waits: Sequence[float] | None = None) -> Deferred[dict[bytes, Value]]:
         """Send a command to a node and learn of its health by the result; fails with MediaError."""
         return self._send(node, command, waits).addCallbacks(self._answered, self._failed, (node,), {}, (node,))

@@ -88,6 +88,24 @@ class MediaService(Service):
         if self.nodes.nodes:
             self.nodes.start()
 
+    def reload(self, lines: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Have the nodes that these lines of ``[media] nodes`` name.
+
+        Returns:
+            (``HOST:PORT`` of the nodes that came, of those that went).
+
+        Raises:
+            ConfigError: a line that can't be, or none at all; nothing has changed.
+        """
+        nodes = parse_nodes(lines)
+        if not nodes:
+            raise ConfigError("no node is left; calls would have no media", key="media.nodes")
+        came, gone = self.nodes.replace(nodes)
+        for node in came:
+            if not node.address:
+                self._resolve(node)
+        return [f"{node.host}:{node.port}" for node in came], [f"{node.host}:{node.port}" for node in gone]
+
     def stopService(self) -> Deferred[Any]:
         """Twisted: end all commands, then close the sockets."""
         Service.stopService(self)

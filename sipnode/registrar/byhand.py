@@ -43,7 +43,8 @@ def admit(registrar: RegistrarService, binding: Binding) -> Deferred[None]:
         registrar._tell_changes(changes, before)
         return succeed(None)
     asker: Any = _Asker()
-    stored = maybeDeferred(disk.register, asker, RegisterPlan(200, changes=changes), before, lambda: registrar._tell_changes(changes, before))
+    plan = RegisterPlan(200, changes=changes)
+    stored = maybeDeferred(disk.register, asker, plan, before, lambda: registrar._tell_changes(changes, before))
     return stored.addCallback(_refuse)
 
 

@@ -50,12 +50,17 @@ class Engine:
         stages: ``(name, callable)`` in order; each gives None (go on), a Verdict (stop) or an awaitable of either,
             and may raise Reject or ParseError. One that has an attribute ``methods`` (see :func:`only`) is asked for these
             methods only.
+
+    Attributes:
+        names: Of the stages, in order.
+        methods: Those that a stage is for, by its name; empty for all.
     """
 
     log = Logger()
 
     def __init__(self, stages: Sequence[tuple[str, Stage]]) -> None:
         self.names = tuple(name for name, _ in stages)
+        self.methods: dict[str, frozenset[str]] = {name: getattr(stage, "methods", None) or frozenset() for name, stage in stages}
         every = frozenset[str]().union(*(getattr(stage, "methods", None) or () for _, stage in stages))
         self._routes = {method: _route(stages, method) for method in every}
         self._other = _route(stages, "")

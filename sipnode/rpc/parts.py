@@ -27,6 +27,8 @@ class Parts:
         storage: IStorage.
         version: Of the program.
         started: Epoch seconds.
+        reload_media: Reads the media nodes anew: those that came, those that went; raises ConfigError.
+        reload_script: Reads the routing script anew; raises ConfigError.
         pid, arguments: Of the process.
         admit: Registers a Binding by hand; Deferred.
         flush: Deferred of everything that is known now being in the store.
@@ -42,9 +44,16 @@ class Parts:
     storage: Any = None
     admit: Callable[[Any], Any] = lambda binding: None
     flush: Callable[[], Any] = lambda: None
+    reload_media: Callable[[], tuple[list[str], list[str]]] = lambda: ([], [])
+    reload_script: Callable[[], None] = lambda: None
     conf_file: str = ""
     pid: int = field(default_factory=os.getpid)
     arguments: list[str] = field(default_factory=lambda: list(sys.argv))
+
+    def count(self, name: str) -> int:
+        """How often something happened since the start, 0 where it isn't counted."""
+        counted: int = self.core.counters.get(name, 0)
+        return counted
 
     @property
     def clock(self) -> Callable[[], float]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -141,6 +141,8 @@ def method_of(name: str, call: Callable[..., Any]) -> Method:
     result = hints.get("return", Any)
     if typing.get_origin(result) is Deferred:
         result = typing.get_args(result)[0]
+    elif typing.get_origin(result) is Generator:
+        result = typing.get_args(result)[2]
     schema.schema(result)
     doc = inspect.getdoc(call) or ""
     if not doc:
@@ -167,10 +169,11 @@ class Registry:
 
     def add_family(self, family: object) -> None:
         """Take every method of an object that :func:`rpc` has marked."""
-        for _, member in inspect.getmembers(family, callable):
+        # Of the class: looking at the object would run its properties.
+        for attribute, member in inspect.getmembers(type(family), callable):
             name = getattr(member, "rpc_name", "")
             if name:
-                self.add(name, member)
+                self.add(name, getattr(family, attribute))
 
     def add_all(self, methods: Mapping[str, Callable[..., Any]]) -> None:
         """Take the methods of a plugin."""

@@ -7,21 +7,37 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 
-from sipnode import __version__
+from sipnode import __version__, config
 from sipnode.registrar.byhand import admit, flushed
 from sipnode.rpc.commands.core import CoreCommands
+from sipnode.rpc.commands.dlg import DialogCommands
+from sipnode.rpc.commands.routing import RoutingCommands
+from sipnode.rpc.commands.rtpengine import MediaCommands
+from sipnode.rpc.commands.stats import StatisticsCommands
 from sipnode.rpc.commands.system import SystemCommands
+from sipnode.rpc.commands.tm import TransactionCommands
 from sipnode.rpc.commands.ul import LocationCommands
+from sipnode.rpc.commands.ws import WebSocketCommands
 from sipnode.rpc.endpoint import Endpoint
 from sipnode.rpc.parts import Parts
 from sipnode.rpc.registry import Registry
 from sipnode.rpc.unix import UnixService
 
 if TYPE_CHECKING:
+    from sipnode.media.service import MediaService
     from sipnode.routing.core import Core
     from sipnode.settings import Settings
 
-FAMILIES = (CoreCommands, LocationCommands)
+FAMILIES = (
+    CoreCommands,
+    DialogCommands,
+    LocationCommands,
+    MediaCommands,
+    RoutingCommands,
+    StatisticsCommands,
+    TransactionCommands,
+    WebSocketCommands,
+)
 
 
 def registry_of(parts: Parts) -> Registry:
@@ -41,12 +57,32 @@ def parts_of(core: Core, settings: Settings, transports: Any = None, media: Any 
     return parts
 
 
-def rpc_service(core: Core, settings: Settings, state_dir: Path, reactor: Any, transports: Any, media: Any, storage: Any) -> MultiService:
+class RpcService(MultiService):
+    """The sockets of the RPC.
+
+    Attributes:
+        parts: What the methods work on.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        self.setName("rpc")  # type: ignore[no-untyped-call]  # as above
+        self.parts = parts
+
+
+def _reload_media(media: MediaService, conf_dir: Path) -> tuple[list[str], list[str]]:
+    return media.reload(config.load(str(conf_dir)).media.nodes)
+
+
+def rpc_service(
+    core: Core, settings: Settings, state_dir: Path, reactor: Any, transports: Any, media: MediaService, storage: Any, conf_dir: Path
+) -> RpcService:
     """The RPC of a server; its registry is ``core.rpc`` from now on."""
-    core.rpc = registry_of(parts_of(core, settings, transports, media, storage))
+    parts = parts_of(core, settings, transports, media, storage)
+    parts.reload_media = lambda: _reload_media(media, conf_dir)
+    core.rpc = registry_of(parts)
     endpoint = Endpoint(core.rpc)
-    root = MultiService()
-    root.setName("rpc")
+    root = RpcService(parts)
     if settings.rpc.socket:
         UnixService(str(state_dir.absolute() / settings.rpc.socket), endpoint, settings.rpc.max_bytes, reactor).setServiceParent(root)
     return root

@@ -1,0 +1,187 @@
+"""tm.*: the transactions, in the names and fields of Kamailio's tm."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+from sipnode.errors import ParseError, RpcError
+from sipnode.rpc.dispatch import Rows
+from sipnode.rpc.registry import rpc
+from sipnode.sip.message import SipRequest
+from sipnode.sip.parser import BrokenMessage, parse_message
+
+if TYPE_CHECKING:
+    from sipnode.rpc.parts import Parts
+
+# As the states of a transaction are numbered: from COMPLETED on it only absorbs repeats.
+_COMPLETED: Final = 4
+_SLOTS: Final = 65536
+
+Stats = TypedDict(
+    "Stats",
+    {
+        "current": int,
+        "waiting": int,
+        "total": int,
+        "total_local": int,
+        "rpl_received": int,
+        "rpl_generated": int,
+        "rpl_sent": int,
+        "6xx": int,
+        "5xx": int,
+        "4xx": int,
+        "3xx": int,
+        "2xx": int,
+        "created": int,
+        "freed": int,
+        "delayed_free": int,
+    },
+)
+Cell = TypedDict(
+    "Cell",
+    {
+        "cell": str,
+        "tindex": int,
+        "tlabel": int,
+        "method": str,
+        "from": str,
+        "to": str,
+        "callid": str,
+        "cseq": str,
+        "uas_request": str,
+        "tflags": int,
+        "outgoings": int,
+        "ref_count": int,
+        "lifetime": int,
+    },
+)
+
+
+class Nothing(TypedDict):
+    pass
+
+
+class TransactionCommands:
+    """tm.*
+
+    Args:
+        parts: The running server.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._layer = parts.core.transactions
+
+    @rpc("tm.stats")
+    def stats(self) -> Stats:
+        """How many transactions there are, and what came of them since the start.
+
+        ``waiting`` are those that have their final response and only absorb repeats.
+        """
+        layer, count = self._layer, self._parts.count
+        replies = {f"{kind}xx": count(f"sent_{kind}xx") for kind in range(2, 7)}
+        servers = list(layer.servers.values())
+        created, current = count("transactions"), len(layer)
+        return {
+            "current": current,
+            "waiting": sum(each.state >= _COMPLETED for each in servers),
+            "total": created,
+            "total_local": count("transactions_local"),
+            "rpl_received": count("received_responses"),
+            "rpl_generated": count("generated_responses"),
+            "rpl_sent": sum(replies.values()) + count("sent_1xx"),
+            "6xx": replies["6xx"],
+            "5xx": replies["5xx"],
+            "4xx": replies["4xx"],
+            "3xx": replies["3xx"],
+            "2xx": replies["2xx"],
+            "created": created,
+            "freed": max(0, created - current),
+            "delayed_free": 0,
+        }
+
+    @rpc("tm.list")
+    def cells(self) -> list[Cell]:
+        """Every transaction of a request that came in, and of those that the server itself has sent.
+
+        ``uas_request`` is "yes" for the first kind; ``lifetime`` is in seconds from now.
+        """
+        layer = self._layer
+        own = [each for each in layer.clients.values() if not hasattr(each.user, "fork")]
+        rows: Any = Rows(self._each([*layer.servers.values(), *own]))
+        found: list[Cell] = rows
+        return found
+
+    @rpc("tm.cancel", changes=True)
+    def cancel(self, callid: str, cseq: int) -> Nothing:
+        """Cancel an INVITE that isn't answered yet."""
+        for transaction in self._layer.servers.values():
+            ctx = transaction.user
+            request = getattr(ctx, "request", None)
+            if request is None or not transaction.invite or request.call_id != callid or request.cseq != cseq:
+                continue
+            if ctx.fork is None:
+                ctx.reply(487)
+            else:
+                ctx.fork.cancel()
+            return {}
+        raise RpcError(400, "Transaction not found")
+
+    @rpc("tm.clean")
+    def clean(self) -> Nothing:
+        """Nothing to do: transactions end by their own timers."""
+        return {}
+
+    def _each(self, transactions: list[Any]) -> Iterator[Cell]:
+        now = self._parts.clock()
+        for transaction in transactions:
+            yield _cell(transaction, now)
+
+
+def _cell(transaction: Any, now: float) -> Cell:
+    message = _message(transaction)
+    number = zlib.crc32(transaction.key.encode("utf-8", "replace"))
+    fork = getattr(transaction.user, "fork", None)
+    return {
+        "cell": f"{id(transaction):#x}",
+        "tindex": number % _SLOTS,
+        "tlabel": number,
+        "method": transaction.key.rpartition("\n")[2],
+        "from": _line(message, "From"),
+        "to": _line(message, "To"),
+        "callid": _line(message, "Call-ID"),
+        "cseq": f"CSeq: {_cseq(message)}",
+        "uas_request": "no" if hasattr(transaction, "request") else "yes",
+        "tflags": 0,
+        "outgoings": len(fork.branches) if fork is not None else 0,
+        "ref_count": 1,
+        "lifetime": max(0, int(transaction.expires_at - now)) if transaction.expires_at else 0,
+    }
+
+
+def _message(transaction: Any) -> Any:
+    """A message of the transaction: its request, or the response that it keeps for repeats."""
+    request = getattr(transaction, "request", None) or getattr(transaction.user, "request", None)
+    if isinstance(request, SipRequest):
+        return request
+    if transaction.kept:
+        try:
+            return parse_message(transaction.kept)
+        except BrokenMessage:
+            return None
+    return None
+
+
+def _line(message: Any, name: str) -> str:
+    """A header line with its end, as Kamailio shows it; "" where it isn't known any more."""
+    value = message.get(name.lower()) if message is not None else None
+    return f"{name}: {value}\r\n" if value is not None else ""
+
+
+def _cseq(message: Any) -> str:
+    try:
+        return str(message.cseq) if message is not None else ""
+    except ParseError:
+        return ""
