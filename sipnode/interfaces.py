@@ -11,7 +11,18 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
-    from sipnode.records import Binding, Credential, Hop, LocationChange, MediaKey, MediaProfile
+    from sipnode.records import (
+        Binding,
+        Credential,
+        Hop,
+        LocationChange,
+        MediaKey,
+        MediaProfile,
+        PresenceChange,
+        Publication,
+        Subscription,
+        Watcher,
+    )
     from sipnode.sip.message import SipRequest, SipResponse
 
 
@@ -45,6 +56,19 @@ class IFlow(Interface):
 
     def close(reason: str) -> None:
         """Drop the connection; no-op for UDP."""
+
+
+class IDigestGuard(Interface):
+    """Who counts wrong passwords."""
+
+    def is_barred(host: str, user: str) -> bool:
+        """Whether credentials of that ``user@realm`` from there aren't to be looked at."""
+
+    def right(host: str, user: str) -> None:
+        """A request from there proved that user's password."""
+
+    def wrong(host: str, user: str) -> None:
+        """A request from there, with a nonce that was given to it, had a wrong password or a user that doesn't exist."""
 
 
 class IMessageSink(Interface):
@@ -250,3 +274,110 @@ class IRoutingScript(Interface):
 
     def websocket_closed(flow: IFlow) -> None:
         """After the flow left the table."""
+
+
+class IPresenceSources(Interface):
+    """What an event package may ask of the server."""
+
+    def now() -> float:
+        """Epoch seconds."""
+
+    def bindings(aor: str) -> list[Binding]:
+        """Registrations of an address-of-record (``user@host``) that haven't expired, best first; lost ones among them."""
+
+    def is_reachable(binding: Binding) -> bool:
+        """Whether a request would get to that registration now."""
+
+    def calls(aor: str) -> list[Any]:
+        """Calls that an address-of-record takes part in, as caller or callee, oldest first (``sipnode.dialog.call.Call``)."""
+
+    def watchers(resource: str, event: str) -> list[Watcher]:
+        """Who watches a resource by that package, pending and waiting ones included."""
+
+
+class IEventPackage(Interface):
+    """An event package (RFC 6665 §5), as a plugin in ``sipnode/plugins``. Only those that ``[presence] packages`` names are used.
+
+    One object serves all resources; what it keeps must be bounded. A resource is a canonical ``user@host``.
+    """
+
+    name: str = Attribute("Value of Event, lower case: 'presence', 'presence.winfo'.")
+    default_expires: int = Attribute("Seconds of a SUBSCRIBE or PUBLISH without Expires.")
+    content_types: tuple[str, ...] = Attribute("Types of documents that state() makes, lower case; the first for who sends no Accept.")
+    publish_types: tuple[str, ...] = Attribute("Types that PUBLISH may bring, () where nothing can be published (489).")
+    follows: frozenset[str] = Attribute("Besides publications, what changes its states: of 'bindings', 'calls', 'watchers'.")
+    own_only: bool = Attribute("Only the resource's own user may subscribe, whatever the policy says (winfo, mailboxes).")
+    personal: bool = Attribute("state() depends on the watcher; where it doesn't, one document serves all.")
+    versioned: bool = Attribute("state() depends on version.")
+    hold_seconds: float = Attribute("Least seconds between two NOTIFYs of a subscription in the long run; -1 for [presence] notify_seconds.")
+
+    def start(sources: IPresenceSources) -> None:
+        """Called once, before everything else."""
+
+    def refusal(resource: str, watcher: str) -> tuple[int, str] | None:
+        """(status, reason) that answers a SUBSCRIBE to this resource, as 404 "No voicemail service"; None to take it."""
+
+    def check(body: bytes, content_type: str) -> Any:
+        """Read a published body.
+
+        Args:
+            content_type: Lower case, without parameters; one of publish_types.
+
+        Returns:
+            Anything, or None: it is kept as ``Publication.parsed`` with the publication (but not stored: after a restart it is
+            None, and ``check(publication.body, publish_types[0])`` makes it again).
+
+        Raises:
+            ParseError: 400 for a document that isn't one, 415 for an encoding or type that isn't taken.
+        """
+
+    def state(resource: str, watcher: str, publications: list[Publication], version: int, content_type: str) -> bytes:
+        """The whole state of a resource now. It never raises.
+
+        Args:
+            watcher: Canonical ``user@host`` of who asks; "" where personal is False.
+            publications: Those that haven't expired, oldest first.
+            version: Of the document for this subscription: 0 first, rises by 1 (by more after a restart or a lost document).
+            content_type: One of content_types.
+
+        Returns:
+            The document; b"" for none, which goes out without Content-Type.
+        """
+
+
+class IPresenceFeed(Interface):
+    """Who wants to know what others (sister nodes, a Kamailio on the same database) write into the presence tables."""
+
+    def published(resource: str, event: str, publications: list[Publication]) -> None:
+        """All publications of a resource as they are now."""
+
+    def subscribed(subscriptions: list[Subscription]) -> None:
+        """Rows that somebody else wrote, as they are now."""
+
+    def unsubscribed(to_tags: list[str]) -> None:
+        """Rows that somebody else deleted."""
+
+    def lost() -> None:
+        """News may have been missed: all tables have to be read again."""
+
+
+class IPresenceBackend(Interface):
+    """The tables presentity, active_watchers and watchers on disk."""
+
+    def load_publications(take: Callable[[list[Publication]], Any]) -> Deferred[int]:
+        """All rows, oldest first, in chunks; when ``take`` returns a Deferred the next chunk waits for it."""
+
+    def load_subscriptions(take: Callable[[list[Subscription]], Any]) -> Deferred[int]:
+        """The same of active_watchers."""
+
+    def load_watchers(take: Callable[[list[Watcher]], Any]) -> Deferred[int]:
+        """The same of watchers: what presentities decided about those who watch them."""
+
+    def write(changes: list[PresenceChange]) -> Deferred[None]:
+        """One batch in one transaction; idempotent."""
+
+    def purge(before: float) -> Deferred[None]:
+        """Delete publications and subscriptions that expired before that epoch second."""
+
+    def watch(feed: IPresenceFeed) -> None:
+        """Tell what others write from now on; a store that nobody else writes never does."""

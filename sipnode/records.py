@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 
 class BindingFlag:
@@ -123,3 +123,97 @@ class User:
     domain: str
     ha1: str = ""
     extra: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Publication:
+    """One published state; field names follow Kamailio's ``presentity`` table, version 5. Times are epoch seconds.
+
+    ``resource`` is the canonical ``user@host``; ``sender`` who published it, alike; ``etag`` its name until the next PUBLISH;
+    ``ruid`` its name in the table for ever. ``parsed`` is what the event package made of the body, None when nobody has yet.
+    """
+
+    resource: str
+    event: str
+    etag: str
+    expires: float
+    received: float
+    body: bytes
+    sender: str
+    ruid: str
+    priority: int = 0
+    parsed: Any = None
+
+
+class SubscriptionStatus:
+    """Kamailio's numbers in ``active_watchers.status`` and ``watchers.status`` (RFC 6665 §4.1.3, RFC 3857 §4.7)."""
+
+    ACTIVE: Final = 1
+    PENDING: Final = 2
+    TERMINATED: Final = 3
+    WAITING: Final = 4
+
+
+@dataclass(slots=True)
+class Subscription:
+    """One subscription, which is a dialog of ours (RFC 6665 §4); the fields are those of Kamailio's ``active_watchers``, version 12.
+
+    ``resource`` and ``watcher`` are canonical ``user@host``; ``local_uri`` and ``remote_uri`` stand in From and To of a NOTIFY.
+    ``routes`` are Route values, nearest first, joined by ", ". ``local_cseq`` is the number of the last NOTIFY, ``reserved`` the highest
+    that may be used before the row is written again. ``flow``, ``key``, ``host``, ``port``, ``websocket`` say how the subscriber is
+    reached (``proxy.record_route.Side``), ``socket`` is our listener, ``node`` who sends its NOTIFYs.
+    """
+
+    resource: str
+    event: str
+    event_id: str
+    watcher: str
+    to_tag: str
+    from_tag: str
+    call_id: str
+    local_uri: str
+    remote_uri: str
+    contact: str
+    expires: float
+    remote_cseq: int
+    local_cseq: int = 0
+    reserved: int = 0
+    routes: str = ""
+    status: int = SubscriptionStatus.ACTIVE
+    reason: str = ""
+    socket: str = ""
+    local_contact: str = ""
+    user_agent: str = ""
+    content_type: str = ""
+    flow: str = ""
+    key: str = ""
+    host: str = ""
+    port: int = 0
+    websocket: bool = False
+    node: int = 0
+    updated: float = 0.0
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Who watches whom; fields of Kamailio's ``watchers``, version 3, for what a presentity decided about a watcher, and of one
+    subscription for watcher information (RFC 3858 §4.3: ``id``, ``cause``, ``expires`` and ``since`` as epoch seconds).
+    """
+
+    resource: str
+    watcher: str
+    event: str
+    status: int
+    reason: str = ""
+    since: float = 0.0
+    expires: float = 0.0
+    id: str = ""
+    cause: str = "subscribe"
+
+
+@dataclass(slots=True)
+class PresenceChange:
+    """One row to write: saved by its ``ruid``, its tags or its watcher, or deleted."""
+
+    row: Publication | Subscription | Watcher
+    delete: bool = False
