@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
 
 from sipnode.auth.secret import derive
 from sipnode.errors import ConfigError, FlowClosed
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from sipnode.sip.message import SipRequest
 
 SHORTEST_SECRET = 32
+# Of "uloc-BOOT-NUMBER"; Kamailio's names have more.
+OWN_DASHES = 2
+_log = Logger(namespace="sipnode.nodes")
 
 
 def shared_secret(settings: NodeSettings, own: bytes) -> bytes:
@@ -76,7 +80,19 @@ def only_ours(node_id: int, watcher: Callable[[str, Binding], None]) -> Callable
     """A watcher of the location table for whom a binding that another node wrote is one that has gone: who holds the flow
     pings it.
     """
-    return lambda kind, binding: watcher(kind if binding.server_id == node_id else "elsewhere", binding)
+    warned = False
+
+    def told(kind: str, binding: Binding) -> None:
+        nonlocal warned
+        ours = binding.server_id == node_id
+        if ours and not node_id and binding.ruid.count("-") > OWN_DASHES:
+            ours = False
+            if not warned:
+                warned = True
+                _log.warn("a Kamailio writes into the location table, and has no server_id as we have no [node] id: give both one")
+        watcher(kind if ours else "elsewhere", binding)
+
+    return told
 
 
 def build_nodes(core: Core, listeners: Iterable[Any], reactor: Any, secret: bytes) -> list[IService]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.errors import ConfigError
@@ -13,7 +14,11 @@ from sipnode.wiring.nodes import only_ours, own_address, shared_secret
 
 OWN = b"o" * 32
 SECRET = "s" * 32
-LISTENERS = (FakeListener("UDP"), FakeListener("TCP", "0.0.0.0", via_host="node.example.test"), FakeListener("WS", port=8080, via_port=8080))
+LISTENERS = (
+    FakeListener("UDP"),
+    FakeListener("TCP", "0.0.0.0", via_host="node.example.test"),
+    FakeListener("WS", port=8080, via_port=8080),
+)
 
 
 class SecretTests(SynchronousTestCase):
@@ -71,3 +76,13 @@ class OnlyOursTests(SynchronousTestCase):
         for server_id in (1, 2):
             watcher("registered", Binding("a@b", "sip:a", 0.0, "r", server_id=server_id))
         self.assertEqual(told, ["registered", "elsewhere"])
+
+    def test_kamailio_without_a_number(self) -> None:
+        """Nor is one that a Kamailio wrote while neither has a number; that is said, once."""
+        told: list[str] = []
+        watcher = only_ours(0, lambda kind, binding: told.append(kind))
+        with capturedLogs() as logs:
+            for ruid in ("uloc-24rhg3bwo-1", "uloc-6b04014a-380a-1", "uloc-6b04014a-380a-2"):
+                watcher("registered", Binding("a@b", "sip:a", 0.0, ruid))
+        self.assertEqual(told, ["registered", "elsewhere", "elsewhere"])
+        self.assertEqual(len(logs), 1)
