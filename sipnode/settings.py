@@ -145,7 +145,9 @@ class LocationSettings:
     cseq_delay: float = setting(20.0, "An equal CSeq within it counts as a repeat of the same REGISTER.", minimum=0)
     use_domain: bool = setting(True, "Keep users of different domains apart.")
     method_filtering: bool = setting(True, "Look up only contacts whose Allow has the method.")
-    batch_seconds: float = setting(0.004, "Changes of this window are one transaction of the database.", minimum=0, maximum=1)
+    batch_seconds: float = setting(
+        0.02, "Changes of this window are one transaction of the database: a 200 to REGISTER waits so long for others.", minimum=0, maximum=1
+    )
     queue: int = setting(100000, "Most changes waiting for the database; over it REGISTER gets 503.", minimum=10)
 
 
@@ -240,6 +242,38 @@ class RpcSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DefenceSettings:
+    """[defence] against floods, scanners and guessed passwords; a source is an address, or a network where a prefix is shorter"""
+
+    enabled: bool = setting(True, "Limit sources and shut out those that do ill.")
+    trusted: tuple[str, ...] = setting(
+        ["127.0.0.0/8", "::1/128"], "Addresses or networks of which nothing is counted; [auth] trusted and our own addresses are trusted too."
+    )
+    rate: float = setting(200.0, "Messages a second of a source; what is over it is dropped (UDP) or gets 503.", minimum=1)
+    burst: float = setting(2000.0, "Messages of a source at once after a rest: an office behind one address that comes back.", minimum=10)
+    proved_factor: float = setting(10.0, "So many times as much for a source where a user proved a password lately.", minimum=1, maximum=1000)
+    proved_seconds: float = setting(3600.0, "How long that counts.", minimum=1)
+    flood_messages: int = setting(1000, "A source without users of ours that sends so many over its limit is shut out; 0 never.", minimum=0)
+    failed_digests: int = setting(
+        10, "Wrong passwords of a source within failed_seconds that shut it out; behind a source with users of ours, the user it guesses at; 0 never.",
+        minimum=0,
+    )  # fmt: skip
+    failed_seconds: float = setting(60.0, "See failed_digests.", minimum=1, maximum=86400)
+    ban_seconds: float = setting(600.0, "How long a source is shut out.", minimum=1, maximum=31536000)
+    scanners: tuple[str, ...] = setting(
+        ["friendly-scanner", "sipvicious", "sipcli", "sundayddr", "sip-scan", "pplsip", "VaxSIPUserAgent", "sivus"],
+        "Parts of a User-Agent that shut a source out at its first message.",
+    )
+    transactions_per_source: int = setting(5000, "Live transactions of a source; more requests are dropped (UDP) or get 503.", minimum=10)
+    sources: int = setting(65536, "Sources that are remembered; those heard of longest ago are forgotten first.", minimum=100)
+    ipv4_prefix: int = setting(32, "Bits of an IPv4 address that make a source.", minimum=8, maximum=32)
+    ipv6_prefix: int = setting(64, "Bits of an IPv6 address that make a source.", minimum=16, maximum=128)
+    lag_seconds: float = setting(0.2, "When the process is so late, new calls get 503 until it isn't; 0 never.", minimum=0, maximum=60)
+    lag_lasting: float = setting(2.0, "For so long it has to be late, or not late any more.", minimum=0, maximum=60)
+    retry_after: int = setting(10, "Largest Retry-After of those 503s; each has a number of its own.", minimum=1, maximum=3600)
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """[log]"""
 
@@ -267,4 +301,5 @@ class Settings:
     media: MediaSettings = field(default_factory=MediaSettings)
     web: WebSettings = field(default_factory=WebSettings)
     rpc: RpcSettings = field(default_factory=RpcSettings)
+    defence: DefenceSettings = field(default_factory=DefenceSettings)
     log: LogSettings = field(default_factory=LogSettings)

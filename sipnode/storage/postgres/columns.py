@@ -46,11 +46,14 @@ class Statements:
         self.page = f"{select} WHERE id > %s ORDER BY id LIMIT %s"
         self.by_ruid = f"{select} WHERE ruid = ANY(%s) ORDER BY id"
         self.by_user = f"{select} WHERE username = %s AND domain IS NOT DISTINCT FROM %s ORDER BY id"
-        self.upsert = (
+        # Prepared, since its plan would cost the server as much as the rows of a small batch.
+        self.prepare = (
+            f"PREPARE sipnode_save ({', '.join(f'{kind}[]' for _, kind, _ in columns)}) AS "
             f"INSERT INTO location ({', '.join(names)}) SELECT {', '.join(into)} "
-            f"FROM unnest({', '.join(f'%s::{kind}[]' for _, kind, _ in columns)}) AS new({', '.join(names)}) "
+            f"FROM unnest({', '.join(f'${number}' for number in range(1, len(columns) + 1))}) AS new({', '.join(names)}) "
             f"ON CONFLICT (ruid) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in names if name != 'ruid')}"
         )
+        self.upsert = f"EXECUTE sipnode_save({', '.join(f'%s::{kind}[]' for _, kind, _ in columns)})"
         self.delete = (
             "DELETE FROM location USING unnest(%s::text[], %s::int4[]) AS gone(ruid, node) "
             "WHERE location.ruid = gone.ruid AND location.server_id = coalesce(gone.node, location.server_id)"

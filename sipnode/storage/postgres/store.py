@@ -231,6 +231,7 @@ class PostgresStorage:
         if fault:
             raise StorageError(fault)
         self.location.statements = Statements(("location", "flow") in columns)
+        yield link.command(self.location.statements.prepare)
         self._users = _USERS.format(_HASHES + (_SHA256 if ("subscriber", "ha1_sha256") in columns else ""))
         rows = yield link.query(_READ_ONLY)
         # Readers first: who is told that the store is open reads at once.
