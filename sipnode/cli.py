@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from sipnode import __version__, config
 from sipnode.errors import ConfigError, SipnodeError
+from sipnode.rpc import client
 from sipnode.storage import users
 from sipnode.storage.factory import UserTable, user_table
 from sipnode.storage.initialize import init_database
@@ -65,6 +66,14 @@ def _parser() -> argparse.ArgumentParser:
     init = database.add_parser("init", help="make or complete the tables", description="a second run changes nothing")
     _conf_option(init)
     init.set_defaults(run=_db_init)
+
+    rpc = commands.add_parser("rpc", help="ask or steer the running server", description="one method of the RPC; rpc.discover lists them")
+    rpc.add_argument("method", metavar="METHOD", help="such as ul.dump")
+    rpc.add_argument("arguments", nargs="*", metavar="ARG", help="s:TEXT is text whatever it looks like")
+    rpc.add_argument("--json", action="store_true", help="the answer as JSON")
+    rpc.add_argument("--socket", default="", metavar="PATH", help="of the server's UNIX socket; else as the configuration says")
+    _conf_option(rpc)
+    rpc.set_defaults(run=_rpc)
 
     demo = commands.add_parser("demo", help="a server, its rtpengine and two users to try", description="what `make run` runs")
     demo.add_argument("--folder", default=".demo", help="where it keeps its files (default .demo)")
@@ -159,6 +168,16 @@ def _check(options: argparse.Namespace) -> int:
 def _conf(options: argparse.Namespace) -> int:
     sys.stdout.write(config.render(config.masked(config.load(options.conf)) if options.conf else None))
     return 0
+
+
+def _rpc(options: argparse.Namespace) -> int:
+    path = options.socket
+    if not path:
+        settings = config.load(options.conf)
+        if not settings.rpc.socket:
+            return _refuse("[rpc] socket is empty: the server has none")
+        path = str(config.state_folder(settings, config.find(options.conf).parent) / settings.rpc.socket)
+    return client.run(path, options.method, options.arguments, options.json)
 
 
 def _demo(options: argparse.Namespace) -> int:

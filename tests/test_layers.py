@@ -34,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "media": SERVICE,
     "proxy": SERVICE,
     "dialog": SERVICE,
+    "defence": FLOOR | {"sip"},
     "presence": SERVICE,
     "nodes": SERVICE,
     # It knows no SIP; what is stored of a password is what digest authentication computes with.
@@ -48,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "log": FLOOR,
     "services": FLOOR,
     "demo": {"config", "settings", "errors", "storage"},
-    "cli": {"__init__", "config", "errors", "app", "storage", "demo"},
+    "cli": {"__init__", "config", "errors", "app", "storage", "demo", "rpc.client"},
     "tap": {"config", "errors", "app", "services"},
 }
 EVERYTHING = set(ALLOWED) - {"cli", "tap", "demo"}

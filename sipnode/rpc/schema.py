@@ -17,6 +17,7 @@ _SIMPLE: Final[dict[Any, str]] = {
     int: "integer",
     float: "number",
     bool: "boolean",
+    None: "null",
     type(None): "null",
 }
 

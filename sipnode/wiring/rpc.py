@@ -19,8 +19,10 @@ from sipnode.rpc.commands.tm import TransactionCommands
 from sipnode.rpc.commands.ul import LocationCommands
 from sipnode.rpc.commands.ws import WebSocketCommands
 from sipnode.rpc.endpoint import Endpoint
+from sipnode.rpc.http import Door, HttpService, is_loopback
 from sipnode.rpc.parts import Parts
 from sipnode.rpc.registry import Registry
+from sipnode.rpc.token import token_of
 from sipnode.rpc.unix import UnixService
 
 if TYPE_CHECKING:
@@ -85,4 +87,10 @@ def rpc_service(
     root = RpcService(parts)
     if settings.rpc.socket:
         UnixService(str(state_dir.absolute() / settings.rpc.socket), endpoint, settings.rpc.max_bytes, reactor).setServiceParent(root)
+    if settings.rpc.listen:
+        door = Door(settings.rpc.allow, token_of(settings.rpc.token, state_dir), settings.rpc.max_bytes)
+        http = HttpService(settings.rpc.listen, endpoint, door, reactor)
+        if not is_loopback(http.host):
+            http.log.warn("the RPC listens on {host}: its token goes over the network in the clear", host=http.host)
+        http.setServiceParent(root)
     return root

@@ -1,0 +1,265 @@
+"""The RPC over HTTP: ``POST /RPC`` on a listener of its own, for those who are allowed and show the token.
+
+Implements: RFC 9110 §15.5 (401, 403, 404, 405, 411, 413), RFC 6750 §2.1 (Bearer). The invariant: who asks, whether it may, and how much
+it sends is judged when the header is there, before an octet of the body is read.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Sequence
+from http.client import responses
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+from twisted.web.http import HTTPChannel, HTTPFactory, Request
+
+from sipnode.errors import ConfigError
+from sipnode.rpc.sending import Sending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from twisted.internet.interfaces import IAddress
+
+    from sipnode.rpc.endpoint import Endpoint
+
+PATH: Final = b"/RPC"
+MOST_CONNECTIONS: Final = 32
+_IDLE_SECONDS: Final = 30.0
+
+
+class Door:
+    """Who may call.
+
+    Args:
+        allow: Addresses or networks.
+        token: What a caller has to show.
+        most_bytes: Of a request.
+
+    Raises:
+        ConfigError: an entry that is no network.
+    """
+
+    def __init__(self, allow: Sequence[str], token: str, most_bytes: int) -> None:
+        self._networks = []
+        for text in allow:
+            try:
+                self._networks.append(ipaddress.ip_network(text))
+            except ValueError as error:
+                raise ConfigError(f"{text!r}: {error}", key="rpc.allow") from None
+        self._token = token.encode()
+        self.most_bytes = most_bytes
+        self.refused = 0
+
+    def admits(self, host: str) -> bool:
+        """Whether an address may call at all."""
+        try:
+            address: Any = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        mapped = getattr(address, "ipv4_mapped", None)
+        return any((mapped or address) in network for network in self._networks)
+
+    def knows(self, authorization: Sequence[bytes] | None) -> bool:
+        """Whether the token is the one, in a time that doesn't tell how much of it is right."""
+        scheme, _, shown = (authorization[0] if authorization and len(authorization) == 1 else b"").partition(b" ")
+        return hmac.compare_digest(shown.strip(), self._token) and scheme.lower() == b"bearer" and bool(self._token)
+
+    def refusal(self, request: Any, host: str, length: int | None) -> int:
+        """The status that refuses a request by its header, 0 for none."""
+        status = 0
+        if not self.admits(host):
+            status = 403
+        elif not self.knows(request.requestHeaders.getRawHeaders(b"authorization")):
+            status = 401
+        elif request.uri.partition(b"?")[0] != PATH:
+            status = 404
+        elif request.method != b"POST":
+            status = 405
+        elif length is None:
+            status = 411
+        elif length > self.most_bytes:
+            status = 413
+        self.refused += bool(status)
+        return status
+
+
+class RpcRequest(Request):
+    """A request that may be run."""
+
+    def process(self) -> None:
+        """Twisted: it is whole."""
+        factory: Any = self.channel.factory
+        self.content.seek(0)
+        body = self.content.read()
+        host = getattr(self.client, "host", "")
+        factory.endpoint.handle(body, f"http {host}").addCallback(self._answer)
+
+    def _answer(self, pieces: Iterator[bytes] | None) -> None:
+        if self._disconnected:
+            return
+        self.setHeader(b"cache-control", b"no-store")
+        if pieces is None:
+            self.setResponseCode(204)
+            self.finish()
+            return
+        self.setHeader(b"content-type", b"application/json")
+        Sending(pieces, self, self._answered).start()
+
+    def _answered(self, whole: bool) -> None:
+        if whole:
+            self.finish()
+        else:
+            self.channel.forceAbortClient()
+
+
+class RpcChannel(HTTPChannel):
+    """A connection; what isn't allowed is answered from the header and closed."""
+
+    requestFactory = RpcRequest
+    factory: Any
+    length: Any
+    _over = False
+
+    def dataReceived(self, data: bytes) -> None:
+        """Twisted: some octets; none count after a refusal."""
+        if not self._over:
+            HTTPChannel.dataReceived(self, data)
+
+    def allHeadersReceived(self) -> None:
+        """Twisted: the header is whole."""
+        request = self.requests[-1]
+        status = self.factory.door.refusal(_Head(self, request), self._peer(), self.length)
+        if status:
+            self._refuse(status)
+        else:
+            HTTPChannel.allHeadersReceived(self)
+
+    def allContentReceived(self) -> None:
+        """Twisted: the body is whole."""
+        if not self._over:
+            HTTPChannel.allContentReceived(self)
+
+    def connectionLost(self, reason: Any) -> None:
+        """Twisted: it is gone."""
+        HTTPChannel.connectionLost(self, reason)
+        self.factory.ended()
+
+    def _peer(self) -> str:
+        return str(getattr(self.transport.getPeer(), "host", ""))
+
+    def _refuse(self, status: int) -> None:
+        self._over = True
+        extra = {401: b"WWW-Authenticate: Bearer\r\n", 405: b"Allow: POST\r\n"}.get(status, b"")
+        reason = responses[status].encode()
+        text = reason + b"\n"
+        head = b"HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n%sConnection: close\r\n\r\n"
+        self.transport.write(head % (status, reason, len(text), extra) + text)
+        self.transport.loseConnection()
+
+
+class _Head:
+    """What the door looks at."""
+
+    def __init__(self, channel: Any, request: Any) -> None:
+        self.method = channel._command
+        self.uri = channel._path
+        self.requestHeaders = request.requestHeaders
+
+
+class RpcFactory(HTTPFactory):
+    """Makes connections, up to a limit.
+
+    Args:
+        endpoint: Runs requests.
+        door: Who may call.
+        reactor: IReactorTime.
+    """
+
+    noisy = False
+    protocol: Any = RpcChannel
+
+    def __init__(self, endpoint: Endpoint, door: Door, reactor: Any) -> None:
+        HTTPFactory.__init__(self, timeout=_IDLE_SECONDS, reactor=reactor)
+        self.endpoint = endpoint
+        self.door = door
+        self._open = 0
+
+    def buildProtocol(self, addr: IAddress) -> Any:
+        """Twisted: a connection; None refuses it."""
+        if self._open >= MOST_CONNECTIONS:
+            return None
+        self._open += 1
+        return HTTPFactory.buildProtocol(self, addr)
+
+    def ended(self) -> None:
+        """A connection is gone."""
+        self._open -= 1
+
+    def log(self, request: Any) -> None:
+        """Twisted's access log: what changes something is logged by the endpoint."""
+
+
+class HttpService(Service):
+    """Listens.
+
+    Args:
+        listen: ``ADDRESS:PORT``, IPv6 in brackets.
+        endpoint: Runs requests.
+        door: Who may call.
+        reactor: IReactorTCP and IReactorTime.
+
+    Raises:
+        ConfigError: ``listen`` can't be read.
+    """
+
+    log = Logger(namespace="sipnode.rpc")
+
+    def __init__(self, listen: str, endpoint: Endpoint, door: Door, reactor: Any) -> None:
+        self.host, self.port = address_of(listen)
+        self._factory = RpcFactory(endpoint, door, reactor)
+        self._reactor = reactor
+        self._listening: Any = None
+
+    def startService(self) -> None:
+        """Twisted: listen."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        try:
+            self._listening = self._reactor.listenTCP(self.port, self._factory, 16, self.host)
+        except CannotListenError as error:
+            self.log.error("no RPC on {host}:{port}: {reason}", host=self.host, port=self.port, reason=error.socketError)
+            return
+        self.port = self._listening.getHost().port
+
+    def stopService(self) -> Deferred[Any]:
+        """Twisted: stop listening."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        listening, self._listening = self._listening, None
+        return maybeDeferred(listening.stopListening) if listening is not None else maybeDeferred(lambda: None)
+
+
+def address_of(listen: str) -> tuple[str, int]:
+    """Host and port of ``ADDRESS:PORT``.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    host, colon, port = listen.rpartition(":")
+    bare = host[1:-1] if host[:1] == "[" and host[-1:] == "]" else host
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        colon = ""
+    if not colon or (":" in bare) != (bare != host) or not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ConfigError(f"{listen!r} isn't 'ADDRESS:PORT' (an IP literal; IPv6 in brackets)", key="rpc.listen")
+    return bare, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    return ipaddress.ip_address(host).is_loopback
