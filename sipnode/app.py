@@ -49,6 +49,7 @@ from sipnode.storage.writer import GroupCommitWriter
 from sipnode.transaction.layer import TransactionLayer
 from sipnode.transaction.timers import Timings
 from sipnode.transport.assembly import Transports, build_transports
+from sipnode.wiring.defence import connect_defence, guarded
 from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
 from sipnode.wiring.rpc import rpc_service
 
@@ -150,7 +151,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
         core.trace = WireTrace()
 
     limits = settings.limits
-    sink = Dispatcher(core, Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values))
+    sink = guarded(core, Dispatcher(core, Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values)))
     transports = build_transports(settings, sink, reactor, _page(settings, core, storage, reactor), core.xhttp_request, str(conf_dir))
     core.flows = transports.flows
     core.resolver = transports.resolver
@@ -177,6 +178,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     core.registrar.on_change(only_ours(settings.node.id, keepalive.changed))
     core.ping_answered = keepalive.answered
     sisters = build_nodes(core, transports.listeners, reactor, shared)
+    defence = connect_defence(core, transports, sisters)
     assemble(core, _script(settings, conf_dir), _stages(settings))
 
     for warning in transports.warnings:
@@ -184,7 +186,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     root = Server(core, transports, own_process)
     rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage, conf_dir)
     rpc.parts.reload_script = lambda: assemble(core, _script(settings, conf_dir), _stages(settings))
-    for service in (StorageService(storage), timer, media, core.registrar, core.dialogs, keepalive, rpc, *transports.services, *sisters):
+    for service in (StorageService(storage), timer, media, core.registrar, core.dialogs, keepalive, *defence, rpc, *transports.services, *sisters):
         service.setServiceParent(root)
     return root
 

@@ -21,7 +21,7 @@ from sipnode.auth.nonce import FORGED, GOOD, NonceKeeper
 from sipnode.auth.secret import derive
 from sipnode.auth.trust import TrustedSources
 from sipnode.errors import ConfigError, ParseError, StorageError
-from sipnode.interfaces import ICredentialStore, IRequestContext
+from sipnode.interfaces import ICredentialStore, IDigestGuard, IRequestContext
 from sipnode.records import Credential
 from sipnode.settings import AuthSettings
 from sipnode.sip.digest import MD5, SHA256, Credentials, ha1, matches
@@ -43,6 +43,9 @@ class Authenticator:
         credentials: Users' secrets, with a cache.
         secret: The server's secret, 32 octets; a key for nonces alone is derived from it.
         clock: Epoch seconds.
+
+    Attributes:
+        guard: Who is told of right and wrong passwords, None for nobody.
 
     Raises:
         ConfigError: ``trusted`` holds what is no address or network, or ``algorithms`` is empty.
@@ -67,6 +70,7 @@ class Authenticator:
             derive(secret, "nonce"), clock.seconds(), int.from_bytes(os.urandom(6)), settings.nonce_expire, settings.nonce_table
         )
         self._told_of_missing_hash = False
+        self.guard: IDigestGuard | None = None
 
     def realm_of(self, ctx: IRequestContext) -> str:
         """The domain whose user has to prove itself: that of the AoR for REGISTER, else of From; "" when it isn't ours.
@@ -118,6 +122,8 @@ class Authenticator:
         username, at, domain = sent.username.rpartition("@")
         if at and domain.lower() != realm:
             return self._challenge(ctx, proxy, realm, sent, False)
+        if self.guard is not None and self.guard.is_barred(ctx.flow.remote[0], f"{username or sent.username}@{realm}"):
+            return ctx.reply(403, "Too Many Wrong Passwords")
         try:
             known = self._credentials.cached(username or sent.username, realm)
         except KeyError:
@@ -168,11 +174,15 @@ class Authenticator:
         hashed = "" if known is None else self._hash_of(known, sent, realm)
         right = matches(sent, hashed or _NOBODY, request.method)
         if not right or not hashed:
+            if self.guard is not None and state == GOOD and (hashed or known is None):
+                self.guard.wrong(ctx.flow.remote[0], f"{sent.username.rpartition('@')[0] or sent.username}@{realm}")
             return self._challenge(ctx, proxy, realm, sent, False)
         # A used count gets stale=true as an old nonce does: the password was right, so nobody needs to be asked for it again.
         if state != GOOD or not self._nonces.use(sent.nonce, sent.nc, self._seconds()):
             return self._challenge(ctx, proxy, realm, sent, True)
         username = sent.username.rpartition("@")[0] or sent.username
+        if self.guard is not None:
+            self.guard.right(ctx.flow.remote[0], f"{username}@{realm}")
         owner = (request.to if request.method == "REGISTER" else request.from_).uri.user
         if owner != username and unescape(owner) != username:
             return ctx.reply(403, "Not your address")

@@ -52,6 +52,7 @@ class Core:
         trace: None, or what writes every message to the log.
         is_own: ``(host, port) -> bool``: an address that we listen on or advertise. own_host: the same whatever the port.
         ping_answered: Takes the responses to keepalives.
+        misbehaved: Told of a flow that sent what can't be read. defence: DefenceService, None without one.
         busy: Why new calls are refused with 503 just now (``overload``, ``drain``): what says the seconds of Retry-After, by
             the reason's name. Calls that are up go on.
         nodes: NodeService, or None where the server knows of no others.
@@ -79,6 +80,8 @@ class Core:
         self.is_own: Callable[[str, int], bool] = lambda host, port: False
         self.own_host: Callable[[str], bool] = lambda host: False
         self.ping_answered: Callable[[SipResponse], bool] = lambda response: False
+        self.misbehaved: Callable[[Any], None] = lambda flow: None
+        self.defence: Any = None
         self.busy: dict[str, Callable[[], int]] = {}
         self.nodes: Any = None
         self.node_seconds = settings.node.lost_seconds

@@ -53,6 +53,7 @@ class Dispatcher:
                 host, port = flow.remote
                 message.stamp_via(host, port)
             except ParseError as error:
+                core.misbehaved(flow)
                 self._refuse(message, error, flow)
                 return
             now = self._clock()
@@ -106,6 +107,7 @@ class Dispatcher:
 
     def _broken(self, error: BrokenMessage, flow: Any) -> None:
         core = self._core
+        core.misbehaved(flow)
         message = error.message
         if isinstance(message, SipRequest):
             self._refuse(message, error, flow)

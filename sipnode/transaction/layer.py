@@ -38,6 +38,7 @@ class TransactionLayer:
         dropped: Responses that belonged to nothing.
         unsent: Messages whose connection was gone.
         absorbed: Retransmissions that went no further.
+        held: Live server transactions by the address that their request came from.
     """
 
     def __init__(self, timings: Timings, wake_at: Callable[[float], None], limit: int = 200000) -> None:
@@ -45,6 +46,7 @@ class TransactionLayer:
         self.servers: dict[str, ServerTransaction] = {}
         self.clients: dict[str, ClientTransaction] = {}
         self.absorbed = 0
+        self.held: dict[str, int] = {}
         self.dropped = 0
         self.unsent = 0
         self._by_flow: dict[Any, set[str]] = {}
@@ -78,6 +80,8 @@ class TransactionLayer:
         """A server transaction for a request that is new."""
         transaction = ServerTransaction(key, invite, flow, user)
         self.servers[key] = transaction
+        host = flow.remote[0]
+        self.held[host] = self.held.get(host, 0) + 1
         return transaction
 
     def respond(self, transaction: ServerTransaction, status: int, data: bytes, now: float) -> None:
@@ -304,7 +308,13 @@ class TransactionLayer:
         # The user points back here; without the circle all of it is freed at once.
         transaction.user = None
         if isinstance(transaction, ServerTransaction):
-            self.servers.pop(transaction.key, None)
+            if self.servers.pop(transaction.key, None) is not None:
+                host = transaction.flow.remote[0]
+                left = self.held[host] - 1
+                if left:
+                    self.held[host] = left
+                else:
+                    del self.held[host]
         else:
             self.clients.pop(transaction.key, None)
             cast(ClientTransaction, transaction).request = None

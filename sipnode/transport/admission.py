@@ -5,6 +5,11 @@ Invariant: a place is given back exactly once, however a connection ends (kamail
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class Ticket:
     """One place taken."""
@@ -32,11 +37,13 @@ class Admission:
     Attributes:
         open: Connections that hold a place.
         refused: Connections that found none.
+        shut: Whether a source is shut out altogether.
     """
 
     def __init__(self, most: int, most_per_source: int) -> None:
         self.open = 0
         self.refused = 0
+        self.shut: Callable[[str], bool] = lambda source: False
         self._most = most
         self._most_per_source = most_per_source
         self._sources: dict[str, int] = {}
@@ -44,7 +51,7 @@ class Admission:
     def enter(self, source: str) -> Ticket | None:
         """A place for a connection from ``source``, or None when there is none left."""
         held = self._sources.get(source, 0)
-        if self.open >= self._most or held >= self._most_per_source:
+        if self.open >= self._most or held >= self._most_per_source or self.shut(source):
             self.refused += 1
             return None
         self.open += 1

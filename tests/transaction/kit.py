@@ -50,6 +50,7 @@ class Flow:
 
     def __init__(self, reliable: bool, world: World) -> None:
         self.reliable = reliable
+        self.remote = ("192.0.2.5", 5060)
         self.closed = False
         self.sent: list[tuple[float, str]] = []
         self._world = world

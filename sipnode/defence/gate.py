@@ -1,0 +1,125 @@
+"""Stands before the dispatcher: what is over a limit or shut out goes no further, unread.
+
+Implements: RFC 3261 §21.5.4 (503 with Retry-After, on streams alone: over UDP an answer would go to whom the sender names). The
+invariant: a message of a trusted source costs one dictionary look-up, one of any other a subtraction more, one that is shut
+out no more than that; nothing here logs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from zope.interface import implementer
+
+from sipnode.defence.bucket import Bucket
+from sipnode.errors import FlowClosed
+from sipnode.interfaces import IMessageSink
+from sipnode.sip import build
+from sipnode.sip.message import SipRequest
+from sipnode.sip.parser import BrokenMessage, parse_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sipnode.defence.guard import Guard
+    from sipnode.defence.sources import Source
+
+ANSWERS: Final = 50.0
+"""503s a second, to all together: who doesn't listen isn't told for ever."""
+_NEW: Final = frozenset((b"INV", b"REG", b"SUB", b"PUB", b"MES", b"OPT", b"REF"))
+
+
+@implementer(IMessageSink)
+class Gate:
+    """A message sink before another.
+
+    Args:
+        inner: Who gets what passes.
+        guard: Who judges.
+        seconds: Epoch seconds.
+        held: Server transactions by source host.
+    """
+
+    def __init__(self, inner: Any, guard: Guard, seconds: Callable[[], float], held: dict[str, int]) -> None:
+        self._deliver = inner.received
+        self._inner = inner
+        self._guard = guard
+        self._sources = guard.sources
+        self._seconds = seconds
+        self._held = held
+        self._answers = Bucket(ANSWERS, ANSWERS, seconds())
+
+    def received(self, data: bytes, flow: Any) -> None:
+        """One message."""
+        host = flow.remote[0]
+        source = self._sources.young.get(host) or self._sources.find(host)
+        if source.free:
+            self._deliver(data, flow)
+            return
+        now = self._seconds()
+        if source.shut_until and self._guard.shut_out(source, now):
+            if flow.reliable:
+                flow.close("shut out")
+            return
+        passed = now - source.at
+        tokens = source.tokens
+        if passed > 0:
+            tokens += passed * source.rate
+            if tokens > source.burst:
+                tokens = source.burst
+                source.excess = 0
+        source.at = now
+        if tokens < 1.0:
+            source.tokens = tokens
+            self._over(data, flow, source, now, "rate")
+            return
+        source.tokens = tokens - 1.0
+        if not source.proved_until:
+            name = self._guard.names.find(data)
+            if name:
+                self._guard.scanner(source, name, now)
+                return
+        if host in self._held and self._held[host] >= self._guard.limits.transactions_per_source and data[:3] in _NEW:
+            self._over(data, flow, source, now, "transactions")
+            return
+        self._deliver(data, flow)
+
+    def _over(self, data: bytes, flow: Any, source: Source, now: float, kind: str) -> None:
+        self._guard.over(source, now, kind)
+        if source.shut_until:
+            if flow.reliable:
+                flow.close("shut out")
+        elif flow.reliable and self._answers.take(now):
+            self._refuse(data, flow)
+
+    def _refuse(self, data: bytes, flow: Any) -> None:
+        try:
+            request = parse_message(data)
+        except BrokenMessage:
+            return
+        if not isinstance(request, SipRequest) or request.method == "ACK" or "via" not in request:
+            return
+        response = build.response_to(request, 503, "", f"{hash(request.get('call-id')) & 0xFFFFFFFF:x}", (("retry-after", "10"),))
+        try:
+            flow.send(response.to_bytes())
+        except FlowClosed:
+            self._guard.counts["unsent"] += 1
+
+    def misbehaved(self, flow: Any) -> None:
+        """What a flow sent couldn't be read."""
+        self._guard.broken(self._sources.find(flow.remote[0]))
+
+    def broken(self, data: bytes, flow: Any, error: Exception) -> None:
+        """A stream lost its frame."""
+        source = self._sources.find(flow.remote[0])
+        self._guard.broken(source)
+        if not source.shut_until:
+            self._inner.broken(data, flow, error)
+
+    def opened(self, flow: Any) -> None:
+        """A connection is usable."""
+        self._inner.opened(flow)
+
+    def closed(self, flow: Any, reason: str) -> None:
+        """A connection is gone."""
+        self._inner.closed(flow, reason)

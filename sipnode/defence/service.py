@@ -1,0 +1,165 @@
+"""The defence as an operator sees it: what is limited, who is shut out, and how busy the process is.
+
+The invariant: there is one log line for each ban, and never more than a few a second; what wasn't said is summed up.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.application.service import Service
+from twisted.logger import Logger
+
+from sipnode.defence.bucket import Bucket
+from sipnode.defence.overload import OverloadMeter
+from sipnode.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from twisted.internet.interfaces import IDelayedCall
+
+    from sipnode.defence.bans import Ban
+    from sipnode.defence.guard import Guard
+
+LOOK_SECONDS: Final = 0.25
+"""Between two looks at the clock."""
+LINES_A_SECOND: Final = 2.0
+MOST_LINES: Final = 20.0
+
+
+class DefenceService(Service):
+    """Limits, bans and overload.
+
+    Args:
+        guard: Who judges.
+        reactor: Clock and delayed calls.
+        busy: Where a reason to refuse new calls is put: ``name -> seconds of Retry-After``.
+        connections: All live connections.
+
+    Attributes:
+        guard: Who judges.
+        overload: Lag of the reactor, and what follows.
+    """
+
+    name = "defence"
+    log = Logger(namespace="sipnode.defence")
+
+    def __init__(
+        self, guard: Guard, reactor: Any, busy: dict[str, Callable[[], int]], connections: Callable[[], Iterable[Any]] = tuple
+    ) -> None:
+        self.guard = guard
+        self.overload = OverloadMeter(guard.limits.lag_seconds, guard.limits.lag_lasting)
+        self._reactor = reactor
+        self._busy = busy
+        self._connections = connections
+        self._lines = Bucket(LINES_A_SECOND, MOST_LINES, reactor.seconds())
+        self._unsaid = 0
+        self._call: IDelayedCall | None = None
+        self._expected = 0.0
+        guard.on_ban = self._say
+
+    def startService(self) -> None:
+        """Begin to look at the clock."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        self._expect()
+
+    def stopService(self) -> Any:
+        """Look no more."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._busy.pop("overload", None)
+        return super().stopService()  # type: ignore[no-untyped-call]  # as above
+
+    # -- overload
+
+    def _expect(self) -> None:
+        self._expected = self._reactor.seconds() + LOOK_SECONDS
+        self._call = self._reactor.callLater(LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        now = self._reactor.seconds()
+        meter, limits = self.overload, self.guard.limits
+        meter.limit, meter.lasting = limits.lag_seconds, limits.lag_lasting
+        if meter.feed(now - self._expected, now):
+            if meter.overloaded:
+                self._busy["overload"] = self._wait
+                self.log.warn("overload: the reactor is {lag:.0f} ms late; new calls get 503", lag=meter.lag * 1000)
+            else:
+                self._busy.pop("overload", None)
+                self.log.info("overload is over")
+        self._expect()
+
+    def _wait(self) -> int:
+        # At random, so that those who were refused together don't come back together.
+        return random.randint(1, max(1, int(self.guard.limits.retry_after)))
+
+    # -- what an operator asks
+
+    def bans(self) -> list[Ban]:
+        """Who is shut out: sources, then users barred at a source."""
+        now = self._reactor.seconds()
+        return self.guard.bans.list(now) + self.guard.barred.list(now)
+
+    def ban(self, address: str, seconds: float = 0.0, reason: str = "operator") -> Ban:
+        """Shut an address or network out, and cut its connections.
+
+        Args:
+            seconds: 0 for ``ban_seconds``.
+
+        Raises:
+            ConfigError: neither an address nor a network, or one that is trusted.
+        """
+        if seconds < 0:
+            raise ConfigError("seconds can't be below 0")
+        ban = self.guard.ban(address, reason, seconds)
+        for flow in self._connections():
+            if self.guard.sources.find(flow.remote[0]).shut_until:
+                flow.close("shut out")
+        return ban
+
+    def unban(self, key: str) -> bool:
+        """Let one in again, by the key that :meth:`bans` shows; whether it was shut out."""
+        return self.guard.unban(key)
+
+    def limits(self) -> dict[str, Any]:
+        """Every limit by its name in ``[defence]``."""
+        return asdict(self.guard.limits)
+
+    def set_limit(self, name: str, value: float) -> None:
+        """Change a limit until the next start.
+
+        Raises:
+            ConfigError: no such limit, or a value out of its bounds.
+        """
+        self.guard.set_limit(name, value)
+
+    def trusted(self) -> tuple[str, ...]:
+        """Networks that nothing is counted of."""
+        return self.guard.sources.trusted
+
+    def trust(self, network: str) -> None:
+        """Count nothing of an address or network, until the next start; ConfigError where it is neither."""
+        self.guard.sources.trust(network)
+
+    def distrust(self, network: str) -> bool:
+        """Count it again; whether it was trusted. ConfigError where it is neither address nor network."""
+        return self.guard.sources.distrust(network)
+
+    def counts(self) -> dict[str, int]:
+        """What happened how often since the start, and how much is remembered now."""
+        guard = self.guard
+        names = ("bans", "bars", "barred_digests", "broken", "dropped_banned", "dropped_rate", "dropped_scanner")
+        found = {name: guard.counts[name] for name in (*names, "dropped_transactions", "failed_digests", "refused_connections")}
+        return {**found, "overloads": self.overload.times, "sources": len(guard.sources), "banned_now": len(guard.bans)}
+
+    def _say(self, ban: Ban) -> None:
+        if not self._lines.take(self._reactor.seconds()):
+            self._unsaid += 1
+            return
+        more, self._unsaid = self._unsaid, 0
+        text = f"; {more} others before, unsaid" if more else ""
+        seconds = ban.until - ban.since
+        self.log.warn("{key} is shut out for {seconds:.0f} s: {reason}{text}", key=ban.key, seconds=seconds, reason=ban.reason, text=text)
