@@ -75,13 +75,14 @@ def freeze(bench: Path, work: Path, seconds: float) -> int:
             print("-- PostgreSQL goes on", flush=True)
 
         pids = {"server": server.process.pid}
-        run(bench, work / "runs.jsonl", pids, "register", "--users", "1000", "--rate", "200", "--seconds", "5", "--repeat", "1", "--settle", "0")
+        registers = ["register", "--users", "1000", "--rate", "200", "--seconds", "5", "--repeat", "1"]
+        run(bench, work / "runs.jsonl", pids, *registers, "--settle", "0")
         worker = threading.Thread(target=stop_and_go)
         worker.start()
         how = ["--users", "1000", "--rate", str(CALLS), "--seconds", str(BEFORE + seconds + AFTER), "--repeat", "1", "--latency"]
         (row,) = run(bench, work / "runs.jsonl", pids, "call", *how, "--settle", "0")
         worker.join()
-        (after,) = run(bench, work / "runs.jsonl", pids, "register", "--users", "1000", "--rate", "200", "--seconds", "5", "--repeat", "1")
+        (after,) = run(bench, work / "runs.jsonl", pids, *registers)
     failed = int(row["failed"]) + int(row["not_finished"])  # type: ignore[call-overload]  # figures
     probe: dict[str, float] = row["probe_ms"]  # type: ignore[assignment]  # a table of quantiles
     print(
