@@ -63,8 +63,10 @@ class Loading:
         self._load(1.0)
 
     def stop(self) -> None:
-        """Read no further."""
+        """Read no further; who waits for an address is told that nothing will come."""
         self._running = False
+        for aor in list(self._asked):
+            self._give_up(aor, "it is being stopped")
         if self._later is not None and self._later.active():
             self._later.cancel()
 
@@ -90,17 +92,20 @@ class Loading:
         self._deleted.update(ruids)
 
     def _fetched(self, rows: Sequence[Binding], aor: str) -> None:
-        if not self._running:
-            self._not_fetched(None, aor)
-            return
-        self._take(self._fresh(rows))
-        self._known.add(aor)
+        if aor in self._asked:
+            self._take(self._fresh(rows))
+            self._known.add(aor)
+            self._answer(aor)
+
+    def _not_fetched(self, failure: Failure, aor: str) -> None:
+        self._give_up(aor, failure.getErrorMessage())
+
+    def _answer(self, aor: str) -> None:
         for waiter in self._asked.pop(aor):
             waiter.callback(None)
 
-    def _not_fetched(self, failure: Failure | None, aor: str) -> None:
-        reason = "it is being stopped" if failure is None else failure.getErrorMessage()
-        for waiter in self._asked.pop(aor):
+    def _give_up(self, aor: str, reason: str) -> None:
+        for waiter in self._asked.pop(aor, ()):
             waiter.errback(StorageError(reason))
 
     def _fresh(self, rows: Sequence[Binding]) -> Sequence[Binding]:
@@ -143,3 +148,6 @@ class Loading:
             if self._count >= _REPORT_EVERY:
                 self._log.info("the location table is read: {count} rows", count=self._count)
             self._done()
+            # Memory has all rows: nobody needs to wait for a question of its own any more.
+            for aor in list(self._asked):
+                self._answer(aor)

@@ -430,6 +430,27 @@ class LoadingTests(_ModeCase):
         asked.callback([binding()])
         self.assertEqual([self.successResultOf(answer).status for answer in answers], [200] * 5)
 
+    def test_loaded_first(self) -> None:
+        """Who asked for one address is answered when the whole table is there, however long its own question takes."""
+        self.backend.rows = [binding()]
+        self.start()
+        self.backend.fetches = "wait"
+        answer = self.service.lookup(AOR)
+        gate = self.backend.gate
+        assert gate is not None
+        gate.callback(None)
+        self.assertEqual(self.successResultOf(answer).status, 200)
+        self.backend.asked[0][1].callback([binding(OTHER, "late")])
+        self.assertEqual(self.found(), ["sip:a@192.0.2.1"])
+
+    def test_stopped(self) -> None:
+        """A stop answers those that wait with 503."""
+        self.start()
+        self.backend.fetches = "wait"
+        answer, context = self.service.lookup(AOR), self.send(UA)
+        self.successResultOf(self.service.stopService())
+        self.assertEqual((self.successResultOf(answer).status, context.status), (503, 503))
+
     def test_old_rows(self) -> None:
         """Rows of a node that never came back are deleted in the end."""
         assert self.backend.gate is not None
