@@ -68,7 +68,7 @@ class IDigestGuard(Interface):
         """A request from there proved that user's password."""
 
     def wrong(host: str, user: str) -> None:
-        """A request from there, with a nonce that was given to it, had a wrong password or a user that doesn't exist."""
+        """A request from there, with a nonce of ours, had a wrong password or a user that doesn't exist."""
 
 
 class IMessageSink(Interface):

@@ -26,6 +26,7 @@ case $goal in
 test | acceptance)
 	need chromium chromium
 	need sipp sip-tester
+	need svmap sipvicious
 	need baresip baresip-core
 	need ip iproute2
 	need openssl openssl

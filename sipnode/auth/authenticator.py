@@ -174,7 +174,7 @@ class Authenticator:
         hashed = "" if known is None else self._hash_of(known, sent, realm)
         right = matches(sent, hashed or _NOBODY, request.method)
         if not right or not hashed:
-            if self.guard is not None and state == GOOD and (hashed or known is None):
+            if self.guard is not None and (hashed or known is None):
                 self.guard.wrong(ctx.flow.remote[0], f"{sent.username.rpartition('@')[0] or sent.username}@{realm}")
             return self._challenge(ctx, proxy, realm, sent, False)
         # A used count gets stale=true as an old nonce does: the password was right, so nobody needs to be asked for it again.

@@ -194,7 +194,7 @@ class Guard:
             del self._proved[next(iter(self._proved))]
 
     def wrong(self, host: str, user: str) -> None:
-        """A request had a wrong password, or a user that doesn't exist; its nonce shows that it came from there indeed."""
+        """A request had a wrong password, or a user that doesn't exist."""
         self.counts["failed_digests"] += 1
         source = self.sources.find(host)
         if source.free or not self.limits.failed_digests:

@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 
 from sipnode.auth.authenticator import Authenticator
 from sipnode.errors import ConfigError, StorageError
-from sipnode.interfaces import ICredentialStore, IRequestContext
+from sipnode.interfaces import ICredentialStore, IDigestGuard, IRequestContext
 from sipnode.records import Credential
 from sipnode.settings import AuthSettings
 from sipnode.sip import digest
@@ -31,6 +31,24 @@ class Flow:
     def __init__(self, remote: str = "198.51.100.1", websocket: bool = False) -> None:
         self.remote = (remote, 5060)
         self.websocket = websocket
+
+
+@implementer(IDigestGuard)
+class Guard:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.barred = False
+        self.told: list[tuple[str, str, str]] = []
+
+    def is_barred(self, host: str, user: str) -> bool:
+        return self.barred
+
+    def right(self, host: str, user: str) -> None:
+        self.told.append(("right", host, user))
+
+    def wrong(self, host: str, user: str) -> None:
+        self.told.append(("wrong", host, user))
 
 
 @implementer(IRequestContext)
@@ -247,6 +265,22 @@ class AuthenticatorTests(SynchronousTestCase):
         self.refused(nobody)
         shape = [[(name, value.replace(self.offered(c)["MD5"].nonce, "N")) for name, value in c.replies[0][1]] for c in (wrong, nobody)]
         self.assertEqual(shape[0], shape[1])
+
+    def test_guard(self) -> None:
+        """The guard hears of right and wrong passwords with source and user, of nothing else, and who it bars isn't looked at."""
+        guard = Guard()
+        self.auth.guard = guard
+        offer = self.fresh()
+        self.refused(self.signed(offer, password="x"))
+        self.refused(self.signed(offer, username=f"nobody@{DOMAIN}", password="x"))
+        self.accepted(self.signed(offer))
+        self.clock.advance(1000)
+        self.refused(self.signed(offer, nc=2), stale=True)
+        self.refused(self.signed(offer, password="guess by an old nonce"))
+        told = [("wrong", "alice"), ("wrong", "nobody"), ("right", "alice"), ("wrong", "alice")]
+        self.assertEqual(guard.told, [(what, "198.51.100.1", f"{user}@{DOMAIN}") for what, user in told])
+        guard.barred = True
+        self.status(self.signed(self.fresh()), 403)
 
     def test_replayed_count(self) -> None:
         """Credentials that were used are refused as stale; the next count of the same nonce passes."""
