@@ -309,7 +309,7 @@ class IEventPackage(Interface):
     own_only: bool = Attribute("Only the resource's own user may subscribe, whatever the policy says (winfo, mailboxes).")
     personal: bool = Attribute("state() depends on the watcher; where it doesn't, one document serves all.")
     versioned: bool = Attribute("state() depends on version.")
-    hold_seconds: float = Attribute("Least seconds between two NOTIFYs of a subscription in the long run; -1 for [presence] notify_seconds.")
+    hold_seconds: float = Attribute("Least seconds between NOTIFYs of a subscription in the long run; -1 for [presence] notify_seconds.")
 
     def start(sources: IPresenceSources) -> None:
         """Called once, before everything else."""

@@ -41,6 +41,8 @@ class CoreSettings:
     server: str = setting("sipnode", "Server header of our own responses; empty for none.")
     max_forwards: int = setting(70, "Max-Forwards given to requests that have none.", minimum=1, maximum=255)
     state_dir: str = setting("", "Folder for the database and the server's secret; empty: the conf folder.")
+    drain_seconds: float = setting(32.0, "A stop waits so long for what has begun, while new calls get 503; 0: not at all.", minimum=0, maximum=3600)
+    drain_calls: bool = setting(True, "It waits for calls that are up, too; false: only for those that ring and for requests in flight.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +224,24 @@ class MediaSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PresenceSettings:
+    """[presence]"""
+
+    packages: tuple[str, ...] = setting([], "Event packages that are served; installed ones that aren't named do nothing.")
+    policy: str = setting(
+        "all", "Who may watch whom where nobody decided: 'all', users of the same domain, or who was approved.", choices=("all", "domain", "contacts")
+    )
+    min_expires: int = setting(30, "Shortest PUBLISH and SUBSCRIBE; below it 423.", minimum=1, maximum=3600)
+    max_expires: int = setting(3600, "Longest PUBLISH and SUBSCRIBE; longer ones are cut.", minimum=60, maximum=86400)
+    notify_seconds: float = setting(5.0, "A subscription gets a NOTIFY each so many seconds in the long run (RFC 3856 6.10).", minimum=0)
+    notify_burst: int = setting(5, "So many may come faster before that counts.", minimum=1, maximum=1000)
+    body_bytes: int = setting(16384, "Largest published document; over it 413.", minimum=256, maximum=1048576)
+    publications: int = setting(16, "Most publications of one user and package; the oldest goes for a new one.", minimum=1, maximum=1000)
+    subscriptions: int = setting(200000, "Most subscriptions in all; over it 503.", minimum=1)
+    subscriptions_per_watcher: int = setting(2000, "Most subscriptions of one watcher; over it 403.", minimum=1)
+
+
+@dataclass(frozen=True, slots=True)
 class WebSettings:
     """[web] the HTTP side of the WebSocket ports"""
 
@@ -299,6 +319,7 @@ class Settings:
     dialog: DialogSettings = field(default_factory=DialogSettings)
     nat: NatSettings = field(default_factory=NatSettings)
     media: MediaSettings = field(default_factory=MediaSettings)
+    presence: PresenceSettings = field(default_factory=PresenceSettings)
     web: WebSettings = field(default_factory=WebSettings)
     rpc: RpcSettings = field(default_factory=RpcSettings)
     defence: DefenceSettings = field(default_factory=DefenceSettings)
