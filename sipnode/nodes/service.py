@@ -127,8 +127,10 @@ class NodeService:
         Raises:
             Reject: 403 for a token that isn't ours or whose time has passed.
         """
+        if not self._tail:
+            return None
         value = request.get("route")
-        if value is None or not self._tail or _MARK not in value:
+        if value is None or _MARK not in value:
             return None
         uri: Any = NameAddr.parse(request.values("route")[0]).uri
         if not uri.user.startswith(PREFIX) or not self._is_own(uri.host, uri.port):

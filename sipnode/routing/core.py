@@ -189,7 +189,7 @@ class Core:
         """A binding as a target."""
         websocket = bool(binding.cflags & _RTPWS)
         target = Target(binding.contact, flags=binding.cflags, q=binding.q, websocket=websocket)
-        if self.nodes is not None and self.nodes.is_foreign(binding):
+        if binding.path and self.nodes is not None and self.nodes.is_foreign(binding):
             target.beyond = True
             target.routes, target.source = self.nodes.route(binding)
         elif binding.connection_id:

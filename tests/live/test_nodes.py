@@ -120,8 +120,8 @@ class BrowserTests(NodeCase):
         await self.two.no_calls()
 
     async def test_node_killed(self) -> None:
-        """Node 2 is killed. Who calls its browser is told 480 within seconds; the browser comes to node 1, replaces its binding
-        and is called there.
+        """Node 2 is killed. The browser comes to node 1, replaces its binding and is called there; who calls meanwhile gets
+        through to it or is told 480, within seconds.
         """
         balancer = nodes.Balancer(self, self.two)
         bob = await Page.ready(self, balancer.page(self.two, "bob", 610))
@@ -139,7 +139,12 @@ class BrowserTests(NodeCase):
         registered = time.monotonic() - killed
         response = await early.outcome
         self.show(f"call right after the kill: {response.start_line} after {answered[0]:.2f} s")
-        self.assertIn(response.status, (200, 480))
+        if response.status == 200:
+            # It waited for the dead node until the browser was here.
+            await early.hang_up()
+            await bob.call("")
+        else:
+            self.assertEqual(response.status, 480, response.start_line)
         after = self.rows()["bob"]
         self.show("after: ", after)
         self.assertEqual(after[6], before[6])
@@ -148,7 +153,7 @@ class BrowserTests(NodeCase):
         await call.hears(610)
         await bob.hears(440)
         self.show(f"node 2 killed; its browser is registered at node 1 after {registered:.1f} s")
-        self.show(f"and called, with sound, {time.monotonic() - killed:.1f} s after the kill")
+        self.show(f"and called, with sound, within {time.monotonic() - killed:.1f} s of the kill")
         await call.hang_up()
         await bob.call("")
 
