@@ -10,6 +10,7 @@ somebody made up carries nothing. Form: ``flags!node!caller!callee!signature``; 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2s
 from hmac import compare_digest
@@ -220,7 +221,7 @@ def loose_route(request: SipRequest, signer: RouteSigner, is_own: Any) -> RouteS
             # Whoever wrote it, it wasn't this server.
             return None
         if not is_own(first.host, first.port):
-            return None
+            return _of_sisters(request, routes, signer, is_own)
         del routes[0]
     token = first.params.get("sn", "")
     if not token:
@@ -235,6 +236,48 @@ def loose_route(request: SipRequest, signer: RouteSigner, is_own: Any) -> RouteS
     state.routes = routes
     state.uri = uri
     return state
+
+
+def _of_sisters(request: SipRequest, routes: list[str], signer: RouteSigner, is_own: Any) -> RouteState | None:
+    """The first Routes are those of nodes that share our secret: who had its connection there has come here with it, and they
+    would only send the request back. Up to our own Route, if we are in the path too.
+    """
+    state, own = None, False
+    while routes:
+        try:
+            first = NameAddr.parse(routes[0]).uri
+        except ParseError:
+            break
+        token = first.params.get("sn", "")
+        if state is None or token != state.token:
+            read = signer.read(token, request.call_id, request.from_.tag, request.to.tag) if token and not own else None
+            if read is None:
+                break
+            state = read
+        own = is_own(first.host, first.port)
+        del routes[0]
+    if state is not None:
+        state.routes = routes
+    return state
+
+
+def taken_over(route: RouteState, request: SipRequest, signer: RouteSigner, has: Callable[[str], bool]) -> Side:
+    """The other end of a dialog, after the Routes of a node are gone whose browser has come here.
+
+    Args:
+        route: What our own Route said; its remaining routes lose those of that node.
+        has: Whether a connection of the instance with that key is here.
+    """
+    far = route.far
+    if not route.routes or ";sn=" not in route.routes[0]:
+        return far
+    token = NameAddr.parse(route.routes[0]).uri.params.get("sn", "")
+    state = signer.read(token, request.call_id, request.from_.tag, request.to.tag)
+    if state is None or not state.far.key or not has(state.far.key):
+        return far
+    while route.routes and f";sn={token}" in route.routes[0]:
+        del route.routes[0]
+    return state.far
 
 
 def strict_next(routes: list[str], uri: str) -> tuple[list[str], str]:

@@ -126,6 +126,10 @@ class Core:
             return None
         return self.flows.by_token(binding.connection_id)
 
+    def has_key(self, key: str) -> bool:
+        """Whether the device of that instance key has a live connection here."""
+        return self.flow_by_key(key) is not None
+
     def wait_for_key(self, key: str) -> Deferred[Any]:
         """Fires with the connection of that instance as soon as it has registered again; fails with NoRoute (481) when it
         doesn't within ``dialog.lost_flow_seconds``.

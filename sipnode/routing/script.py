@@ -16,7 +16,7 @@ from sipnode.interfaces import IRoutingScript
 from sipnode.nat.alias import PROTO, handle_ruri_alias, set_contact_alias
 from sipnode.nat.fixup import fix_nated_register
 from sipnode.nat.tests import nat_uac_test
-from sipnode.proxy.record_route import Side, loose_route
+from sipnode.proxy.record_route import Side, loose_route, taken_over
 from sipnode.proxy.relay import relay
 from sipnode.proxy.target import Target
 from sipnode.registrar.register import aor_of
@@ -65,11 +65,15 @@ class RoutingScript:
             raise Reject(420, "", (("unsupported", ", ".join(request.values("proxy-require"))),))
         if not request.to.tag:
             ctx.set(Flag.INITIAL)
-            if self.core.busy and request.method in NEW_WORK:
+            if self.core.busy and (request.method in NEW_WORK or (request.method == "REGISTER" and self.would_be_cut(ctx.flow))):
                 self.core.counters["refused_busy"] += 1
                 seconds = max(wait() for wait in self.core.busy.values())
                 raise Reject(503, "", (("retry-after", str(seconds)),))
         return None
+
+    def would_be_cut(self, flow: Any) -> bool:
+        """Whether the server is about to stop and a connection has no binding yet: one would be gone with it in a moment."""
+        return "drain" in self.core.busy and flow.reliable and not self.core.registrar.table.on_flow(flow.token)
 
     def natdetect(self, ctx: RequestContext) -> None:
         """Find out whether the sender is where it says (nat_uac_test), and remember where it really is."""
@@ -102,7 +106,8 @@ class RoutingScript:
         if request.method == "NOTIFY":
             ctx.record_route = True
         self.core.dialogs.request(ctx)
-        ctx.targets = [self.dlguri(ctx, route.far)]
+        far = taken_over(route, request, self.core.signer, self.core.has_key) if route.routes else route.far
+        ctx.targets = [self.dlguri(ctx, far)]
         return self.relay(ctx)
 
     def path(self, ctx: RequestContext) -> Verdict | None:

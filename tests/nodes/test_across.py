@@ -309,6 +309,66 @@ class GoneTests(AcrossCase):
         self.assertEqual(self.one.watch.sisters(), [])
 
 
+class TakenOverTests(AcrossCase):
+    """A call that is up when the node of its browser dies, and the browser comes to the other node."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.bob.params = ';+sip.instance="<urn:uuid:1>"'
+        self.bob.register()
+        invite, self.got = self.invite()
+        self.answered = self.bob.reply(self.got, 200, WEBRTC)
+        self.net.run()
+        self.sent, self.answer = invite, self.alice.response("INVITE")
+        self.alice.ack(invite, self.answer)
+        self.net.run()
+        self.net.dead.add(self.two.host)
+        self.bob.take()
+        self.one.connect(self.bob, 4711)
+        self.assertEqual(self.bob.register().status, 200)
+        self.one.media.log.clear()
+
+    def test_bye_of_the_phone(self) -> None:
+        """The phone's BYE reaches the browser at its new node; the relay gives the ports back."""
+        self.alice.within("BYE", self.sent, self.answer, True)
+        got = self.bob.got("BYE")
+        self.assertNotIn("route", got)
+        self.assertEqual(got.uri, self.bob.contact)
+        self.bob.reply(got, 200)
+        self.assertEqual(self.alice.statuses(), [200])
+        self.assertEqual(self.one.media.operations, ["delete"])
+
+    def test_bye_of_the_browser(self) -> None:
+        """So does the browser's the phone, though its first Route is the dead node's."""
+        self.bob.within("BYE", self.got, self.answered, False)
+        self.assertEqual(self.alice.methods(), ["BYE"])
+        self.assertEqual(self.one.media.operations, ["delete"])
+
+    def test_new_offer(self) -> None:
+        """A re-INVITE goes both ways, through the same relay."""
+        self.bob.within("INVITE", self.got, self.answered, False, WEBRTC)
+        self.alice.reply(self.alice.got("INVITE"), 200, SDP)
+        self.assertEqual(self.bob.statuses()[-1], 200)
+        self.assertEqual(self.one.media.operations, ["offer", "answer"])
+
+    def test_of_nobody_here(self) -> None:
+        """As long as the browser isn't here, the Route of its node is followed."""
+        self.one.close(self.bob)
+        self.alice.within("BYE", self.sent, self.answer, True)
+        link = self.one.flows.by_address("UDP", self.two.host, 5060)
+        self.assertTrue(any(data.startswith(b"BYE ") for data in link.sent))
+
+    def test_forged(self) -> None:
+        """A Route with a signature that isn't ours is none of a sister's: 404."""
+        routes = [value.replace(";sn=", ";sn=b") for value in self.got.values("record-route")]
+        received = self.got.copy()
+        received.remove("record-route")
+        for value in routes:
+            received.append("record-route", value)
+        self.bob.within("BYE", received, self.answered, False)
+        self.assertEqual(self.bob.statuses(), [404])
+
+
 class KamailioRowTests(AcrossCase):
     """Rows that a Kamailio wrote: server_id 9, no path of ours."""
 
