@@ -29,6 +29,8 @@ class Parts:
         started: Epoch seconds.
         reload_media: Reads the media nodes anew: those that came, those that went; raises ConfigError.
         reload_script: Reads the routing script anew; raises ConfigError.
+        reload_tls: Reads tls.cfg and its files anew; raises ConfigError.
+        tls_profiles: Sections of tls.cfg that are in force.
         pid, arguments: Of the process.
         admit: Registers a Binding by hand; Deferred.
         flush: Deferred of everything that is known now being in the store.
@@ -46,6 +48,8 @@ class Parts:
     flush: Callable[[], Any] = lambda: None
     reload_media: Callable[[], tuple[list[str], list[str]]] = lambda: ([], [])
     reload_script: Callable[[], None] = lambda: None
+    reload_tls: Callable[[], Any] = lambda: None
+    tls_profiles: Callable[[], list[Any]] = lambda: []
     conf_file: str = ""
     pid: int = field(default_factory=os.getpid)
     arguments: list[str] = field(default_factory=lambda: list(sys.argv))

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from sipnode.errors import FlowClosed
 from sipnode.transport.flow import Flow, Listener
+from sipnode.transport.listen import SECURE
 
 if TYPE_CHECKING:
     from sipnode.interfaces import IMessageSink
@@ -88,6 +89,13 @@ class ConnectionFlow(Flow):
         self._timer: WheelTimer | None = None
         self.last = hub.wheel.seconds()
         self.server_name = ""
+
+    @property
+    def cipher(self) -> str:
+        """Cipher suite and version of its TLS, "" for none."""
+        handle = self._wire.getHandle() if self.transport in SECURE else None
+        name = getattr(handle, "get_cipher_name", lambda: None)()
+        return f"{name} {handle.get_protocol_version_name()}" if name else ""
 
     def open(self) -> None:
         """The connection can carry messages: tell the table and the sink."""

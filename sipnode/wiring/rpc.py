@@ -15,6 +15,7 @@ from sipnode.rpc.commands.routing import RoutingCommands
 from sipnode.rpc.commands.rtpengine import MediaCommands
 from sipnode.rpc.commands.stats import StatisticsCommands
 from sipnode.rpc.commands.system import SystemCommands
+from sipnode.rpc.commands.tls import TlsCommands
 from sipnode.rpc.commands.tm import TransactionCommands
 from sipnode.rpc.commands.ul import LocationCommands
 from sipnode.rpc.commands.ws import WebSocketCommands
@@ -24,11 +25,13 @@ from sipnode.rpc.parts import Parts
 from sipnode.rpc.registry import Registry
 from sipnode.rpc.token import token_of
 from sipnode.rpc.unix import UnixService
+from sipnode.transport.tlsconfig import load_tls_config
 
 if TYPE_CHECKING:
     from sipnode.media.service import MediaService
     from sipnode.routing.core import Core
     from sipnode.settings import Settings
+    from sipnode.transport.tlsconfig import TLSProfile
 
 FAMILIES = (
     CoreCommands,
@@ -37,6 +40,7 @@ FAMILIES = (
     MediaCommands,
     RoutingCommands,
     StatisticsCommands,
+    TlsCommands,
     TransactionCommands,
     WebSocketCommands,
 )
@@ -76,12 +80,17 @@ def _reload_media(media: MediaService, conf_dir: Path) -> tuple[list[str], list[
     return media.reload(config.load(str(conf_dir)).media.nodes)
 
 
+def _tls_profiles(path: Path) -> list[TLSProfile]:
+    return load_tls_config(str(path.resolve())).profiles if path.exists() else []
+
+
 def rpc_service(
     core: Core, settings: Settings, state_dir: Path, reactor: Any, transports: Any, media: MediaService, storage: Any, conf_dir: Path
 ) -> RpcService:
     """The RPC of a server; its registry is ``core.rpc`` from now on."""
     parts = parts_of(core, settings, transports, media, storage)
     parts.reload_media = lambda: _reload_media(media, conf_dir)
+    parts.tls_profiles = lambda: _tls_profiles(conf_dir / settings.tls.config)
     core.rpc = registry_of(parts)
     endpoint = Endpoint(core.rpc)
     root = RpcService(parts)

@@ -15,6 +15,8 @@ from sipnode.sip.parser import BrokenMessage, parse_message
 if TYPE_CHECKING:
     from sipnode.rpc.parts import Parts
 
+# As the states of a transaction are numbered: from ACCEPTED on it has its final response.
+_ACCEPTED: Final = 3
 # As the states of a transaction are numbered: from COMPLETED on it only absorbs repeats.
 _COMPLETED: Final = 4
 _SLOTS: Final = 65536
@@ -120,7 +122,9 @@ class TransactionCommands:
         for transaction in self._layer.servers.values():
             ctx = transaction.user
             request = getattr(ctx, "request", None)
-            if request is None or not transaction.invite or request.call_id != callid or request.cseq != cseq:
+            if request is None or not transaction.invite or transaction.state >= _ACCEPTED:
+                continue
+            if request.call_id != callid or request.cseq != cseq:
                 continue
             if ctx.fork is None:
                 ctx.reply(487)
