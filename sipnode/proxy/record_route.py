@@ -90,6 +90,11 @@ class RouteState:
         """The side that the request at hand came from."""
         return self.caller if self.from_caller else self.callee
 
+    def media_of(self, sister: RouteState) -> None:
+        """See to the media from now on, if that node did."""
+        if sister.bridged and not self.bridged:
+            self.bridged, self.node = True, sister.node
+
 
 _BY_URI: Final = Side()
 """The side that its URI reaches, as nearly all between phones are; shared, as nobody changes what a token said."""
@@ -253,6 +258,8 @@ def _of_sisters(request: SipRequest, routes: list[str], signer: RouteSigner, is_
             read = signer.read(token, request.call_id, request.from_.tag, request.to.tag) if token and not own else None
             if read is None:
                 break
+            if state is not None:
+                read.media_of(state)
             state = read
         own = is_own(first.host, first.port)
         del routes[0]
@@ -277,6 +284,7 @@ def taken_over(route: RouteState, request: SipRequest, signer: RouteSigner, has:
         return far
     while route.routes and f";sn={token}" in route.routes[0]:
         del route.routes[0]
+    route.media_of(state)
     return state.far
 
 

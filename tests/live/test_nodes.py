@@ -157,6 +157,32 @@ class BrowserTests(NodeCase):
         await call.hang_up()
         await bob.call("")
 
+    async def test_call_outlives_its_node(self) -> None:
+        """Node 2 is killed in mid-call. The sound goes on, and when its browser has come to node 1 either end can hang up."""
+        for by_phone in (True, False):
+            balancer = nodes.Balancer(self, self.two)
+            bob = await Page.ready(self, balancer.page(self.two, "bob", 610))
+            alice = await self.one.registered("alice", 440)
+            call = alice.dial(BOB)
+            self.assertEqual((await call.outcome).status, 200)
+            await call.hears(610)
+            balancer.choose(self.one)
+            await self.two.kill()
+            await until(lambda: self.rows()["bob"][1] == 1, "bob's row is node 1's")
+            await bob.line("ready")
+            heard = await call.hears(610), await bob.hears(440)
+            self.show(f"node 2 killed in mid-call: alice hears {heard[0].hz:.0f} Hz, bob {heard[1]:.0f} Hz")
+            if by_phone:
+                self.assertEqual((await call.hang_up()).status, 200)
+            else:
+                await bob.do("hangup")
+                await call.ended("BYE")
+            await bob.call("")
+            await self.one.no_calls()
+            await bob.close()
+            if by_phone:
+                await self.two.start_again()
+
     async def test_node_gone(self) -> None:
         """While node 2 is gone its browser is 480 at once for callers at node 1, and nobody waits 32 s."""
         await Page.ready(self, self.two.page("bob", 610))

@@ -369,6 +369,42 @@ class TakenOverTests(AcrossCase):
         self.assertEqual(self.bob.statuses(), [404])
 
 
+class FirstNodeTests(AcrossCase):
+    """A call of two browsers when the first node dies, which had bridged it, and the caller comes to the second."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.dora = self.one.phone("dora", "WS")
+        self.dora.params = ';+sip.instance="<urn:uuid:2>"'
+        self.dora.register()
+        self.sent = self.dora.send("INVITE", BOB, (), WEBRTC)
+        self.net.run()
+        self.got = self.bob.got("INVITE")
+        self.answered = self.bob.reply(self.got, 200, WEBRTC)
+        self.net.run()
+        self.answer = self.dora.response("INVITE")
+        self.dora.ack(self.sent, self.answer)
+        self.net.run()
+        self.bob.got("ACK")
+        self.assertEqual((self.one.media.operations, self.two.media.operations), (["offer", "answer"], []))
+        self.net.dead.add(self.one.host)
+        self.two.connect(self.dora, 4711)
+        self.assertEqual(self.dora.register().status, 200)
+        self.dora.take()
+
+    def test_caller_hangs_up(self) -> None:
+        """Its BYE reaches the callee, and the second node gives the ports back."""
+        self.dora.within("BYE", self.sent, self.answer, True)
+        self.assertEqual(self.bob.methods(), ["BYE"])
+        self.assertEqual(self.two.media.operations, ["delete"])
+
+    def test_callee_hangs_up(self) -> None:
+        """So does the callee's."""
+        self.bob.within("BYE", self.got, self.answered, False)
+        self.assertEqual(self.dora.methods(), ["BYE"])
+        self.assertEqual(self.two.media.operations, ["delete"])
+
+
 class KamailioRowTests(AcrossCase):
     """Rows that a Kamailio wrote: server_id 9, no path of ours."""
 
