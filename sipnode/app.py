@@ -32,7 +32,6 @@ from sipnode.dialog.ends import new_via
 from sipnode.dialog.service import DialogService
 from sipnode.errors import ConfigError, FlowClosed
 from sipnode.interfaces import IRequestStage
-from sipnode.log import WireTrace
 from sipnode.media.service import MediaService
 from sipnode.nat.keepalive import KeepaliveService
 from sipnode.records import Hop
@@ -50,12 +49,14 @@ from sipnode.transaction.layer import TransactionLayer
 from sipnode.transaction.timers import Timings
 from sipnode.transport.assembly import Transports, build_transports
 from sipnode.wiring.defence import connect_defence, guarded
+from sipnode.wiring.lifecycle import LogService, add_lifecycle, log_control
 from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
 from sipnode.wiring.rpc import rpc_service
 
 if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
+    from sipnode.lifecycle.service import Lifecycle
     from sipnode.records import Binding
     from sipnode.settings import Settings
     from sipnode.sip.message import SipRequest
@@ -101,6 +102,8 @@ class Server(OrderedMultiService):
         own_process: Nothing else runs in this process, so that its garbage collector is ours.
     """
 
+    lifecycle: Lifecycle
+
     def __init__(self, core: Core, transports: Transports, own_process: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         self.setName("sipnode")  # type: ignore[no-untyped-call]  # as above
@@ -115,19 +118,23 @@ class Server(OrderedMultiService):
             self.core.registrar.when_ready().addCallback(lambda _: settle_memory())
 
     def stopService(self) -> Any:
-        """A planned stop: bindings of connections that close now stay, since their owners come back."""
+        """A planned stop: what has begun ends first; bindings of connections that close then stay, since their owners come back."""
+        return self.lifecycle.before_stop().addCallback(self._stop)
+
+    def _stop(self, _result: Any) -> Any:
         self.core.registrar.hold()
         return super().stopService()
 
 
-def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: bool = False) -> IService:
+def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: bool = False, conf_file: str = "") -> IService:
     """Make the server.
 
     Args:
         settings: As read.
         conf_dir: Folder of the configuration; relative paths start there.
         reactor: The reactor.
-        own_process: Nothing else runs in this process: its garbage collector is set up for this server.
+        own_process: Nothing else runs in this process: garbage collector, signals, log and inherited sockets are this server's.
+        conf_file: What a reload reads; "" for the one in ``conf_dir``.
 
     Raises:
         ConfigError: a setting that a room refuses.
@@ -147,11 +154,11 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     )
     timer.advance, timer.next_wake = layer.advance, layer.next_wake
     core = Core(settings, reactor, layer, derive(shared, "route"))
-    if settings.log.wire:
-        core.trace = WireTrace()
+    core.logs = log_control(core, settings)
 
     limits = settings.limits
-    sink = guarded(core, Dispatcher(core, Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values)))
+    dispatcher = Dispatcher(core, Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values))
+    sink = guarded(core, dispatcher)
     transports = build_transports(settings, sink, reactor, _page(settings, core, storage, reactor), core.xhttp_request, str(conf_dir))
     core.flows = transports.flows
     core.resolver = transports.resolver
@@ -186,8 +193,12 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     root = Server(core, transports, own_process)
     rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage, conf_dir)
     rpc.parts.reload_script = lambda: assemble(core, _script(settings, conf_dir), _stages(settings))
-    for service in (StorageService(storage), timer, media, core.registrar, core.dialogs, keepalive, *defence, rpc, *transports.services, *sisters):
+    log = LogService(core.logs, own_process)
+    for service in (log, StorageService(storage), timer, media, core.registrar, core.dialogs, keepalive, *defence, rpc, *transports.services, *sisters):
         service.setServiceParent(root)
+    root.lifecycle = add_lifecycle(
+        root, core, conf_file or str(conf_dir), transports, media, storage, dispatcher, rpc.parts.reload_script, own_process
+    )
     return root
 
 

@@ -1,11 +1,20 @@
-"""Log level, and the wire trace: every message as it came and went, secrets masked, at the flip of a switch."""
+"""What the log says and how: its level and form, and the wire trace, that is messages as they came and went, secrets masked.
+
+All of it can be changed while the server runs. The invariant: what is below the level is neither formatted nor written.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Any, Final
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
 
-from twisted.logger import Logger, LogLevel, LogLevelFilterPredicate, PredicateResult
+from twisted.logger import FilteringLogObserver, LogEvent, Logger, LogLevel, PredicateResult, formatEvent, globalLogPublisher
+
+if TYPE_CHECKING:
+    from sipnode.settings import LogSettings
 
 _SECRETS: Final = re.compile(rb"(?im)^((?:proxy-)?authorization[ \t]*:[ \t]*)((?:[^\r\n]|\r\n[ \t])*)")
 _DIGEST_PARTS: Final = re.compile(rb'(response|cnonce|nonce)[ \t]*=[ \t]*("[^"\r\n]*"|[^\s,]+)', re.I)
@@ -26,17 +35,46 @@ def masked(data: bytes) -> str:
 
 
 class WireTrace:
-    """Writes every message to the log."""
+    """Writes messages to the log: all, or those that a filter lets through; every condition given has to hold.
+
+    Args:
+        user: User part that some URI of the message has.
+        address: ``HOST`` or ``HOST:PORT`` of the peer.
+        call_id: Call-ID.
+        method: Of the request, or of the one that a response answers.
+    """
 
     log = Logger(namespace="sipnode.wire")
 
+    def __init__(self, user: str = "", address: str = "", call_id: str = "", method: str = "") -> None:
+        self.conditions = {"user": user, "address": address, "call_id": call_id, "method": method.upper()}
+        self._address = address.strip("[]")
+        patterns = []
+        if user:
+            patterns.append(rb"(?i)sips?:%s[@:;]" % re.escape(user.encode()))
+        if call_id:
+            patterns.append(rb"(?im)^(?:call-id|i)[ \t]*:[ \t]*%s[ \t]*\r?$" % re.escape(call_id.encode()))
+        if method:
+            patterns.append(rb"(?im)^cseq[ \t]*:[ \t]*\d+[ \t]+%s[ \t]*\r?$" % re.escape(method.encode()))
+        self._patterns = [re.compile(pattern) for pattern in patterns]
+
     def received(self, data: bytes, flow: Any) -> None:
         """A message that came."""
-        self.log.info("received from {peer}\n{text}", peer=_peer(flow), text=masked(data))
+        if self.wants(data, flow):
+            self.log.info("received from {peer}\n{text}", peer=_peer(flow), text=masked(data))
 
     def sent(self, data: bytes, flow: Any) -> None:
         """A message that went."""
-        self.log.info("sent to {peer}\n{text}", peer=_peer(flow), text=masked(data))
+        if self.wants(data, flow):
+            self.log.info("sent to {peer}\n{text}", peer=_peer(flow), text=masked(data))
+
+    def wants(self, data: bytes, flow: Any) -> bool:
+        """Whether the filter lets a message through."""
+        if self._address:
+            host, port = flow.remote
+            if self._address not in (host, f"{host}:{port}", f"[{host}]:{port}"):
+                return False
+        return all(pattern.search(data) for pattern in self._patterns)
 
 
 def _peer(flow: Any) -> str:
@@ -44,17 +82,147 @@ def _peer(flow: Any) -> str:
     return f"{flow.transport.lower()}:{host}:{port}"
 
 
+LEVELS: Final = ("debug", "info", "warn", "error")
+_RANK: Final = {LogLevel.debug: 0, LogLevel.info: 1, LogLevel.warn: 2, LogLevel.error: 3, LogLevel.critical: 4}
+_CHATTER: Final = ("twisted.", "autobahn", "txaio")
+_WARN: Final = 2
+
+
 class Threshold:
-    """A predicate for twisted.logger: what is below the level, and Twisted's own chatter about factories and ports, is left out.
+    """A predicate for twisted.logger: what is below the level, and the libraries' own chatter about factories and ports, is left out.
 
     Args:
         level: 'debug', 'info', 'warn' or 'error'.
     """
 
     def __init__(self, level: str) -> None:
-        self._predicate = LogLevelFilterPredicate(LogLevel.lookupByName(level))
+        self.level = level
+        self._rank = LEVELS.index(level)
 
-    def __call__(self, event: dict[str, Any]) -> Any:
-        if event.get("log_level") is None:
-            return PredicateResult.maybe
-        return self._predicate(event)
+    def __call__(self, event: LogEvent) -> Any:
+        """twisted.logger: whether the event is to be seen."""
+        return PredicateResult.maybe if self.passes(event) else PredicateResult.no
+
+    def passes(self, event: LogEvent) -> bool:
+        """Whether the event is to be seen."""
+        rank = _RANK.get(event.get("log_level"), _WARN)
+        if rank < self._rank:
+            return False
+        return rank >= _WARN or not self._rank or not str(event.get("log_namespace")).startswith(_CHATTER)
+
+
+def json_line(event: LogEvent) -> str:
+    """One event as one line of JSON: ``time`` (RFC 3339, UTC), ``level``, ``room``, ``text``, ``call_id`` where it is about a call, and
+    ``traceback`` where there is one.
+    """
+    level = event.get("log_level")
+    line: dict[str, Any] = {
+        "time": datetime.fromtimestamp(event.get("log_time", 0.0), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": level.name if level is not None else "info",
+        "room": event.get("log_namespace") or "-",
+        "text": formatEvent(event),
+    }
+    if isinstance(event.get("call_id"), str):
+        line["call_id"] = event["call_id"]
+    if isinstance(event.get("outcome"), dict):
+        line.update(event["outcome"])
+    failure = event.get("log_failure")
+    if failure is not None:
+        line["traceback"] = failure.getTraceback()
+    return json.dumps(line, ensure_ascii=False, default=str) + "\n"
+
+
+class LogControl:
+    """Level, form and wire trace of the running server.
+
+    Args:
+        settings: ``[log]``.
+        set_trace: Takes the wire trace, or None for none.
+        publisher: Where events are published.
+    """
+
+    def __init__(self, settings: LogSettings, set_trace: Callable[[WireTrace | None], None], publisher: Any = globalLogPublisher) -> None:
+        self._threshold = Threshold(settings.level)
+        self._json = settings.format == "json"
+        self._set_trace = set_trace
+        self._publisher = publisher
+        self._undo: list[Callable[[], None]] = []
+        self.trace: WireTrace | None = None
+        if settings.wire:
+            self.trace_on()
+
+    @property
+    def level(self) -> str:
+        """The level in force."""
+        return self._threshold.level
+
+    @property
+    def form(self) -> str:
+        """``text`` or ``json``."""
+        return "json" if self._json else "text"
+
+    def set_level(self, level: str) -> None:
+        """Another level from now on.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if level not in LEVELS:
+            raise ValueError(f"a level is one of {', '.join(LEVELS)}")
+        self._threshold = Threshold(level)
+
+    def apply(self, settings: LogSettings) -> str:
+        """Take other settings; a trace that was switched on by hand stays unless ``wire`` has changed."""
+        self.set_level(settings.level)
+        self._json = settings.format == "json"
+        if settings.wire and self.trace is None:
+            self.trace_on()
+        return f"{self.level}, {self.form}"
+
+    def trace_on(self, user: str = "", address: str = "", call_id: str = "", method: str = "") -> None:
+        """Write messages to the log from now on; see :class:`WireTrace` for the conditions."""
+        self.trace = WireTrace(user, address, call_id, method)
+        self._set_trace(self.trace)
+
+    def trace_off(self) -> None:
+        """No more of that."""
+        self.trace = None
+        self._set_trace(None)
+
+    def install(self) -> None:
+        """Put level and form between the log and its observers, as ``twistd`` has made them."""
+        # Twisted names no way to ask who observes.
+        for observer in list(getattr(self._publisher, "_observers", ())):
+            if hasattr(observer, "formatEvent"):
+                self._hook(observer)
+            else:
+                self._filter(observer)
+
+    def remove(self) -> None:
+        """Take it out again."""
+        for undo in self._undo:
+            undo()
+        self._undo.clear()
+
+    def _hook(self, observer: Any) -> None:
+        as_text = observer.formatEvent
+
+        def formatted(event: LogEvent) -> str | None:
+            if not self._threshold.passes(event):
+                return None
+            text: str | None = json_line(event) if self._json else as_text(event)
+            return text
+
+        observer.formatEvent = formatted
+        self._undo.append(lambda: setattr(observer, "formatEvent", as_text))
+
+    def _filter(self, observer: Any) -> None:
+        filtered = FilteringLogObserver(observer, [lambda event: self._threshold(event)])
+        self._publisher.removeObserver(observer)
+        self._publisher.addObserver(filtered)
+
+        def undo() -> None:
+            self._publisher.removeObserver(filtered)
+            self._publisher.addObserver(observer)
+
+        self._undo.append(undo)

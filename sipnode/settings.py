@@ -298,6 +298,13 @@ class LogSettings:
     """[log]"""
 
     level: str = setting("info", "'debug', 'info', 'warn' or 'error'.", choices=("debug", "info", "warn", "error"))
+    format: str = setting("text", "'text', or 'json': one object a line.", choices=("text", "json"))
+    calls: str = setting(
+        "failed",
+        "The life of a call, a line for each step: 'all' as they come, 'failed' those of a call that failed, 'none'. Each call has one"
+        " line about its outcome anyway.",
+        choices=("failed", "all", "none"),
+    )
     wire: bool = setting(False, "Log every message (secrets masked).")
 
 

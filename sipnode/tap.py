@@ -36,7 +36,7 @@ def makeService(options: Options) -> IService:
 
         from sipnode.app import build
 
-        service: IService = build(settings, config.find(path).parent, reactor, own_process=True)
+        service: IService = build(settings, config.find(path).parent, reactor, own_process=True, conf_file=str(config.find(path)))
     except ConfigError as error:
         raise SystemExit(f"sipnode: {config.placed(error, path)}") from None
     except StorageError as error:

@@ -56,6 +56,8 @@ class Core:
         busy: Why new calls are refused with 503 just now (``overload``, ``drain``): what says the seconds of Retry-After, by
             the reason's name. Calls that are up go on.
         nodes: NodeService, or None where the server knows of no others.
+        logs: LogControl: level, form and wire trace while the server runs.
+        lifecycle: Lifecycle: ready, reload, drain.
     """
 
     log = Logger(namespace="sipnode")
@@ -84,6 +86,8 @@ class Core:
         self.defence: Any = None
         self.busy: dict[str, Callable[[], int]] = {}
         self.nodes: Any = None
+        self.logs: Any = None
+        self.lifecycle: Any = None
         self.node_seconds = settings.node.lost_seconds
         self.server = settings.core.server
         self.max_forwards = settings.core.max_forwards

@@ -29,11 +29,14 @@ class Dispatcher:
     Args:
         core: The services.
         limits: Bounds of a message.
+
+    Attributes:
+        limits: Those in force.
     """
 
     def __init__(self, core: Core, limits: Limits) -> None:
         self._core = core
-        self._limits = limits
+        self.limits = limits
         self._absorb = core.transactions.absorb
         self._clock = core.clock
 
@@ -43,7 +46,7 @@ class Dispatcher:
         if core.trace is not None:
             core.trace.received(data, flow)
         try:
-            message = parse_message(data, self._limits, flow.websocket)
+            message = parse_message(data, self.limits, flow.websocket)
         except BrokenMessage as error:
             self._broken(error, flow)
             return
@@ -145,7 +148,7 @@ class Dispatcher:
         status = error.status if isinstance(error, FramingError) else 400
         reason = error.reason if isinstance(error, FramingError) else "lost framing"
         try:
-            message: SipMessage | None = parse_message(data, self._limits)
+            message: SipMessage | None = parse_message(data, self.limits)
         except BrokenMessage as fault:
             message = fault.message
         if isinstance(message, SipRequest):

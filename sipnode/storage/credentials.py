@@ -93,6 +93,10 @@ class CachedCredentials:
         """Ask the store anew next time."""
         self._entries.pop((username, domain), None)
 
+    def forget_all(self) -> None:
+        """Ask the store anew about everybody."""
+        self._entries.clear()
+
     def _next(self) -> None:
         keys, self._queued = self._queued[: self._batch], self._queued[self._batch :]
         self._busy = True

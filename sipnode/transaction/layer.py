@@ -33,6 +33,7 @@ class TransactionLayer:
         limit: Most live transactions; :attr:`full` says when it's reached.
 
     Attributes:
+        limit: The one in force.
         servers: By :func:`sipnode.transaction.keys.server_key`.
         clients: By :func:`sipnode.transaction.keys.client_key`.
         dropped: Responses that belonged to nothing.
@@ -52,7 +53,7 @@ class TransactionLayer:
         self._by_flow: dict[Any, set[str]] = {}
         self._wheel = TimerWheel()
         self._wake_at = wake_at
-        self._limit = limit
+        self.limit = limit
 
     def __len__(self) -> int:
         return len(self.servers) + len(self.clients)
@@ -60,7 +61,7 @@ class TransactionLayer:
     @property
     def full(self) -> bool:
         """Whether no more transactions are taken."""
-        return len(self.servers) + len(self.clients) >= self._limit
+        return len(self.servers) + len(self.clients) >= self.limit
 
     # -- server side
 

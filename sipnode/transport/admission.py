@@ -58,6 +58,11 @@ class Admission:
         self._sources[source] = held + 1
         return Ticket(self, source)
 
+    def set_limits(self, most: int, most_per_source: int) -> None:
+        """Other caps from now on; who is in stays in."""
+        self._most = most
+        self._most_per_source = most_per_source
+
     def of(self, source: str) -> int:
         """Places that ``source`` holds."""
         return self._sources.get(source, 0)

@@ -33,6 +33,9 @@ class StreamService(Service):
         factory: What a connection becomes.
         reactor: ``IReactorTCP`` and ``IReactorSocket``.
         bound: Called with each listener when the port is bound.
+
+    Attributes:
+        passed: Sockets that the service manager has bound (``take(host, port, datagrams)``), or None.
     """
 
     def __init__(self, listeners: Sequence[Listener], factory: Any, reactor: Any, bound: Callable[[Listener], None]) -> None:
@@ -42,6 +45,7 @@ class StreamService(Service):
         self._reactor = reactor
         self._bound = bound
         self._port: Any = None
+        self.passed: Any = None
 
     def privilegedStartService(self) -> None:
         Service.privilegedStartService(self)
@@ -73,6 +77,10 @@ class StreamService(Service):
             self._bound(listener)
 
     def _listen(self, host: str, port: int) -> Any:
+        passed = self.passed.take(host, port, False) if self.passed is not None else None
+        if passed is not None:
+            with passed:
+                return self._reactor.adoptStreamPort(passed.fileno(), passed.family, self._factory)
         if not (is_unspecified(host) and family_of(host) == socket.AF_INET6):
             return self._reactor.listenTCP(port, self._factory, _BACKLOG, host)
         # Without V6ONLY the socket would take IPv4 as well, and a 0.0.0.0 line could not be bound beside it.

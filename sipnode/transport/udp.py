@@ -176,6 +176,9 @@ class UdpService(Service):
         receive_buffer: SO_RCVBUF in octets.
         reactor: ``IReactorFDSet``.
         bound: Called with the listener when it is bound.
+
+    Attributes:
+        passed: Sockets that the service manager has bound (``take(host, port, datagrams)``), or None.
     """
 
     def __init__(self, endpoint: UdpEndpoint, receive_buffer: int, reactor: Any, bound: Callable[[Listener], None]) -> None:
@@ -185,6 +188,7 @@ class UdpService(Service):
         self._reactor = reactor
         self._bound = bound
         self._port: Any = None
+        self.passed: Any = None
 
     def privilegedStartService(self) -> None:
         Service.privilegedStartService(self)
@@ -204,7 +208,14 @@ class UdpService(Service):
             return
         listener = self.endpoint.listener
         make_port: Any = SipUdpPort  # Twisted's constructor has no annotations
-        port: Any = make_port(listener.port, self.endpoint, listener.host, MAX_DATAGRAM, self._reactor)
+        passed = self.passed.take(listener.host, listener.port, True) if self.passed is not None else None
+        if passed is not None:
+            # The reactor's own adoptDatagramPort would make a stock Port of it.
+            with passed:
+                adopt = make_port._fromListeningDescriptor
+                port: Any = adopt(self._reactor, passed.fileno(), passed.family, self.endpoint, MAX_DATAGRAM)
+        else:
+            port = make_port(listener.port, self.endpoint, listener.host, MAX_DATAGRAM, self._reactor)
         try:
             port.startListening()
         except CannotListenError as error:

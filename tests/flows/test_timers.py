@@ -127,7 +127,7 @@ class TimerTests(SynchronousTestCase):
 
     def test_overload(self) -> None:
         """Over the limit of transactions a new request gets 503 with Retry-After."""
-        self.world.core.transactions._limit = 1
+        self.world.core.transactions.limit = 1
         self.alice.send("INVITE", self.bob.aor)
         self.alice.take()
         self.alice.send("INVITE", self.bob.aor)

@@ -1,0 +1,177 @@
+"""Wiring of start and stop: signals, the service manager, the drain, and who takes part in a reload."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import IService, Service
+from twisted.logger import Logger
+
+from sipnode.lifecycle.activation import PassedSockets, passed_descriptors
+from sipnode.lifecycle.drain import Drain
+from sipnode.lifecycle.notify import Notifier, Watchdog, watchdog_seconds
+from sipnode.lifecycle.reload import Reloader
+from sipnode.lifecycle.service import Lifecycle
+from sipnode.lifecycle.signals import SignalService
+from sipnode.log import LogControl
+from sipnode.sip.parser import Limits
+from sipnode.transport.listeners import StreamService
+from sipnode.transport.udp import UdpService
+
+if TYPE_CHECKING:
+    from sipnode.media.service import MediaService
+    from sipnode.routing.core import Core
+    from sipnode.routing.dispatch import Dispatcher
+    from sipnode.settings import Settings
+    from sipnode.transport.assembly import Transports
+
+class LogService(Service):
+    """The log's level and form while the server runs.
+
+    Args:
+        control: What changes them.
+        own_process: The log is this server's.
+    """
+
+    name = "log"
+
+    def __init__(self, control: LogControl, own_process: bool) -> None:
+        self.control = control
+        self._ours = own_process
+
+    def startService(self) -> None:
+        """``twistd`` has its observers by now."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        if self._ours:
+            self.control.install()
+
+    def stopService(self) -> Any:
+        """As it was."""
+        self.control.remove()
+        return super().stopService()  # type: ignore[no-untyped-call]  # as above
+
+
+class PassedSocketsService(Service):
+    """Says which sockets of the service manager nobody wanted.
+
+    Args:
+        sockets: They.
+    """
+
+    name = "activation"
+    log = Logger(namespace="sipnode")
+
+    def __init__(self, sockets: PassedSockets) -> None:
+        self._sockets = sockets
+
+    def startService(self) -> None:
+        """All listeners have taken theirs."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        for address in self._sockets.rest():
+            self.log.warn("the service manager passed a socket at {address} that no listener of [core] listen has", address=address)
+
+
+def log_control(core: Core, settings: Settings) -> LogControl:
+    """The log of a server; its wire trace is ``core.trace``."""
+
+    def set_trace(trace: Any) -> None:
+        core.trace = trace
+
+    return LogControl(settings.log, set_trace)
+
+
+def add_lifecycle(
+    root: Any,
+    core: Core,
+    conf_path: str,
+    transports: Transports,
+    media: MediaService,
+    storage: Any,
+    dispatcher: Dispatcher,
+    script: Callable[[], None],
+    own_process: bool,
+) -> Lifecycle:
+    """Start, reload and stop of a server; its services become children of ``root``.
+
+    Args:
+        dispatcher: Has the bounds of messages.
+        script: Reads the routing script and its stages anew.
+        own_process: Signals, watchdog and inherited sockets are this server's.
+    """
+    notifier = Notifier(os.environ.pop("NOTIFY_SOCKET", "") if own_process else "")
+    lifecycle = Lifecycle(core, Drain(core, core.reactor), Reloader(core.settings, conf_path), notifier)
+    core.lifecycle = lifecycle
+    connect_reload(lifecycle.reloader, core, transports, media, storage, dispatcher, script)
+    services = process_services(lifecycle, transports, notifier, core.reactor) if own_process else []
+    for service in (*services, lifecycle):
+        service.setServiceParent(root)
+    return lifecycle
+
+
+def process_services(lifecycle: Lifecycle, transports: Transports, notifier: Notifier, reactor: Any) -> list[IService]:
+    """What a server needs that has the process for itself: signals, watchdog, and the sockets that came with it."""
+    sockets = PassedSockets(passed_descriptors(os.environ, os.getpid()))
+    for service in transports.services:
+        if isinstance(service, (StreamService, UdpService)):
+            service.passed = sockets
+    return [
+        PassedSocketsService(sockets),
+        Watchdog(notifier, watchdog_seconds(os.environ, os.getpid()), reactor),
+        SignalService(reactor, lifecycle.drain.hurry, lifecycle.reload),
+    ]
+
+
+def connect_reload(
+    reloader: Reloader,
+    core: Core,
+    transports: Transports,
+    media: MediaService,
+    storage: Any,
+    dispatcher: Dispatcher,
+    script: Callable[[], None],
+) -> None:
+    """Who takes part when the configuration is read anew."""
+    add = reloader.add
+
+    def limits(new: Settings, old: Settings) -> None:
+        values = new.limits
+        dispatcher.limits = Limits(values.message_bytes, values.header_lines, values.line_bytes, values.via_values)
+        core.transactions.limit = values.transactions
+        transports.admission.set_limits(values.connections, values.connections_per_source)
+
+    def users(new: Settings, old: Settings) -> None:
+        storage.credentials.forget_all()
+
+    def nodes(new: Settings, old: Settings) -> str:
+        if new.media.nodes == old.media.nodes:
+            return ""
+        came, gone = media.reload(new.media.nodes)
+        return f"{', '.join(came) or 'none'} came, {', '.join(gone) or 'none'} went"
+
+    def policy(new: Settings, old: Settings) -> None:
+        core.settings = replace(
+            core.settings, core=replace(core.settings.core, drain_seconds=new.core.drain_seconds, drain_calls=new.core.drain_calls)
+        )
+        core.settings = replace(core.settings, proxy=replace(core.settings.proxy, foreign=new.proxy.foreign))
+
+    def defence(new: Settings, old: Settings) -> None:
+        if core.defence is not None and new.defence != old.defence:
+            core.defence.guard.apply(new.defence)
+
+    add("log", ("log.level", "log.format", "log.wire"), lambda new, old: core.logs.apply(new.log))
+    add("limits", ("limits.message_bytes", "limits.header_lines", "limits.line_bytes", "limits.via_values", "limits.transactions",
+                   "limits.connections", "limits.connections_per_source"), limits)  # fmt: skip
+    add("policy", ("core.drain_seconds", "core.drain_calls", "proxy.foreign"), policy)
+    add("defence", tuple(f"defence.{key}" for key in DEFENCE_KEYS), defence)
+    add("media nodes", ("media.nodes",), nodes)
+    add("users", (), users)
+    add("routing script", (), lambda new, old: script())
+
+
+DEFENCE_KEYS = (
+    "rate", "burst", "proved_factor", "proved_seconds", "flood_messages", "failed_digests", "failed_seconds", "ban_seconds", "scanners",
+    "transactions_per_source", "lag_seconds", "lag_lasting", "retry_after",
+)  # fmt: skip
