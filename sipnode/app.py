@@ -191,7 +191,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     for warning in transports.warnings:
         _log.warn("{text}", text=warning)
     root = Server(core, transports, own_process)
-    rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage, conf_dir)
+    rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage, conf_dir, sisters)
     rpc.parts.reload_script = lambda: assemble(core, _script(settings, conf_dir), _stages(settings))
     log = LogService(core.logs, own_process)
     for service in (log, StorageService(storage), timer, media, core.registrar, core.dialogs, keepalive, *defence, rpc, *transports.services, *sisters):

@@ -31,6 +31,8 @@ class Parts:
         reload_script: Reads the routing script anew; raises ConfigError.
         reload_tls: Reads tls.cfg and its files anew; raises ConfigError.
         tls_profiles: Sections of tls.cfg that are in force.
+        sisters: Other nodes that are known.
+        conf: Settings in force by section, secrets masked.
         pid, arguments: Of the process.
         admit: Registers a Binding by hand; Deferred.
         flush: Deferred of everything that is known now being in the store.
@@ -50,6 +52,8 @@ class Parts:
     reload_script: Callable[[], None] = lambda: None
     reload_tls: Callable[[], Any] = lambda: None
     tls_profiles: Callable[[], list[Any]] = lambda: []
+    sisters: Callable[[], list[Any]] = lambda: []
+    conf: Callable[[], dict[str, Any]] = lambda: {}
     conf_file: str = ""
     pid: int = field(default_factory=os.getpid)
     arguments: list[str] = field(default_factory=lambda: list(sys.argv))

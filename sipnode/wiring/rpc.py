@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 
 from sipnode import __version__, config
+from sipnode.nodes.sisters import SisterWatch
 from sipnode.registrar.byhand import admit, flushed
 from sipnode.rpc.commands.core import CoreCommands
+from sipnode.rpc.commands.defence import DefenceCommands
 from sipnode.rpc.commands.dlg import DialogCommands
+from sipnode.rpc.commands.htable import HtableCommands
 from sipnode.rpc.commands.routing import RoutingCommands
 from sipnode.rpc.commands.rtpengine import MediaCommands
+from sipnode.rpc.commands.sipnode import SipnodeCommands
 from sipnode.rpc.commands.stats import StatisticsCommands
 from sipnode.rpc.commands.system import SystemCommands
 from sipnode.rpc.commands.tls import TlsCommands
@@ -28,6 +33,10 @@ from sipnode.rpc.unix import UnixService
 from sipnode.transport.tlsconfig import load_tls_config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twisted.application.service import IService
+
     from sipnode.media.service import MediaService
     from sipnode.routing.core import Core
     from sipnode.settings import Settings
@@ -39,6 +48,7 @@ FAMILIES = (
     LocationCommands,
     MediaCommands,
     RoutingCommands,
+    SipnodeCommands,
     StatisticsCommands,
     TlsCommands,
     TransactionCommands,
@@ -51,8 +61,19 @@ def registry_of(parts: Parts) -> Registry:
     registry = Registry()
     for family in FAMILIES:
         registry.add_family(family(parts))
+    if parts.core.defence is not None:
+        registry.add_family(HtableCommands(parts))
+        registry.add_family(DefenceCommands(parts))
     registry.add_family(SystemCommands(registry, parts.version))
     return registry
+
+
+def _shown(settings: Settings) -> dict[str, Any]:
+    """Settings as JSON has them, secrets masked."""
+    return {
+        section: {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        for section, values in asdict(config.masked(settings)).items()
+    }
 
 
 def parts_of(core: Core, settings: Settings, transports: Any = None, media: Any = None, storage: Any = None) -> Parts:
@@ -60,6 +81,7 @@ def parts_of(core: Core, settings: Settings, transports: Any = None, media: Any 
     parts = Parts(core, settings, __version__, core.clock(), transports, media, storage)
     parts.admit = lambda binding: admit(core.registrar, binding)
     parts.flush = lambda: flushed(core.registrar)
+    parts.conf = lambda: _shown(core.lifecycle.reloader.settings if core.lifecycle is not None else settings)
     return parts
 
 
@@ -85,11 +107,25 @@ def _tls_profiles(path: Path) -> list[TLSProfile]:
 
 
 def rpc_service(
-    core: Core, settings: Settings, state_dir: Path, reactor: Any, transports: Any, media: MediaService, storage: Any, conf_dir: Path
+    core: Core,
+    settings: Settings,
+    state_dir: Path,
+    reactor: Any,
+    transports: Any,
+    media: MediaService,
+    storage: Any,
+    conf_dir: Path,
+    others: Iterable[IService] = (),
 ) -> RpcService:
-    """The RPC of a server; its registry is ``core.rpc`` from now on."""
+    """The RPC of a server; its registry is ``core.rpc`` from now on.
+
+    Args:
+        others: Among them the watch over sister nodes.
+    """
+    watches = [service for service in others if isinstance(service, SisterWatch)]
     parts = parts_of(core, settings, transports, media, storage)
     parts.reload_media = lambda: _reload_media(media, conf_dir)
+    parts.sisters = lambda: [sister for watch in watches for sister in watch.sisters()]
     parts.tls_profiles = lambda: _tls_profiles(conf_dir / settings.tls.config)
     core.rpc = registry_of(parts)
     endpoint = Endpoint(core.rpc)
