@@ -8,6 +8,7 @@
     ├ media          the rtpengine nodes
     ├ location       load, expire, group commit
     ├ dialogs        ends calls whose browser has vanished
+    ├ presence       publications, subscriptions and their NOTIFYs
     ├ keepalive      pings of natted phones
     ├ rpc            JSON-RPC on a UNIX socket and HTTP
     └ flows, udp:…, tcp:…, ws:… (listeners)
@@ -51,6 +52,7 @@ from sipnode.transport.assembly import Transports, build_transports
 from sipnode.wiring.defence import connect_defence, guarded
 from sipnode.wiring.lifecycle import LogService, add_lifecycle, log_control
 from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
+from sipnode.wiring.presence import build_presence
 from sipnode.wiring.rpc import rpc_service
 
 if TYPE_CHECKING:
@@ -186,6 +188,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     core.ping_answered = keepalive.answered
     sisters = build_nodes(core, transports.listeners, reactor, shared)
     defence = connect_defence(core, transports, sisters)
+    presence = build_presence(core, storage, reactor)
     assemble(core, _script(settings, conf_dir), _stages(settings))
 
     for warning in transports.warnings:
@@ -194,7 +197,8 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage, conf_dir, sisters)
     rpc.parts.reload_script = lambda: assemble(core, _script(settings, conf_dir), _stages(settings))
     log = LogService(core.logs, own_process)
-    for service in (log, StorageService(storage), timer, media, core.registrar, core.dialogs, keepalive, *defence, rpc, *transports.services, *sisters):
+    core_services = (core.registrar, core.dialogs, *presence)
+    for service in (log, StorageService(storage), timer, media, *core_services, keepalive, *defence, rpc, *transports.services, *sisters):
         service.setServiceParent(root)
     root.lifecycle = add_lifecycle(
         root, core, conf_file or str(conf_dir), transports, media, storage, dispatcher, rpc.parts.reload_script, own_process

@@ -161,7 +161,7 @@ class Subscription:
     ``resource`` and ``watcher`` are canonical ``user@host``; ``local_uri`` and ``remote_uri`` stand in From and To of a NOTIFY.
     ``routes`` are Route values, nearest first, joined by ", ". ``local_cseq`` is the number of the last NOTIFY, ``reserved`` the highest
     that may be used before the row is written again. ``flow``, ``key``, ``host``, ``port``, ``websocket`` say how the subscriber is
-    reached (``proxy.record_route.Side``), ``socket`` is our listener, ``node`` who sends its NOTIFYs.
+    reached (``proxy.record_route.Side``), ``socket`` is our listener, ``node`` who sends its NOTIFYs, ``updated`` when it began.
     """
 
     resource: str

@@ -47,6 +47,7 @@ class Core:
         flows: IFlowTable. resolver: IResolver. media: IMediaRelay.
         script: The routing script. engine: What runs it.
         registrar: RegistrarService. authenticator: Authenticator. dialogs: DialogService.
+        presence: PresenceService, or None where no event package is served.
         counters: What happened how often, by name.
         rpc: Registry of the methods that can be called from outside; None where there is no RPC.
         trace: None, or what writes every message to the log.
@@ -78,6 +79,7 @@ class Core:
         self.registrar: Any = None
         self.authenticator: Any = None
         self.dialogs: Any = None
+        self.presence: Any = None
         self.rpc: Any = None
         self.is_own: Callable[[str, int], bool] = lambda host, port: False
         self.own_host: Callable[[str], bool] = lambda host: False

@@ -90,7 +90,7 @@ class RoutingScript:
             return None
         return self.core.cancel(ctx)
 
-    def withindlg(self, ctx: RequestContext) -> Verdict | None:
+    def withindlg(self, ctx: RequestContext) -> Any:
         """A request inside a dialog goes on by our own signed Route, or not at all."""
         request = ctx.request
         if ctx.flags & Flag.INITIAL:
@@ -171,7 +171,7 @@ class RoutingScript:
         uri = request.ruri
         if uri.scheme == "tel" or ctx.domain_is_local(uri.host):
             return None
-        if self.core.authenticator.trusts(ctx.flow.remote[0]):
+        if self.core.authenticator.trusts(ctx.flow):
             ctx.set(Flag.TRUSTED)
         if self.core.settings.proxy.foreign != "users" or not (ctx.identity or ctx.has(Flag.TRUSTED)):
             raise Reject(403, "Relaying Denied")
@@ -182,14 +182,20 @@ class RoutingScript:
         return self.relay(ctx)
 
     @only("PUBLISH", "SUBSCRIBE")
-    def presence(self, ctx: RequestContext) -> Verdict | None:
-        """PUBLISH and SUBSCRIBE; nobody keeps mailboxes here."""
-        if ctx.request.method not in ("PUBLISH", "SUBSCRIBE"):
+    def presence(self, ctx: RequestContext) -> Any:
+        """PUBLISH and SUBSCRIBE; nobody keeps mailboxes where no package for them is served."""
+        request, service = ctx.request, self.core.presence
+        if request.method not in ("PUBLISH", "SUBSCRIBE"):
             return None
-        event = (ctx.request.get("event") or "").partition(";")[0].strip().lower()
-        if event == "message-summary":
+        event = (request.get("event") or "").partition(";")[0].strip().lower()
+        if event == "message-summary" and (service is None or event not in service.packages):
             raise Reject(404, "No voicemail service")
-        raise Reject(489, "", (("allow-events", ", ".join(capabilities.EVENTS)),))
+        if service is None:
+            raise Reject(489, "", (("allow-events", ", ".join(capabilities.EVENTS)),))
+        ctx.begin()
+        if request.method == "PUBLISH":
+            return service.publish(ctx, self.core.authenticator.trusts(ctx.flow.remote[0]))
+        return service.subscribe(ctx)
 
     @only("REGISTER")
     def registrar(self, ctx: RequestContext) -> Any:

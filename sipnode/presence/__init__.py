@@ -1,0 +1,1 @@
+"""The presence room: publications in, subscriptions kept, NOTIFYs out."""

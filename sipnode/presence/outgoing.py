@@ -1,0 +1,114 @@
+"""One subscription's NOTIFYs on their way: at most one at a time. Pure.
+
+Implements: RFC 6665 §4.2.2 (what a NOTIFY holds), RFC 5057 §5.1 (which answers end a subscription). The invariant: each NOTIFY of a
+subscription has a higher CSeq than the one before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sipnode.presence.subscription import state_value
+from sipnode.sip.message import SipRequest
+
+if TYPE_CHECKING:
+    from sipnode.presence.notifier import Notifier
+    from sipnode.records import Subscription
+    from sipnode.sip.message import SipResponse
+
+ENDING: Final = frozenset((404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604))
+"""Answers to a NOTIFY after which the subscription is gone."""
+
+
+class Outgoing:
+    """What is to be told to a subscriber: the user of the NOTIFY's client transaction.
+
+    Attributes:
+        subscription: Whose it is.
+        busy: A NOTIFY is under way, or waits for its connection or its number.
+        dirty: There is something newer to tell.
+        urgent: It goes out whatever the rate is: it answers a SUBSCRIBE, or is the last one.
+        final: Subscription-State of the last NOTIFY, "" while the subscription lives.
+        bodiless: The last NOTIFY tells no state.
+        paced: Epoch seconds up to which the rate has been used.
+        not_before: Epoch seconds before which the subscriber wants nothing (Retry-After).
+        timed: Epoch seconds at which the notifier looks at it again; 0 for never.
+        transaction: The client transaction, None while there is none.
+        flow: Of that transaction.
+    """
+
+    __slots__ = (
+        "_notifier", "bodiless", "busy", "dirty", "final", "flow", "not_before", "paced", "subscription", "timed", "transaction",
+        "urgent",
+    )  # fmt: skip
+
+    def __init__(self, notifier: Notifier, subscription: Subscription) -> None:
+        self._notifier = notifier
+        self.subscription = subscription
+        self.busy = False
+        self.dirty = False
+        self.urgent = False
+        self.final = ""
+        self.bodiless = False
+        self.paced = 0.0
+        self.not_before = 0.0
+        self.timed = 0.0
+        self.transaction: Any = None
+        self.flow: Any = None
+
+    def response_received(self, response: SipResponse) -> None:
+        """An answer to the NOTIFY."""
+        if response.status >= 200:
+            self._notifier.answered(self, response)
+
+    def timed_out(self) -> None:
+        """There was no answer."""
+        self._notifier.unanswered(self)
+
+    def send_failed(self) -> None:
+        """Its connection is gone."""
+        self._notifier.unsent(self)
+
+
+def notify(subscription: Subscription, state: str, via: str, content_type: str, body: bytes) -> SipRequest:
+    """The NOTIFY with the subscription's next number, which it takes.
+
+    Args:
+        state: Subscription-State.
+        via: Value of Via.
+        content_type: "" for none.
+    """
+    subscription.local_cseq += 1
+    event = f"{subscription.event};id={subscription.event_id}" if subscription.event_id else subscription.event
+    names = ["via", "max-forwards", "from", "to", "call-id", "cseq", "contact", "event", "subscription-state"]
+    lines = [
+        f"Via: {via}",
+        "Max-Forwards: 70",
+        f"From: <{subscription.local_uri}>;tag={subscription.to_tag}",
+        f"To: <{subscription.remote_uri}>;tag={subscription.from_tag}",
+        f"Call-ID: {subscription.call_id}",
+        f"CSeq: {subscription.local_cseq} NOTIFY",
+        f"Contact: <{subscription.local_contact}>",
+        f"Event: {event}",
+        f"Subscription-State: {state}",
+    ]
+    if subscription.routes:
+        names.insert(1, "route")
+        lines.insert(1, f"Route: {subscription.routes}")
+    if body:
+        names.append("content-type")
+        lines.append(f"Content-Type: {content_type}")
+    names.append("content-length")
+    lines.append(f"Content-Length: {len(body)}")
+    return SipRequest("NOTIFY", subscription.contact, names, lines, body)
+
+
+def state_of(outgoing: Outgoing, now: float) -> str:
+    """Subscription-State of the next NOTIFY."""
+    return outgoing.final or state_value(outgoing.subscription, now)
+
+
+def retry_after(response: SipResponse, most: float = 300.0) -> float:
+    """Seconds of Retry-After, bounded; 0 where there is none that can be read."""
+    text = (response.get("retry-after") or "").partition(";")[0].partition("(")[0].strip()
+    return min(float(text), most) if text.isascii() and text.isdigit() and len(text) < 9 else 0.0

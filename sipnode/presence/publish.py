@@ -1,0 +1,92 @@
+"""PUBLISH: from a request to its 200, by way of the disk.
+
+Implements: RFC 3903 §6. The invariant: a 200 goes out when its change is on disk, and only then watchers hear of it; requests for one
+resource are decided one after the other, so that an entity-tag serves once.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from sipnode.errors import StorageError
+from sipnode.presence import publication
+from sipnode.presence.fields import event_of
+from sipnode.presence.publication import PublishPlan
+from sipnode.presence.store import RETRY_AFTER
+from sipnode.sip.ids import BOOT
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from sipnode.presence.service import PresenceService
+
+_numbers = count(1)
+
+
+def handle(service: PresenceService, ctx: Any, trusted: bool) -> Any:
+    """Process a PUBLISH.
+
+    Args:
+        ctx: IRequestContext with a transaction; it is answered.
+        trusted: Its source may publish for everybody.
+
+    Returns:
+        What ``ctx.reply`` returned, or a Deferred of it.
+
+    Raises:
+        ParseError: a header can't be read.
+    """
+    request = ctx.request
+    if not service.ready:
+        return ctx.reply(503, "", RETRY_AFTER)
+    package = service.packages.get(event_of(request)[0])
+    if package is None or not package.publish_types:
+        return ctx.reply(489, "", service.allow_events(True))
+    uri = request.ruri
+    if not uri.user:
+        return ctx.reply(404)
+    resource, sender = uri.aor, ctx.identity or request.from_.uri.aor
+    if sender != resource and not trusted:
+        return ctx.reply(403, "Not your state to publish")
+    if len(resource) > 128 or not resource.isprintable():
+        return ctx.reply(404)
+    return service.turns.run((package.name, resource), lambda: _decide(service, ctx, package, resource, sender))
+
+
+def _decide(service: PresenceService, ctx: Any, package: Any, resource: str, sender: str) -> Any:
+    now = service.now()
+    there = service.publications.at(package.name, resource, now)
+    plan = publication.plan(ctx.request, resource, sender, package, there, now, service.settings, new_etag, new_ruid)
+    if not plan.changes:
+        return ctx.reply(plan.status, plan.reason, plan.headers)
+    waiting = service.store.put(plan.changes)
+    if waiting is None:
+        return _stored(None, service, ctx, plan, package.name, resource)
+    return waiting.addCallbacks(
+        _stored, lambda failure: refused(failure, ctx), callbackArgs=(service, ctx, plan, package.name, resource)
+    )
+
+
+def _stored(_result: object, service: PresenceService, ctx: Any, plan: PublishPlan, event: str, resource: str) -> Any:
+    service.apply(plan.changes)
+    verdict = ctx.reply(plan.status, plan.reason, plan.headers)
+    if plan.news:
+        service.changed(event, resource)
+    return verdict
+
+
+def refused(failure: Failure, ctx: Any) -> Any:
+    """The store didn't take it: so nothing has changed."""
+    failure.trap(StorageError)
+    return ctx.reply(503, "", RETRY_AFTER)
+
+
+def new_etag() -> str:
+    """An entity-tag that was never used before."""
+    return f"{BOOT}.{next(_numbers):x}"
+
+
+def new_ruid() -> str:
+    """A name for a publication that no other has, also in other runs and on other nodes."""
+    return f"pres-{BOOT}-{next(_numbers):x}"

@@ -1,0 +1,372 @@
+"""Presence as a service: PUBLISH and SUBSCRIBE in, NOTIFYs out, and both tables kept on disk and free of what has expired.
+
+Implements: RFC 3903 §6, RFC 6665 §4. The invariant: what a 200 promised is on disk; after a restart subscriptions go on, and
+each of their subscribers hears the state as it is then.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from sipnode.errors import ParseError
+from sipnode.presence import publish, subscribe
+from sipnode.presence.feed import PresenceFeed
+from sipnode.presence.notifier import Notifier
+from sipnode.presence.policy import Policy
+from sipnode.presence.store import PresenceStore
+from sipnode.presence.table import Decisions, Place, Publications, Subscriptions
+from sipnode.presence.turns import Turns
+from sipnode.records import PresenceChange, Publication, Subscription, SubscriptionStatus, Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from sipnode.interfaces import IEventPackage, IPresenceBackend
+    from sipnode.presence.subscription import Origin
+    from sipnode.settings import PresenceSettings
+
+_TICK: Final = 1.0
+_AT_ONCE: Final = 500
+_PURGE_SECONDS: Final = 3600.0
+_AGAIN_SECONDS: Final = 5.0
+
+
+class PresenceService(Service):
+    """Presence agent of the domains.
+
+    Args:
+        settings: ``[presence]``.
+        clock: Epoch seconds and delayed calls.
+        packages: IEventPackage of all that are served, started.
+        reach: See :class:`~sipnode.presence.notifier.Notifier`. transmit: Alike.
+        origin: Where a request came from: ``(ctx) -> Origin``.
+        backend: The tables on disk; None to keep all in memory.
+        writer: The queue in front of them; None likewise.
+        node: Number of this node; the NOTIFYs of others' subscriptions are theirs to send.
+
+    Attributes:
+        packages: By name.
+        publications: Of all nodes. subscriptions: Alike. decisions: Alike.
+        ready: False until the tables are read.
+    """
+
+    name = "presence"
+
+    def __init__(
+        self,
+        settings: PresenceSettings,
+        clock: IReactorTime,
+        packages: Iterable[IEventPackage],
+        reach: Callable[[Subscription], Any],
+        transmit: Callable[..., Any],
+        origin: Callable[[Any], Origin],
+        backend: IPresenceBackend | None = None,
+        writer: Any = None,
+        node: int = 0,
+    ) -> None:
+        self.settings = settings
+        self.origin = origin
+        self.node = node
+        self.ready = False
+        self.packages: dict[str, Any] = {package.name: package for package in packages}
+        self.publications = Publications()
+        self.subscriptions = Subscriptions()
+        self.decisions = Decisions()
+        self.policy = Policy(settings.policy, self.decisions)
+        self.turns = Turns()
+        self.store = PresenceStore(writer, self.subscriptions.by_tag.__contains__)
+        self.notifier = Notifier(
+            clock, self._compose, reach, transmit, self.store.number, self._dead, self._seconds, settings.notify_burst
+        )
+        self._winfo = {
+            name.removesuffix(".winfo"): name for name, package in self.packages.items() if "watchers" in package.follows
+        }
+        self._follow = {
+            what: tuple(name for name, package in self.packages.items() if what in package.follows) for what in ("bindings", "calls")
+        }
+        self._clock = clock
+        self._backend = backend
+        self._writer = writer
+        self._feed = PresenceFeed(self)
+        if backend is not None:
+            backend.watch(self._feed)
+        self._cached_place: Place = ("", "")
+        self._cached: dict[tuple[str, str, int], bytes] = {}
+        self._to_greet: deque[str] = deque()
+        self._purge_at = clock.seconds() + _PURGE_SECONDS
+        self._loop = LoopingCall(self._tick)
+        self._loop.clock = clock
+        self._log = Logger()
+
+    # -- life
+
+    def startService(self) -> None:
+        """Read the tables and start to expire."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        self._loop.start(_TICK, now=False)
+        if self._backend is None:
+            self.ready = True
+        else:
+            self.load()
+
+    def stopService(self) -> Any:
+        """Stop; fires when what was put to the writer is written. Subscriptions stay: they go on after the start."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        self.ready = False
+        if self._loop.running:
+            self._loop.stop()
+        self.notifier.stop()
+        return succeed(None) if self._writer is None else self._writer.drain()
+
+    @inlineCallbacks
+    def _load(self) -> Generator[Deferred[Any], Any, None]:
+        backend = self._backend
+        assert backend is not None
+        seen = self._feed.begin()
+        yield backend.load_watchers(seen.watchers.extend)
+        yield backend.load_publications(seen.publications.extend)
+        yield backend.load_subscriptions(seen.subscriptions.extend)
+        self._feed.loaded(seen)
+        if not self.ready:
+            self._to_greet.extend(tag for tag, one in self.subscriptions.by_tag.items() if one.node == self.node)
+        self.ready = True
+        self._greet()
+
+    def load(self) -> None:
+        """Read all tables; when that fails, again after some seconds."""
+        self._load().addErrback(self._not_loaded)
+
+    def _not_loaded(self, failure: Any) -> None:
+        self._log.warn("the tables of presence can't be read: {reason}", reason=failure.getErrorMessage())
+        self._clock.callLater(_AGAIN_SECONDS, lambda: self.load() if self.running else None)
+
+    def _greet(self) -> None:
+        """After a start everybody hears how things are now; many of them not all in the same second."""
+        found = (self.subscriptions.by_tag.get(self._to_greet.popleft()) for _ in range(min(_AT_ONCE, len(self._to_greet))))
+        self.notifier.changed([one for one in found if one is not None])
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return self._clock.seconds()
+
+    # -- requests
+
+    def publish(self, ctx: Any, trusted: bool = False) -> Any:
+        """Process a PUBLISH; see :func:`sipnode.presence.publish.handle`."""
+        return publish.handle(self, ctx, trusted)
+
+    def subscribe(self, ctx: Any) -> Any:
+        """Process a SUBSCRIBE; see :func:`sipnode.presence.subscribe.handle`."""
+        return subscribe.handle(self, ctx)
+
+    def allow_events(self, to_publish: bool) -> tuple[tuple[str, str], ...]:
+        """The header of a 489 (RFC 6665 §8.2.2)."""
+        names = [name for name, package in self.packages.items() if package.publish_types or not to_publish]
+        return (("allow-events", ", ".join(names)),)
+
+    # -- state
+
+    def apply(self, changes: list[PresenceChange]) -> None:
+        """Take changes of publications into memory, after they are on disk."""
+        for change in changes:
+            row = change.row
+            if isinstance(row, Publication):
+                if change.delete:
+                    self.publications.remove(row.ruid)
+                else:
+                    self.publications.save(row)
+
+    def state_published(
+        self, event: str, resource: str, body: bytes, seconds: float, ruid: str = "", sender: str = "server"
+    ) -> Deferred[str]:
+        """Publish for a resource from inside the server (a mailbox's count, a call's state), as durable as a PUBLISH.
+
+        Args:
+            body: b"" takes the publication back.
+            seconds: From now on.
+            ruid: Of the publication to replace, "" for a new one.
+
+        Returns:
+            A Deferred of its ``ruid``; it fails with StorageError.
+        """
+        now = self.now()
+        ruid = ruid or publish.new_ruid()
+        row = Publication(resource, event, publish.new_etag(), now + seconds, now, body, sender, ruid, int(now))
+        old = self.publications.get(ruid)
+        change = PresenceChange(row if body or old is None else old, not body)
+
+        def stored(_result: object) -> str:
+            self.apply([change])
+            self.changed(event, resource)
+            return ruid
+
+        waiting = self.store.put([change])
+        return (waiting if waiting is not None else succeed(None)).addCallback(stored)
+
+    def changed(self, event: str, resource: str) -> None:
+        """The state of a resource may be another one: tell its watchers."""
+        if self._cached_place == (event, resource):
+            self._cached_place = ("", "")
+        there = self.subscriptions.at(event, resource)
+        if there:
+            self.notifier.changed([one for one in there if one.node == self.node])
+
+    def binding_changed(self, kind: str, binding: Any) -> None:
+        """News of the registrar."""
+        for event in self._follow["bindings"]:
+            self.changed(event, binding.aor)
+
+    def call_changed(self, resource: str) -> None:
+        """A call that a resource takes part in has changed."""
+        for event in self._follow["calls"]:
+            self.changed(event, resource)
+
+    def watched(self, subscription: Subscription) -> None:
+        """A subscription began, ended or changed its status: who watches the watchers hears of it (RFC 3857)."""
+        name = self._winfo.get(subscription.event)
+        if name is not None:
+            self.changed(name, subscription.resource)
+
+    def watchers(self, resource: str, event: str) -> list[Watcher]:
+        """Who watches a resource."""
+        now = self.now()
+        return [
+            Watcher(one.resource, one.watcher, one.event, one.status, one.reason, one.updated, one.expires, one.to_tag)
+            for one in self.subscriptions.at(event, resource)
+            if one.expires > now
+        ]
+
+    def decide(self, resource: str, watcher: str, event: str, allowed: bool | None) -> Deferred[None]:
+        """A presentity's word on a watcher: it may watch, it may not, or (None) the settings say.
+
+        Returns:
+            A Deferred that fires when it is on disk and the watcher's subscriptions are as decided.
+        """
+        status = SubscriptionStatus.ACTIVE if allowed else SubscriptionStatus.TERMINATED
+        row = Watcher(resource, watcher, event, status, "" if allowed else "rejected", self.now())
+        waiting = self.store.put([PresenceChange(row, allowed is None)])
+
+        def stored(_result: object) -> None:
+            if allowed is None:
+                self.decisions.remove(row)
+            else:
+                self.decisions.save(row)
+            self.judge_again(resource, watcher, event)
+
+        return (waiting if waiting is not None else succeed(None)).addCallback(stored)
+
+    def judge_again(self, resource: str, watcher: str, event: str) -> None:
+        """Have the subscriptions of a watcher of this node be as policy says now."""
+        package = self.packages.get(event)
+        if package is None:
+            return
+        status = self.policy.status(watcher, resource, package)
+        for one in self.subscriptions.at(event, resource):
+            if one.watcher != watcher or one.node != self.node or one.status == status:
+                continue
+            if status == SubscriptionStatus.TERMINATED:
+                self.end(one, "rejected")
+                continue
+            one.status = status
+            self.store.behind([PresenceChange(one)])
+            self.notifier.at_once(one)
+            self.watched(one)
+
+    def end(self, subscription: Subscription, reason: str) -> None:
+        """End a subscription with a last NOTIFY that tells no state."""
+        self.subscriptions.remove(subscription.to_tag)
+        self.store.delete([subscription])
+        self.notifier.finish(subscription, reason, True)
+        self.watched(subscription)
+
+    # -- what the notifier asks
+
+    def _compose(self, subscription: Subscription, version: int) -> tuple[str, bytes]:
+        package = self.packages.get(subscription.event)
+        if package is None:
+            return "", b""
+        event, resource = place = (subscription.event, subscription.resource)
+        if place != self._cached_place:
+            self._cached_place, self._cached = place, {}
+        content_type = subscription.content_type or package.content_types[0]
+        watcher = subscription.watcher if package.personal else ""
+        key = (content_type, watcher, version if package.versioned else 0)
+        body = self._cached.get(key)
+        if body is None:
+            there = self.publications.at(event, resource, self.now())
+            for one in there:
+                self._read(package, one)
+            body = self._cached[key] = package.state(resource, watcher, there, key[2], content_type)
+        return content_type, body
+
+    def _read(self, package: Any, row: Publication) -> None:
+        if row.parsed is None and package.publish_types:
+            try:
+                row.parsed = package.check(row.body, package.publish_types[0])
+            except ParseError:
+                # Another program's row, or one of an older release: the package makes of it what it can.
+                return
+
+    def _seconds(self, subscription: Subscription) -> float:
+        package = self.packages.get(subscription.event)
+        own = -1.0 if package is None else package.hold_seconds
+        return self.settings.notify_seconds if own < 0 else own
+
+    def _dead(self, subscription: Subscription, reason: str) -> None:
+        if self.subscriptions.remove(subscription.to_tag) is not None:
+            self.store.delete([subscription])
+            self.watched(subscription)
+
+    # -- time
+
+    def _tick(self) -> None:
+        now = self.now()
+        self.store.tick()
+        if not self.ready:
+            return
+        if self._to_greet:
+            self._greet()
+        self._expire_publications(now)
+        self._expire_subscriptions(now)
+        if now >= self._purge_at and self._backend is not None:
+            self._purge_at = now + _PURGE_SECONDS
+            self._backend.purge(now - _PURGE_SECONDS).addErrback(
+                lambda failure: self._log.warn("old rows of presence can't be deleted: {reason}", reason=failure.getErrorMessage())
+            )
+
+    def _expire_publications(self, now: float) -> None:
+        gone = []
+        for ruid in self.publications.ends.due(now, _AT_ONCE):
+            row = self.publications.get(ruid)
+            if row is None:
+                continue
+            if row.expires > now:
+                self.publications.ends.add(ruid, row.expires)
+            else:
+                self.publications.remove(ruid)
+                gone.append(row)
+        if gone:
+            self.store.delete(gone)
+            for row in gone:
+                self.changed(row.event, row.resource)
+
+    def _expire_subscriptions(self, now: float) -> None:
+        for tag in self.subscriptions.ends.due(now, _AT_ONCE):
+            row = self.subscriptions.by_tag.get(tag)
+            if row is None:
+                continue
+            if row.expires > now:
+                self.subscriptions.ends.add(tag, row.expires)
+            elif row.node == self.node:
+                self.end(row, "timeout")
+            else:
+                self.subscriptions.remove(tag)
+                self.watched(row)

@@ -1,0 +1,200 @@
+"""Presence put together: the packages that are served, what they may ask, and how a subscriber is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred, succeed
+from twisted.plugin import getPlugins
+from zope.interface import implementer
+
+import sipnode.plugins
+from sipnode.errors import ConfigError, ParseError
+from sipnode.interfaces import IEventPackage, IPresenceSources
+from sipnode.presence.service import PresenceService
+from sipnode.presence.subscription import Origin
+from sipnode.records import Hop
+from sipnode.registrar.location import instance_key
+from sipnode.registrar.register import is_lost
+from sipnode.sip.address import NameAddr
+from sipnode.sip.uri import SipUri
+from sipnode.storage.writer import GroupCommitWriter
+
+if TYPE_CHECKING:
+    from sipnode.records import Binding, Subscription, Watcher
+    from sipnode.routing.core import Core
+    from sipnode.sip.message import SipRequest
+
+
+@implementer(IPresenceSources)
+class Sources:
+    """What event packages may ask.
+
+    Args:
+        core: The services.
+        node: Number of this node.
+    """
+
+    def __init__(self, core: Core, node: int) -> None:
+        self._core = core
+        self._node = node
+        self._calls: dict[str, dict[int, Any]] = {}
+        self._parties: dict[int, tuple[str, ...]] = {}
+        self.service: PresenceService | None = None
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return self._core.clock()
+
+    def bindings(self, aor: str) -> list[Binding]:
+        """Registrations that haven't expired, best first."""
+        registrar = self._core.registrar
+        found: list[Binding] = registrar.table.lookup(registrar.canonical(aor), self._core.clock())
+        return found
+
+    def is_reachable(self, binding: Binding) -> bool:
+        """Whether a request would get to that registration now."""
+        nodes = self._core.nodes
+        if nodes is not None and binding.path and binding.server_id != self._node:
+            reached: bool = nodes.reaches(binding)
+            return reached
+        return not is_lost(binding)
+
+    def calls(self, aor: str) -> list[Any]:
+        """Calls that an address-of-record takes part in, oldest first."""
+        return list(self._calls.get(aor, {}).values())
+
+    def watchers(self, resource: str, event: str) -> list[Watcher]:
+        """Who watches a resource."""
+        return self.service.watchers(resource, event) if self.service is not None else []
+
+    def call_changed(self, kind: str, call: Any) -> None:
+        """News of the calls: remembered by their parties, whose watchers hear of it."""
+        before = self._parties.get(call.id, ())
+        after = tuple({party for party in (call.caller, call.callee) if party}) if kind != "terminated" else ()
+        for party in before:
+            if party not in after:
+                self._calls[party].pop(call.id, None)
+                if not self._calls[party]:
+                    del self._calls[party]
+        for party in after:
+            self._calls.setdefault(party, {})[call.id] = call
+        if after:
+            self._parties[call.id] = after
+        else:
+            self._parties.pop(call.id, None)
+        if self.service is not None:
+            for party in {*before, *after}:
+                self.service.call_changed(party)
+
+
+class Reach:
+    """The way to a subscriber.
+
+    Args:
+        core: The services.
+        node: Number of this node.
+    """
+
+    def __init__(self, core: Core, node: int) -> None:
+        self._core = core
+        self._node = node
+
+    def origin(self, ctx: Any) -> Origin:
+        """Where a SUBSCRIBE came from."""
+        flow, side = ctx.flow, self._core.near_side(ctx)
+        listener = flow.listener
+        transport = "" if flow.transport == "UDP" else f";transport={'ws' if flow.websocket else flow.transport.lower()}"
+        contact = f"sip:{listener.via_host}:{listener.via_port}{transport}"
+        return Origin(listener.name, contact, side.flow, side.key, side.host, side.port, flow.websocket, self._node)
+
+    def flow(self, subscription: Subscription) -> Any:
+        """The flow that leads to a subscriber, a Deferred of it, or None while there is none."""
+        core = self._core
+        if subscription.flow or subscription.websocket:
+            flow = core.flows.by_token(subscription.flow) or (core.flow_by_key(subscription.key) if subscription.key else None)
+            if flow is not None or subscription.websocket:
+                return flow
+            binding = core.registrar.by_key(subscription.key) if subscription.key else None
+            if binding is not None and is_lost(binding):
+                return None
+        if subscription.host:
+            return core.flows.udp(Hop("UDP", subscription.host, subscription.port), subscription.socket)
+        try:
+            uri = NameAddr.parse(subscription.routes.partition(",")[0]).uri if subscription.routes else SipUri.parse(subscription.contact)
+        except ParseError:
+            return None
+        transport = uri.params.get("transport", "").upper()
+        if transport in ("WS", "WSS") or not uri.host or uri.host.endswith(".invalid"):
+            return None
+        hops = core.resolver.numeric(uri.host, uri.port, transport, uri.secure)
+        if hops and hops[0].transport == "UDP":
+            return core.flows.udp(hops[0], subscription.socket)
+        finding: Deferred[Any] = succeed(hops) if hops else core.resolver.resolve(uri.host, uri.port, transport, uri.secure)
+        return finding.addCallback(lambda found: core.flows.connect(found[0]))
+
+    def transmit(self, request: SipRequest, branch: str, flow: Any, user: Any) -> Any:
+        """Send a NOTIFY."""
+        core = self._core
+        if core.trace is not None:
+            core.trace.sent(request.to_bytes(), flow)
+        return core.transactions.send_request(request, branch, flow, user, core.clock())
+
+
+def named_packages(names: Sequence[str]) -> list[Any]:
+    """The event packages that the configuration names, in its order.
+
+    Raises:
+        ConfigError: one isn't installed.
+    """
+    if not names:
+        return []
+    found = {package.name: package for package in getPlugins(IEventPackage, sipnode.plugins)}
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise ConfigError(
+            f"no plugin has an event package {', '.join(missing)}; there are: {', '.join(sorted(found)) or 'none'}", key="presence.packages"
+        )
+    return [found[name] for name in names]
+
+
+def build_presence(core: Core, storage: Any, reactor: Any, packages: Sequence[Any] | None = None) -> list[IService]:
+    """Make the presence service of a core and hook it in.
+
+    Args:
+        storage: IStorage; None to keep all in memory.
+        packages: IEventPackage of all to serve; None for those that ``[presence] packages`` names.
+
+    Returns:
+        Services to start after the registrar.
+
+    Raises:
+        ConfigError: a package that isn't installed.
+    """
+    settings = core.settings
+    if packages is None:
+        packages = named_packages(settings.presence.packages)
+    if not packages:
+        return []
+    node = settings.node.id
+    sources, reach = Sources(core, node), Reach(core, node)
+    for package in packages:
+        package.start(sources)
+    durable = storage is not None and settings.location.db_mode != 0
+    backend = storage.presence if durable else None
+    writer = GroupCommitWriter(storage.presence, reactor, settings.location) if durable else None
+    service = PresenceService(
+        settings.presence, reactor, packages, reach.flow, reach.transmit, reach.origin, backend, writer, node
+    )
+    sources.service = core.presence = service
+
+    def binding_changed(kind: str, binding: Binding) -> None:
+        service.binding_changed(kind, binding)
+        if kind in ("registered", "refreshed") and service.notifier.waits_for_keys:
+            service.notifier.wake(instance_key(binding.aor, binding.instance, binding.contact))
+
+    core.registrar.on_change(binding_changed)
+    core.dialogs.on_change(sources.call_changed)
+    return [service]
