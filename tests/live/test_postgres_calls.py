@@ -1,4 +1,4 @@
-"""A Kamailio and sipnode on one database: who registered with one is called through the other, both ways, with sound."""
+"""A Kamailio and sipnode on the database that Kamailio's scripts made: each calls, with sound, who registered with the other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SharedCase(TestCase):
     skip = missing("rtpengine") or kamailio.missing()
 
     async def setUp(self) -> None:
-        self.cluster, self.database = await nodes.database()
+        self.cluster, self.database = await nodes.database(of_kamailio=True)
         self.site = await nodes.node(self, 1, self.cluster.url(self.database)).start()
         # Its driver knows no UNIX socket with a port of our choice.
         url = self.cluster.url(self.database, tls=True).partition("?")[0].replace("localhost", HOST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as _reactor
@@ -16,16 +17,23 @@ from . import postgres
 from .site import DOMAIN, HOST, Site, passwords
 
 reactor: Any = _reactor
+_SCRIPTS = Path("/usr/share/kamailio/postgres")
 SECRET = "only for tests: this is no secret at all"
 LOST_SECONDS = 3.0
 
 
-async def database() -> tuple[postgres.Cluster, str]:
-    """A database with the tables and users of the tests: its cluster and its name."""
+async def database(of_kamailio: bool = False) -> tuple[postgres.Cluster, str]:
+    """A database with the tables and users of the tests: its cluster and its name.
+
+    Args:
+        of_kamailio: Debian's own scripts made it, before ``sipnode db init`` added to it.
+    """
     cluster = postgres.shared()
     await cluster.ready()
     name = cluster.create()
     url = cluster.url(name)
+    for part in ("standard", "auth_db", "usrloc", "presence") if of_kamailio else ():
+        cluster.execute((_SCRIPTS / f"{part}-create.sql").read_text(), database=name)
     init_database(url, "")
     table = user_table(url, "")
     for user, password in passwords().items():
