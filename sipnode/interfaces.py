@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from twisted.internet.defer import Deferred
 
@@ -50,6 +50,7 @@ class IFlow(Interface):
     token: str = Attribute("Identity of the connection, unique across restarts, [0-9A-Za-z_-]; '' for UDP.")
     closed: bool = Attribute("True when nothing can be sent any more.")
     vars: dict[str, Any] = Attribute("Owned by policy, lives as long as the flow.")
+    peer_domains: tuple[str, ...] = Attribute("Domains that the peer has proved to be by a certificate we verified; () for none.")
 
     def send(data: bytes) -> None:
         """Queue one whole message; raises FlowClosed."""
@@ -247,6 +248,19 @@ class IRequestStage(Interface):
 
     def process(ctx: IRequestContext) -> Any:
         """None to go on, a Verdict to stop, or an awaitable of either; may raise Reject."""
+
+
+class IRpcCommands(Interface):
+    """Methods of the RPC from a plugin; they are there only when ``[rpc] plugins`` names it."""
+
+    name: str = Attribute("What [rpc] plugins calls it.")
+
+    def methods(core: Any) -> Mapping[str, Callable[..., Any]]:
+        """Callables by ``family.method``, made once for a server.
+
+        Parameters and result are checked by their annotations (str, int, float, bool, None, list, dict, TypedDict and unions of
+        them), the help is the docstring; a Deferred is waited for, RpcError is the answer of a call that is refused.
+        """
 
 
 class IRoutingScript(Interface):

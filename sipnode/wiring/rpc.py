@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
+from twisted.plugin import getPlugins
 
+import sipnode.plugins
 from sipnode import __version__, config
+from sipnode.errors import ConfigError
+from sipnode.interfaces import IRpcCommands
 from sipnode.nodes.sisters import SisterWatch
 from sipnode.registrar.byhand import admit, flushed
 from sipnode.rpc.commands.core import CoreCommands
@@ -85,6 +89,25 @@ def parts_of(core: Core, settings: Settings, transports: Any = None, media: Any 
     return parts
 
 
+def add_plugins(registry: Registry, core: Core, names: Iterable[str]) -> None:
+    """Add the methods of the plugins that the configuration names.
+
+    Raises:
+        ConfigError: one that isn't installed, or a method that can't be.
+    """
+    if not names:
+        return
+    found = {plugin.name: plugin for plugin in getPlugins(IRpcCommands, sipnode.plugins)}
+    for name in names:
+        if name not in found:
+            known = f"there are: {', '.join(sorted(found))}" if found else "none is installed"
+            raise ConfigError(f"no plugin {name!r} adds methods; {known}", key="rpc.plugins")
+        try:
+            registry.add_all(found[name].methods(core))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{name}: {error}", key="rpc.plugins") from None
+
+
 class RpcService(MultiService):
     """The sockets of the RPC.
 
@@ -128,6 +151,7 @@ def rpc_service(
     parts.sisters = lambda: [sister for watch in watches for sister in watch.sisters()]
     parts.tls_profiles = lambda: _tls_profiles(conf_dir / settings.tls.config)
     core.rpc = registry_of(parts)
+    add_plugins(core.rpc, core, settings.rpc.plugins)
     endpoint = Endpoint(core.rpc)
     root = RpcService(parts)
     if settings.rpc.socket:

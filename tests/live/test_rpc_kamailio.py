@@ -26,6 +26,8 @@ SCRIPT = Path(__file__).parent / "support" / "kamailio_rpc.cfg"
 AOR = f"alice@{HOST}"
 CAROL = ("location", f"carol@{HOST}", f"sip:carol@{HOST}:5099")
 
+STRANGER = ("ipban", "198.51.100.7")
+
 QUESTIONS: tuple[tuple[Any, ...], ...] = (
     ("core.version",), ("core.info",), ("core.flags",), ("core.runinfo",), ("core.uptime",), ("core.ps",), ("core.psx",), ("core.psa",),
     ("core.echo", "a", "b"), ("core.pwd",), ("core.arg",), ("core.sockets_list",), ("core.aliases_list",), ("core.tcp_info",),
@@ -40,7 +42,10 @@ QUESTIONS: tuple[tuple[Any, ...], ...] = (
     ("tls.list",), ("tls.info",), ("tls.options",), ("tls.reload",), ("ws.dump",), ("ws.dump", "used_desc"),
     ("rtpengine.show", "all"), ("rtpengine.ping", "all"), ("rtpengine.enable", "all", 0), ("rtpengine.enable", "all", 1),
     ("rtpengine.get_hash_total",),
-    ("system.listMethods",), ("system.methodHelp", "ul.dump"),
+    ("htable.listTables",), ("htable.sets", *STRANGER, "scanner"), ("htable.setex", *STRANGER, 600), ("htable.get", *STRANGER),
+    ("htable.dump", "ipban"), ("htable.stats",), ("htable.delete", *STRANGER), ("htable.setxs", *STRANGER, "x", 60),
+    ("htable.setxi", *STRANGER, 1, 60), ("htable.seti", *STRANGER, 1), ("htable.flush", "ipban"), ("htable.dump", "ipban"),
+    ("corex.debug",), ("corex.debug", 2), ("system.listMethods",), ("system.methodHelp", "ul.dump"),
 )  # fmt: skip
 """Asked at both; the shapes of the answers have to be the same."""
 
@@ -49,7 +54,7 @@ REFUSED: tuple[tuple[Any, ...], ...] = (
     ("dlg.is_alive", "call-2", "a", "b"), ("dlg.end_dlg", 1, 1), ("dlg.terminate_dlg", "nosuch", "a", "b"),
     ("dlg.list_match", "callid", "eq", "zz"),
     ("ws.close", 99999), ("ws.dump", "nosuch"), ("tm.cancel", "nosuch", 1), ("rtpengine.ping", "udp:192.0.2.1:1"),
-    ("system.methodHelp", "nosuch"),
+    ("htable.get", *STRANGER), ("htable.get", "nosuch", "x"), ("htable.delete", *STRANGER), ("system.methodHelp", "nosuch"),
 )  # fmt: skip
 """Refused by both, with the same code and the same words."""
 
@@ -80,6 +85,7 @@ ABSENT = {
         "ping": "pings go by themselves", "pong": "as above",
     },
     "rtpengine": {},
+    "htable": {"reload": "bans live in memory", "store": "as above"},
     "system": {},
 }  # fmt: skip
 """Methods of Kamailio's families that aren't here, and why."""

@@ -20,6 +20,7 @@ _ACCEPTED: Final = 3
 # As the states of a transaction are numbered: from COMPLETED on it only absorbs repeats.
 _COMPLETED: Final = 4
 _SLOTS: Final = 65536
+_BY_OPERATOR: Final = (("reason", 'SIP;cause=487;text="Cancelled by the operator"'),)
 
 Stats = TypedDict(
     "Stats",
@@ -129,7 +130,7 @@ class TransactionCommands:
             if ctx.fork is None:
                 ctx.reply(487)
             else:
-                ctx.fork.cancel()
+                ctx.fork.cancel(_BY_OPERATOR)
             return {}
         raise RpcError(400, "Transaction not found")
 
