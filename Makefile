@@ -10,7 +10,7 @@ SHARED ?= ../shared
 T ?= tests
 export PYTHON
 
-.PHONY: help run test lint docs acceptance corpus bench bench-postgres bench-durable bench-freeze compiled wheel packaging web clean
+.PHONY: help run test lint docs acceptance corpus bench bench-postgres bench-durable bench-freeze bench-abuse bench-observed compiled wheel packaging web clean
 
 help:
 	@echo 'run [HOST=ADDRESS SIP_PORT=5060 HTTP_PORT=8080]   server, rtpengine and two users to try'
@@ -24,6 +24,7 @@ help:
 	@echo 'acceptance [ONLY=webrtc-sip,register-wss]         the checks of $(SHARED)/e2e against a server of its own'
 	@echo 'corpus                                            the messages of $(SHARED)/corpus against a server of its own'
 	@echo 'bench [SEARCH=1]                                  cost beside Kamailio, to docs/performance.rst'
+	@echo 'bench-abuse, bench-observed                       what others feel of one who attacks; what being seen and guarded costs'
 	@echo 'bench-postgres, bench-durable, bench-freeze       the same with a database, and what survives its end and ours'
 	@echo 'clean                                             removes what the goals above made, but .venv and .demo'
 
@@ -75,6 +76,14 @@ bench-durable:
 bench-freeze:
 	@tools/setup.sh bench
 	@$(BIN)/python bench/survive.py --bench $(SHARED)/bench --freeze 60
+
+bench-abuse:
+	@tools/setup.sh bench
+	@$(BIN)/python bench/abuse.py $(if $(RUNS),--runs $(RUNS))
+
+bench-observed:
+	@tools/setup.sh bench
+	@$(BIN)/python bench/observed.py --bench $(SHARED)/bench $(if $(RUNS),--runs $(RUNS))
 
 compiled:
 	@tools/setup.sh compiled
