@@ -226,16 +226,23 @@ class Core:
         key = instance_key(binding.aor, binding.instance, binding.contact)
         return Target(flow=reach.flow, key=key, websocket=flow.websocket, flags=binding.cflags)
 
-    def moved_here(self, fork: Any) -> list[Target]:
-        """New targets of a request that found another node dead, when who was there has come to this node meanwhile."""
-        if self.nodes is None or not any(branch.target.beyond and branch.status == 430 for branch in fork.branches):
-            return []
+    def follow(self, fork: Any) -> Deferred[None] | None:
+        """Give a request that found another node dead new targets, when who was there has come to this node meanwhile.
+
+        Returns:
+            A Deferred where the database has to be asked.
+        """
+        if not any(branch.target.beyond and branch.status == 430 for branch in fork.branches):
+            return None
+        tried = {branch.target.flow for branch in fork.branches}
+
+        def found(result: Any) -> None:
+            if result.status == 200:
+                fork.add_targets([self.target(one) for one in result.bindings if one.connection_id and one.connection_id not in tried])
+
         request = fork.ctx.request
         result = self.registrar.lookup(request.ruri.aor, request.method)
-        if isinstance(result, Deferred) or result.status != 200:
-            return []
-        tried = {branch.target.flow for branch in fork.branches}
-        return [self.target(one) for one in result.bindings if one.connection_id and one.connection_id not in tried]
+        return result.addCallback(found) if isinstance(result, Deferred) else found(result)
 
     def calling(self, fork: Any) -> None:
         """An INVITE goes on. Should the connection of a browser go before the answer, the phones stop ringing."""

@@ -260,11 +260,9 @@ class RoutingScript:
         """event_route[tm:branch-failure:rtpengine]."""
         self.media.failure(branch, response.status)
 
-    def manage_failure(self, fork: Any) -> None:
+    def manage_failure(self, fork: Any) -> Any:
         """failure_route[MANAGE_FAILURE]: who has left a node that died is looked up once more; a site adds targets here."""
-        again = self.core.moved_here(fork)
-        if again:
-            fork.add_targets(again)
+        return self.core.follow(fork)
 
     def onreply_route(self, response: SipResponse, flow: Any) -> bool:
         """Every reply, before it is matched: plain SIP has no business on a WebSocket port."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.trial.unittest import TestCase
+
+from sipnode.settings import LocationSettings
 
 from .support import nodes, postgres
 from .support.browser import Page, missing_browser
@@ -22,13 +24,14 @@ class NodeCase(TestCase):
 
     timeout = 150
     transport = "udp"
+    sections: ClassVar[dict[str, Any]] = {}
     skip = missing("rtpengine") or postgres.missing()
 
     async def setUp(self) -> None:
         self.cluster, self.database = await nodes.database()
         url = self.cluster.url(self.database)
-        self.one = await nodes.node(self, 1, url, self.transport).start()
-        self.two = await nodes.node(self, 2, url, self.transport).start()
+        self.one = await nodes.node(self, 1, url, self.transport, **self.sections).start()
+        self.two = await nodes.node(self, 2, url, self.transport, **self.sections).start()
 
     def rows(self) -> dict[str, tuple[Any, ...]]:
         """Rows of the table by user."""
@@ -196,6 +199,32 @@ class BrowserTests(NodeCase):
             self.assertEqual(response.status, 480, response.start_line)
         self.show("\nnode 2 gone: 480 after", " s, ".join(f"{one:.2f}" for one in times), "s")
         self.assertLess(times[-1], times[0])
+
+
+class NoTableTests(NodeCase):
+    """``db_mode`` 3: the nodes ask the database for each call."""
+
+    skip = BrowserTests.skip
+    sections: ClassVar[dict[str, Any]] = {"location": LocationSettings(db_mode=3)}
+
+    async def test_across_and_moved(self) -> None:
+        """A browser at node 2 is called from node 1; when node 2 has died and it has come to node 1 it is called there."""
+        balancer = nodes.Balancer(self, self.two)
+        bob = await Page.ready(self, balancer.page(self.two, "bob", 610))
+        alice = await self.one.registered("alice", 440)
+        call = alice.dial(BOB)
+        self.assertEqual((await call.outcome).status, 200)
+        await call.hears(610)
+        await call.hang_up()
+        await bob.call("")
+        balancer.choose(self.one)
+        await self.two.kill()
+        await until(lambda: self.rows()["bob"][1] == 1, "bob's row is node 1's")
+        call = alice.dial(BOB)
+        self.assertEqual((await call.outcome).status, 200)
+        await bob.hears(440)
+        await bob.do("hangup")
+        await call.ended("BYE")
 
 
 class TcpTests(BrowserTests):
