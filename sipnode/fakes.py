@@ -44,6 +44,7 @@ class FakeFlow:
     closed: bool = False
     sent: list[bytes] = field(default_factory=list)
     vars: dict[str, Any] = field(default_factory=dict)
+    peer_domains: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.listener is None:
@@ -106,7 +107,7 @@ class FakeFlows:
         """All live connections."""
         return [flow for flow in self.flows if flow.token and not flow.closed]
 
-    def udp(self, hop: Hop) -> Any:
+    def udp(self, hop: Hop, socket: str = "") -> Any:
         """The UDP flow to that address."""
         found = self.by_address("UDP", hop.host, hop.port)
         if found is None:

@@ -47,7 +47,7 @@ def event_of(message: SipMessage) -> tuple[str, str]:
     name = name.strip().lower()
     if not semicolon:
         return name, ""
-    event_id = parse_params(rest).get("id", "")
+    event_id = parse_params(f";{rest}").get("id", "")
     if len(event_id) > 64 or not event_id.isprintable():
         raise ParseError("an Event id that can't be kept")
     return name, event_id

@@ -63,9 +63,7 @@ def _decide(service: PresenceService, ctx: Any, package: Any, resource: str, sen
     waiting = service.store.put(plan.changes)
     if waiting is None:
         return _stored(None, service, ctx, plan, package.name, resource)
-    return waiting.addCallbacks(
-        _stored, lambda failure: refused(failure, ctx), callbackArgs=(service, ctx, plan, package.name, resource)
-    )
+    return waiting.addCallbacks(_stored, lambda failure: refused(failure, ctx), callbackArgs=(service, ctx, plan, package.name, resource))
 
 
 def _stored(_result: object, service: PresenceService, ctx: Any, plan: PublishPlan, event: str, resource: str) -> Any:

@@ -83,12 +83,8 @@ class PresenceService(Service):
         self.policy = Policy(settings.policy, self.decisions)
         self.turns = Turns()
         self.store = PresenceStore(writer, self.subscriptions.by_tag.__contains__)
-        self.notifier = Notifier(
-            clock, self._compose, reach, transmit, self.store.number, self._dead, self._seconds, settings.notify_burst
-        )
-        self._winfo = {
-            name.removesuffix(".winfo"): name for name, package in self.packages.items() if "watchers" in package.follows
-        }
+        self.notifier = Notifier(clock, self._compose, reach, transmit, self.store.number, self._dead, self._seconds, settings.notify_burst)
+        self._winfo = {name.removesuffix(".winfo"): name for name, package in self.packages.items() if "watchers" in package.follows}
         self._follow = {
             what: tuple(name for name, package in self.packages.items() if what in package.follows) for what in ("bindings", "calls")
         }

@@ -59,9 +59,7 @@ def _begin(service: PresenceService, ctx: Any, package: Any) -> Any:
         return ctx.reply(503, "", RETRY_AFTER)
     if table.count(watcher) >= settings.subscriptions_per_watcher:
         return ctx.reply(403, "Too many subscriptions")
-    plan = subscription.begin(
-        request, resource, watcher, package, service.origin(ctx), status, ids.new_tag(), service.now(), settings
-    )
+    plan = subscription.begin(request, resource, watcher, package, service.origin(ctx), status, ids.new_tag(), service.now(), settings)
     made = plan.subscription
     if made is None:
         return ctx.reply(plan.status, plan.reason, plan.headers)

@@ -185,9 +185,7 @@ def build_presence(core: Core, storage: Any, reactor: Any, packages: Sequence[An
     durable = storage is not None and settings.location.db_mode != 0
     backend = storage.presence if durable else None
     writer = GroupCommitWriter(storage.presence, reactor, settings.location) if durable else None
-    service = PresenceService(
-        settings.presence, reactor, packages, reach.flow, reach.transmit, reach.origin, backend, writer, node
-    )
+    service = PresenceService(settings.presence, reactor, packages, reach.flow, reach.transmit, reach.origin, backend, writer, node)
     sources.service = core.presence = service
 
     def binding_changed(kind: str, binding: Binding) -> None:

@@ -1,0 +1,167 @@
+"""A small event package and a server in memory that serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from zope.interface import implementer
+
+from sipnode.errors import ParseError
+from sipnode.interfaces import IEventPackage, IPresenceSources
+from sipnode.records import Publication
+from sipnode.settings import LocationSettings, PresenceSettings, Settings
+from sipnode.sip.message import SipRequest, SipResponse
+from sipnode.testing import DOMAIN, Phone, World
+from sipnode.wiring.presence import build_presence
+
+PLAIN = "text/plain"
+
+
+@implementer(IEventPackage)
+class MoodPackage:
+    """Its documents are the published bodies, one a line."""
+
+    name = "mood"
+    default_expires = 3600
+    content_types: tuple[str, ...] = (PLAIN, "text/html")
+    publish_types: tuple[str, ...] = (PLAIN,)
+    follows: frozenset[str] = frozenset()
+    own_only = False
+    personal = False
+    versioned = False
+    hold_seconds = -1.0
+
+    def __init__(self, **changes: Any) -> None:
+        self.made = 0
+        self.sources: IPresenceSources | None = None
+        for name, value in changes.items():
+            setattr(self, name, value)
+
+    def start(self, sources: IPresenceSources) -> None:
+        self.sources = sources
+
+    def refusal(self, resource: str, watcher: str) -> tuple[int, str] | None:
+        return (404, "No mood here") if resource.startswith("nobody@") else None
+
+    def check(self, body: bytes, content_type: str) -> Any:
+        if b"<" in body:
+            raise ParseError("no mood has angle brackets")
+        if b"\xff" in body:
+            raise ParseError("not a text", 415)
+        return body.decode()
+
+    def state(self, resource: str, watcher: str, publications: list[Publication], version: int, content_type: str) -> bytes:
+        self.made += 1
+        lines = [one.parsed for one in publications] or ["none"]
+        if self.versioned:
+            lines.append(str(version))
+        if self.personal:
+            lines.append(watcher)
+        return "\n".join(lines).encode()
+
+
+@implementer(IEventPackage)
+class WatcherPackage(MoodPackage):
+    """Who watches moods."""
+
+    name = "mood.winfo"
+    publish_types = ()
+    follows = frozenset(("watchers",))
+    own_only = True
+
+    def state(self, resource: str, watcher: str, publications: list[Publication], version: int, content_type: str) -> bytes:
+        assert self.sources is not None
+        return " ".join(sorted(f"{one.watcher.partition('@')[0]}:{one.status}" for one in self.sources.watchers(resource, "mood"))).encode()
+
+
+def world(
+    presence: PresenceSettings | None = None,
+    packages: Sequence[Any] | None = None,
+    storage: Any = None,
+    former: World | None = None,
+    script: Any = None,
+) -> World:
+    """A server that serves moods.
+
+    Args:
+        storage: An open IStorage, None for memory alone.
+        former: A server that was killed, to go on in its time and with its network.
+    """
+    settings = replace(Settings(), presence=presence or PresenceSettings())
+    made = World(settings, script=script, clock=former.clock if former is not None else None)
+    if former is not None:
+        made.flows.flows = former.flows.flows
+    if storage is not None:
+        made.core.settings = replace(made.core.settings, location=LocationSettings())
+    for service in build_presence(made.core, storage, made.clock, [MoodPackage(), WatcherPackage()] if packages is None else packages):
+        service.startService()
+    return made
+
+
+class User:
+    """A phone that publishes and subscribes."""
+
+    def __init__(self, world: World, name: str, transport: str = "UDP", domain: str = DOMAIN) -> None:
+        self.world = world
+        self.phone: Phone = world.phone(name, transport, domain=domain)
+        self.aor = f"{name}@{domain}"
+        self.sent: SipRequest | None = None
+        self.answer: SipResponse | None = None
+
+    def ask(self, method: str, uri: str, headers: Sequence[tuple[str, str]] = (), body: bytes = b"", **more: Any) -> SipResponse:
+        """Send a request; gives its final response."""
+        self.sent = self.phone.send(method, uri, headers, body, content_type=more.pop("content_type", PLAIN), **more)
+        self.answer = self.response(self.sent)
+        return self.answer
+
+    def response(self, request: SipRequest) -> SipResponse:
+        """The final response to a request; what else has come stays."""
+        for data in list(self.phone.flow.sent):
+            if data.startswith(b"SIP/2.0 "):
+                message = next(one for one in self.phone.inbox if one.to_bytes() == data)
+                if isinstance(message, SipResponse) and message.cseq_method == request.method and message.cseq == request.cseq:
+                    self.phone.flow.sent.remove(data)
+                    return message
+        raise AssertionError(f"no response to {request.method}")
+
+    def publish(self, body: bytes = b"", etag: str = "", expires: int | None = 300, event: str = "mood", **more: Any) -> SipResponse:
+        """PUBLISH one's own state."""
+        headers = [("event", event)] if event else []
+        if etag:
+            headers.append(("sip-if-match", etag))
+        if expires is not None:
+            headers.append(("expires", str(expires)))
+        headers += more.pop("headers", ())
+        return self.ask("PUBLISH", more.pop("uri", f"sip:{self.aor}"), headers, body, **more)
+
+    def subscribe(self, other: str, expires: int | None = 300, event: str = "mood", headers: Sequence[tuple[str, str]] = ()) -> SipResponse:
+        """SUBSCRIBE to somebody outside of any dialog."""
+        more = [("expires", str(expires))] if expires is not None else []
+        return self.ask("SUBSCRIBE", f"sip:{other}@{DOMAIN}", ([("event", event)] if event else []) + more + list(headers))
+
+    def again(self, first: SipResponse, expires: int = 300, event: str = "mood", **more: Any) -> SipResponse:
+        """SUBSCRIBE inside the dialog that a 200 made."""
+        target = (first.get("contact") or "").strip("<>")
+        tag = (first.get("from") or "").rpartition("tag=")[2]
+        headers = [("event", event), ("expires", str(expires))]
+        more.setdefault("to", first.get("to"))
+        more.setdefault("call_id", first.call_id)
+        return self.ask("SUBSCRIBE", target, headers, from_tag=tag, **more)
+
+    def notified(self, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> SipRequest:
+        """The next NOTIFY, answered; what came before it is taken out."""
+        request = self.phone.got("NOTIFY")
+        if status:
+            self.phone.reply(request, status, headers=headers)
+        return request
+
+    def bodies(self) -> list[bytes]:
+        """Bodies of all NOTIFYs that are there, each answered and given once however often it was repeated."""
+        found: list[SipRequest] = []
+        while any(data.startswith(b"NOTIFY") for data in self.phone.flow.sent):
+            notify = self.notified()
+            if not any((one.call_id, one.cseq) == (notify.call_id, notify.cseq) for one in found):
+                found.append(notify)
+        return [one.body for one in found]
