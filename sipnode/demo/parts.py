@@ -84,16 +84,19 @@ class Part:
         return False
 
     def stop(self, seconds: float = 8.0) -> None:
-        """End it: politely, then surely."""
+        """End it: politely, once more for one that first ends what it has begun, then surely."""
         if self.process is None:
             return
+        for patience in (1.0, seconds):
+            if self.process.poll() is None:
+                self.process.terminate()
+                try:
+                    self.process.wait(patience)
+                except subprocess.TimeoutExpired:
+                    continue
         if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            self.process.kill()
+            self.process.wait()
 
     def last_words(self, lines: int = 15) -> str:
         """The end of its log."""

@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 
 FIRST_DESCRIPTOR = 3
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
-def passed_descriptors(environment: MutableMapping[str, str], pid: int) -> list[int]:
-    """Descriptors that were passed to this process; the variables are taken out, so that no child believes them."""
-    count, whose = environment.pop("LISTEN_FDS", ""), environment.pop("LISTEN_PID", "")
-    environment.pop("LISTEN_FDNAMES", None)
+def first_environment() -> dict[str, str]:
+    """The environment that this process was started with. Importing Twisted's endpoints takes the variables out of ``os.environ``."""
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            pairs = (os.fsdecode(entry).partition("=") for entry in file.read().split(b"\0") if entry)
+            return {name: value for name, _, value in pairs}
+    except OSError:
+        return dict(os.environ)
+
+
+def passed_descriptors(environment: Mapping[str, str], pid: int) -> list[int]:
+    """Descriptors that were passed to this process."""
+    count, whose = environment.get("LISTEN_FDS", ""), environment.get("LISTEN_PID", "")
     if whose != str(pid) or not (count.isascii() and count.isdigit()):
         return []
     return list(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)))

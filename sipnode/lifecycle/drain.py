@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
 LOOK_SECONDS: Final = 0.2
-SETTLE_SECONDS: Final = 1.0
-"""So long it has to stay quiet: a response that UDP lost is asked for again within (RFC 3261 T1 and its first doubling)."""
+SETTLE_SECONDS: Final = 0.6
+"""So long it has to stay quiet: a response that UDP lost is asked for again within T1 (RFC 3261 §17.1.2.2)."""
 RETRY_AFTER: Final = (2, 10)
 """Seconds; each refusal has a number of its own, so that those who were sent away don't come back all at once."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.application.service import IService, Service
 from twisted.logger import Logger
 
-from sipnode.lifecycle.activation import PassedSockets, passed_descriptors
+from sipnode.lifecycle.activation import PassedSockets, first_environment, passed_descriptors
 from sipnode.lifecycle.drain import Drain
 from sipnode.lifecycle.notify import Notifier, Watchdog, watchdog_seconds
 from sipnode.lifecycle.reload import Reloader
@@ -113,7 +113,7 @@ def add_lifecycle(
 
 def process_services(lifecycle: Lifecycle, transports: Transports, notifier: Notifier, reactor: Any) -> list[IService]:
     """What a server needs that has the process for itself: signals, watchdog, and the sockets that came with it."""
-    sockets = PassedSockets(passed_descriptors(os.environ, os.getpid()))
+    sockets = PassedSockets(passed_descriptors(first_environment(), os.getpid()))
     for service in transports.services:
         if isinstance(service, (StreamService, UdpService)):
             service.passed = sockets
@@ -166,6 +166,8 @@ def connect_reload(
                    "limits.connections", "limits.connections_per_source"), limits)  # fmt: skip
     add("policy", ("core.drain_seconds", "core.drain_calls", "proxy.foreign"), policy)
     add("defence", tuple(f"defence.{key}" for key in DEFENCE_KEYS), defence)
+    if transports.tls.profiles():
+        add("tls", (), lambda new, old: "; ".join(transports.tls.reload()))
     add("media nodes", ("media.nodes",), nodes)
     add("users", (), users)
     add("routing script", (), lambda new, old: script())
