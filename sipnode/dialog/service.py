@@ -10,7 +10,7 @@ timer and no log line.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from twisted.application.service import Service
 from twisted.logger import Logger
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from sipnode.settings import DialogSettings
     from sipnode.sip.message import SipMessage, SipResponse
+
+Calls: TypeAlias = list[Call]
+"""The class has a method of the type's own name."""
 
 VANISHED: Final = 'SIP;cause=480;text="Connection lost"'
 BY_OPERATOR: Final = 'SIP;cause=480;text="Ended by the operator"'
@@ -83,7 +86,7 @@ class DialogService(Service):
         """All calls, oldest first as a rule."""
         return list(self._table)
 
-    def find(self, call_id: str, from_tag: str = "", to_tag: str = "") -> list[Call]:
+    def find(self, call_id: str, from_tag: str = "", to_tag: str = "") -> Calls:
         """The calls with that Call-ID, and with these tags where they are given (either of an end's may come first)."""
         wanted = {tag for tag in (from_tag, to_tag) if tag}
         return [call for call in self._table if call.call_id == call_id and wanted <= {call.from_tag, call.to_tag}]
@@ -253,7 +256,7 @@ class DialogService(Service):
 
     # -- ending
 
-    def end(self, call_id: str, from_tag: str = "", to_tag: str = "", reason: str = BY_OPERATOR) -> list[Call]:
+    def end(self, call_id: str, from_tag: str = "", to_tag: str = "", reason: str = BY_OPERATOR) -> Calls:
         """End calls: BYE to both ends of one that is up, CANCEL and 487 for one that rings.
 
         Args:
