@@ -189,7 +189,7 @@ class SipnodeCommands:
     def nodes(self) -> list[Sister]:
         """The sister nodes that hold bindings of the shared table, and whether they answer."""
         return [
-            Sister(address=str(each.address), down=each.down, unanswered=each.unanswered, bindings_until=int(each.until))
+            Sister(address=_address(each.address), down=each.down, unanswered=each.unanswered, bindings_until=int(each.until))
             for each in self._parts.sisters()
         ]
 
@@ -199,3 +199,7 @@ class SipnodeCommands:
         if logs is None:
             raise RpcError(500, "this server's log can't be changed")
         return logs
+
+
+def _address(address: Any) -> str:
+    return f"{address.transport.lower()}:{address.host}:{address.port}"

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from sipnode.log import LogControl
+from sipnode.nodes.address import NodeAddress
 from tests.rpc.support import RpcCase
 
 
@@ -39,7 +40,7 @@ class StatusTests(RpcCase):
     def test_nodes(self) -> None:
         """Sister nodes, and whether they answer."""
         self.assertEqual(self.call("sipnode.nodes"), [])
-        self.parts.sisters = lambda: [SimpleNamespace(address="udp:192.0.2.2:5060", down=True, unanswered=3, until=9.5)]
+        self.parts.sisters = lambda: [SimpleNamespace(address=NodeAddress("192.0.2.2", 5060, "UDP"), down=True, unanswered=3, until=9.5)]
         row = {"address": "udp:192.0.2.2:5060", "down": True, "unanswered": 3, "bindings_until": 9}
         self.assertEqual(self.call("sipnode.nodes"), [row])
 

@@ -1,0 +1,269 @@
+"""``python docs/rpc_reference.py`` writes ``docs/rpc_reference.rst``: every method of the RPC with what it really answers.
+
+A server in memory plays a small scene, each method is called in it, and the page shows call and answer. ``--check`` only says whether
+the page is up to date. Chance, time and the machine are taken out before anything of the server is imported.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import time
+
+_CHANCE = random.Random(5060)
+os.urandom = _CHANCE.randbytes  # type: ignore[assignment]  # the same names in each run
+os.environ["TZ"] = "UTC"
+time.tzset()
+
+import json  # noqa: E402  # after chance is taken out
+import platform  # noqa: E402
+import re  # noqa: E402
+import ssl  # noqa: E402
+import sys  # noqa: E402
+import tempfile  # noqa: E402
+from dataclasses import dataclass, replace  # noqa: E402
+from pathlib import Path  # noqa: E402
+from types import SimpleNamespace  # noqa: E402
+from typing import Any  # noqa: E402
+
+from twisted.internet.defer import Deferred, succeed  # noqa: E402
+
+import twisted  # noqa: E402
+from sipnode import config  # noqa: E402
+from sipnode.defence.guard import Guard  # noqa: E402
+from sipnode.defence.service import DefenceService  # noqa: E402
+from sipnode.fakes import FakeFlow  # noqa: E402
+from sipnode.lifecycle.reload import Reloader  # noqa: E402
+from sipnode.log import LogControl  # noqa: E402
+from sipnode.media.nodes import NodeSet, parse_nodes  # noqa: E402
+from sipnode.nodes.address import NodeAddress  # noqa: E402
+from sipnode.nodes.sisters import Sister  # noqa: E402
+from sipnode.records import LocationChange  # noqa: E402
+from sipnode.rpc import schema  # noqa: E402
+from sipnode.rpc.endpoint import Endpoint  # noqa: E402
+from sipnode.rpc.registry import Method, Param, Registry  # noqa: E402
+from sipnode.settings import LocationSettings  # noqa: E402
+from sipnode.storage.memory import MemoryStorage  # noqa: E402
+from sipnode.testing import World, listener_of  # noqa: E402
+from sipnode.transport.tlsconfig import TLSProfile  # noqa: E402
+from sipnode.wiring.rpc import parts_of, registry_of  # noqa: E402
+
+DOCS = Path(__file__).parent
+PAGE = DOCS / "rpc_reference.rst"
+MOST_LINES = 44
+NODE = "udp:192.0.2.50:2223"
+STRANGER = "198.51.100.7"
+LOCATION = ("location", "carol@example.test")
+HEAD = """RPC reference
+=============
+
+.. This page is made by docs/rpc_reference.py from the methods themselves. Change those.
+
+Every method with its parameters and what it answers, called on a server in memory. :doc:`rpc` says how to call them. Those marked
+*Kamailio* are there under the same name in Kamailio 5.6, with the same fields; a test asks both.
+
+"""
+KAMAILIO = frozenset((
+    "core.aliases_list", "core.arg", "core.echo", "core.flags", "core.info", "core.ps", "core.psa", "core.psx", "core.pwd",
+    "core.runinfo", "core.sockets_list", "core.tcp_info", "core.tcp_list", "core.tcp_options", "core.uptime", "core.version",
+    "corex.debug", "corex.list_sockets", "dlg.briefing", "dlg.dlg_list", "dlg.end_dlg", "dlg.is_alive", "dlg.list",
+    "dlg.list_ctx", "dlg.list_match", "dlg.stats_active", "dlg.terminate_dlg", "htable.delete", "htable.dump", "htable.flush",
+    "htable.get", "htable.listTables", "htable.setex", "htable.seti", "htable.sets", "htable.setxi", "htable.setxs",
+    "htable.stats", "rtpengine.enable", "rtpengine.get_hash_total", "rtpengine.ping", "rtpengine.reload", "rtpengine.show",
+    "stats.fetch", "stats.fetchn", "stats.get_statistics", "system.listMethods", "system.methodHelp", "system.methodSignature",
+    "tls.info", "tls.list", "tls.options", "tls.reload", "tm.cancel", "tm.clean", "tm.list", "tm.stats", "ul.add",
+    "ul.db_contacts", "ul.db_expired_contacts", "ul.db_users", "ul.dump", "ul.flush", "ul.lookup", "ul.rm", "ul.rm_contact",
+    "ws.close", "ws.dump",
+))  # fmt: skip
+"""Names that Kamailio 5.6 has too; ``tests/live/test_rpc_kamailio.py`` compares the list with the real one."""
+
+CALLS: tuple[tuple[Any, ...], ...] = (
+    ("core.version",), ("core.info",), ("core.flags",), ("core.runinfo",), ("core.uptime",), ("core.ps",), ("core.psx",), ("core.psa",),
+    ("core.echo", "hello", 5), ("core.pwd",), ("core.arg",), ("core.sockets_list",), ("core.aliases_list",), ("core.tcp_info",),
+    ("core.tcp_list",), ("core.tcp_options",), ("corex.list_sockets",), ("corex.debug",),
+    ("ul.dump",), ("ul.lookup", "location", "alice@example.test"), ("ul.db_users", "location"), ("ul.db_contacts", "location"),
+    ("ul.db_expired_contacts", "location"), ("ul.flush",),
+    ("ul.add", *LOCATION, "sip:carol@192.0.2.77:5060", 3600, 0.5), ("ul.rm_contact", *LOCATION, "sip:carol@192.0.2.77:5060"),
+    ("ul.rm", *LOCATION),
+    ("tm.stats",), ("tm.list",), ("tm.clean",),
+    ("dlg.list",), ("dlg.list_ctx",), ("dlg.dlg_list", "call-1"), ("dlg.list_match", "ruri", "sw", "sip:bob@"), ("dlg.briefing",),
+    ("dlg.is_alive", "call-1", "from-alice", "bobtag2"), ("dlg.stats_active",),
+    ("stats.get_statistics", "usrloc:"), ("stats.fetch", "dialog:"), ("stats.fetchn", "registered_users"),
+    ("tls.list",), ("tls.info",), ("tls.options",), ("tls.reload",), ("ws.dump",),
+    ("rtpengine.show", "all"), ("rtpengine.ping", NODE), ("rtpengine.enable", NODE, 0), ("rtpengine.reload",),
+    ("rtpengine.get_hash_total",),
+    ("htable.listTables",), ("htable.sets", "ipban", STRANGER, "scanner"), ("htable.setex", "ipban", STRANGER, 900),
+    ("htable.get", "ipban", STRANGER), ("htable.dump", "ipban"), ("htable.stats",), ("htable.delete", "ipban", STRANGER),
+    ("htable.seti", "ipban", STRANGER, 1), ("htable.setxi", "ipban", STRANGER, 1, 60), ("htable.setxs", "ipban", STRANGER, "test", 60),
+    ("htable.flush", "ipban"),
+    ("defence.ban", "198.51.100.0/24", 600, "abuse"), ("defence.list",), ("defence.unban", "198.51.100.0/24"), ("defence.limits",),
+    ("defence.set_limit", "rate", 80), ("defence.trust", "203.0.113.0/24"), ("defence.trusted",), ("defence.distrust", "203.0.113.0/24"),
+    ("defence.counts",),
+    ("routing.script",), ("routing.stages",), ("routing.counters",), ("routing.reload",),
+    ("sipnode.status",), ("sipnode.memory",), ("sipnode.conf", "rpc"), ("sipnode.log_level",), ("sipnode.set_log_level", "debug"),
+    ("sipnode.trace_on", "alice"), ("sipnode.trace",), ("sipnode.trace_off",), ("sipnode.reload",), ("sipnode.nodes",),
+    ("system.listMethods",), ("system.methodHelp", "ul.dump"), ("system.methodSignature", "ul.add"), ("rpc.describe", "ul.rm"),
+    ("rpc.discover",),
+    ("tm.cancel", "call-2", 2), ("ws.close", "WEBSOCKET"), ("dlg.end_dlg", "ENTRY", "NUMBER"), ("dlg.terminate_dlg", "call-3", "from-dave"),
+)  # fmt: skip
+"""What is called, in this order; words in capitals are filled in from what is there."""
+
+
+@dataclass(eq=False)
+class _TlsFlow(FakeFlow):
+    cipher: str = "TLS_AES_256_GCM_SHA384 TLSv1.3"
+
+
+def scene() -> tuple[World, Registry]:
+    """A server with two calls, a ringing one, and everything that a family needs."""
+    world = World()
+    core = world.core
+    alice, bob, dave = world.phone("alice", "WS"), world.phone("bob"), world.phone("dave")
+    for phone in (alice, bob):
+        phone.register(3600, (("user-agent", f"{phone.user.capitalize()}'s phone 1.0"),))
+    world.flows.flows.append(_TlsFlow("TLS", ("192.0.2.99", 40123), token="0123456789-3"))
+    for caller, call_id in ((alice, "call-1"), (dave, "call-3")):
+        invite = caller.send("INVITE", bob.aor, call_id=call_id, from_tag=f"from-{caller.user}")
+        bob.reply(bob.got("INVITE"), 200)
+        caller.ack(invite, caller.response("INVITE"))
+    dave.send("INVITE", bob.aor, call_id="call-2", from_tag="from-dave", cseq=2)
+    bob.reply(bob.got("INVITE"), 180)
+    world.advance(40)
+    core.defence = DefenceService(Guard(world.settings.defence, core.clock), world.clock, {}, core.flows.connections)
+    core.logs = LogControl(world.settings.log, lambda trace: None)
+    return world, _registry(world)
+
+
+def _registry(world: World) -> Registry:
+    core, clock = world.core, world.clock
+    listeners = [listener_of(kind) for kind in ("UDP", "TCP", "TLS", "WS")]
+    transports = SimpleNamespace(listeners=listeners, admission=SimpleNamespace(refused=0))
+    storage = MemoryStorage(clock)
+    storage.location.write([LocationChange(binding) for binding in core.registrar.table])
+    nodes = NodeSet(parse_nodes([NODE.removeprefix("udp:")]), _pong, clock, 60.0, 5.0)
+    settings = replace(world.settings, location=replace(LocationSettings(), db_mode=1))
+    parts = parts_of(core, settings, transports, SimpleNamespace(nodes=nodes), storage)
+    folder = Path(tempfile.mkdtemp())
+    (folder / config.FILE_NAME).write_text(config.render(settings))
+    reloader = Reloader(settings, str(folder))
+    core.lifecycle = SimpleNamespace(ready=True, reload=reloader.reload, reloader=reloader)
+    parts.pid, parts.arguments, parts.started = 4711, ["twistd", "-n", "sipnode", "-c", "conf"], clock.seconds() - 93784
+    parts.sisters = lambda: [Sister(NodeAddress("192.0.2.2", 5060, "UDP"), clock.seconds() + 3600)]
+    profile = TLSProfile("server", "default", 0, "tls.cfg", 1, private_key="/etc/sipnode/key.pem", certificate="/etc/sipnode/cert.pem")
+    parts.tls_profiles = lambda: [profile]
+    return registry_of(parts)
+
+
+def _pong(*_: Any) -> Deferred[Any]:
+    return succeed({b"result": b"pong"})
+
+
+def answers() -> dict[str, tuple[list[Any], Any]]:
+    """Parameters and answer of each method.
+
+    Raises:
+        AssertionError: an answer that isn't of the promised shape, or an error.
+    """
+    world, registry = scene()
+    endpoint = Endpoint(registry)
+
+    def ask(method: str, *params: Any) -> Any:
+        body = json.dumps({"jsonrpc": "2.0", "method": method, "params": params, "id": 1}).encode()
+        got: list[Any] = []
+        endpoint.handle(body, "reference").addCallback(got.append)
+        answer = json.loads(b"".join(got[0]))
+        assert "error" not in answer, (method, params, answer)
+        wrong = schema.fault(registry.get(method).result, answer["result"], method)
+        assert not wrong, wrong
+        return answer["result"]
+
+    found: dict[str, tuple[list[Any], Any]] = {}
+    for method, *params in CALLS:
+        if "ENTRY" in params:
+            call = next(call for call in ask("dlg.list") if call["call-id"] == "call-1")
+            params = [call["h_entry"], call["h_id"]]
+        elif "WEBSOCKET" in params:
+            params = [int(ask("ws.dump")["connections"][0].partition(":")[0])]
+        found[method] = (params, ask(method, *params))
+        world.clock.advance(0)
+    missing = set(registry.names()) - set(found)
+    assert not missing, f"docs/rpc_reference.py calls none of {sorted(missing)}"
+    return found
+
+
+_MACHINE = (
+    (f"{platform.python_implementation()} {platform.python_version()}", "CPython 3.11.7"),
+    (f"Twisted {twisted.version.public()}", "Twisted 26.10.0"),
+    (ssl.OPENSSL_VERSION, "OpenSSL 3.0.17"),
+    (f"({platform.machine()}/{platform.system().lower()})", "(x86_64/linux)"),
+    (json.dumps(os.getcwd()), '"/"'),
+)
+
+
+def shown(method: str, result: Any) -> str:
+    """An answer as JSON, without what differs from machine to machine."""
+    if method == "sipnode.memory":
+        result = {"resident_bytes": 61440000, "highest_bytes": 63488000, "collections": [12, 1, 0], "frozen_objects": 171000}
+    text = json.dumps(result, indent=2)
+    for here, everywhere in _MACHINE:
+        text = text.replace(here, everywhere)
+    text = re.sub(r'"cell": "0x[0-9a-f]+"', '"cell": "0x7f29ee7fdc78"', text)
+    # Lists and objects that fit in a line stand in one.
+    text = re.sub(r"[\[{]\n[^\[\]{}]{1,120}[\]}]", lambda match: re.sub(r"\s+", " ", match[0]) if len(match[0]) < 120 else match[0], text)
+    lines = text.splitlines()
+    if len(lines) > MOST_LINES:
+        lines = [*lines[:MOST_LINES], f"... {len(lines) - MOST_LINES} lines more"]
+    return "\n".join(lines)
+
+
+def page() -> str:
+    """The text of the page."""
+    found = answers()
+    _, registry = scene()
+    lines = [HEAD.rstrip("\n"), ""]
+    for family, methods in itertools.groupby(registry, key=lambda method: method.name.partition(".")[0]):
+        lines += ["", f"{family}.*", "-" * (len(family) + 2), ""]
+        for method in methods:
+            lines += _method(method, *found[method.name])
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _method(method: Method, params: list[Any], result: Any) -> list[str]:
+    usage = method.usage()
+    lines = ["", f".. _rpc-{method.name}:", "", method.name, "~" * len(method.name), "", f"``{usage}``"]
+    marks = [*(["Kamailio"] if method.name in KAMAILIO else []), *(["changes something, so it is logged"] if method.changes else [])]
+    if marks:
+        lines += ["", f"*{'; '.join(marks)}*"]
+    lines += ["", method.doc, ""]
+    if method.params:
+        lines += [f"Parameters: {'; '.join(map(_parameter, method.params))}.", ""]
+    typed = " ".join([method.name, *(_word(value) for value in params)])
+    text = shown(method.name, result)
+    block = ["   " + line if line else "" for line in text.splitlines()]
+    return [*lines, ".. code-block:: text", "", f"   $ sipnode rpc --json {typed}", *block, ""]
+
+
+def _parameter(param: Param) -> str:
+    how = ", any number" if param.rest else "" if param.required else ", may be left out"
+    return f"``{param.name}`` {schema.name_of(param.kind)}{how}"
+
+
+def _word(value: Any) -> str:
+    text = str(value)
+    return text if text.isascii() and not set(text) & set(" ;*?'\"") else f"'{text}'"
+
+
+def main() -> int:
+    """Write the page, or check it."""
+    text = page()
+    if "--check" in sys.argv[1:]:
+        same = PAGE.is_file() and PAGE.read_text("utf-8") == text
+        print("up to date" if same else "out of date: run python docs/rpc_reference.py")
+        return 0 if same else 1
+    PAGE.write_text(text, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
