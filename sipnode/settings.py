@@ -56,6 +56,7 @@ class LimitSettings:
     partial_seconds: float = setting(10.0, "A partial message on a stream older than this closes it.", minimum=1)
     connections: int = setting(20000, "Most open connections in all.", minimum=1)
     connections_per_source: int = setting(1000, "Most open connections of one source address.", minimum=1)
+    handshakes_per_source: int = setting(200, "Most of them that haven't said anything yet.", minimum=1)
     write_buffer_bytes: int = setting(1048576, "A peer that lets more than this pile up is disconnected.", minimum=65536)
     transactions: int = setting(200000, "Most live transactions; over it new requests get 503.", minimum=100)
 
@@ -93,6 +94,7 @@ class TLSSettings:
     """[tls]"""
 
     config: str = setting("../tls/tls.cfg", "File in Kamailio's tls.cfg format; relative to the conf folder.")
+    watch_seconds: float = setting(10.0, "Between two looks whether one of its files has changed, which is then used; 0 for none.", minimum=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,9 @@ class AuthSettings:
     lenient_uri: bool = setting(False, "Accept a digest uri that differs from the Request-URI (old phones behind proxies).")
     cache_seconds: float = setting(60.0, "How long a credential is answered from memory.", minimum=0)
     trusted: tuple[str, ...] = setting([], "Addresses or networks whose requests need no digest (trunks), e.g. '192.0.2.0/24'.")
+    trusted_peers: tuple[str, ...] = setting(
+        [], "Domains that need no digest: a TLS peer whose certificate, verified by tls.cfg, stands for one of them (RFC 5922)."
+    )
 
 
 @dataclass(frozen=True, slots=True)

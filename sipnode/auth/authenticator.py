@@ -21,7 +21,7 @@ from sipnode.auth.nonce import FORGED, GOOD, NonceKeeper
 from sipnode.auth.secret import derive
 from sipnode.auth.trust import TrustedSources
 from sipnode.errors import ConfigError, ParseError, StorageError
-from sipnode.interfaces import ICredentialStore, IDigestGuard, IRequestContext
+from sipnode.interfaces import ICredentialStore, IDigestGuard, IFlow, IRequestContext
 from sipnode.records import Credential
 from sipnode.settings import AuthSettings
 from sipnode.sip.digest import MD5, SHA256, Credentials, ha1, matches
@@ -66,6 +66,7 @@ class Authenticator:
         self._credentials = credentials
         self._seconds = clock.seconds
         self._trusted = TrustedSources(settings.trusted)
+        self._peers = frozenset(domain.lower() for domain in settings.trusted_peers)
         self._nonces = NonceKeeper(
             derive(secret, "nonce"), clock.seconds(), int.from_bytes(os.urandom(6)), settings.nonce_expire, settings.nonce_table
         )
@@ -85,7 +86,7 @@ class Authenticator:
     def needs_auth(self, ctx: IRequestContext) -> bool:
         """Whether :meth:`check` has something to ask: authentication is on, the source isn't trusted, the method can be challenged
         and the request claims to come from a user of ours. What comes from elsewhere is the script's to judge."""
-        if not self._enabled or ctx.request.method in _NEVER or ctx.flow.remote[0] in self._trusted:
+        if not self._enabled or ctx.request.method in _NEVER or self.trusts(ctx.flow):
             return False
         try:
             return self.realm_of(ctx) != ""
@@ -103,7 +104,7 @@ class Authenticator:
             :meth:`needs_auth` is False for: None.
         """
         request = ctx.request
-        if not self._enabled or request.method in _NEVER or ctx.flow.remote[0] in self._trusted:
+        if not self._enabled or request.method in _NEVER or self.trusts(ctx.flow):
             return None
         try:
             realm = self.realm_of(ctx)
@@ -149,9 +150,11 @@ class Authenticator:
             return _same(ha1(SHA256, username, domain, password), known.ha1_sha256)
         return known.ha1 != "" and _same(ha1(MD5, username, domain, password), known.ha1)
 
-    def trusts(self, host: str) -> bool:
-        """Whether requests from an address need no digest."""
-        return host in self._trusted
+    def trusts(self, flow: IFlow) -> bool:
+        """Whether requests by a flow need no digest: its address is trusted, or its peer has proved to be a trusted domain."""
+        if flow.remote[0] in self._trusted:
+            return True
+        return bool(self._peers) and not self._peers.isdisjoint(flow.peer_domains)
 
     def consumed(self, request: SipRequest) -> list[str]:
         """Values of the Proxy-Authorization lines that were for us; REGISTER and its Authorization end here anyway."""

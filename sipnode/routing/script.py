@@ -194,7 +194,7 @@ class RoutingScript:
             raise Reject(489, "", (("allow-events", ", ".join(capabilities.EVENTS)),))
         ctx.begin()
         if request.method == "PUBLISH":
-            return service.publish(ctx, self.core.authenticator.trusts(ctx.flow.remote[0]))
+            return service.publish(ctx, self.core.authenticator.trusts(ctx.flow))
         return service.subscribe(ctx)
 
     @only("REGISTER")

@@ -12,37 +12,50 @@ if TYPE_CHECKING:
 
 
 class Ticket:
-    """One place taken."""
+    """One place taken, by a connection of which nobody knows yet what it wants."""
 
-    __slots__ = ("_admission", "_source")
+    __slots__ = ("_admission", "_source", "_unknown")
 
     def __init__(self, admission: Admission, source: str) -> None:
         self._admission: Admission | None = admission
         self._source = source
+        self._unknown = True
+
+    def settled(self) -> None:
+        """Its first line has been read."""
+        if self._unknown and self._admission is not None:
+            self._unknown = False
+            self._admission.known(self._source)
 
     def release(self) -> None:
         """Give the place back; the second call does nothing."""
+        self.settled()
         admission, self._admission = self._admission, None
         if admission is not None:
-            admission._leave(self._source)
+            admission.leave(self._source)
 
 
 class Admission:
-    """The two caps.
+    """The caps.
 
     Args:
         most: Connections in all.
         most_per_source: Connections of one source address.
+        most_unknown: Those of them that are in their handshake, or silent from the start.
 
     Attributes:
         open: Connections that hold a place.
         refused: Connections that found none.
+        ends: How often a connection ended before its first line, by how.
         shut: Whether a source is shut out altogether.
     """
 
-    def __init__(self, most: int, most_per_source: int) -> None:
+    def __init__(self, most: int, most_per_source: int, most_unknown: int = 200) -> None:
         self.open = 0
         self.refused = 0
+        self.ends: dict[str, int] = {}
+        self._most_unknown = most_unknown
+        self._unknown: dict[str, int] = {}
         self.shut: Callable[[str], bool] = lambda source: False
         self._most = most
         self._most_per_source = most_per_source
@@ -51,12 +64,18 @@ class Admission:
     def enter(self, source: str) -> Ticket | None:
         """A place for a connection from ``source``, or None when there is none left."""
         held = self._sources.get(source, 0)
-        if self.open >= self._most or held >= self._most_per_source or self.shut(source):
+        unknown = self._unknown.get(source, 0)
+        if self.open >= self._most or held >= self._most_per_source or unknown >= self._most_unknown or self.shut(source):
             self.refused += 1
             return None
         self.open += 1
         self._sources[source] = held + 1
+        self._unknown[source] = unknown + 1
         return Ticket(self, source)
+
+    def ended(self, how: str) -> None:
+        """Count a connection that ended before its first line: 'silent', 'plain http', 'not tls', 'handshake' …"""
+        self.ends[how] = self.ends.get(how, 0) + 1
 
     def set_limits(self, most: int, most_per_source: int) -> None:
         """Other caps from now on; who is in stays in."""
@@ -67,10 +86,19 @@ class Admission:
         """Places that ``source`` holds."""
         return self._sources.get(source, 0)
 
-    def _leave(self, source: str) -> None:
+    def leave(self, source: str) -> None:
+        """A connection is gone."""
         self.open -= 1
-        held = self._sources[source] - 1
-        if held:
-            self._sources[source] = held
-        else:
-            del self._sources[source]
+        _less(self._sources, source)
+
+    def known(self, source: str) -> None:
+        """A connection has said what it wants, or is gone."""
+        _less(self._unknown, source)
+
+
+def _less(counts: dict[str, int], source: str) -> None:
+    left = counts[source] - 1
+    if left:
+        counts[source] = left
+    else:
+        del counts[source]

@@ -27,6 +27,7 @@ from sipnode.transport.resolver import Resolver
 from sipnode.transport.sniff import StreamPort
 from sipnode.transport.tls import GatedTLSFactory, TLSContexts
 from sipnode.transport.tlsconfig import TLSConfig, load_tls_config
+from sipnode.transport.tlswatch import TLSWatch
 from sipnode.transport.udp import UdpEndpoint, UdpService
 from sipnode.transport.websocket import websocket_factory
 from sipnode.transport.wheel import Wheel
@@ -62,6 +63,7 @@ class Transports:
     resolver: Resolver
     own: OwnAddresses
     admission: Admission
+    tls: TLSWatch
     listeners: list[Listener] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -119,7 +121,7 @@ class _Builder:
         limits = settings.limits
         wheel = Wheel(reactor)
         flows = FlowTable(wheel, reactor)
-        admission = Admission(limits.connections, limits.connections_per_source)
+        admission = Admission(limits.connections, limits.connections_per_source, limits.handshakes_per_source)
         framing = Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values)
         self.hub = Hub(sink, flows, wheel, admission, limits, settings.transport, framing)
         # Listeners that no line names: SIP over TCP on a ws port, over TLS on a wss port.
@@ -131,7 +133,8 @@ class _Builder:
         families = list(dict.fromkeys(family_of(spec.host) for spec in self.specs))
         rest = settings.proxy.failed_target_seconds
         resolver = Resolver(reactor, None, ("UDP", "TCP", "TLS") if udp else ("TCP", "TLS"), families, rest)
-        self.made = Transports([flows], flows, resolver, OwnAddresses(), admission, warnings=self.tls.warnings)
+        watch = TLSWatch(self.contexts, os.path.normpath(self.tls_path), reactor, settings.tls.watch_seconds)
+        self.made = Transports([flows], flows, resolver, OwnAddresses(), admission, watch, warnings=self.tls.warnings)
 
     def build(self) -> Transports:
         made = self.made
@@ -143,6 +146,8 @@ class _Builder:
                 made.services.append(UdpService(endpoint, self.hub.transport.udp_receive_buffer, self.reactor, made.own.add))
         for group in stream_groups(self.specs):
             made.services.append(self._stream_port(group))
+        if self.tls.profiles:
+            made.services.append(made.tls)
         if any(spec.transport in WEBSOCKET for spec in self.specs) and not USES_NVX:
             made.warnings.append("autobahn runs without its compiled part (NVX): a WebSocket message costs several times as much")
         made.flows.connector = Connector(self.hub, self.reactor, self._listener_for, self._client_creator).connect

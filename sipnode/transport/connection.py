@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from OpenSSL import SSL
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from sipnode.errors import FlowClosed
 from sipnode.transport.flow import Flow, Listener
+from sipnode.transport.identity import sip_domains
 from sipnode.transport.listen import SECURE
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ class ConnectionFlow(Flow):
         last: Clock time of the last octets received.
     """
 
-    __slots__ = ("_backlog", "_blocked_since", "_hub", "_opened", "_reason", "_ticket", "_timer", "_wire", "last", "server_name")
+    __slots__ = ("_backlog", "_blocked_since", "_hub", "_opened", "_peer", "_reason", "_ticket", "_timer", "_wire", "last", "server_name")
 
     def __init__(self, hub: Hub, wire: Any, transport: str, listener: Listener, ticket: Ticket | None) -> None:
         host, peer = wire.getHost(), wire.getPeer()
@@ -85,6 +87,7 @@ class ConnectionFlow(Flow):
         self._backlog = 0
         self._blocked_since = 0.0
         self._reason = ""
+        self._peer: tuple[str, ...] | None = None
         self._opened = False
         self._timer: WheelTimer | None = None
         self.last = hub.wheel.seconds()
@@ -96,6 +99,17 @@ class ConnectionFlow(Flow):
         handle = self._wire.getHandle() if self.transport in SECURE else None
         name = getattr(handle, "get_cipher_name", lambda: None)()
         return f"{name} {handle.get_protocol_version_name()}" if name else ""
+
+    @property
+    def peer_domains(self) -> tuple[str, ...]:
+        """As of the handshake; read from the certificate when it is first asked for."""
+        if self._peer is None:
+            self._peer = ()
+            handle = self._wire.getHandle() if self.transport in SECURE else None
+            if handle is not None and handle.get_verify_mode() & SSL.VERIFY_PEER:
+                certificate = handle.get_peer_certificate()
+                self._peer = sip_domains(certificate) if certificate is not None else ()
+        return self._peer
 
     def open(self) -> None:
         """The connection can carry messages: tell the table and the sink."""

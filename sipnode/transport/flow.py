@@ -69,6 +69,11 @@ class Flow:
         self.closed = False
         self.vars: dict[str, Any] = {}
 
+    @property
+    def peer_domains(self) -> tuple[str, ...]:
+        """Domains that the peer has proved to be by a certificate we verified (RFC 5922 §7.1); () for none."""
+        return ()
+
     def send(self, data: bytes) -> None:
         """Queue one whole message.
 

@@ -45,3 +45,18 @@ def certificate_matches(certificate: X509, name: str) -> bool:
     except (VerificationError, CertificateError, ValueError):
         return False
     return True
+
+
+def sip_domains(certificate: X509) -> tuple[str, ...]:
+    """The SIP domains that a certificate stands for (RFC 5922 §7.1), in lower case.
+
+    Args:
+        certificate: The peer's own, its chain verified.
+    """
+    try:
+        patterns: Sequence[object] = extract_patterns(certificate)
+    except CertificateError:
+        return ()
+    uris = [each for each in patterns if isinstance(each, URIPattern) and each.protocol_pattern in (b"sip", b"sips")]
+    names = [each.dns_pattern.pattern for each in uris] if uris else [each.pattern for each in patterns if isinstance(each, DNSPattern)]
+    return tuple(dict.fromkeys(name.decode("ascii").lower() for name in names if not name.startswith(b"*")))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from OpenSSL import SSL
 from twisted.internet.protocol import Factory, Protocol
 
 from sipnode.transport.stream import SipStream
@@ -88,13 +89,17 @@ class Sniffer(Protocol):
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted's default argument is of no use here
         self._stop_timer()
+        if not self._done:
+            self._port.hub.admission.ended(end_of(reason))
         self._ticket.release()
 
     def _settle(self, kind: str) -> None:
         self._done = True
         self._stop_timer()
+        self._ticket.settled()
         wire: Any = self.transport
         if kind == DROP:
+            self._port.hub.admission.ended("not text")
             wire.abortConnection()
         elif kind == SIP:
             self._hand_over(self._port.sip(self._ticket))
@@ -113,12 +118,26 @@ class Sniffer(Protocol):
 
     def _too_slow(self) -> None:
         self._done = True
+        self._port.hub.admission.ended("silent")
         self.transport.abortConnection()  # type: ignore[union-attr]  # it is connected
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def end_of(reason: Failure) -> str:
+    """How a connection ended that never said a line: what OpenSSL says of the first octets tells plain text and HTTP from TLS."""
+    fault = reason.value
+    if not isinstance(fault, SSL.Error):
+        return "closed"
+    words = " ".join(str(part[-1]) for part in fault.args[0]) if fault.args else ""
+    if "http request" in words or "https proxy request" in words:
+        return "plain http"
+    if "wrong version number" in words or "packet length" in words or "record layer" in words:
+        return "not tls"
+    return "certificate" if "certificate" in words or "verify" in words else "handshake"
 
 
 def attach(protocol: Any, wire: Any) -> None:

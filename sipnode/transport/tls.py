@@ -1,7 +1,8 @@
 """TLS contexts, made of the profiles of ``tls.cfg``.
 
 Implements: RFC 8446 and RFC 5246 by OpenSSL, RFC 6066 §3 (SNI), RFC 7301 (ALPN), RFC 5922 §7 (client side). Invariant: every
-file is read when contexts are built, so a handshake never meets a missing one, and a set of contexts is whole or not there.
+file is read when contexts are built, so a handshake never meets a missing one, and a set of contexts is whole or not there:
+:meth:`TLSContexts.reload` changes everything for new handshakes, or nothing.
 """
 
 from __future__ import annotations
@@ -50,40 +51,92 @@ class TLSContexts:
 
     Args:
         config: The file, read.
+
+    Attributes:
+        config: What is in force.
+        generation: How often it was read anew.
+
+    Raises:
+        ConfigError: a file of a profile that cannot be used.
     """
 
     def __init__(self, config: TLSConfig) -> None:
-        self._config = config
-        self._clients: dict[int, SSL.Context] = {}
+        self.config = config
+        self.generation = 0
+        self._clients = _client_contexts(config)
+        self._creators: dict[tuple[str, int], ServerCreator] = {}
         self._unnamed_client = TLSProfile("client", "default", 0, "", 0, verify_certificate=True)
 
     def for_server(self, address: str, port: int) -> ServerCreator:
-        """The server side of a listener.
+        """The server side of a listener; it takes part in each :meth:`reload`.
 
         Raises:
-            ConfigError: no profile, or a file of it that cannot be used.
+            ConfigError: no profile, or a file of it, or of another server section, that cannot be used.
         """
-        profiles = self._config.servers(address, port)
-        if not profiles:
-            raise ConfigError("tls.cfg has no [server:default]: a tls or wss listener needs its certificate", key="tls.config")
-        return ServerCreator(profiles)
+        if not self._creators:
+            _check_servers(self.config)
+        creator = self._creators[address, port] = ServerCreator(_server_set(self.config, address, port))
+        return creator
 
     def for_client(self, hop: Hop) -> ClientCreator:
-        """The client side of a connection to a hop.
-
-        Raises:
-            ConfigError: a file of the profile that cannot be used.
-        """
-        profile = self._config.client(hop.host, hop.port) or self._unnamed_client
+        """The client side of a connection to a hop."""
+        profile = self.config.client(hop.host, hop.port) or self._unnamed_client
         context = self._clients.get(id(profile))
         if context is None:
             context = self._clients[id(profile)] = client_context(profile)
-        return ClientCreator(context, profile.verify_certificate, hop.server_name or hop.host)
+        return ClientCreator(context, profile, hop.server_name or hop.host)
+
+    def reload(self, config: TLSConfig) -> None:
+        """Use another file for handshakes from now on; connections that stand, stay.
+
+        Raises:
+            ConfigError: something of it cannot be used; then nothing has changed.
+        """
+        clients = _client_contexts(config)
+        if self._creators:
+            _check_servers(config)
+        sets = [(creator, _server_set(config, *place)) for place, creator in self._creators.items()]
+        self.config, self._clients = config, clients
+        for creator, made in sets:
+            creator.set = made
+        self.generation += 1
+
+
+def _client_contexts(config: TLSConfig) -> dict[int, SSL.Context]:
+    return {id(profile): client_context(profile) for profile in config.profiles if profile.role == "client"}
+
+
+def _check_servers(config: TLSConfig) -> None:
+    """Where there is a TLS listener, the sections that none uses have to be right too: one may use them after the next start."""
+    for profile in config.profiles:
+        if profile.role == "server":
+            server_context(profile)
+
+
+def _server_set(config: TLSConfig, address: str, port: int) -> ServerSet:
+    profiles = config.servers(address, port)
+    if not profiles:
+        raise ConfigError("tls.cfg has no [server:default]: a tls or wss listener needs its certificate", key="tls.config")
+    return ServerSet(profiles)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerCreator:
     """Makes the server side of TLS connections of one listener.
+
+    Attributes:
+        set: The contexts in force; handshakes that have begun go on with those that they began with.
+    """
+
+    def __init__(self, made: ServerSet) -> None:
+        self.set = made
+
+    def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        return self.set.connection(protocol)
+
+
+class ServerSet:
+    """The contexts of one listener.
 
     Args:
         profiles: The default one first, then those chosen by server_name.
@@ -99,7 +152,8 @@ class ServerCreator:
                 # OpenSSL asks the context that the name has chosen.
                 context.set_info_callback(self._check_version)
 
-    def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+    def connection(self, protocol: Any) -> SSL.Connection:
+        """The state of a new connection of that protocol."""
         connection = SSL.Connection(self._context, None)
         connection.set_app_data(protocol)
         return connection
@@ -110,7 +164,7 @@ class ServerCreator:
             for profile, context in self._named:
                 exact = profile.server_name == name and profile.server_name_mode != 2
                 below = profile.server_name_mode in (1, 2) and name.endswith("." + profile.server_name)
-                if (below if wanted else exact):
+                if below if wanted else exact:
                     return profile, context
         return None
 
@@ -142,14 +196,15 @@ class ClientCreator:
 
     Args:
         context: Of the client profile.
-        verify: Check the peer's chain and its name.
+        profile: It; its ``server_name`` is asked for and checked in place of the domain.
         name: The domain that was asked for, or an IP literal.
     """
 
-    def __init__(self, context: SSL.Context, verify: bool, name: str) -> None:
+    def __init__(self, context: SSL.Context, profile: TLSProfile, name: str) -> None:
         self._context = context
-        self._verify = verify
-        self._name = name
+        self._verify = profile.verify_certificate
+        self._depth = profile.verify_depth
+        self._name = profile.server_name or name
 
     def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         connection = SSL.Connection(self._context, None)
@@ -160,7 +215,7 @@ class ClientCreator:
         return connection
 
     def _check(self, _connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, ok: int) -> bool:
-        return bool(ok) and (depth > 0 or certificate_matches(certificate, self._name))
+        return bool(ok) and depth <= self._depth and (depth > 0 or certificate_matches(certificate, self._name))
 
 
 def server_context(profile: TLSProfile) -> SSL.Context:

@@ -34,7 +34,6 @@ from sipnode.rpc.parts import Parts
 from sipnode.rpc.registry import Registry
 from sipnode.rpc.token import token_of
 from sipnode.rpc.unix import UnixService
-from sipnode.transport.tlsconfig import load_tls_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
     from sipnode.media.service import MediaService
     from sipnode.routing.core import Core
     from sipnode.settings import Settings
-    from sipnode.transport.tlsconfig import TLSProfile
 
 FAMILIES = (
     CoreCommands,
@@ -125,10 +123,6 @@ def _reload_media(media: MediaService, conf_dir: Path) -> tuple[list[str], list[
     return media.reload(config.load(str(conf_dir)).media.nodes)
 
 
-def _tls_profiles(path: Path) -> list[TLSProfile]:
-    return load_tls_config(str(path.resolve())).profiles if path.exists() else []
-
-
 def rpc_service(
     core: Core,
     settings: Settings,
@@ -149,7 +143,8 @@ def rpc_service(
     parts = parts_of(core, settings, transports, media, storage)
     parts.reload_media = lambda: _reload_media(media, conf_dir)
     parts.sisters = lambda: [sister for watch in watches for sister in watch.sisters()]
-    parts.tls_profiles = lambda: _tls_profiles(conf_dir / settings.tls.config)
+    parts.tls_profiles = transports.tls.profiles
+    parts.reload_tls = transports.tls.reload
     core.rpc = registry_of(parts)
     add_plugins(core.rpc, core, settings.rpc.plugins)
     endpoint = Endpoint(core.rpc)

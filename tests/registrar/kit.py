@@ -88,6 +88,7 @@ class FakeFlow:
         self.token = token
         self.closed = False
         self.vars: dict[str, Any] = {}
+        self.peer_domains: tuple[str, ...] = ()
         self.sent: list[bytes] = []
 
     def send(self, data: bytes) -> None:

@@ -32,3 +32,19 @@ class AdmissionTests(SynchronousTestCase):
             assert ticket is not None
             ticket.release()
         self.assertEqual((admission.open, admission._sources), (0, {}))
+
+    def test_handshakes(self) -> None:
+        """Those that haven't said anything yet have a cap of their own, which ends with their first line or with them."""
+        admission = Admission(100, 100, 2)
+        first, second = admission.enter("a"), admission.enter("a")
+        self.assertIsNone(admission.enter("a"))
+        self.assertIsNotNone(admission.enter("b"))
+        assert first is not None and second is not None
+        first.settled()
+        first.settled()
+        self.assertIsNotNone(admission.enter("a"))
+        self.assertIsNone(admission.enter("a"))
+        second.release()
+        first.release()
+        self.assertIsNotNone(admission.enter("a"))
+        self.assertEqual((admission.open, admission.of("a")), (3, 2))

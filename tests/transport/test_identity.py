@@ -5,7 +5,7 @@ from __future__ import annotations
 from OpenSSL.crypto import X509
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.transport.identity import certificate_matches
+from sipnode.transport.identity import certificate_matches, sip_domains
 
 from .certificates import make
 
@@ -32,3 +32,14 @@ class CertificateMatches(SynchronousTestCase):
         ):
             certificate = X509.from_cryptography(make("example.com", names).certificate)
             self.assertEqual(certificate_matches(certificate, wanted), right, (names, wanted))
+
+    def test_domains(self) -> None:
+        """What a peer has proved to be: its SIP URIs, else its DNS names without wildcards."""
+        for names, domains in (
+            (("uri:sip:Example.com", "uri:sips:b.example", "other.org"), ("example.com", "b.example")),
+            (("Example.com", "*.example.com", "192.0.2.1"), ("example.com",)),
+            (("uri:https://example.com",), ()),
+            ((), ()),
+        ):
+            certificate = X509.from_cryptography(make("example.com", names).certificate)
+            self.assertEqual(sip_domains(certificate), domains, names)
