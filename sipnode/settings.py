@@ -197,6 +197,7 @@ class DialogSettings:
         "all", "Which calls are known by dlg.list and in metrics: 'all', or only those with a 'browser' on an end.", choices=("all", "browser")
     )
     max_calls: int = setting(200000, "Most calls that are kept track of; more pass unseen and are counted.", minimum=10)
+    calls_per_user: int = setting(0, "Most calls at once that a user of ours begins; over it 403. 0 for any number; needs track = 'all'.", minimum=0)
     max_seconds: float = setting(43200.0, "A call of which nothing was heard for so long is forgotten (Kamailio's default_timeout).", minimum=60)
     lost_flow_seconds: float = setting(
         4.0, "A browser whose connection is gone has so long to come back; then its calls get BYE.", minimum=0, maximum=300

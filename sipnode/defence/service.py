@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS: Final = 0.25
 """Between two looks at the clock."""
+CONNECTIONS: Final = ("connections", "connections_per_source")
 LINES_A_SECOND: Final = 2.0
 MOST_LINES: Final = 20.0
 
@@ -42,6 +43,7 @@ class DefenceService(Service):
     Attributes:
         guard: Who judges.
         overload: Lag of the reactor, and what follows.
+        admission: Who counts connections, with ``most``, ``most_per_source`` and ``set_limits``; None for nobody.
     """
 
     name = "defence"
@@ -52,6 +54,7 @@ class DefenceService(Service):
     ) -> None:
         self.guard = guard
         self.overload = OverloadMeter(guard.limits.lag_seconds, guard.limits.lag_lasting)
+        self.admission: Any = None
         self._reactor = reactor
         self._busy = busy
         self._connections = connections
@@ -125,8 +128,9 @@ class DefenceService(Service):
         return self.guard.unban(key)
 
     def limits(self) -> dict[str, Any]:
-        """Every limit by its name in ``[defence]``."""
-        return asdict(self.guard.limits)
+        """Every limit by its name in ``[defence]``, and the caps on connections by theirs in ``[limits]``."""
+        caps = {} if self.admission is None else dict(zip(CONNECTIONS, self.admission.caps, strict=True))
+        return {**asdict(self.guard.limits), **caps}
 
     def set_limit(self, name: str, value: float) -> None:
         """Change a limit until the next start.
@@ -134,6 +138,12 @@ class DefenceService(Service):
         Raises:
             ConfigError: no such limit, or a value out of its bounds.
         """
+        if name in CONNECTIONS and self.admission is not None:
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value < 1e9:
+                raise ConfigError(f"{value} is out of bounds", key=f"limits.{name}")
+            caps = {**dict(zip(CONNECTIONS, self.admission.caps, strict=True)), name: int(value)}
+            self.admission.set_limits(*caps.values())
+            return
         self.guard.set_limit(name, value)
 
     def trusted(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from sipnode.dialog.bye import say_bye
 from sipnode.dialog.call import Call, outcome_of
 from sipnode.dialog.ends import Ends, Party
 from sipnode.dialog.table import SLOT_SECONDS, CallTable
-from sipnode.errors import ParseError
+from sipnode.errors import ParseError, Reject
 from sipnode.records import MediaKey
 from sipnode.sip.address import NameAddr
 
@@ -71,6 +71,8 @@ class DialogService(Service):
         self._timers: set[IDelayedCall] = set()
         self._sweeping: IDelayedCall | None = None
         self._number = 0
+        self._most_of_user = settings.calls_per_user
+        self._of_user: dict[str, int] = {}
         self.answered = 0
         self.lost = 0
 
@@ -116,15 +118,31 @@ class DialogService(Service):
     # -- what the proxy sees
 
     def trying(self, fork: Any) -> None:
-        """An INVITE outside of any dialog is sent on."""
+        """An INVITE outside of any dialog is about to be sent on.
+
+        Raises:
+            Reject: its user has as many calls as may be.
+        """
         ctx = fork.ctx
         if self._all and ctx.route is None:
             call = self._new(ctx)
+            if self._most_of_user and self._of_user.get(call.caller, 0) >= self._most_of_user:
+                raise Reject(403, "Too Many Calls")
             if self._table.add(call, ctx.now + self._lifetime):
+                self._count(call, 1)
                 ctx.call = call
                 call.pending = fork
                 if self._watchers:
                     self._tell(stages.TRYING, call)
+
+    def _count(self, call: Call, more: int) -> None:
+        """One more or one less of its user's calls."""
+        if self._most_of_user and call.caller:
+            left = self._of_user.get(call.caller, 0) + more
+            if left > 0:
+                self._of_user[call.caller] = left
+            else:
+                self._of_user.pop(call.caller, None)
 
     def _new(self, ctx: Any) -> Call:
         self._number += 1
@@ -178,6 +196,7 @@ class DialogService(Service):
             call = self._new(ctx)
             if not table.add(call, now + self._lifetime):
                 return
+            self._count(call, 1)
             ctx.call = call
         elif call.state not in (stages.TRYING, stages.EARLY):
             first = False
@@ -185,6 +204,7 @@ class DialogService(Service):
             call = call.answered_too(self._number, to_tag)
             if not table.add(call, now + self._lifetime):
                 return
+            self._count(call, 1)
         call.pending = None
         if call.key[2] != to_tag and not table.rename(call, to_tag):
             return
@@ -279,7 +299,8 @@ class DialogService(Service):
 
     def _end(self, call: Call, outcome: str, by: str) -> None:
         """It has ended: leave the table, tell who watches."""
-        self._table.remove(call)
+        if self._table.remove(call):
+            self._count(call, -1)
         if call.state is stages.CONFIRMED:
             self.answered -= 1
         if call._ends is not None:

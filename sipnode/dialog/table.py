@@ -87,11 +87,13 @@ class CallTable:
             call.slot = slot
             self._slots.setdefault(slot, {})[call.id] = call
 
-    def remove(self, call: Call) -> None:
-        """It has ended."""
-        if self._calls.get(call.key) is call:
-            del self._calls[call.key]
-            self._leave_slot(call)
+    def remove(self, call: Call) -> bool:
+        """It has ended; whether it was there."""
+        if self._calls.get(call.key) is not call:
+            return False
+        del self._calls[call.key]
+        self._leave_slot(call)
+        return True
 
     def lost(self, now: float) -> list[Call]:
         """The calls whose time is over; they are still there."""

@@ -82,6 +82,11 @@ class Admission:
         self._most = most
         self._most_per_source = most_per_source
 
+    @property
+    def caps(self) -> tuple[int, int]:
+        """Connections in all and of one source that may be open."""
+        return self._most, self._most_per_source
+
     def of(self, source: str) -> int:
         """Places that ``source`` holds."""
         return self._sources.get(source, 0)

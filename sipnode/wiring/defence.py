@@ -44,6 +44,7 @@ def connect_defence(core: Core, transports: Transports, others: Iterable[IServic
     guard: Guard = core.defence.guard
     core.authenticator.guard = guard
     transports.admission.shut = guard.refuses
+    core.defence.admission = transports.admission
     watches = [service for service in others if isinstance(service, SisterWatch)]
     if watches:
         guard.sources.own_host = lambda host: (

@@ -154,6 +154,21 @@ class BoundTests(WatchedCase):
             self.bob.got("BYE")
         self.assertEqual(len(self.dialogs), 0)
 
+    def test_calls_of_a_user(self) -> None:
+        """A user whose password is stolen calls no more than so many at once; others, and calls to it, don't count."""
+        self.start(calls_per_user=2)
+        calls = [self.world.call(self.alice, self.bob) for _ in range(2)]
+        self.alice.send("INVITE", self.bob.aor)
+        self.assertEqual((self.alice.response("INVITE").status, self.bob.inbox), (403, []))
+        self.assertEqual(self.calls[-1].outcome, "failed")
+        self.world.call(self.bob, self.alice)
+        calls[0].from_caller("BYE")
+        self.bob.got("BYE")
+        calls.append(self.world.call(self.alice, self.bob))
+        for call in self.dialogs.list():
+            self.dialogs.end(call.call_id)
+        self.assertEqual(self.dialogs._of_user, {})
+
     def test_browsers_only(self) -> None:
         """``track = "browser"``: those that may vanish, and no others."""
         self.start(track="browser")

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.defence.gate import Gate
+from sipnode.errors import ConfigError
 from sipnode.settings import AuthSettings, CoreSettings, DefenceSettings, Settings
 from sipnode.testing import FakeFlow, World
 from sipnode.transport.admission import Admission
@@ -79,6 +80,16 @@ class WiringTests(SynchronousTestCase):
         bob.take()
         mallory.send("MESSAGE", bob.aor)
         self.assertEqual(bob.methods(), ["MESSAGE"])
+
+    def test_connections(self) -> None:
+        """The caps on connections are shown and changed beside the other limits."""
+        defence = self.build().core.defence
+        self.assertEqual([defence.limits()[name] for name in ("connections", "connections_per_source")], [100, 100])
+        defence.set_limit("connections_per_source", 2)
+        self.assertEqual([self.transports.admission.enter("203.0.113.1") is not None for _ in range(3)], [True, True, False])
+        self.assertEqual(self.transports.admission.caps, (100, 2))
+        for value in (0, float("nan"), True):
+            self.assertRaises(ConfigError, defence.set_limit, "connections", value)
 
     def test_off(self) -> None:
         """Switched off, nothing stands before the dispatcher."""
