@@ -219,6 +219,6 @@ class OpenAuthenticator:
         """Nothing was consumed."""
         return []
 
-    def trusts(self, host: str) -> bool:
+    def trusts(self, flow: Any) -> bool:
         """No address is trusted."""
         return False

@@ -28,7 +28,8 @@ from sipnode.registrar.direct import Direct
 from sipnode.registrar.feed import Feed
 from sipnode.registrar.loading import Loading
 from sipnode.registrar.location import LocationTable
-from sipnode.registrar.register import RegisterPlan, Source, is_lost
+from sipnode.registrar.ownership import adopt, is_ours, is_reachable, source_of
+from sipnode.registrar.register import RegisterPlan
 from sipnode.registrar.writethrough import RETRY_AFTER, WriteThrough
 from sipnode.sip.ids import BOOT
 
@@ -116,10 +117,10 @@ class RegistrarService(Service):
                 mode == 2,
             )
             if mode == 3 and backend is not None:
-                self._direct = Direct(backend, writer, self.table, clock, self._adopt, _refuse)
+                self._direct = Direct(backend, writer, self.table, clock, lambda binding: adopt(binding, self.node), _refuse)
         if mode in (1, 2, 4) and backend is not None:
             underway = self._disk.underway if self._disk is not None else lambda ruid: False
-            self._feed = Feed(backend, self.table, clock, underway, self._adopt, self._tell)
+            self._feed = Feed(backend, self.table, clock, underway, lambda binding: adopt(binding, self.node), self._tell)
             self._loading = self._feed.loading = Loading(backend, clock, self._take, self._loaded)
             backend.watch(self._feed)
         self._watchers: list[Callable[[str, Binding], None]] = []
@@ -173,16 +174,6 @@ class RegistrarService(Service):
         and not 404 until the owners are back."""
         self._held = True
 
-    def _adopt(self, binding: Binding) -> None:
-        """Make a row of the store a binding as this node can use it: it lives on no connection of this run."""
-        binding.connection_id = ""
-        if self.node is None or binding.server_id == self.node.id:
-            # It led through this node to a connection of an earlier run.
-            binding.path = ""
-        if binding.socket[:1] == "t" and not binding.cflags & _NATB:
-            # The source port of a connection that is gone; the phone listens at its contact.
-            binding.received = ""
-
     def _take(self, rows: Sequence[Binding]) -> None:
         """Rows that the load brings."""
         now = self._clock.seconds()
@@ -195,16 +186,12 @@ class RegistrarService(Service):
             if mine is not None and mine.last_modified >= binding.last_modified:
                 # News of it came faster.
                 continue
-            self._adopt(binding)
+            adopt(binding, self.node)
             self.table.save(binding.aor, binding)
             if self._watchers:
                 self._tell("registered", binding)
         if stale and self._disk is not None:
-            self._disk.delete([binding for binding in stale if self._is_ours(binding)])
-
-    def _is_ours(self, binding: Binding) -> bool:
-        """Whether it is for this node to delete its row when it ends by itself."""
-        return self.node is None or binding.server_id == self.node.id
+            self._disk.delete([binding for binding in stale if is_ours(binding, self.node)])
 
     def _loaded(self) -> None:
         self.ready = True
@@ -253,7 +240,7 @@ class RegistrarService(Service):
 
     def _plan(self, context: IRequestContext, aor: str, bindings: list[Binding], cflags: int) -> RegisterPlan:
         now = self._clock.seconds()
-        source = self._source(context.flow, cflags, now)
+        source = source_of(context.flow, cflags, self.node, now + self._settings.max_expires)
         return register.plan(context.request, aor, bindings, now, self._settings, source, self._new_ruid)
 
     def _stored_directly(self, plan: RegisterPlan, before: list[Binding | None]) -> None:
@@ -308,17 +295,11 @@ class RegistrarService(Service):
         bit = METHOD_BITS.get(method, OTHER_METHOD) if method and self._settings.method_filtering else ALL_METHODS
         if len(bindings) == 1 and bindings[0].connection_id and bindings[0].methods & bit:
             return LookupResult(200, bindings)
-        reachable = [binding for binding in bindings if self._is_reachable(binding)]
+        reachable = [binding for binding in bindings if is_reachable(binding, self.node)]
         if not reachable:
             return LookupResult(480, reachable)
         fit = [binding for binding in reachable if binding.methods & bit]
         return LookupResult(200 if fit else 405, fit)
-
-    def _is_reachable(self, binding: Binding) -> bool:
-        node = self.node
-        if node is not None and binding.path and binding.server_id != node.id:
-            return node.reaches(binding)
-        return not is_lost(binding)
 
     def online(self, aor: str) -> bool:
         """Whether a request for that address-of-record would be sent anywhere, as far as memory knows."""
@@ -359,7 +340,7 @@ class RegistrarService(Service):
         if disk is not None:
             for binding in bindings:
                 disk.forget(binding)
-            disk.delete(bindings if kind == "removed" else [one for one in bindings if self._is_ours(one)], kind == "removed")
+            disk.delete(bindings if kind == "removed" else [one for one in bindings if is_ours(one, self.node)], kind == "removed")
         if self._watchers:
             for binding in bindings:
                 self._tell(kind, binding)
@@ -405,30 +386,9 @@ class RegistrarService(Service):
             except Exception:
                 self._log.failure("a watcher of the location table failed")
 
-    def _source(self, flow: IFlow, cflags: int, now: float) -> Source:
-        """What a binding keeps of the flow that its REGISTER came by."""
-        source = _source(flow, cflags)
-        node = self.node
-        if node is not None:
-            source.server_id = node.id
-            source.path = node.path(flow, source.cflags, now + self._settings.max_expires)
-        return source
-
     def _new_ruid(self) -> str:
         return f"uloc-{BOOT}-{next(self._numbers):x}"
 
-
-def _source(flow: IFlow, cflags: int) -> Source:
-    """What a binding keeps of the flow that its REGISTER came by."""
-    received = ""
-    cflags = int(cflags)
-    if flow.reliable or cflags & _NATB:
-        host, port = flow.remote
-        if ":" in host:
-            host = f"[{host}]"
-        # In a URI the token of both kinds of WebSocket is ws (RFC 7118 §5.2).
-        received = f"sip:{host}:{port};transport={'ws' if flow.websocket else flow.transport.lower()}"
-    return Source(received, flow.listener.name, flow.token, cflags)
 
 
 def _refuse(context: IRequestContext) -> Any:
