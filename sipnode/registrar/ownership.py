@@ -1,0 +1,62 @@
+"""Whose a binding is: this node's, which holds its connection, or that of another which shares the table.
+
+The invariant: a connection named in a row is looked up only by the node that wrote the row in this very run; everybody else
+goes by the row's ``path``, or by its address.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sipnode.records import BindingFlag
+from sipnode.registrar.register import Source, is_lost
+
+if TYPE_CHECKING:
+    from sipnode.interfaces import IFlow, INode
+    from sipnode.records import Binding
+
+_NATB: Final = int(BindingFlag.NATB)
+
+
+def is_ours(binding: Binding, node: INode | None) -> bool:
+    """Whether it is for this node to delete its row when it ends by itself."""
+    return node is None or binding.server_id == node.id
+
+
+def adopt(binding: Binding, node: INode | None) -> None:
+    """Make a row of the store a binding as this node can use it: it lives on no connection of this run."""
+    binding.connection_id = ""
+    if node is not None and binding.server_id == node.id:
+        # It led through this node to a connection of an earlier run.
+        binding.path = ""
+    if binding.socket[:1] == "t" and not binding.cflags & _NATB:
+        # The source port of a connection that is gone; the phone listens at its contact.
+        binding.received = ""
+
+
+def is_reachable(binding: Binding, node: INode | None) -> bool:
+    """Whether a request can be sent there now, as far as is known."""
+    if node is not None and binding.path and binding.server_id != node.id:
+        return bool(node.reaches(binding))
+    return not is_lost(binding)
+
+
+def source_of(flow: IFlow, cflags: int, node: INode | None, until: float) -> Source:
+    """What a binding keeps of the flow that its REGISTER came by.
+
+    Args:
+        until: Epoch second at which it ends at the latest.
+    """
+    received = ""
+    cflags = int(cflags)
+    if flow.reliable or cflags & _NATB:
+        host, port = flow.remote
+        if ":" in host:
+            host = f"[{host}]"
+        # In a URI the token of both kinds of WebSocket is ws (RFC 7118 §5.2).
+        received = f"sip:{host}:{port};transport={'ws' if flow.websocket else flow.transport.lower()}"
+    source = Source(received, flow.listener.name, flow.token, cflags)
+    if node is not None:
+        source.server_id = node.id
+        source.path = node.path(flow, cflags, until)
+    return source
