@@ -191,6 +191,7 @@ class IStorage(Interface):
 
     location: ILocationBackend = Attribute("ILocationBackend")
     credentials: ICredentialStore = Attribute("ICredentialStore")
+    presence: IPresenceBackend = Attribute("IPresenceBackend")
     degraded: str = Attribute("Why nothing can be stored now, for people; '' when all is well.")
 
     def preflight() -> None:

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from sipnode.interfaces import ILocationBackend, ILocationFeed, IStorage
 from sipnode.records import Binding, Credential, LocationChange
 from sipnode.storage.credentials import CachedCredentials, Key
+from sipnode.storage.presence_memory import MemoryPresence
 
 
 @implementer(ILocationBackend)
@@ -68,6 +69,7 @@ class MemoryStorage:
         self.users: dict[Key, Credential] = {}
         self.degraded = ""
         self.location = MemoryLocation()
+        self.presence = MemoryPresence()
         self.credentials = CachedCredentials(self._look_up, clock, cache_seconds)
 
     def preflight(self) -> None:
@@ -81,6 +83,7 @@ class MemoryStorage:
         """Forget everything."""
         self.users.clear()
         self.location.rows.clear()
+        self.presence.clear()
         return succeed(None)
 
     def add(self, credential: Credential) -> None:

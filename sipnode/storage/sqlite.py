@@ -20,6 +20,7 @@ from sipnode.records import Binding, Credential, LocationChange
 from sipnode.storage.credentials import CachedCredentials, Key
 from sipnode.storage.database import BUSY_SECONDS, connect, make_durable, named_errors, transaction
 from sipnode.storage.migrate import migrate
+from sipnode.storage.presence_sqlite import SqlitePresence
 from sipnode.storage.rows import CHUNK, COLUMNS, Row, account_of, binding_of, row_of, text_value
 from sipnode.storage.worker import Worker
 
@@ -116,6 +117,7 @@ class SqliteStorage:
         self._connection: sqlite3.Connection | None = None
         self.degraded = ""
         self.location = SqliteLocation(self._run)
+        self.presence = SqlitePresence(self._run)
         self.credentials = CachedCredentials(lambda keys: self._run(_users, keys), reactor, cache_seconds)
 
     def preflight(self) -> None:

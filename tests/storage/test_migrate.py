@@ -4,6 +4,7 @@ import os
 import sqlite3
 import stat
 from contextlib import closing
+from importlib.resources import files
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -24,6 +25,7 @@ def later(version: int, *scripts: str) -> Schema:
     return Schema(version, now.create + "".join(scripts), {now.version + 1 + n: script for n, script in enumerate(scripts)})
 
 
+NOW = packaged_schema().version
 COLOUR = "ALTER TABLE subscriber ADD COLUMN colour TEXT NOT NULL DEFAULT 'red';\n"
 BROKEN = "ALTER TABLE subscriber ADD COLUMN size INTEGER;\nALTER TABLE nowhere ADD COLUMN x INTEGER;\n"
 
@@ -92,40 +94,54 @@ class MigrateTests(SynchronousTestCase):
         """An older file is led through every step; its data stay; a private copy of the old state is kept beside it."""
         self.run_migrate()
         self.query("INSERT INTO subscriber (username, domain) VALUES ('alice', 'example.test')")
-        backup = self.run_migrate(later(3, COLOUR, "UPDATE subscriber SET colour = 'blue';\n"))
+        backup = self.run_migrate(later(NOW + 2, COLOUR, "UPDATE subscriber SET colour = 'blue';\n"))
         self.assertEqual(self.query("SELECT username, colour FROM subscriber"), [("alice", "blue")])
-        self.assertEqual(self.query("PRAGMA user_version"), [(3,)])
-        self.assertEqual(backup, self.path + ".v1.backup")
-        self.assertEqual(self.query("PRAGMA user_version", backup), [(1,)])
+        self.assertEqual(self.query("PRAGMA user_version"), [(NOW + 2,)])
+        self.assertEqual(backup, f"{self.path}.v{NOW}.backup")
+        self.assertEqual(self.query("PRAGMA user_version", backup), [(NOW,)])
         self.assertEqual(self.query("SELECT username FROM subscriber", backup), [("alice",)])
         self.assertEqual(stat.S_IMODE(os.stat(backup).st_mode), 0o600)
+
+    def test_upgrade_from_the_first_release(self) -> None:
+        """A file of version 1 gets the tables of presence, as a new one has them, and keeps its rows."""
+        create = files("sipnode.storage").joinpath("schema", "sipnode-v1.sql").read_text("utf-8")
+        self.run_migrate(Schema(1, create))
+        self.query("INSERT INTO subscriber (username, domain) VALUES ('alice', 'example.test')")
+        self.run_migrate()
+        upgraded = {name: self.query(f"PRAGMA table_info({name})") for name in ("presentity", "active_watchers", "watchers")}
+        self.assertEqual(self.query("SELECT username FROM subscriber"), [("alice",)])
+        versions = self.query("SELECT table_name, table_version FROM version ORDER BY table_name")
+        os.remove(self.path)
+        self.run_migrate()
+        self.assertEqual({name: self.query(f"PRAGMA table_info({name})") for name in upgraded}, upgraded)
+        self.assertEqual(self.query("SELECT table_name, table_version FROM version ORDER BY table_name"), versions)
 
     def test_upgrade_keeps_backups(self) -> None:
         """A backup that is there already isn't written over."""
         self.run_migrate()
-        with open(self.path + ".v1.backup", "wb") as file:
+        with open(f"{self.path}.v{NOW}.backup", "wb") as file:
             file.write(b"mine")
-        self.assertEqual(self.run_migrate(later(2, COLOUR)), self.path + ".v1.backup2")
-        with open(self.path + ".v1.backup", "rb") as file:
+        self.assertEqual(self.run_migrate(later(NOW + 1, COLOUR)), f"{self.path}.v{NOW}.backup2")
+        with open(f"{self.path}.v{NOW}.backup", "rb") as file:
             self.assertEqual(file.read(), b"mine")
 
     def test_broken_upgrade(self) -> None:
         """An upgrade that fails half way leaves the file as it was."""
         self.run_migrate()
-        self.refused("nowhere", later(3, COLOUR, BROKEN))
-        self.assertEqual(self.query("PRAGMA user_version"), [(1,)])
+        self.refused("nowhere", later(NOW + 2, COLOUR, BROKEN))
+        self.assertEqual(self.query("PRAGMA user_version"), [(NOW,)])
         self.run_migrate()
 
     def test_newer(self) -> None:
         """A file of a newer release is refused with the way out."""
         self.run_migrate()
-        self.run_migrate(later(2, COLOUR))
+        self.run_migrate(later(NOW + 1, COLOUR))
         self.refused("newer sipnode")
 
     def test_too_old(self) -> None:
         """A file for which steps are missing is refused, and says which release can help."""
         self.run_migrate()
-        self.refused("can't upgrade", Schema(3, "", {3: COLOUR}))
+        self.refused("can't upgrade", Schema(NOW + 2, "", {NOW + 2: COLOUR}))
 
     def test_foreign(self) -> None:
         """A database of another program is never touched."""
