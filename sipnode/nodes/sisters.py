@@ -155,14 +155,14 @@ class SisterWatch(Service):
                 del self._sisters[sister.address]
                 continue
             if sister.unanswered >= self._limit:
-                self._silent(sister)
+                self._silent(sister, "no answer")
             self._ask(sister)
 
-    def _silent(self, sister: Sister) -> None:
+    def _silent(self, sister: Sister, reason: str) -> None:
         if sister.down:
             return
         sister.down = True
-        self._log.warn("node {node} doesn't answer: its bindings aren't used", node=sister.address.hostport)
+        self._log.warn("node {node} is gone ({reason}): its bindings aren't used", node=sister.address.hostport, reason=reason)
         self._lost(sister.address)
 
     def _ask(self, sister: Sister) -> None:
@@ -171,10 +171,9 @@ class SisterWatch(Service):
 
     def _unsent(self, failure: Failure, sister: Sister) -> None:
         # Nobody takes a connection there, which says more than silence.
-        self._log.debug("node {node}: {reason}", node=sister.address.hostport, reason=failure.getErrorMessage())
         if sister.address in self._sisters:
             sister.unanswered = max(sister.unanswered, self._limit)
-            self._silent(sister)
+            self._silent(sister, failure.getErrorMessage())
 
     def _question(self, address: NodeAddress) -> SipRequest:
         uri = f"sip:{address.hostport}"

@@ -231,3 +231,23 @@ class TcpTests(BrowserTests):
     """The nodes speak TCP to each other."""
 
     transport = "tcp"
+
+
+class TlsTests(NodeCase):
+    """The nodes speak TLS to each other, and each checks the other's certificate."""
+
+    transport = "tls"
+    skip = BrowserTests.skip
+
+    async def test_browser(self) -> None:
+        """A phone at node 1 calls a browser at node 2 over the TLS connection between them."""
+        bob = await Page.ready(self, self.two.page("bob", 610))
+        self.assertIn(f"@127.0.0.1:{self.two.sips};transport=tls;lr>", self.rows()["bob"][5])
+        alice = await self.one.registered("alice", 440)
+        call = alice.dial(BOB)
+        self.assertEqual((await call.outcome).status, 200)
+        await call.hears(610)
+        await bob.hears(440)
+        await bob.do("hangup")
+        await call.ended("BYE")
+        await self.one.no_calls()

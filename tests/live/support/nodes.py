@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from twisted.internet import reactor as _reactor
 from twisted.protocols.portforward import ProxyFactory
 from twisted.trial.unittest import TestCase
 
-from sipnode.settings import NodeSettings, StorageSettings
+from sipnode.settings import NodeSettings, StorageSettings, TLSSettings
 from sipnode.storage.factory import user_table
 from sipnode.storage.initialize import init_database
 
@@ -45,9 +46,32 @@ def node(case: TestCase, number: int, url: str, transport: str = "udp", **sectio
     """A node that isn't running yet."""
 
     def settings(site: Site) -> NodeSettings:
-        return NodeSettings(id=number, address=f"{HOST}:{site.sip};{transport}", secret=SECRET, lost_seconds=LOST_SECONDS)
+        port = site.sips if transport == "tls" else site.sip
+        return NodeSettings(id=number, address=f"{HOST}:{port};{transport}", secret=SECRET, lost_seconds=LOST_SECONDS)
 
-    return Site(case, storage=StorageSettings(url=url), node=settings, **sections)
+    if transport == "tls":
+        sections["tls"] = TLSSettings(config=str(certificate(case)))
+    return Site(case, transport == "tls", storage=StorageSettings(url=url), node=settings, **sections)
+
+
+def certificate(case: TestCase) -> Path:
+    """A ``tls.cfg`` whose certificate is that of loopback, and who shows another isn't believed; one for all nodes of a test."""
+    folder = Path(case.mktemp()).absolute().parent.parent / "tls"
+    conf = folder / "tls.cfg"
+    if conf.exists():
+        return conf
+    folder.mkdir(parents=True)
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+            "-subj", f"/CN={HOST}", "-addext", f"subjectAltName=IP:{HOST}", "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem",
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    files = "private_key = ./key.pem\ncertificate = ./cert.pem\n"
+    conf.write_text(f"[server:default]\n{files}\n[client:default]\nverify_certificate = yes\nca_list = ./cert.pem\n")
+    return conf
 
 
 class Balancer:

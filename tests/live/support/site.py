@@ -76,9 +76,10 @@ class Site:
         case: Its folder, its cleanups.
         sections: Sections of the configuration beside ``core`` and ``media``; or callables that make them from the site,
             whose ports are known by then.
+        secure: It listens with TLS too, as ``tls.cfg`` in its folder says.
     """
 
-    def __init__(self, case: TestCase, **sections: Any) -> None:
+    def __init__(self, case: TestCase, secure: bool = False, **sections: Any) -> None:
         self.case = case
         self.folder = Path(case.mktemp()).absolute()
         self.folder.mkdir(parents=True)
@@ -86,7 +87,10 @@ class Site:
         self.http = free_port(socket.SOCK_STREAM)
         self.ng_port = free_port(socket.SOCK_DGRAM)
         self.media_ports = ports.free_range(10000 + _MEDIA_PORTS * secrets.randbelow(80), _MEDIA_PORTS)
-        listen = (f"udp:{HOST}:{self.sip}", f"tcp:{HOST}:{self.sip}", f"ws:{HOST}:{self.http}")
+        self.sips = free_port(socket.SOCK_STREAM)
+        listen: tuple[str, ...] = (f"udp:{HOST}:{self.sip}", f"tcp:{HOST}:{self.sip}", f"ws:{HOST}:{self.http}")
+        if secure:
+            listen += (f"tls:{HOST}:{self.sips}",)
         core, media = CoreSettings(domains=(DOMAIN,), listen=listen), MediaSettings(nodes=(f"{HOST}:{self.ng_port}",))
         sections = {name: section(self) if callable(section) else section for name, section in sections.items()}
         (self.folder / config.FILE_NAME).write_text(config.render(Settings(core=core, media=media, **sections)))
