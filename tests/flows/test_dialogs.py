@@ -314,7 +314,7 @@ class ForeignTests(SynchronousTestCase):
 
     def test_trusted_trunk(self) -> None:
         """A trusted address may call out without being a user."""
-        self.world.core.authenticator.trusts = lambda host: host == "203.0.113.6"
+        self.world.core.authenticator.trusts = lambda flow: flow.remote[0] == "203.0.113.6"
         self.stranger.send("INVITE", "sip:carol@other.test")
         self.far.got("INVITE")
 
