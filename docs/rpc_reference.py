@@ -23,13 +23,13 @@ import ssl  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
 from dataclasses import dataclass, replace  # noqa: E402
+from importlib import metadata  # noqa: E402
 from pathlib import Path  # noqa: E402
 from types import SimpleNamespace  # noqa: E402
 from typing import Any  # noqa: E402
 
 from twisted.internet.defer import Deferred, succeed  # noqa: E402
 
-import twisted  # noqa: E402
 from sipnode import config  # noqa: E402
 from sipnode.defence.guard import Guard  # noqa: E402
 from sipnode.defence.service import DefenceService  # noqa: E402
@@ -194,7 +194,7 @@ def answers() -> dict[str, tuple[list[Any], Any]]:
 
 _MACHINE = (
     (f"{platform.python_implementation()} {platform.python_version()}", "CPython 3.11.7"),
-    (f"Twisted {twisted.version.public()}", "Twisted 26.10.0"),
+    (f"Twisted {metadata.version('twisted')}", "Twisted 26.10.0"),
     (ssl.OPENSSL_VERSION, "OpenSSL 3.0.17"),
     (f"({platform.machine()}/{platform.system().lower()})", "(x86_64/linux)"),
     (json.dumps(os.getcwd()), '"/"'),

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 import zlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from sipnode.errors import RpcError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class Ends(TypedDict):
+    """Addresses of a connection."""
+
+    src_ip: str
+    src_port: int
+    dst_ip: str
+    dst_port: int
+
 
 _TOKEN: Final = re.compile(r"[0-9a-f]{10}-([0-9a-z]{1,12})")
 
@@ -42,7 +52,7 @@ def connection(core: Any, number: int) -> Any:
     raise RpcError(500, "Unknown connection ID")
 
 
-def ends(flow: Any) -> dict[str, Any]:
+def ends(flow: Any) -> Ends:
     """The addresses of a connection, the peer's first."""
     return {"src_ip": flow.remote[0], "src_port": flow.remote[1], "dst_ip": flow.local[0], "dst_port": flow.local[1]}
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
@@ -22,6 +22,7 @@ MOST_CALLS: Final = 100
 """Calls of one batch; they run in one go, and others wait meanwhile."""
 
 _SLICE: Final = 100
+Item = TypeVar("Item")
 
 
 @dataclass(slots=True, frozen=True)
@@ -55,7 +56,7 @@ class Rows:
     """A list too long to be made in one go: it is made while it is sent.
 
     Args:
-        items: Made one by one; nothing of it may depend on the state of the server between two of them.
+        items: Made one by one; the server goes on between two of them, so each has to be right by itself.
     """
 
     def __init__(self, items: Iterable[Any]) -> None:
@@ -63,6 +64,11 @@ class Rows:
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._items)
+
+
+def rows(items: Iterable[Item]) -> list[Item]:
+    """:class:`Rows` under the type that they have for whoever gets the answer."""
+    return cast("list[Item]", Rows(items))
 
 
 def error_object(code: int, message: str, data: Any = None) -> dict[str, Any]:

@@ -10,11 +10,12 @@ import hmac
 import ipaddress
 from collections.abc import Sequence
 from http.client import responses
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.web.http import HTTPChannel, HTTPFactory, Request
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from twisted.internet.interfaces import IAddress
+    from twisted.python.failure import Failure
 
     from sipnode.rpc.endpoint import Endpoint
 
@@ -95,25 +97,27 @@ class RpcRequest(Request):
     def process(self) -> None:
         """Twisted: it is whole."""
         factory: Any = self.channel.factory
-        self.content.seek(0)
-        body = self.content.read()
+        content: Any = self.content
+        content.seek(0)
+        body = content.read()
         host = getattr(self.client, "host", "")
         factory.endpoint.handle(body, f"http {host}").addCallback(self._answer)
 
     def _answer(self, pieces: Iterator[bytes] | None) -> None:
         if self._disconnected:
             return
-        self.setHeader(b"cache-control", b"no-store")
+        headers = self.responseHeaders
+        headers.setRawHeaders(b"cache-control", [b"no-store"])
         if pieces is None:
             self.setResponseCode(204)
-            self.finish()
+            self._answered(True)
             return
-        self.setHeader(b"content-type", b"application/json")
+        headers.setRawHeaders(b"content-type", [b"application/json"])
         Sending(pieces, self, self._answered).start()
 
     def _answered(self, whole: bool) -> None:
         if whole:
-            self.finish()
+            self.finish()  # type: ignore[no-untyped-call]  # Twisted's Request is not annotated
         else:
             self.channel.forceAbortClient()
 
@@ -124,6 +128,7 @@ class RpcChannel(HTTPChannel):
     requestFactory = RpcRequest
     factory: Any
     length: Any
+    transport: Any
     _over = False
 
     def dataReceived(self, data: bytes) -> None:
@@ -145,7 +150,7 @@ class RpcChannel(HTTPChannel):
         if not self._over:
             HTTPChannel.allContentReceived(self)
 
-    def connectionLost(self, reason: Any) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Twisted: it is gone."""
         HTTPChannel.connectionLost(self, reason)
         self.factory.ended()
@@ -190,12 +195,12 @@ class RpcFactory(HTTPFactory):
         self.door = door
         self._open = 0
 
-    def buildProtocol(self, addr: IAddress) -> Any:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         """Twisted: a connection; None refuses it."""
         if self._open >= MOST_CONNECTIONS:
             return None
         self._open += 1
-        return HTTPFactory.buildProtocol(self, addr)
+        return HTTPFactory.buildProtocol(self, cast("IAddress", addr))
 
     def ended(self) -> None:
         """A connection is gone."""

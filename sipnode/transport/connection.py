@@ -97,8 +97,8 @@ class ConnectionFlow(Flow):
     def cipher(self) -> str:
         """Cipher suite and version of its TLS, "" for none."""
         handle = self._wire.getHandle() if self.transport in SECURE else None
-        name = getattr(handle, "get_cipher_name", lambda: None)()
-        return f"{name} {handle.get_protocol_version_name()}" if name else ""
+        name = handle.get_cipher_name() if handle is not None else None
+        return f"{name} {handle.get_protocol_version_name()}" if handle is not None and name else ""
 
     @property
     def peer_domains(self) -> tuple[str, ...]:

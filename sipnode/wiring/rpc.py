@@ -150,11 +150,13 @@ def rpc_service(
     endpoint = Endpoint(core.rpc)
     root = RpcService(parts)
     if settings.rpc.socket:
-        UnixService(str(state_dir.absolute() / settings.rpc.socket), endpoint, settings.rpc.max_bytes, reactor).setServiceParent(root)
+        unix: IService = UnixService(str(state_dir.absolute() / settings.rpc.socket), endpoint, settings.rpc.max_bytes, reactor)
+        unix.setServiceParent(root)
     if settings.rpc.listen:
         door = Door(settings.rpc.allow, token_of(settings.rpc.token, state_dir), settings.rpc.max_bytes)
-        http = HttpService(settings.rpc.listen, endpoint, door, reactor)
-        if not is_loopback(http.host):
-            http.log.warn("the RPC listens on {host}: its token goes over the network in the clear", host=http.host)
+        service = HttpService(settings.rpc.listen, endpoint, door, reactor)
+        if not is_loopback(service.host):
+            service.log.warn("the RPC listens on {host}: its token goes over the network in the clear", host=service.host)
+        http: IService = service
         http.setServiceParent(root)
     return root

@@ -6,10 +6,11 @@ import os
 import platform
 import ssl
 import time
+from importlib import metadata
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from sipnode.rpc.connections import connection_number, connections, ends, seconds_left
-from sipnode.rpc.dispatch import Rows
+from sipnode.rpc.dispatch import rows
 from sipnode.rpc.registry import rpc
 
 if TYPE_CHECKING:
@@ -273,7 +274,7 @@ class CoreCommands:
         """
         core, now = self._parts.core, self._parts.clock()
         idle = self._parts.settings.transport.idle_seconds
-        found = [
+        found: list[TcpConnection] = [
             {
                 "id": connection_number(flow.token),
                 "type": flow.transport,
@@ -285,7 +286,7 @@ class CoreCommands:
             }
             for flow in connections(core)
         ]
-        return Rows(found)  # type: ignore[return-value]  # a list to whoever asks
+        return rows(found)
 
     @rpc("core.tcp_options")
     def tcp_options(self) -> TcpOptions:
@@ -302,9 +303,7 @@ class CoreCommands:
 
 
 def _twisted() -> str:
-    from twisted import version
-
-    return f"Twisted {version.public()}"
+    return f"Twisted {metadata.version('twisted')}"
 
 
 def _socket(listener: Any) -> Socket:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from sipnode.errors import RpcError
-from sipnode.rpc.dispatch import Rows
+from sipnode.rpc.dispatch import rows
 from sipnode.rpc.registry import rpc
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class DialogCommands:
     @rpc("dlg.briefing")
     def briefing(self) -> list[Brief]:
         """Every call in one line."""
-        rows: Any = Rows(
+        return rows(
             {
                 "h_entry": entry_of(call),
                 "h_id": call.id,
@@ -145,8 +145,6 @@ class DialogCommands:
             }
             for call in self._dialogs.list()
         )
-        brief: list[Brief] = rows
-        return brief
 
     @rpc("dlg.is_alive")
     def is_alive(self, call_id: str, from_tag: str, to_tag: str) -> str:
@@ -197,8 +195,7 @@ class DialogCommands:
     # -- how it is shown
 
     def _rows(self, calls: list[Any]) -> list[Dialog]:
-        rows: Any = Rows(self._each(calls))
-        return rows
+        return rows(self._each(calls))
 
     def _each(self, calls: list[Any]) -> Iterator[Dialog]:
         now = self._parts.clock()

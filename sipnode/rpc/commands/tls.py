@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from sipnode.errors import ConfigError, RpcError
 from sipnode.rpc.connections import connection_number, connections, ends, seconds_left
-from sipnode.rpc.dispatch import Rows
+from sipnode.rpc.dispatch import rows
 from sipnode.rpc.registry import rpc
 
 if TYPE_CHECKING:
@@ -77,9 +77,7 @@ class TlsCommands:
     def every(self) -> list[TlsConnection]:
         """Every connection over TLS, WebSockets too, with its cipher and version."""
         now, idle = self._parts.clock(), self._parts.settings.transport.idle_seconds
-        rows: Any = Rows([self._row(flow, now, idle) for flow in self._flows()])
-        found: list[TlsConnection] = rows
-        return found
+        return rows([self._row(flow, now, idle) for flow in self._flows()])
 
     @rpc("tls.info")
     def info(self) -> Info:
@@ -137,7 +135,7 @@ class TlsCommands:
     def _flows(self) -> list[Any]:
         return [flow for flow in connections(self._parts.core) if flow.transport in ("TLS", "WSS")]
 
-    def _row(self, flow: Any, now: float, idle: float) -> dict[str, Any]:
+    def _row(self, flow: Any, now: float, idle: float) -> TlsConnection:
         return {
             "id": connection_number(flow.token),
             "timeout": seconds_left(flow, now, idle),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from sipnode.errors import ParseError, RpcError
-from sipnode.rpc.dispatch import Rows
+from sipnode.rpc.dispatch import rows
 from sipnode.rpc.registry import rpc
 from sipnode.sip.message import SipRequest
 from sipnode.sip.parser import BrokenMessage, parse_message
@@ -113,9 +113,7 @@ class TransactionCommands:
         """
         layer = self._layer
         own = [each for each in layer.clients.values() if not hasattr(each.user, "fork")]
-        rows: Any = Rows(self._each([*layer.servers.values(), *own]))
-        found: list[Cell] = rows
-        return found
+        return rows(self._each([*layer.servers.values(), *own]))
 
     @rpc("tm.cancel", changes=True)
     def cancel(self, callid: str, cseq: int) -> Nothing:

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from sipnode.errors import ParseError, RpcError
 from sipnode.records import Binding, BindingFlag
 from sipnode.rpc.connections import connection_number
-from sipnode.rpc.dispatch import Rows
+from sipnode.rpc.dispatch import rows
 from sipnode.rpc.registry import rpc
 from sipnode.sip.ids import BOOT, base36
 from sipnode.sip.uri import SipUri
@@ -126,11 +126,12 @@ class LocationCommands:
             raise RpcError(400, "brief is the only mode")
         table = self._registrar.table
         names = table.aors()
-        rows = Rows(AorName(AoR=_shown(name)) for name in names) if brief else Rows(self._entries(names))
-        fields = {"Domain": TABLE, "Size": table.addresses(), "AoRs": rows, "Stats": {"Records": table.addresses(), "Max-Slots": 1}}
-        return {"Domains": [{"Domain": fields}]}  # type: ignore[typeddict-item]  # Rows is a list to whoever asks
+        entries: list[AorEntry | AorName] = rows(AorName(AoR=_shown(name)) for name in names) if brief else rows(self._entries(names))
+        size = table.addresses()
+        fields = DomainFields(Domain=TABLE, Size=size, AoRs=entries, Stats={"Records": size, "Max-Slots": 1})
+        return Dump(Domains=[Domain(Domain=fields)])
 
-    def _entries(self, names: list[str]) -> Iterator[AorEntry]:
+    def _entries(self, names: list[str]) -> Iterator[AorEntry | AorName]:
         now = self._parts.clock()
         for name in names:
             bindings = self._registrar.table.lookup(name, now)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from sipnode.errors import RpcError
 from sipnode.rpc.connections import connection, connection_number, connections
-from sipnode.rpc.dispatch import Rows
+from sipnode.rpc.dispatch import rows
 from sipnode.rpc.registry import rpc
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class WebSocketCommands:
         flows = [flow for flow in connections(self._parts.core) if flow.websocket]
         if order != "id_hash":
             flows.sort(key=lambda flow: getattr(flow, "last", now), reverse=order == "used_desc")
-        lines: Any = Rows([_line(flow, now) for flow in flows])
-        return Dump(connections=lines, info=DumpInfo(wscounter=len(flows), truncated="no"))
+        lines = [_line(flow, now) for flow in flows]
+        return Dump(connections=rows(lines), info=DumpInfo(wscounter=len(flows), truncated="no"))
 
     @rpc("ws.close", changes=True)
     def close(self, id: int) -> Nothing:
