@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any, ClassVar
 
+from twisted.internet import reactor as _reactor
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
 
 from sipnode.settings import LocationSettings
+from sipnode.storage.factory import open_storage
 
 from .support import nodes, postgres
 from .support.browser import Page, missing_browser
@@ -15,6 +18,7 @@ from .support.call import media_of
 from .support.site import DOMAIN, Site, missing
 from .support.waiting import until
 
+reactor: Any = _reactor
 BOB, CAROL = f"sip:bob@{DOMAIN}", f"sip:carol@{DOMAIN}"
 _ROWS = "SELECT username, server_id, socket, connection_id, received, path, instance FROM location ORDER BY username"
 
@@ -251,3 +255,21 @@ class TlsTests(NodeCase):
         await bob.do("hangup")
         await call.ended("BYE")
         await self.one.no_calls()
+
+
+class TwinTests(TestCase):
+    """The number of a node."""
+
+    timeout = 60
+    skip = postgres.missing()
+
+    async def test_same_number(self) -> None:
+        """A second process with the number of a node that runs is told of in the log; one with another number is not."""
+        cluster, name = await nodes.database()
+        for number, told in ((7, 0), (8, 0), (7, 1)):
+            store = open_storage(cluster.url(name), "", reactor, node_id=number)
+            self.addCleanup(store.close)
+            with capturedLogs() as logs:
+                await store.open()
+            said = [event["log_format"] for event in logs if "another process is connected as node" in event["log_format"]]
+            self.assertEqual(len(said), told)

@@ -34,6 +34,9 @@ CLOSE_SECONDS: Final = 10.0
 _CHECK_SECONDS: Final = 2.0
 _MOST_WAITING: Final = 1000
 
+_TWINS: Final = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE %s AND application_name <> %s LIMIT 1"
+)
 _READ_ONLY: Final = "SELECT current_setting('transaction_read_only')"
 _HASHES: Final = "password, ha1, ha1b"
 _SHA256: Final = ", ha1_sha256, ha1b_sha256"
@@ -61,6 +64,7 @@ class PostgresStorage:
         self._log = Logger()
         # The random part tells two processes apart that were given the same id, and this one from its former life.
         self._name = f"sipnode-{node_id}-{secrets.token_hex(8)}"
+        self._node_id = node_id
         self._writer = Link(reactor, dsn, self._name, self._writer_up, self._unwell)
         self._readers = [Link(reactor, dsn, self._name) for _ in range(max(1, connections - 1))]
         self._listener = Link(reactor, dsn, self._name, self._listen, lambda reason: None, self._told)
@@ -230,6 +234,10 @@ class PostgresStorage:
         fault = schema.fault_of(set(columns), dict(versions))
         if fault:
             raise StorageError(fault)
+        if self._node_id:
+            twins = yield link.query(_TWINS, (f"sipnode-{self._node_id}-%", self._name))
+            if twins:
+                self._log.error("another process is connected as node {id}: [node] id has to be another for each", id=self._node_id)
         self.location.statements = Statements(("location", "flow") in columns)
         yield link.command(self.location.statements.prepare)
         self._users = _USERS.format(_HASHES + (_SHA256 if ("subscriber", "ha1_sha256") in columns else ""))
