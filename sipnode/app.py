@@ -52,6 +52,7 @@ from sipnode.transport.assembly import Transports, build_transports
 from sipnode.wiring.defence import connect_defence, guarded
 from sipnode.wiring.lifecycle import LogService, add_lifecycle, log_control
 from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
+from sipnode.wiring.observe import add_observation
 from sipnode.wiring.presence import build_presence
 from sipnode.wiring.rpc import rpc_service
 
@@ -200,6 +201,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     core_services = (core.registrar, core.dialogs, *presence)
     for service in (log, StorageService(storage), timer, media, *core_services, keepalive, *defence, rpc, *transports.services, *sisters):
         service.setServiceParent(root)
+    add_observation(root, core)
     root.lifecycle = add_lifecycle(
         root, core, conf_file or str(conf_dir), transports, media, storage, dispatcher, rpc.parts.reload_script, own_process
     )

@@ -139,6 +139,10 @@ class LogControl:
         settings: ``[log]``.
         set_trace: Takes the wire trace, or None for none.
         publisher: Where events are published.
+
+    Attributes:
+        trace: The wire trace, None while there is none.
+        calls: ``sipnode.observe.life.CallLog``.
     """
 
     def __init__(self, settings: LogSettings, set_trace: Callable[[WireTrace | None], None], publisher: Any = globalLogPublisher) -> None:
@@ -148,6 +152,7 @@ class LogControl:
         self._publisher = publisher
         self._undo: list[Callable[[], None]] = []
         self.trace: WireTrace | None = None
+        self.calls: Any = None
         if settings.wire:
             self.trace_on()
 

@@ -43,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "web": FLOOR | {"sip"},
     # The services come as arguments; it knows their verbs, not their modules.
     "rpc": FLOOR | {"sip"},
+    "observe": FLOOR,
     "lifecycle": FLOOR | {"transaction", "config"},
     "fakes": FLOOR | {"sip"},
     "plugins": FLOOR,

@@ -131,6 +131,10 @@ class Fork:
 
     def on_ended(self, branch: Branch, response: SipResponse) -> None:
         """A branch has ended with 300..699, received or made here."""
+        core = self.ctx.core
+        if core.life is not None and self.invite and branch.source == forkpolicy.LOCAL:
+            text = f"branch {branch.index} counts as {response.status}: nobody there, no answer in time, or refused here"
+            core.life.step(self.ctx.request.get("call-id") or "", "proxy", text)
         if self.finished:
             return
         if forkpolicy.cancels_others(response.status):

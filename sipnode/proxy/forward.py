@@ -40,6 +40,10 @@ def forwarded_request(branch: Branch) -> SipRequest:
         routes = [*target.routes, *(routes or ())]
     if routes:
         routes, uri = strict_next(routes, uri)
+    if core.life is not None and request.method in ("INVITE", "BYE"):
+        host, port = branch.flow.remote
+        text = f"branch {branch.index}: {request.method} {uri} to {branch.flow.transport.lower()}:{host}:{port}"
+        core.life.step(request.get("call-id") or "", "proxy", text)
     names = request.names.copy()
     lines = request.lines.copy()
     index = request.index()

@@ -154,6 +154,11 @@ class RequestContext:
         core = self.core
         if core.trace is not None:
             core.trace.sent(data, self.flow)
+        if core.life is not None and status > 100 and self.request.method in ("INVITE", "BYE", "CANCEL"):
+            host, port = self.flow.remote
+            decided = "" if self.fork is not None else f", decided by {core.engine.stage_of(self)}"
+            text = f"{status} to {self.request.method} for {self.flow.transport.lower()}:{host}:{port}{decided}"
+            core.life.step(self.request.get("call-id") or "", "wire", text)
         if status >= 300 and self.flags & Flag.INITIAL and self.request.method == "INVITE":
             core.dialogs.refused(self, status)
         if self.transaction is not None:

@@ -57,6 +57,7 @@ class Core:
         busy: Why new calls are refused with 503 just now (``overload``, ``drain``): what says the seconds of Retry-After, by
             the reason's name. Calls that are up go on.
         nodes: NodeService, or None where the server knows of no others.
+        life: CallLog: takes the steps of each call; None while nobody wants them.
         logs: LogControl: level, form and wire trace while the server runs.
         lifecycle: Lifecycle: ready, reload, drain.
     """
@@ -88,6 +89,7 @@ class Core:
         self.defence: Any = None
         self.busy: dict[str, Callable[[], int]] = {}
         self.nodes: Any = None
+        self.life: Any = None
         self.logs: Any = None
         self.lifecycle: Any = None
         self.node_seconds = settings.node.lost_seconds
@@ -254,6 +256,8 @@ class Core:
     def cancel_calls(self, flow: Any) -> None:
         """Cancel the calls that a connection which is gone had begun: nobody can tell its end the answer."""
         for fork in flow.vars.pop("calls", ()):
+            if self.life is not None:
+                self.life.step(fork.ctx.request.get("call-id") or "", "dialog", "the caller's connection is gone: cancelled")
             fork.cancel(_LOST)
 
     # -- what the proxy tells

@@ -21,6 +21,9 @@ from sipnode.sip.message import SipMessage, SipRequest, SipResponse
 from sipnode.sip.parser import BrokenMessage, Limits, parse_message
 from sipnode.transaction.keys import server_key
 
+CALL_METHODS = frozenset(("INVITE", "ACK", "BYE", "CANCEL", "PRACK", "UPDATE", "REFER", "INFO"))
+"""What is noted in the life of a call."""
+
 
 @implementer(IMessageSink)
 class Dispatcher:
@@ -61,6 +64,9 @@ class Dispatcher:
                 return
             now = self._clock()
             if not self._absorb(key, message, now):
+                if core.life is not None and message.method in CALL_METHODS:
+                    text = f"{message.method} {message.uri} from {flow.transport.lower()}:{host}:{port}"
+                    core.life.step(message.get("call-id") or "", "wire", text)
                 core.engine.run(RequestContext(core, message, flow, key, now))
         else:
             self._response(message, flow)
@@ -74,6 +80,10 @@ class Dispatcher:
         except Exception:
             core.failed("onreply_route", Failure())
         try:
+            if core.life is not None and response.status > 100 and response.cseq_method in CALL_METHODS:
+                host, port = flow.remote
+                text = f"{response.status} {response.reason} to {response.cseq_method} from {flow.transport.lower()}:{host}:{port}"
+                core.life.step(response.get("call-id") or "", "wire", text)
             if core.transactions.response_received(response, self._clock()):
                 return
             if core.ping_answered(response):

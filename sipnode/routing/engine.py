@@ -81,6 +81,11 @@ class Engine:
         except Exception:
             self._failed(ctx, Failure())
 
+    def stage_of(self, ctx: RequestContext) -> str:
+        """Name of the stage that a request is in."""
+        route = self._routes.get(ctx.request.method, self._other)
+        return route[ctx.stage][0] if ctx.stage < len(route) else "?"
+
     def _go_on(self, result: Any, ctx: RequestContext) -> None:
         route = self._routes.get(ctx.request.method, self._other)
         while True:
@@ -120,8 +125,7 @@ class Engine:
         if isinstance(error, ParseError):
             ctx.reply(error.status, _phrase(error))
             return
-        route = self._routes.get(ctx.request.method, self._other)
-        name = route[ctx.stage][0] if ctx.stage < len(route) else "?"
+        name = self.stage_of(ctx)
         call_id = ctx.request.get("call-id")
         self.log.failure("stage {stage} failed on {method} {call_id}", failure, stage=name, method=ctx.method, call_id=call_id)
         ctx.reply(500)

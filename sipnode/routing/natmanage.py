@@ -148,11 +148,20 @@ class NatManage:
         key = MediaKey(message.call_id, offerer, other, media.via_branch, media.node)
         asked: Deferred[bytes] = (self._relay.offer if operation is Operation.OFFER else self._relay.answer)(key, sdp, profile)
 
+        life = self._core.life
+
         def moved(result: bytes) -> bytes:
             media.node = key.node
+            if life is not None:
+                life.step(message.call_id, "media", f"{operation.value} taken by {key.node}")
             return result
 
-        return asked.addCallback(moved)
+        def lost(failure: Failure) -> Failure:
+            if life is not None:
+                life.step(message.call_id, "media", f"{operation.value} failed: {failure.getErrorMessage()}")
+            return failure
+
+        return asked.addCallbacks(moved, lost)
 
     def reply(self, branch: Branch, response: SipResponse) -> Deferred[Any] | None:
         """A 1xx or 2xx of a branch: answer its SDP (or offer it, where the request had none).

@@ -162,6 +162,8 @@ class RoutingScript:
         request = ctx.request
         if request.method in ("INVITE", "SUBSCRIBE", "REFER"):
             ctx.record_route = True
+        if self.core.life is not None and ctx.identity and request.method == "INVITE":
+            self.core.life.step(request.call_id, "auth", f"{ctx.identity} has proved its password")
         if ctx.identity and request.method not in ("REGISTER", "PUBLISH"):
             ctx.drop("proxy-authorization", self.core.authenticator.consumed(request))
 
@@ -225,6 +227,9 @@ class RoutingScript:
             headers = (("allow", capabilities.METHODS),) if result.status == 405 else ()
             raise Reject(result.status, "", headers or ((("retry-after", "5"),) if result.status == 503 else ()))
         ctx.targets = [self.core.target(binding) for binding in result.bindings]
+        if self.core.life is not None and ctx.request.method == "INVITE":
+            found = ", ".join(binding.contact for binding in result.bindings)
+            self.core.life.step(ctx.request.call_id, "location", f"{ctx.request.ruri.aor} is at {found}")
         return self.relay(ctx)
 
     def relay(self, ctx: RequestContext) -> Verdict:

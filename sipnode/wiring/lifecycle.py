@@ -20,6 +20,7 @@ from sipnode.log import LogControl
 from sipnode.sip.parser import Limits
 from sipnode.transport.listeners import StreamService
 from sipnode.transport.udp import UdpService
+from sipnode.wiring.observe import reloaded
 
 if TYPE_CHECKING:
     from sipnode.media.service import MediaService
@@ -161,7 +162,7 @@ def connect_reload(
         if core.defence is not None and new.defence != old.defence:
             core.defence.guard.apply(new.defence)
 
-    add("log", ("log.level", "log.format", "log.wire"), lambda new, old: core.logs.apply(new.log))
+    add("log", ("log.level", "log.format", "log.wire", "log.calls"), lambda new, old: reloaded(core, new))
     add("limits", ("limits.message_bytes", "limits.header_lines", "limits.line_bytes", "limits.via_values", "limits.transactions",
                    "limits.connections", "limits.connections_per_source"), limits)  # fmt: skip
     add("policy", ("core.drain_seconds", "core.drain_calls", "proxy.foreign"), policy)

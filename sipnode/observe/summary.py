@@ -1,0 +1,65 @@
+"""What comes in that is no good, summed up: one line a period, however much it was.
+
+The invariant: no message from outside makes a line of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+PERIOD_SECONDS: Final = 10.0
+WORDS: Final = {
+    "broken_requests": "requests that can't be read",
+    "broken_messages": "messages that can't be read",
+    "broken_responses": "responses that can't be read",
+    "dropped_responses": "responses that the script dropped",
+    "stray_responses": "answers to calls that are gone",
+    "unsent_responses": "answers whose connection was gone",
+    "refused_busy": "new calls refused with 503",
+}
+
+
+class HostileSummary(Service):
+    """Looks at counters once a period.
+
+    Args:
+        reactor: Delayed calls.
+        counters: All numbers that only grow, by name; those in :data:`WORDS` and those given as ``words`` are told.
+        words: Further names with what to say.
+    """
+
+    name = "summary"
+    log = Logger(namespace="sipnode.input")
+
+    def __init__(self, reactor: Any, counters: Callable[[], Mapping[str, float]], words: Mapping[str, str] | None = None) -> None:
+        self._counters = counters
+        self._words = {**WORDS, **(words or {})}
+        self._before: dict[str, float] = {}
+        self._loop = LoopingCall(self.look)
+        self._loop.clock = reactor
+
+    def startService(self) -> None:
+        """Begin to look."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        self._before = dict(self._counters())
+        self._loop.start(PERIOD_SECONDS, now=False)
+
+    def stopService(self) -> Any:
+        """Look no more."""
+        if self._loop.running:
+            self._loop.stop()
+        return super().stopService()  # type: ignore[no-untyped-call]  # as above
+
+    def look(self) -> None:
+        """Say what has grown since the last look."""
+        now = dict(self._counters())
+        grown = {name: now[name] - self._before.get(name, 0) for name in self._words if now.get(name, 0) > self._before.get(name, 0)}
+        self._before = now
+        if grown:
+            text = ", ".join(f"{count:g} {self._words[name]}" for name, count in grown.items())
+            self.log.warn("within {seconds:g} s: {text}", seconds=PERIOD_SECONDS, text=text)
