@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
+import time
 from collections.abc import Sequence
 
 from sipnode import __version__, config
@@ -16,6 +17,7 @@ from sipnode.rpc import client
 from sipnode.storage import users
 from sipnode.storage.factory import UserTable, user_table
 from sipnode.storage.initialize import init_database
+from sipnode.transport.probe import look, report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,6 +69,13 @@ def _parser() -> argparse.ArgumentParser:
     _conf_option(init)
     init.set_defaults(run=_db_init)
 
+    tls = commands.add_parser("tls", help="look at TLS").add_subparsers(required=True, metavar="ACTION")
+    probe = tls.add_parser("probe", help="what a TLS port shows", description="chain, names, dates, who objects to what")
+    probe.add_argument("address", metavar="HOST:PORT", type=_address)
+    probe.add_argument("--name", default="", help="the domain that it should stand for; else HOST")
+    probe.add_argument("--ca", default="", metavar="FILE", help="PEM file of the authorities to trust; else the system's")
+    probe.set_defaults(run=_tls_probe)
+
     rpc = commands.add_parser("rpc", help="ask or steer the running server", description="one method of the RPC; rpc.discover lists them")
     rpc.add_argument("method", metavar="METHOD", help="such as ul.dump")
     rpc.add_argument("arguments", nargs="*", metavar="ARG", help="s:TEXT is text whatever it looks like")
@@ -94,6 +103,20 @@ def _db_init(options: argparse.Namespace) -> int:
     done = init_database(settings.storage.url, str(config.state_folder(settings, config.find(options.conf).parent)))
     print("\n".join(done) or "nothing to do")
     return 0
+
+
+def _tls_probe(options: argparse.Namespace) -> int:
+    host, port = options.address
+    text, good = report(look(host, port, options.name, options.ca), options.name or host, time.time())
+    print(text)
+    return 0 if good else 1
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise argparse.ArgumentTypeError("write HOST:PORT, IPv6 in brackets")
+    return host.strip("[]"), int(port)
 
 
 def _conf_option(parser: argparse.ArgumentParser) -> None:
