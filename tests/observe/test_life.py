@@ -1,0 +1,163 @@
+"""Steps and outcomes of calls, from whole calls in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from sipnode.log import json_line
+from sipnode.observe import life
+from sipnode.observe.life import CallLog, plain
+from sipnode.observe.summary import PERIOD_SECONDS, HostileSummary
+from sipnode.testing import RecordingMediaRelay, World
+
+SDP = b"v=0\r\no=- 1 1 IN IP4 10.1.1.1\r\ns=-\r\nc=IN IP4 10.1.1.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
+
+
+class Lines:
+    """Takes the place of a Logger."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def info(self, text: str, /, **values: Any) -> None:
+        """Twisted's name."""
+        self.events.append({"log_format": text, **values})
+
+    warn = info
+
+    @property
+    def lines(self) -> list[str]:
+        """As text."""
+        return [event["log_format"].format(**event) for event in self.events]
+
+
+class CallLogCase(SynchronousTestCase):
+    """A world whose calls are noted."""
+
+    mode = "failed"
+
+    def setUp(self) -> None:
+        self.world = World(media=RecordingMediaRelay())
+        self.calls = CallLog(self.world.clock, self.mode)
+        self.calls.log = self.said = Lines()
+        self.world.core.life = self.calls
+        self.world.core.dialogs.on_change(self.calls.changed)
+        self.alice = self.world.phone("alice")
+        self.bob = self.world.phone("bob", "WS")
+        for phone in (self.alice, self.bob):
+            phone.register()
+            phone.take()
+
+
+class LifeTests(CallLogCase):
+    """What is noted and written."""
+
+    def test_completed(self) -> None:
+        """A call that was good has one line: who, whom, outcome, seconds, who ended it; its steps are kept for who asks."""
+        call = self.world.call(self.alice, self.bob, SDP, SDP)
+        self.world.clock.advance(31)
+        call.from_caller("BYE")
+        bye = self.bob.got("BYE")
+        self.bob.reply(bye, 200)
+        self.assertEqual(len(self.said.lines), 1)
+        line = self.said.lines[0]
+        self.assertTrue(line.startswith(f"{bye.call_id}: alice@example.test -> bob@example.test: completed, 200, rang "), line)
+        self.assertIn("talked 31.0 s, ended by caller, udp:", line)
+        self.assertIn("media by n0", line)
+        steps = [f"{step.room}: {step.text}" for step in self.calls.life(bye.call_id)]
+        for wanted in ("wire: INVITE", "location: bob@", "media: offer taken by n0", "proxy: branch 0: INVITE", "media: answer taken",
+                       "wire: 200 OK to INVITE from ws:", "wire: 200 to INVITE for udp:", "wire: ACK", "wire: BYE",
+                       "proxy: branch 0: BYE"):  # fmt: skip
+            self.assertTrue(any(step.startswith(wanted) for step in steps), (wanted, steps))
+
+    def test_failed(self) -> None:
+        """One that failed has its whole life in the log, in order, each line with the Call-ID."""
+        invite = self.alice.send("INVITE", self.bob.aor, body=SDP)
+        self.bob.reply(self.bob.got("INVITE"), 488)
+        lines = self.said.lines
+        self.assertTrue(all(line.startswith(f"{invite.call_id}: ") for line in lines), lines)
+        rooms = [line.split()[2] for line in lines[:-1]]
+        self.assertEqual(rooms, ["wire:", "auth:", "location:", "media:", "proxy:", "wire:", "wire:"])
+        self.assertIn("488 Not Acceptable Here to INVITE from ws:", lines[-3])
+        self.assertIn(": failed, 488, rang 0.0 s", lines[-1])
+
+    def test_refused_by_a_stage(self) -> None:
+        """A refusal says which stage decided it; nobody there isn't a fault, so one line it is."""
+        invite = self.alice.send("INVITE", "sip:nobody@example.test")
+        self.assertEqual(len(self.said.lines), 1)
+        self.assertIn("not found, 404", self.said.lines[0])
+        self.assertIn("decided by location", self.calls.life(invite.call_id)[-1].text)
+
+    def test_no_answer(self) -> None:
+        """A phone that says nothing is named as what the call failed of."""
+        carol = self.world.phone("carol")
+        carol.register()
+        carol.take()
+        invite = self.alice.send("INVITE", carol.aor)
+        self.world.clock.pump([1.0] * 40)
+        self.assertTrue(any("branch 0 counts as 408" in step.text for step in self.calls.life(invite.call_id)))
+
+    def test_json(self) -> None:
+        """The line of JSON has the facts under names of their own."""
+        self.alice.send("INVITE", "sip:nobody@example.test")
+        text = json_line({**self.said.events[0], "log_time": 1.5, "log_namespace": "sipnode.call"})
+        for wanted in ('"time": "1970-01-01T00:00:01.500Z"', '"outcome": "not found"', '"status": 404', '"call_id": "'):
+            self.assertIn(wanted, text)
+        self.assertIn('"caller": "alice@example.test"', text)
+        self.assertEqual(text.count("\n"), 1)
+
+    def test_bounds(self) -> None:
+        """Neither many calls nor many steps of one take more than so much."""
+        for number in range(life.MOST_CALLS + 10):
+            self.calls.step(f"id{number}", "wire", "x")
+        for _ in range(life.MOST_STEPS + 10):
+            self.calls.step("last", "wire", "x")
+        self.assertEqual(len(self.calls.last(2 * life.MOST_CALLS)), life.MOST_CALLS)
+        self.assertEqual((len(self.calls.life("last")), self.calls.life("id0")), (life.MOST_STEPS, []))
+
+    def test_plain(self) -> None:
+        """What a stranger sent can't begin a line of its own, nor fill the log."""
+        self.assertEqual(plain("a\nb\x1b[2J"), "a?b?[2J")
+        self.assertEqual(len(plain("x" * 9000)), life.MOST_CHARACTERS)
+
+
+class AllTests(CallLogCase):
+    """``[log] calls = "all"``."""
+
+    mode = "all"
+
+    def test_steps_as_they_come(self) -> None:
+        """Each step is a line at once, of a good call too."""
+        self.alice.send("INVITE", self.bob.aor)
+        self.assertIn("location: bob@example.test is at ", " ".join(self.said.lines))
+
+
+class FloodTests(CallLogCase):
+    """Many calls at once."""
+
+    def test_outcomes(self) -> None:
+        """Over so many a second the outcomes of unanswered calls are counted, and told in one line."""
+        for _ in range(life.OUTCOMES_A_SECOND + 25):
+            self.alice.send("INVITE", "sip:nobody@example.test")
+        self.assertEqual(len(self.said.lines), life.OUTCOMES_A_SECOND)
+        self.calls.sum_up()
+        self.assertEqual(self.said.lines[-1], "25 more calls ended unanswered within 10 s: not found 25")
+        self.world.clock.advance(1)
+        self.alice.send("INVITE", "sip:nobody@example.test")
+        self.assertIn("not found, 404", self.said.lines[-1])
+
+    def test_hostile_input(self) -> None:
+        """A thousand messages that can't be read are one line a period, and a quiet period is none."""
+        core = self.world.core
+        summary = HostileSummary(self.world.clock, lambda: core.counters)
+        summary.log = said = Lines()
+        summary.startService()
+        for _ in range(1000):
+            self.world.sink.received(b"INVITE sip:x SIP/2.0\r\nVia: broken\r\n\r\n", self.alice.flow)
+        self.world.clock.advance(PERIOD_SECONDS)
+        self.assertEqual(said.lines, ["within 10 s: 1000 requests that can't be read"])
+        self.world.clock.advance(PERIOD_SECONDS)
+        self.assertEqual(len(said.lines), 1)
+        summary.stopService()
