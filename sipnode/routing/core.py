@@ -244,7 +244,10 @@ class Core:
 
         request = fork.ctx.request
         result = self.registrar.lookup(request.ruri.aor, request.method)
-        return result.addCallback(found) if isinstance(result, Deferred) else found(result)
+        if isinstance(result, Deferred):
+            return result.addCallback(found)
+        found(result)
+        return None
 
     def calling(self, fork: Any) -> None:
         """An INVITE goes on. Should the connection of a browser go before the answer, the phones stop ringing."""
