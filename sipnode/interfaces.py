@@ -366,6 +366,9 @@ class IPresenceFeed(Interface):
     def published(resource: str, event: str, publications: list[Publication]) -> None:
         """All publications of a resource as they are now."""
 
+    def decided(resource: str, watchers: list[Watcher]) -> None:
+        """All that a resource decided about those who watch it, as it is now."""
+
     def subscribed(subscriptions: list[Subscription]) -> None:
         """Rows that somebody else wrote, as they are now."""
 

@@ -85,6 +85,19 @@ class PresenceFeed:
                 service.publications.save(row)
         service.changed(event, resource)
 
+    def decided(self, resource: str, watchers: list[Watcher]) -> None:
+        """All that a resource decided about those who watch it, as it is now."""
+        service = self._service
+        for event in service.packages:
+            before = {one.watcher: one for one in service.decisions.of(resource, event)}
+            after = {one.watcher: one for one in watchers if one.event == event}
+            for name in [name for name in before if name not in after]:
+                service.decisions.remove(before[name])
+            for one in after.values():
+                service.decisions.save(one)
+            for name in {**before, **after}:
+                service.judge_again(resource, name, event)
+
     def subscribed(self, subscriptions: list[Subscription]) -> None:
         """Rows that somebody else wrote, as they are now."""
         service = self._service

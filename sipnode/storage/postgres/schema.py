@@ -31,8 +31,13 @@ COLUMNS: Final = (
     "WHERE table_schema = current_schema() AND table_name IN (" + ", ".join(f"'{name}'" for name in TABLES) + ")"
 )
 VERSIONS: Final = "SELECT table_name::text, table_version FROM version"
-_TRIGGERS: Final = "SELECT tgname::text FROM pg_trigger WHERE tgrelid = to_regclass('location')"
-_FUNCTION: Final = "SELECT prosrc FROM pg_proc WHERE proname = 'sipnode_location_changed' AND pronamespace = current_schema()::regnamespace"
+_TRIGGERS: Final = "SELECT tgname::text FROM pg_trigger WHERE tgrelid = to_regclass(%s)"
+_FUNCTION: Final = "SELECT prosrc FROM pg_proc WHERE proname = %s AND pronamespace = current_schema()::regnamespace"
+# Part of the script, tables, function: who tells of changes.
+_TELLING: Final = (
+    ("triggers", ("location",), "sipnode_location_changed"),
+    ("presence_triggers", ("presentity", "active_watchers", "watchers"), "sipnode_presence_changed"),
+)
 _LOCK: Final = 0x5349506E
 
 
@@ -112,16 +117,23 @@ def _init(cursor: Any) -> list[str]:
             done.append(f"table {table} copied to {table}_backup_{stamp}")
         cursor.execute(f"ALTER TABLE {table} {', '.join(f'ADD COLUMN {name} {kind}' for name, kind in missing.items())}")
         done.append(f"{table}: {', '.join(missing)} added")
-    cursor.execute(_TRIGGERS)
-    triggers = {name for (name,) in cursor.fetchall()}
-    cursor.execute(_FUNCTION)
-    sources = [source for (source,) in cursor.fetchall()]
-    if not {"sipnode_location_inserted", "sipnode_location_updated", "sipnode_location_deleted"} <= triggers or not any(
-        source.strip() and source in parts["triggers"] for source in sources
-    ):
-        cursor.execute(parts["triggers"])
-        done.append("location: triggers that tell its changes made")
+    for part, tables, function in _TELLING:
+        if not _tells(cursor, tables, function, parts[part]):
+            cursor.execute(parts[part])
+            done.append(f"{', '.join(tables)}: triggers that tell {'its' if len(tables) == 1 else 'their'} changes made")
     return done
+
+
+def _tells(cursor: Any, tables: tuple[str, ...], function: str, script: str) -> bool:
+    """Whether the triggers of these tables are there, and do what the script has them do."""
+    triggers: set[str] = set()
+    for table in tables:
+        cursor.execute(_TRIGGERS, (table,))
+        triggers |= {name for (name,) in cursor.fetchall()}
+    cursor.execute(_FUNCTION, (function,))
+    sources = [source for (source,) in cursor.fetchall()]
+    wanted = {f"sipnode_{table}_{kind}" for table in tables for kind in ("inserted", "updated", "deleted")}
+    return wanted <= triggers and any(source.strip() and source in script for source in sources)
 
 
 def _look(cursor: Any) -> tuple[set[tuple[str, str]], dict[str, int]]:

@@ -24,6 +24,7 @@ from sipnode.storage.postgres.columns import Statements, text_value
 from sipnode.storage.postgres.dsn import Dsn
 from sipnode.storage.postgres.link import Link, Row
 from sipnode.storage.postgres.location import PostgresLocation
+from sipnode.storage.postgres.presence import PostgresPresence
 
 CONNECTIONS: Final = 4
 # Beside each read; a write has no limit here, since the next one has to stay behind it.
@@ -77,6 +78,7 @@ class PostgresStorage:
         self._loop = LoopingCall(self._check)
         self._loop.clock = reactor
         self.location = PostgresLocation(self.query, self.command, self._name)
+        self.presence = PostgresPresence(self.query, self.command, self._name)
         self.credentials = CachedCredentials(self._look_up, reactor, cache_seconds)
 
     # -- life
@@ -255,11 +257,13 @@ class PostgresStorage:
 
     @inlineCallbacks
     def _listen(self, link: Link) -> Generator[Deferred[Any], Any, None]:
-        yield link.command("LISTEN sipnode_location")
+        yield link.command("LISTEN sipnode_location; LISTEN sipnode_presence")
         if self._heard:
             self._log.info("listening to {place} again", place=self.dsn.place)
             self.location.lost()
+            self.presence.lost()
         self._heard = True
 
     def _told(self, payload: str) -> None:
-        self.location.told(payload)
+        if not self.presence.told(payload):
+            self.location.told(payload)

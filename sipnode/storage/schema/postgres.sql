@@ -110,3 +110,51 @@ CREATE TRIGGER sipnode_location_updated AFTER UPDATE ON location
     REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION sipnode_location_changed();
 CREATE TRIGGER sipnode_location_deleted AFTER DELETE ON location
     REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION sipnode_location_changed();
+
+-- part: presence_triggers
+-- The same for presence: "WRITER P user@domain|event …" places whose publications have changed, "WRITER W tag …" subscriptions saved,
+-- "WRITER X tag …" deleted, "WRITER J presentity_uri …" decisions about watchers, "WRITER Q" too many to name.
+CREATE OR REPLACE FUNCTION sipnode_presence_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    writer text := replace(coalesce(nullif(current_setting('application_name'), ''), '-'), ' ', '_');
+BEGIN
+    IF (SELECT count(*) FROM changed) > 5000 THEN
+        PERFORM pg_notify('sipnode_presence', writer || ' Q');
+    ELSIF TG_TABLE_NAME = 'presentity' THEN
+        PERFORM pg_notify('sipnode_presence', writer || ' P ' || string_agg(named, ' '))
+        FROM (
+            SELECT named, (row_number() OVER () - 1) / 8 AS part
+            FROM (
+                SELECT DISTINCT replace(replace(username || '@' || domain || '|' || event, '%', '%25'), ' ', '%20') AS named FROM changed
+            ) AS places
+        ) AS parts GROUP BY part;
+    ELSIF TG_TABLE_NAME = 'watchers' THEN
+        PERFORM pg_notify('sipnode_presence', writer || ' J ' || string_agg(named, ' '))
+        FROM (
+            SELECT named, (row_number() OVER () - 1) / 6 AS part
+            FROM (SELECT DISTINCT replace(replace(presentity_uri, '%', '%25'), ' ', '%20') AS named FROM changed) AS uris
+        ) AS parts GROUP BY part;
+    ELSE
+        PERFORM pg_notify('sipnode_presence', writer || CASE TG_OP WHEN 'DELETE' THEN ' X ' ELSE ' W ' END || string_agg(to_tag, ' '))
+        FROM (SELECT to_tag, (row_number() OVER () - 1) / 30 AS part FROM changed) AS named GROUP BY part;
+    END IF;
+    RETURN NULL;
+END
+$$;
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['presentity', 'active_watchers', 'watchers'] LOOP
+        EXECUTE format('DROP TRIGGER IF EXISTS sipnode_%1$s_inserted ON %1$s', name);
+        EXECUTE format('DROP TRIGGER IF EXISTS sipnode_%1$s_updated ON %1$s', name);
+        EXECUTE format('DROP TRIGGER IF EXISTS sipnode_%1$s_deleted ON %1$s', name);
+        EXECUTE format('CREATE TRIGGER sipnode_%1$s_inserted AFTER INSERT ON %1$s REFERENCING NEW TABLE AS changed '
+            'FOR EACH STATEMENT EXECUTE FUNCTION sipnode_presence_changed()', name);
+        EXECUTE format('CREATE TRIGGER sipnode_%1$s_updated AFTER UPDATE ON %1$s REFERENCING NEW TABLE AS changed '
+            'FOR EACH STATEMENT EXECUTE FUNCTION sipnode_presence_changed()', name);
+        EXECUTE format('CREATE TRIGGER sipnode_%1$s_deleted AFTER DELETE ON %1$s REFERENCING OLD TABLE AS changed '
+            'FOR EACH STATEMENT EXECUTE FUNCTION sipnode_presence_changed()', name);
+    END LOOP;
+END
+$$;
