@@ -10,7 +10,7 @@ SHARED ?= ../shared
 T ?= tests
 export PYTHON
 
-.PHONY: help run test lint docs acceptance corpus bench bench-postgres bench-durable bench-freeze bench-abuse bench-observed compiled wheel packaging web clean
+.PHONY: help run test lint docs acceptance corpus bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed compiled wheel packaging web clean
 
 help:
 	@echo 'run [HOST=ADDRESS SIP_PORT=5060 HTTP_PORT=8080]   server, rtpengine and two users to try'
@@ -68,6 +68,10 @@ bench:
 bench-postgres:
 	@tools/setup.sh bench
 	@$(BIN)/python bench/postgres.py --bench $(SHARED)/bench $(if $(RUNS),--runs $(RUNS))
+
+bench-tls:
+	@tools/setup.sh bench
+	@$(BIN)/python bench/tls.py --bench $(SHARED)/bench $(if $(RUNS),--runs $(RUNS)) $(if $(IDLE),--idle $(IDLE))
 
 bench-durable:
 	@tools/setup.sh bench
