@@ -47,6 +47,7 @@ from sipnode.settings import LocationSettings  # noqa: E402
 from sipnode.storage.memory import MemoryStorage  # noqa: E402
 from sipnode.testing import World, listener_of  # noqa: E402
 from sipnode.transport.tlsconfig import TLSProfile  # noqa: E402
+from sipnode.wiring.presence import build_presence  # noqa: E402
 from sipnode.wiring.rpc import parts_of, registry_of  # noqa: E402
 
 DOCS = Path(__file__).parent
@@ -100,6 +101,11 @@ CALLS: tuple[tuple[Any, ...], ...] = (
     ("defence.ban", "198.51.100.0/24", 600, "abuse"), ("defence.list",), ("defence.unban", "198.51.100.0/24"), ("defence.limits",),
     ("defence.set_limit", "rate", 80), ("defence.trust", "203.0.113.0/24"), ("defence.trusted",), ("defence.distrust", "203.0.113.0/24"),
     ("defence.counts",),
+    ("presence.counts",), ("presence.publications",), ("presence.subscriptions",), ("presence.watchers", "alice@example.test"),
+    ("presence.refreshWatchers", "alice@example.test", "presence"), ("presence.updateWatchers", "alice@example.test", "presence"),
+    ("presence.cleanup",), ("presence.allow", "alice@example.test", "bob@example.test"),
+    ("presence.deny", "alice@example.test", "dave@example.test"), ("presence.forget", "alice@example.test", "dave@example.test"),
+    ("presence.end", "TAG"),
     ("routing.script",), ("routing.stages",), ("routing.counters",), ("routing.reload",),
     ("sipnode.status",), ("sipnode.memory",), ("sipnode.conf", "rpc"), ("sipnode.log_level",), ("sipnode.set_log_level", "debug"),
     ("sipnode.trace_on", "alice"), ("sipnode.trace",), ("sipnode.trace_off",), ("sipnode.reload",), ("sipnode.nodes",),
@@ -113,6 +119,31 @@ CALLS: tuple[tuple[Any, ...], ...] = (
 @dataclass(eq=False)
 class _TlsFlow(FakeFlow):
     cipher: str = "TLS_AES_256_GCM_SHA384 TLSv1.3"
+
+
+class _Presence:
+    """An event package of one word."""
+
+    name = "presence"
+    default_expires = 3600
+    content_types = publish_types = ("text/plain",)
+    follows: frozenset[str] = frozenset()
+    own_only = personal = versioned = False
+    hold_seconds = -1.0
+
+    def start(self, sources: Any) -> None:
+        """Nothing is followed."""
+
+    def refusal(self, resource: str, watcher: str) -> None:
+        """Everybody exists."""
+
+    def check(self, body: bytes, content_type: str) -> str:
+        """The word."""
+        return body.decode()
+
+    def state(self, resource: str, watcher: str, publications: list[Any], version: int, content_type: str) -> bytes:
+        """The words."""
+        return " ".join(one.parsed for one in publications).encode()
 
 
 def scene() -> tuple[World, Registry]:
@@ -131,6 +162,11 @@ def scene() -> tuple[World, Registry]:
     bob.reply(bob.got("INVITE"), 180)
     world.advance(40)
     core.defence = DefenceService(Guard(world.settings.defence, core.clock), world.clock, {}, core.flows.connections)
+    for service in build_presence(core, None, world.clock, [_Presence()]):
+        service.startService()
+    alice.send("PUBLISH", alice.aor, (("event", "presence"), ("expires", "3600")), b"here", content_type="text/plain")
+    bob.send("SUBSCRIBE", alice.aor, (("event", "presence"), ("expires", "600")), call_id="watch-1", from_tag="from-bob")
+    world.advance(1)
     core.logs = LogControl(world.settings.log, lambda trace: None)
     return world, _registry(world)
 
@@ -183,6 +219,8 @@ def answers() -> dict[str, tuple[list[Any], Any]]:
         if "ENTRY" in params:
             call = next(call for call in ask("dlg.list") if call["call-id"] == "call-1")
             params = [call["h_entry"], call["h_id"]]
+        elif "TAG" in params:
+            params = [ask("presence.subscriptions")[0]["to_tag"]]
         elif "WEBSOCKET" in params:
             params = [int(ask("ws.dump")["connections"][0].partition(":")[0])]
         found[method] = (params, ask(method, *params))

@@ -19,6 +19,7 @@ from sipnode.rpc.commands.core import CoreCommands
 from sipnode.rpc.commands.defence import DefenceCommands
 from sipnode.rpc.commands.dlg import DialogCommands
 from sipnode.rpc.commands.htable import HtableCommands
+from sipnode.rpc.commands.presence import PresenceCommands
 from sipnode.rpc.commands.routing import RoutingCommands
 from sipnode.rpc.commands.rtpengine import MediaCommands
 from sipnode.rpc.commands.sipnode import SipnodeCommands
@@ -66,6 +67,8 @@ def registry_of(parts: Parts) -> Registry:
     if parts.core.defence is not None:
         registry.add_family(HtableCommands(parts))
         registry.add_family(DefenceCommands(parts))
+    if parts.core.presence is not None:
+        registry.add_family(PresenceCommands(parts))
     registry.add_family(SystemCommands(registry, parts.version))
     return registry
 
