@@ -183,7 +183,7 @@ class Notifier:
 
     def _times(self) -> None:
         now = self._clock.seconds()
-        due = []
+        due: list[str] = []
         while self._later and self._later[0][0] <= now and len(due) < _SLICE:
             due.append(heapq.heappop(self._later)[1])
         for tag in due:

@@ -42,6 +42,7 @@ class MemoryPresence:
         for change in changes:
             row = change.row
             table: Any
+            name: Any
             if isinstance(row, Publication):
                 table, name = self.publications, row.ruid
             elif isinstance(row, Subscription):

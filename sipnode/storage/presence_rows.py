@@ -120,7 +120,8 @@ def _with_own(one: Subscription) -> str:
 
 
 def _own_of(text: str) -> tuple[str, dict[str, str]]:
-    uri, own = [], {}
+    uri: list[str] = []
+    own: dict[str, str] = {}
     for part in text.split(";"):
         name, _, value = part.partition("=")
         if uri and name in _OWN:
