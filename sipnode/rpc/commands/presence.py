@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+import zlib
+from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict
 
 from twisted.internet.defer import Deferred
 
@@ -34,6 +35,20 @@ class Published(TypedDict):
     received: int
     priority: int
     octets: int
+
+
+class Presentity(TypedDict):
+    user: str
+    domain: str
+    event: str
+    etag: str
+    sender: str
+    expires: int
+    received_time: NotRequired[int]
+    priority: NotRequired[int]
+    ruid: NotRequired[str]
+    body: NotRequired[str]
+    hashid: NotRequired[int]
 
 
 class Subscribed(TypedDict):
@@ -115,6 +130,27 @@ class PresenceCommands:
                 octets=len(row.body),
             )
 
+    @rpc("presence.presentity_list")
+    def presentity_list(self, mode: str = "basic") -> list[Presentity]:
+        """What is published, in Kamailio's fields; ``expires`` is in epoch seconds.
+
+        Args:
+            mode: ``full`` has the document as well.
+        """
+        return rows(self._presentities(list(self._presence.publications), mode == "full"))
+
+    def _presentities(self, found: list[Any], full: bool) -> Iterator[Presentity]:
+        for row in found:
+            user, _, domain = row.resource.rpartition("@")
+            shown = Presentity(user=user, domain=domain, event=row.event, etag=row.etag, sender=row.sender, expires=int(row.expires))
+            if full:
+                shown["received_time"] = int(row.received)
+                shown["priority"] = row.priority
+                shown["ruid"] = row.ruid
+                shown["body"] = row.body.decode("utf-8", "replace")
+                shown["hashid"] = zlib.crc32(row.resource.encode("utf-8", "replace"))
+            yield shown
+
     @rpc("presence.subscriptions")
     def subscriptions(self, presentity: str = "", event: str = "") -> list[Subscribed]:
         """Who watches: all, the watchers of one presentity, those of one event package."""
@@ -171,9 +207,9 @@ class PresenceCommands:
         return {}
 
     @rpc("presence.cleanup")
-    def cleanup(self) -> Nothing:
+    def cleanup(self) -> str:
         """Nothing to do: what has expired goes by itself."""
-        return {}
+        return "Ok"
 
     @rpc("presence.allow", changes=True)
     def allow(self, presentity: str, watcher: str, event: str = "presence") -> Deferred[Nothing]:

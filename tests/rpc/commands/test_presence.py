@@ -23,6 +23,10 @@ class PresenceTests(RpcCase):
         self.assertEqual(row["etag"], answer.get("sip-etag"))
         self.assertEqual(len(self.call("presence.publications", "", "mood")), 2)
         self.assertEqual(self.call("presence.publications", "", "other"), [])
+        basic, full = self.call("presence.presentity_list")[0], self.call("presence.presentity_list", "full")[0]
+        self.assertEqual((basic["user"], basic["domain"], full["body"]), ("alice", "example.test", "glad"))
+        self.assertEqual(full | basic, full)
+        self.assertNotIn("body", basic)
         self.assertEqual(
             self.call("presence.counts"), {"publications": 2, "subscriptions": 0, "packages": ["mood", "mood.winfo"], "ready": True}
         )
@@ -41,7 +45,7 @@ class PresenceTests(RpcCase):
         self.world.advance(10)
         self.assertEqual(self.bob.bodies(), [b"glad"])
         self.assertEqual(self.call("presence.updateWatchers", "alice@example.test", "mood"), {})
-        self.assertEqual(self.call("presence.cleanup"), {})
+        self.assertEqual(self.call("presence.cleanup"), "Ok")
 
     def test_deny(self) -> None:
         """A watcher that is denied is told that it is over, and may watch again when it is allowed."""
