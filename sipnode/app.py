@@ -52,7 +52,7 @@ from sipnode.transport.assembly import Transports, build_transports
 from sipnode.wiring.defence import connect_defence, guarded
 from sipnode.wiring.lifecycle import LogService, add_lifecycle, log_control
 from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
-from sipnode.wiring.observe import add_observation
+from sipnode.wiring.observe import Observation
 from sipnode.wiring.presence import build_presence
 from sipnode.wiring.rpc import rpc_service
 
@@ -162,7 +162,9 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     limits = settings.limits
     dispatcher = Dispatcher(core, Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values))
     sink = guarded(core, dispatcher)
-    transports = build_transports(settings, sink, reactor, _page(settings, core, storage, reactor), core.xhttp_request, str(conf_dir))
+    observation = Observation(core, own_process)
+    page = observation.page(_page(settings, core, storage, reactor))
+    transports = build_transports(settings, sink, reactor, page, core.xhttp_request, str(conf_dir))
     core.flows = transports.flows
     core.resolver = transports.resolver
     core.is_own = transports.is_own_address
@@ -201,7 +203,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     core_services = (core.registrar, core.dialogs, *presence)
     for service in (log, StorageService(storage), timer, media, *core_services, keepalive, *defence, rpc, *transports.services, *sisters):
         service.setServiceParent(root)
-    add_observation(root, core)
+    observation.attach(root, transports, media, storage, writer)
     root.lifecycle = add_lifecycle(
         root, core, conf_file or str(conf_dir), transports, media, storage, dispatcher, rpc.parts.reload_script, own_process
     )

@@ -222,7 +222,9 @@ class LogControl:
         self._undo.append(lambda: setattr(observer, "formatEvent", as_text))
 
     def _filter(self, observer: Any) -> None:
-        filtered = FilteringLogObserver(observer, [lambda event: self._threshold(event)])
+        # Not the threshold itself: there may be another one by then.
+        passes: Any = lambda event: self._threshold(event)  # noqa: E731  # a lambda, as mypy takes no def for the interface
+        filtered = FilteringLogObserver(observer, [passes])
         self._publisher.removeObserver(observer)
         self._publisher.addObserver(filtered)
 

@@ -300,6 +300,15 @@ class DefenceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """[metrics] /metrics, /healthz and /readyz on the WebSocket ports"""
+
+    enabled: bool = setting(True, "Serve them.")
+    allow: tuple[str, ...] = setting(["127.0.0.0/8", "::1"], "Addresses or networks that may look; others need the token.")
+    token: str = setting("", "What others show (Authorization: Bearer); empty: nobody else may look.", secret=True)
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """[log]"""
 
@@ -336,4 +345,5 @@ class Settings:
     web: WebSettings = field(default_factory=WebSettings)
     rpc: RpcSettings = field(default_factory=RpcSettings)
     defence: DefenceSettings = field(default_factory=DefenceSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     log: LogSettings = field(default_factory=LogSettings)

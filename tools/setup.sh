@@ -32,6 +32,10 @@ test | acceptance)
 	need openssl openssl
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 	[ -d /usr/share/kamailio/postgres ] || missing="$missing kamailio-postgres-modules"
+	need kamailio kamailio
+	for modules in websocket tls presence; do
+		ls /usr/lib/*/kamailio/modules/$modules.so >/dev/null 2>&1 || missing="$missing kamailio-$modules-modules"
+	done
 	;;
 compiled) need gcc gcc ;;
 bench)

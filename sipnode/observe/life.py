@@ -54,6 +54,8 @@ class CallLog(Service):
 
     Attributes:
         mode: The one in force.
+        outcomes: Calls that ended, by outcome.
+        talked: Seconds that answered calls lasted, together.
     """
 
     name = "calls"
@@ -61,6 +63,8 @@ class CallLog(Service):
 
     def __init__(self, reactor: Any, mode: str) -> None:
         self.mode = mode
+        self.outcomes: Counter[str] = Counter()
+        self.talked = 0.0
         self._clock: Callable[[], float] = reactor.seconds
         self._calls: OrderedDict[str, list[Step]] = OrderedDict()
         self._left_out: Counter[str] = Counter()
@@ -106,6 +110,8 @@ class CallLog(Service):
         """The watcher of ``core.dialogs``: the line about the outcome, and the life of a call that failed."""
         if kind != "terminated":
             return
+        self.outcomes[call.outcome] += 1
+        self.talked += call.duration
         steps = self._calls.get(call.call_id)
         if not call.answered and not self._may("outcome", OUTCOMES_A_SECOND):
             self._left_out[call.outcome] += 1

@@ -28,6 +28,8 @@ class ProxyCore(Protocol):
     signer: RouteSigner
     trace: Any
     """None, or what writes every message to the log."""
+    traffic: Any
+    """Messages by method."""
     life: Any
     """None, or what takes the steps of each call."""
     clock: Callable[[], float]

@@ -18,6 +18,7 @@ from sipnode.proxy.record_route import RouteSigner, Side
 from sipnode.proxy.target import Target
 from sipnode.records import BindingFlag
 from sipnode.registrar.location import instance_key
+from sipnode.routing.traffic import Traffic
 from sipnode.routing.verdict import Flag, Verdict
 from sipnode.sip.address import NameAddr
 from sipnode.sip.uri import SipUri
@@ -48,7 +49,7 @@ class Core:
         script: The routing script. engine: What runs it.
         registrar: RegistrarService. authenticator: Authenticator. dialogs: DialogService.
         presence: PresenceService, or None where no event package is served.
-        counters: What happened how often, by name.
+        counters: What happened how often, by name. traffic: Messages by method and status.
         rpc: Registry of the methods that can be called from outside; None where there is no RPC.
         trace: None, or what writes every message to the log.
         is_own: ``(host, port) -> bool``: an address that we listen on or advertise. own_host: the same whatever the port.
@@ -71,6 +72,7 @@ class Core:
         self.transactions = transactions
         self.signer = RouteSigner(secret)
         self.counters: dict[str, int] = defaultdict(int)
+        self.traffic = Traffic()
         self.trace: Any = None
         self.flows: Any = None
         self.resolver: Any = None

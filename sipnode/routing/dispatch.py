@@ -16,6 +16,7 @@ from sipnode.interfaces import IMessageSink
 from sipnode.proxy.forward import returned_response
 from sipnode.routing.context import RequestContext
 from sipnode.routing.core import Core
+from sipnode.routing.traffic import OTHER
 from sipnode.sip import build
 from sipnode.sip.message import SipMessage, SipRequest, SipResponse
 from sipnode.sip.parser import BrokenMessage, Limits, parse_message
@@ -42,6 +43,8 @@ class Dispatcher:
         self.limits = limits
         self._absorb = core.transactions.absorb
         self._clock = core.clock
+        self._requests_in = core.traffic.requests_in
+        self._responses_in = core.traffic.responses_in
 
     def received(self, data: bytes, flow: Any) -> None:
         """One datagram, one framed stream message or one WebSocket message."""
@@ -54,6 +57,8 @@ class Dispatcher:
             self._broken(error, flow)
             return
         if isinstance(message, SipRequest):
+            counts = self._requests_in
+            counts[message.method if message.method in counts else OTHER] += 1
             try:
                 key = server_key(message)
                 host, port = flow.remote
@@ -80,9 +85,11 @@ class Dispatcher:
         except Exception:
             core.failed("onreply_route", Failure())
         try:
-            if core.life is not None and response.status > 100 and response.cseq_method in CALL_METHODS:
+            method = response.cseq_method
+            self._responses_in[method if method in self._requests_in else OTHER, response.status] += 1
+            if core.life is not None and response.status > 100 and method in CALL_METHODS:
                 host, port = flow.remote
-                text = f"{response.status} {response.reason} to {response.cseq_method} from {flow.transport.lower()}:{host}:{port}"
+                text = f"{response.status} {response.reason} to {method} from {flow.transport.lower()}:{host}:{port}"
                 core.life.step(response.get("call-id") or "", "wire", text)
             if core.transactions.response_received(response, self._clock()):
                 return
