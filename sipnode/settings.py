@@ -233,7 +233,7 @@ class MediaSettings:
 class PresenceSettings:
     """[presence]"""
 
-    packages: tuple[str, ...] = setting([], "Event packages that are served; installed ones that aren't named do nothing.")
+    packages: tuple[str, ...] = setting(["presence"], "Event packages that are served; installed ones that aren't named do nothing.")
     policy: str = setting(
         "all", "Who may watch whom where nobody decided: 'all', users of the same domain, or who was approved.", choices=("all", "domain", "contacts")
     )

@@ -96,6 +96,7 @@ class PresenceService(Service):
             backend.watch(self._feed)
         self._cached_place: Place = ("", "")
         self._cached: dict[tuple[str, str, int], bytes] = {}
+        self._told: dict[Place, int] = {}
         self._to_greet: deque[str] = deque()
         self._purge_at = clock.seconds() + _PURGE_SECONDS
         self._loop = LoopingCall(self._tick)
@@ -218,15 +219,28 @@ class PresenceService(Service):
     def binding_changed(self, kind: str, binding: Any) -> None:
         """News of the registrar."""
         for event in self._follow["bindings"]:
-            self.changed(event, binding.aor)
+            self._maybe_changed(event, binding.aor)
 
     def call_changed(self, resource: str) -> None:
         """A call that a resource takes part in has changed."""
         for event in self._follow["calls"]:
-            self.changed(event, resource)
+            self._maybe_changed(event, resource)
+
+    def _maybe_changed(self, event: str, resource: str) -> None:
+        """Something that the state is made of has changed: tell the watchers, unless their document says the same as before."""
+        before = self._told.get((event, resource))
+        if before is not None:
+            package = self.packages[event]
+            self._cached_place = ("", "")
+            self._document(package, event, resource, "", 0, package.content_types[0])
+            if self._told[event, resource] == before:
+                return
+        self.changed(event, resource)
 
     def watched(self, subscription: Subscription) -> None:
         """A subscription began, ended or changed its status: who watches the watchers hears of it (RFC 3857)."""
+        if not self.subscriptions.at(subscription.event, subscription.resource):
+            self._told.pop((subscription.event, subscription.resource), None)
         name = self._winfo.get(subscription.event)
         if name is not None:
             self.changed(name, subscription.resource)
@@ -289,19 +303,25 @@ class PresenceService(Service):
         package = self.packages.get(subscription.event)
         if package is None:
             return "", b""
-        event, resource = place = (subscription.event, subscription.resource)
-        if place != self._cached_place:
-            self._cached_place, self._cached = place, {}
         content_type = subscription.content_type or package.content_types[0]
         watcher = subscription.watcher if package.personal else ""
-        key = (content_type, watcher, version if package.versioned else 0)
+        number = version if package.versioned else 0
+        return content_type, self._document(package, subscription.event, subscription.resource, watcher, number, content_type)
+
+    def _document(self, package: Any, event: str, resource: str, watcher: str, version: int, content_type: str) -> bytes:
+        place = (event, resource)
+        if place != self._cached_place:
+            self._cached_place, self._cached = place, {}
+        key = (content_type, watcher, version)
         body = self._cached.get(key)
         if body is None:
             there = self.publications.at(event, resource, self.now())
             for one in there:
                 self._read(package, one)
-            body = self._cached[key] = package.state(resource, watcher, there, key[2], content_type)
-        return content_type, body
+            body = self._cached[key] = package.state(resource, watcher, there, version, content_type)
+            if not package.personal and not version and content_type == package.content_types[0]:
+                self._told[place] = hash(body)
+        return body
 
     def _read(self, package: Any, row: Publication) -> None:
         if row.parsed is None and package.publish_types:

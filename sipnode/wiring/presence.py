@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService
@@ -157,7 +158,8 @@ def named_packages(names: Sequence[str]) -> list[Any]:
         raise ConfigError(
             f"no plugin has an event package {', '.join(missing)}; there are: {', '.join(sorted(found)) or 'none'}", key="presence.packages"
         )
-    return [found[name] for name in names]
+    # Two servers in one process have packages of their own, as each of them asks its own server.
+    return [copy(found[name]) for name in names]
 
 
 def build_presence(core: Core, storage: Any, reactor: Any, packages: Sequence[Any] | None = None) -> list[IService]:
