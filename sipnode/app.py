@@ -203,7 +203,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     core_services = (core.registrar, core.dialogs, *presence)
     for service in (log, StorageService(storage), timer, media, *core_services, keepalive, *defence, rpc, *transports.services, *sisters):
         service.setServiceParent(root)
-    observation.attach(root, transports, media, storage, writer)
+    observation.attach(root, transports, media, storage, writer, sisters)
     root.lifecycle = add_lifecycle(
         root, core, conf_file or str(conf_dir), transports, media, storage, dispatcher, rpc.parts.reload_script, own_process
     )
@@ -240,6 +240,7 @@ def _pinger(core: Core) -> Any:
             raise FlowClosed("no UDP listener reaches it")
         _, via = new_via(flow)
         request.prepend("via", via)
+        core.traffic.sent(request.method)
         flow.send(request.to_bytes())
 
     return send

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -106,6 +107,10 @@ class FakeFlows:
     def connections(self) -> list[FakeFlow]:
         """All live connections."""
         return [flow for flow in self.flows if flow.token and not flow.closed]
+
+    def counts(self) -> dict[str, int]:
+        """Live connections by transport."""
+        return dict(Counter(flow.transport for flow in self.connections()))
 
     def udp(self, hop: Hop, socket: str = "") -> Any:
         """The UDP flow to that address."""

@@ -193,6 +193,7 @@ class IStorage(Interface):
     credentials: ICredentialStore = Attribute("ICredentialStore")
     presence: IPresenceBackend = Attribute("IPresenceBackend")
     degraded: str = Attribute("Why nothing can be stored now, for people; '' when all is well.")
+    waiting: int = Attribute("Statements that were given to it and haven't ended.")
 
     def preflight() -> None:
         """Before the reactor runs, so it may wait: raises StorageError when the start makes no sense and says what to do."""

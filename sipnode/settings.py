@@ -301,11 +301,13 @@ class DefenceSettings:
 
 @dataclass(frozen=True, slots=True)
 class MetricsSettings:
-    """[metrics] /metrics, /healthz and /readyz on the WebSocket ports"""
+    """[metrics] /metrics, /healthz and /readyz"""
 
     enabled: bool = setting(True, "Serve them.")
     allow: tuple[str, ...] = setting(["127.0.0.0/8", "::1"], "Addresses or networks that may look; others need the token.")
     token: str = setting("", "What others show (Authorization: Bearer); empty: nobody else may look.", secret=True)
+    listen: str = setting("", "'ADDRESS:PORT' of an HTTP listener for them alone, beside the WebSocket ports or instead; empty for none.")
+    on_websocket_ports: bool = setting(True, "Show them on the WebSocket ports; false: only on listen.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,11 @@ class MediaService(Service):
         self.nodes = NodeSet(parse_nodes(settings.nodes), self._send, reactor, settings.disable_seconds, settings.ping_seconds)
         self.relay: IMediaRelay = RtpengineRelay(self.nodes, settings, reactor) if settings.nodes else NoRelay()
 
+    @property
+    def outstanding(self) -> int:
+        """Commands that wait for a reply."""
+        return sum(client.outstanding for client, _ in self._clients.values())
+
     def startService(self) -> None:
         """Twisted: begin to ping; names are resolved meanwhile."""
         Service.startService(self)

@@ -19,15 +19,27 @@ def alive() -> Answer:
     return as_json(200, {"status": "alive"})
 
 
-def readiness(core: Any, storage: Any, media: Any) -> Answer:
-    """``/readyz``: 503 with the reasons while the table is read, the server drains or is overloaded, or the store is away."""
+def unready(core: Any, storage: Any) -> list[str]:
+    """Why new calls should go elsewhere, none when they are welcome.
+
+    Args:
+        core: The services.
+        storage: IStorage, or None.
+    """
     reasons = []
     if not core.registrar.ready:
         reasons.append("the registrations are being read")
     reasons += [_WHY.get(reason, reason) for reason in sorted(core.busy)]
-    if storage.degraded and core.settings.location.db_mode in _NEEDS_STORE:
+    if storage is not None and storage.degraded and core.settings.location.db_mode in _NEEDS_STORE:
         reasons.append("the store takes no writes")
-    down = [f"{node.host}:{node.port}" for node in media.nodes.nodes if not media.nodes.is_up(node)]
+    return reasons
+
+
+def readiness(core: Any, storage: Any, media: Any) -> Answer:
+    """``/readyz``: 503 with the reasons while the table is read, the server drains or is overloaded, or the store is away."""
+    reasons = unready(core, storage)
+    nodes = media.nodes.nodes if media is not None else ()
+    down = [f"{node.host}:{node.port}" for node in nodes if not media.nodes.is_up(node)]
     content: dict[str, Any] = {"status": "not ready" if reasons else "ready"}
     if reasons:
         content["reasons"] = reasons

@@ -1,12 +1,13 @@
 """What Prometheus reads: every number is fetched when it is asked for, so that counting costs the calls nothing more.
 
-Invariant: a label's values come from a closed set (methods, statuses, configured nodes and files), never from a message.
+Invariant: a label's values come from a closed set (methods, known statuses, configured nodes and files), never from a message; and
+each family is there from the first scrape on, whatever the server has.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +15,11 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
+from sipnode.observe.health import unready
 from sipnode.observe.pulse import Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+BUSY = ("drain", "overload")
 
 Metric = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily | InfoMetricFamily
 
@@ -31,10 +34,12 @@ class Sources:
         started: Epoch seconds.
         pulse: ``sipnode.observe.pulse.Pulse``.
         calls: ``sipnode.observe.life.CallLog``.
+        by_code: Makes responses by method and code of those by method and status.
         admission: Counts of connections.
         media: ``MediaService``.
         storage: IStorage.
         tls: Has ``files()``: certificates and lists with their ends.
+        sisters: The nodes that this one knows of.
         queues: Names and what says how many wait.
     """
 
@@ -43,11 +48,13 @@ class Sources:
     started: float
     pulse: Any
     calls: Any
+    by_code: Callable[[Any], dict[tuple[str, str], int]]
     admission: Any = None
     media: Any = None
     storage: Any = None
     tls: Any = None
-    queues: dict[str, Any] = field(default_factory=dict)
+    sisters: Callable[[], Iterable[Any]] = tuple
+    queues: dict[str, Callable[[], int]] = field(default_factory=dict)
 
 
 class ServerCollector(Collector):
@@ -64,9 +71,14 @@ class ServerCollector(Collector):
         """prometheus_client: all families."""
         yield from self._process()
         yield from self._messages()
-        yield from self._state()
+        yield from self._transactions()
+        yield from self._connections()
+        yield from self._registrar()
         yield from self._calls()
+        yield from self._presence()
         yield from self._outside()
+        yield from self._tls()
+        yield from self._defence()
         yield from self._pulse()
 
     def _process(self) -> Iterator[Metric]:
@@ -74,48 +86,53 @@ class ServerCollector(Collector):
         info = {"version": it.version, "python": platform.python_version(), "node": str(it.core.settings.node.id)}
         yield InfoMetricFamily("sipnode_build", "The program.", info)
         yield _gauge("sipnode_start_time_seconds", "When it was started, epoch seconds.", it.started)
-        lifecycle = it.core.lifecycle
-        ready = it.core.registrar.ready if lifecycle is None else lifecycle.ready
-        yield _gauge("sipnode_ready", "1 while new calls are welcome.", ready)
-        busy = GaugeMetricFamily("sipnode_busy", "1 while new calls get 503 for this reason.", labels=("reason",))
-        for reason in ("drain", "overload"):
-            busy.add_metric((reason,), reason in it.core.busy)
-        yield busy
+        yield _gauge("sipnode_ready", "1 while new calls are welcome, as /readyz says.", not unready(it.core, it.storage))
+        busy = {reason: reason in it.core.busy for reason in BUSY}
+        yield _gauges("sipnode_busy", "1 while new calls get 503 for this reason.", "reason", busy)
 
     def _messages(self) -> Iterator[Metric]:
         traffic = self._from.core.traffic
-        requests = CounterMetricFamily("sipnode_requests", "Requests, repeats included.", labels=("direction", "method"))
+        requests = CounterMetricFamily(
+            "sipnode_requests", "Requests; those that came in with their repeats.", labels=("direction", "method")
+        )
         for direction, counts in (("in", traffic.requests_in), ("out", traffic.requests_out)):
             for method, count in counts.items():
                 requests.add_metric((direction, method), count)
         yield requests
-        responses = CounterMetricFamily("sipnode_responses", "Responses, repeats included.", labels=("direction", "method", "code"))
-        for direction, by_code in (("in", traffic.responses_in), ("out", traffic.responses_out)):
-            for (method, status), count in sorted(by_code.items()):
-                responses.add_metric((direction, method, str(status)), count)
+        responses = CounterMetricFamily(
+            "sipnode_responses", "Responses; those that came in with their repeats.", labels=("direction", "method", "code")
+        )
+        for direction, by_status in (("in", traffic.responses_in), ("out", traffic.responses_out)):
+            for (method, code), count in self._from.by_code(by_status).items():
+                responses.add_metric((direction, method, code), count)
         yield responses
         yield _counters("sipnode_events", "What happened how often, by the server's own names.", "event", self._from.core.counters)
 
-    def _state(self) -> Iterator[Metric]:
-        it = self._from
-        layer = it.core.transactions
-        yield _gauges("sipnode_transactions", "Live transactions.", "side", {"server": len(layer.servers), "client": len(layer.clients)})
+    def _transactions(self) -> Iterator[Metric]:
+        layer = self._from.core.transactions
+        sides = {"server": len(layer.servers), "client": len(layer.clients)}
+        yield _gauges("sipnode_transactions", "Live transactions.", "side", sides)
         yield _gauge("sipnode_transactions_limit", "Over it new requests get 503.", layer.limit)
         yield _counter("sipnode_transactions_absorbed", "Repeated requests that went no further.", layer.absorbed)
         yield _counter("sipnode_transactions_unmatched", "Responses that belonged to no transaction.", layer.dropped)
-        by_transport = dict.fromkeys(("TCP", "TLS", "WS", "WSS"), 0)
-        for flow in it.core.flows.connections():
-            by_transport[flow.transport] = by_transport.get(flow.transport, 0) + 1
+        yield _counter("sipnode_transactions_repeated", "Messages that were sent once more.", layer.repeated)
+
+    def _connections(self) -> Iterator[Metric]:
+        it = self._from
+        by_transport = {**dict.fromkeys(("TCP", "TLS", "WS", "WSS"), 0), **it.core.flows.counts()}
         yield _gauges("sipnode_connections", "Open connections.", "transport", by_transport)
-        if it.admission is not None:
-            yield _gauge("sipnode_connections_held", "Connections that hold a place, also before they are usable.", it.admission.open)
-            yield _counter("sipnode_connections_refused", "Connections that found no place.", it.admission.refused)
+        held, refused = (it.admission.open, it.admission.refused) if it.admission is not None else (0, 0)
+        yield _gauge("sipnode_connections_held", "Connections that hold a place, also before they are usable.", held)
+        yield _counter("sipnode_connections_refused", "Connections that found no place.", refused)
+
+    def _registrar(self) -> Iterator[Metric]:
+        it = self._from
         table = it.core.registrar.table
         yield _gauge("sipnode_registrations", "Bindings in memory.", table.count())
         yield _gauge("sipnode_registered_addresses", "Addresses-of-record that have one.", table.addresses())
-        yield _gauges("sipnode_queue_length", "What waits.", "queue", {name: int(count()) for name, count in it.queues.items()})
-        if it.storage is not None:
-            yield _gauge("sipnode_storage_degraded", "1 while the store takes no writes.", bool(it.storage.degraded))
+        yield _gauges("sipnode_queue_length", "What waits.", "queue", {name: count() for name, count in it.queues.items()})
+        degraded = it.storage is not None and bool(it.storage.degraded)
+        yield _gauge("sipnode_storage_degraded", "1 while the store takes no writes.", degraded)
 
     def _calls(self) -> Iterator[Metric]:
         it = self._from
@@ -126,26 +143,37 @@ class ServerCollector(Collector):
         yield _counters("sipnode_call_outcomes", "Calls that ended, by outcome.", "outcome", it.calls.outcomes)
         yield _counter("sipnode_call_talking_seconds", "Seconds that answered calls lasted, together.", it.calls.talked)
 
+    def _presence(self) -> Iterator[Metric]:
+        presence = self._from.core.presence
+        subscriptions, publications = (len(presence.subscriptions), len(presence.publications)) if presence is not None else (0, 0)
+        yield _gauge("sipnode_presence_subscriptions", "Live subscriptions.", subscriptions)
+        yield _gauge("sipnode_presence_publications", "Live publications.", publications)
+
     def _outside(self) -> Iterator[Metric]:
         it = self._from
         nodes = it.media.nodes.nodes if it.media is not None else []
         up = {f"{node.host}:{node.port}": it.media.nodes.is_up(node) for node in nodes}
         yield _gauges("sipnode_media_node_up", "1 while an rtpengine is used.", "node", up)
+        sisters = {sister.address.hostport: not sister.down for sister in it.sisters()}
+        yield _gauges("sipnode_sister_node_up", "1 while another node answers.", "node", sisters)
+
+    def _tls(self) -> Iterator[Metric]:
         labels = ("section", "key", "path", "subject")
-        expiry = GaugeMetricFamily("sipnode_tls_expiry_timestamp_seconds", "When a TLS file ends.", labels=labels)
-        for each in it.tls.files() if it.tls is not None else ():
+        expiry = GaugeMetricFamily("sipnode_tls_expiry_timestamp_seconds", "When a TLS file ends, epoch seconds.", labels=labels)
+        for each in self._from.tls.files() if self._from.tls is not None else ():
             expiry.add_metric((each.section, each.key, each.path, each.subject), each.until)
         yield expiry
-        if it.core.defence is not None:
-            counts = dict(it.core.defence.counts())
-            yield _gauge("sipnode_defence_banned", "Sources that are shut out.", counts.pop("banned_now", 0))
-            yield _gauge("sipnode_defence_sources", "Sources that are remembered.", counts.pop("sources", 0))
-            yield _counters("sipnode_defence_events", "What the defence did how often.", "event", counts)
+
+    def _defence(self) -> Iterator[Metric]:
+        defence = self._from.core.defence
+        counts = dict(defence.counts()) if defence is not None else {}
+        yield _gauge("sipnode_defence_banned", "Sources that are shut out.", counts.pop("banned_now", 0))
+        yield _gauge("sipnode_defence_sources", "Sources that are remembered.", counts.pop("sources", 0))
+        yield _counters("sipnode_defence_events", "What the defence did how often.", "event", counts)
 
     def _pulse(self) -> Iterator[Metric]:
         pulse = self._from.pulse
-        yield _histogram("sipnode_reactor_lag_seconds", "How late the reactor was.", (), [((), pulse.lag)])
-        yield _gauge("sipnode_reactor_lag_worst_seconds", "The largest since the last scrape.", pulse.lag.take_worst())
+        yield _histogram("sipnode_reactor_lag_seconds", "How late the reactor was, looked at all the time.", (), [((), pulse.lag)])
         pauses = [((str(number),), histogram) for number, histogram in enumerate(pulse.pauses)]
         yield _histogram("sipnode_gc_pause_seconds", "How long the garbage collector stopped everything.", ("generation",), pauses)
 

@@ -26,27 +26,18 @@ class Histogram:
     Attributes:
         counts: How many were at most ``BOUNDS[i]`` and more than the bound before; the last is for all that were more.
         total: Sum of all, seconds.
-        worst: The largest since :meth:`take_worst` was asked.
     """
 
-    __slots__ = ("counts", "total", "worst")
+    __slots__ = ("counts", "total")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BOUNDS) + 1)
         self.total = 0.0
-        self.worst = 0.0
 
     def add(self, seconds: float) -> None:
         """One more."""
         self.counts[bisect_left(BOUNDS, seconds)] += 1
         self.total += seconds
-        if seconds > self.worst:
-            self.worst = seconds
-
-    def take_worst(self) -> float:
-        """The largest since this was asked before."""
-        worst, self.worst = self.worst, 0.0
-        return worst
 
     def buckets(self) -> list[tuple[str, int]]:
         """Cumulated, as Prometheus wants them."""
@@ -110,4 +101,6 @@ class Pulse(Service):
         if phase == "start":
             self._began = self._seconds()
         elif self._began:
+            # What began before the service did is nobody's.
             self.pauses[min(info["generation"], 2)].add(self._seconds() - self._began)
+            self._began = 0.0

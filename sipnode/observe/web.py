@@ -1,20 +1,20 @@
 """``/metrics``, ``/healthz`` and ``/readyz`` on the HTTP side of the WebSocket ports; everything else is the page's.
 
-Whoever has neither an address of ``[metrics] allow`` nor the token gets 403 and learns nothing. A request that a reverse proxy
-passes on comes from its address and not from its sender's, so it needs the token.
+Whoever has neither an address of ``[metrics] allow`` nor the token gets 403 and learns nothing. Invariant: an address vouches only for
+who sits there. A request that a reverse proxy passes on comes from the proxy's address and not from its sender's, so it needs the token;
+so does one that came by loopback and asked for another name, as a proxy that leaves no trace but the Host passes it on.
 """
 
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.web.resource import Resource
 
-from sipnode.errors import ConfigError
+from sipnode.addresses import is_loopback, is_within, networks
 
 if TYPE_CHECKING:
     from twisted.web.resource import IResource
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from sipnode.settings import MetricsSettings
 
-_PASSED_ON: Final = (b"x-forwarded-for", b"forwarded", b"x-real-ip")
+_PASSED_ON: Final = (
+    b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"forwarded", b"x-real-ip", b"via", b"true-client-ip",
+)  # fmt: skip
 
 Answer = tuple[int, str, bytes]
 """Status, content type, body."""
@@ -34,36 +36,41 @@ class Door:
     Args:
         settings: ``[metrics]``.
 
+    Attributes:
+        refused: How often somebody was sent away.
+
     Raises:
         ConfigError: a network that can't be read.
     """
 
     def __init__(self, settings: MetricsSettings) -> None:
-        try:
-            self._networks = [ipaddress.ip_network(text, strict=False) for text in settings.allow]
-        except ValueError as error:
-            raise ConfigError(str(error), key="metrics.allow") from None
+        self._networks = networks(settings.allow, "metrics.allow")
         self._token = settings.token.encode()
+        self.refused = 0
 
-    def admits(self, host: str, authorization: bytes, passed_on: bool) -> bool:
+    def admits(self, host: str, authorization: bytes = b"", passed_on: bool = False, asked_for: str = "") -> bool:
         """Whether a request is answered.
 
         Args:
             host: The peer's address.
             authorization: Value of that header.
             passed_on: It has gone through a reverse proxy.
+            asked_for: Value of Host.
         """
         scheme, _, shown = authorization.partition(b" ")
         if self._token and scheme.lower() == b"bearer" and hmac.compare_digest(shown.strip(), self._token):
             return True
-        if passed_on:
-            return False
-        try:
-            address: Any = ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        address = getattr(address, "ipv4_mapped", None) or address
-        return any(address in network for network in self._networks)
+        through = passed_on or (is_loopback(host) and not _names_loopback(asked_for))
+        if not through and is_within(host, self._networks):
+            return True
+        self.refused += 1
+        return False
+
+
+def _names_loopback(asked_for: str) -> bool:
+    name = asked_for.strip().lower()
+    name = name[1 : name.find("]")] if name.startswith("[") else name.partition(":")[0]
+    return name == "localhost" or is_loopback(name)
 
 
 class ObservedPage(Resource):
@@ -75,7 +82,7 @@ class ObservedPage(Resource):
         page: Everything else; None answers 404.
     """
 
-    def __init__(self, door: Door, answers: dict[bytes, Callable[[], Answer]], page: IResource | None) -> None:
+    def __init__(self, door: Door, answers: dict[bytes, Callable[[], Answer]], page: IResource | None = None) -> None:
         Resource.__init__(self)
         self._door = door
         self._answers = answers
@@ -109,10 +116,13 @@ class _Answered(Resource):
         return body
 
     def _may(self, request: Request) -> bool:
+        if self._door is None:
+            return True
         headers = request.requestHeaders
         authorization = (headers.getRawHeaders(b"authorization") or [b""])[0]
+        asked_for = (headers.getRawHeaders(b"host") or [b""])[0].decode("latin-1")
         passed_on = any(headers.hasHeader(name) for name in _PASSED_ON)
-        return self._door is None or self._door.admits(str(request.getClientAddress().host), authorization, passed_on)
+        return self._door.admits(str(request.getClientAddress().host), authorization, passed_on, asked_for)
 
 
 def as_json(status: int, content: dict[str, Any]) -> Answer:

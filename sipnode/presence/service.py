@@ -103,6 +103,11 @@ class PresenceService(Service):
         self._loop.clock = clock
         self._log = Logger()
 
+    @property
+    def unwritten(self) -> int:
+        """Changes that aren't on disk yet."""
+        return 0 if self._writer is None else int(self._writer.waiting)
+
     # -- life
 
     def startService(self) -> None:

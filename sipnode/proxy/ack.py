@@ -15,6 +15,7 @@ class AckBranch(Branch):
     def _send(self) -> None:
         core = self.fork.ctx.core
         data = forwarded_request(self).to_bytes()
+        core.traffic.sent("ACK")
         if core.trace is not None:
             core.trace.sent(data, self.flow)
         try:

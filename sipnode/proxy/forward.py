@@ -40,8 +40,6 @@ def forwarded_request(branch: Branch) -> SipRequest:
         routes = [*target.routes, *(routes or ())]
     if routes:
         routes, uri = strict_next(routes, uri)
-    counts = core.traffic.requests_out
-    counts[request.method if request.method in counts else "other"] += 1
     if core.life is not None and request.method in ("INVITE", "BYE"):
         host, port = branch.flow.remote
         text = f"branch {branch.index}: {request.method} {uri} to {branch.flow.transport.lower()}:{host}:{port}"

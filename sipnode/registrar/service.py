@@ -161,6 +161,11 @@ class RegistrarService(Service):
             self._later.cancel()
         return succeed(None) if self._disk is None else self._disk.drain()
 
+    @property
+    def unwritten(self) -> int:
+        """Changes that were answered and aren't on disk: those of ``db_mode`` 2, or of an outage."""
+        return 0 if self._disk is None else self._disk.unwritten
+
     def when_ready(self) -> Deferred[None]:
         """Fires when the table is loaded."""
         if self.ready:

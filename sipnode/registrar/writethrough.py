@@ -80,6 +80,11 @@ class WriteThrough:
         self._complained = -_COMPLAIN_EVERY
         self._log = Logger()
 
+    @property
+    def unwritten(self) -> int:
+        """Changes that were answered and aren't on disk yet."""
+        return 0 if self._backlog is None else len(self._backlog)
+
     def register(
         self,
         context: IRequestContext,

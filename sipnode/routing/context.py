@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from sipnode.errors import FlowClosed
-from sipnode.routing.traffic import OTHER
 from sipnode.routing.verdict import Flag, Verdict
 from sipnode.sip import build
 from sipnode.sip.message import SipRequest, line_value
@@ -156,9 +155,8 @@ class RequestContext:
         if core.trace is not None:
             core.trace.sent(data, self.flow)
         method = self.request.method
-        traffic = core.traffic
         # What comes after the final response is a 2xx of another phone.
-        traffic.responses_out[method if method in traffic.requests_in else "INVITE" if self.request is _DONE else OTHER, status] += 1
+        core.traffic.answered(method if self.request is not _DONE else "INVITE", status)
         if core.life is not None and status > 100 and self.request.method in ("INVITE", "BYE", "CANCEL"):
             host, port = self.flow.remote
             decided = "" if self.fork is not None else f", decided by {core.engine.stage_of(self)}"

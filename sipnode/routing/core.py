@@ -72,7 +72,7 @@ class Core:
         self.transactions = transactions
         self.signer = RouteSigner(secret)
         self.counters: dict[str, int] = defaultdict(int)
-        self.traffic = Traffic()
+        self.traffic = Traffic(transactions.requests)
         self.trace: Any = None
         self.flows: Any = None
         self.resolver: Any = None

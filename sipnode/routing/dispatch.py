@@ -16,9 +16,9 @@ from sipnode.interfaces import IMessageSink
 from sipnode.proxy.forward import returned_response
 from sipnode.routing.context import RequestContext
 from sipnode.routing.core import Core
-from sipnode.routing.traffic import OTHER
 from sipnode.sip import build
 from sipnode.sip.message import SipMessage, SipRequest, SipResponse
+from sipnode.sip.methods import OTHER
 from sipnode.sip.parser import BrokenMessage, Limits, parse_message
 from sipnode.transaction.keys import server_key
 
@@ -120,6 +120,7 @@ class Dispatcher:
         flow = core.flows.by_address(via.transport, host.strip("[]"), int(port) if port.isdigit() else 0)
         core.counters["stray_responses"] += 1
         if flow is not None:
+            core.traffic.answered("INVITE", response.status)
             try:
                 flow.send(back.to_bytes())
             except FlowClosed:
@@ -153,6 +154,7 @@ class Dispatcher:
         # A bare CR or LF that came in a header must not go out as one: some would read it as the end of a line.
         response.lines = [" ".join(line.split()) if "\n" in line or "\r" in line else line for line in response.lines]
         data = response.to_bytes()
+        core.traffic.answered(request.method, error.status)
         if core.trace is not None:
             core.trace.sent(data, flow)
         try:

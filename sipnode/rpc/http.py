@@ -7,7 +7,6 @@ it sends is judged when the header is there, before an octet of the body is read
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from collections.abc import Sequence
 from http.client import responses
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -19,7 +18,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.web.http import HTTPChannel, HTTPFactory, Request
 
-from sipnode.errors import ConfigError
+from sipnode.addresses import is_within, networks, split_address
 from sipnode.rpc.sending import Sending
 
 if TYPE_CHECKING:
@@ -48,24 +47,14 @@ class Door:
     """
 
     def __init__(self, allow: Sequence[str], token: str, most_bytes: int) -> None:
-        self._networks = []
-        for text in allow:
-            try:
-                self._networks.append(ipaddress.ip_network(text))
-            except ValueError as error:
-                raise ConfigError(f"{text!r}: {error}", key="rpc.allow") from None
+        self._networks = networks(allow, "rpc.allow")
         self._token = token.encode()
         self.most_bytes = most_bytes
         self.refused = 0
 
     def admits(self, host: str) -> bool:
         """Whether an address may call at all."""
-        try:
-            address: Any = ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None)
-        return any((mapped or address) in network for network in self._networks)
+        return is_within(host, self._networks)
 
     def knows(self, authorization: Sequence[bytes] | None) -> bool:
         """Whether the token is the one, in a time that doesn't tell how much of it is right."""
@@ -226,7 +215,7 @@ class HttpService(Service):
     log = Logger(namespace="sipnode.rpc")
 
     def __init__(self, listen: str, endpoint: Endpoint, door: Door, reactor: Any) -> None:
-        self.host, self.port = address_of(listen)
+        self.host, self.port = split_address(listen, "rpc.listen")
         self._factory = RpcFactory(endpoint, door, reactor)
         self._reactor = reactor
         self._listening: Any = None
@@ -247,24 +236,3 @@ class HttpService(Service):
         listening, self._listening = self._listening, None
         return maybeDeferred(listening.stopListening) if listening is not None else maybeDeferred(lambda: None)
 
-
-def address_of(listen: str) -> tuple[str, int]:
-    """Host and port of ``ADDRESS:PORT``.
-
-    Raises:
-        ConfigError: anything else.
-    """
-    host, colon, port = listen.rpartition(":")
-    bare = host[1:-1] if host[:1] == "[" and host[-1:] == "]" else host
-    try:
-        ipaddress.ip_address(bare)
-    except ValueError:
-        colon = ""
-    if not colon or (":" in bare) != (bare != host) or not (port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise ConfigError(f"{listen!r} isn't 'ADDRESS:PORT' (an IP literal; IPv6 in brackets)", key="rpc.listen")
-    return bare, int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
-    return ipaddress.ip_address(host).is_loopback

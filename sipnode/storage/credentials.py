@@ -64,6 +64,11 @@ class CachedCredentials:
         self._queued: list[Key] = []
         self._busy = False
 
+    @property
+    def waiting(self) -> int:
+        """Users that wait for the store."""
+        return len(self._waiters)
+
     def cached(self, username: str, domain: str) -> Credential | None:
         """From memory; KeyError when it isn't there, or too old."""
         deadline, credential = self._entries[username, domain]

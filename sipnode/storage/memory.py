@@ -68,6 +68,7 @@ class MemoryStorage:
     def __init__(self, clock: IReactorTime, cache_seconds: float = 60.0) -> None:
         self.users: dict[Key, Credential] = {}
         self.degraded = ""
+        self.waiting = 0
         self.location = MemoryLocation()
         self.presence = MemoryPresence()
         self.credentials = CachedCredentials(self._look_up, clock, cache_seconds)

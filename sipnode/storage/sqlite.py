@@ -120,6 +120,11 @@ class SqliteStorage:
         self.presence = SqlitePresence(self._run)
         self.credentials = CachedCredentials(lambda keys: self._run(_users, keys), reactor, cache_seconds)
 
+    @property
+    def waiting(self) -> int:
+        """See IStorage."""
+        return 0 if self._worker is None else self._worker.waiting
+
     def preflight(self) -> None:
         """What is wrong with a file is told by :meth:`open`."""
 

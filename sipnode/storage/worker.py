@@ -38,6 +38,11 @@ class Worker:
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that haven't begun."""
+        return self._jobs.qsize()
+
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Call it in the thread after all earlier jobs; a Deferred of what it returns or raises."""
         if self._stopped:

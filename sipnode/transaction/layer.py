@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 from sipnode.errors import FlowClosed
 from sipnode.sip.build import ack_for
 from sipnode.sip.message import SipRequest, SipResponse
+from sipnode.sip.methods import METHODS, OTHER
 from sipnode.transaction import states
 from sipnode.transaction.keys import client_key
 from sipnode.transaction.machine import ClientTransaction, ServerTransaction, Transaction
@@ -39,6 +40,8 @@ class TransactionLayer:
         dropped: Responses that belonged to nothing.
         unsent: Messages whose connection was gone.
         absorbed: Retransmissions that went no further.
+        repeated: Messages that were sent once more.
+        requests: Requests that were sent, by method, repeats not counted.
         held: Live server transactions by the address that their request came from.
     """
 
@@ -47,6 +50,8 @@ class TransactionLayer:
         self.servers: dict[str, ServerTransaction] = {}
         self.clients: dict[str, ClientTransaction] = {}
         self.absorbed = 0
+        self.repeated = 0
+        self.requests = dict.fromkeys((*METHODS, OTHER), 0)
         self.held: dict[str, int] = {}
         self.dropped = 0
         self.unsent = 0
@@ -105,8 +110,9 @@ class TransactionLayer:
 
         A flow that is closed is told to the user as ``send_failed()`` before this returns.
         """
-        invite = request.method == "INVITE"
-        transaction = ClientTransaction(f"{branch}\n{request.method}", invite, flow, user, request)
+        method = request.method
+        self.requests[method if method in self.requests else OTHER] += 1
+        transaction = ClientTransaction(f"{branch}\n{method}", method == "INVITE", flow, user, request)
         self.clients[transaction.key] = transaction
         transaction.kept = request.to_bytes()
         timings = self.timings
@@ -219,6 +225,7 @@ class TransactionLayer:
                 tell = action
             elif action == states.RESEND:
                 if transaction.kept:
+                    self.repeated += 1
                     sent = self._send(transaction, transaction.kept)
             elif action == states.STOP_RETRANSMIT:
                 transaction.retransmit_at = 0.0
@@ -250,6 +257,7 @@ class TransactionLayer:
             elif action == states.SEND_ACK:
                 request = cast(ClientTransaction, transaction).request
                 if request is not None:
+                    self.requests["ACK"] += 1
                     transaction.kept = ack_for(request, cast(SipResponse, message)).to_bytes()
                     sent = self._send(transaction, transaction.kept)
             else:

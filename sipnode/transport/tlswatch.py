@@ -48,6 +48,7 @@ class TLSWatch(Service):
         self._loaded = self._look(contexts.config)
         self._before = self._loaded
         self._warn_at = 0.0
+        self._dated: tuple[TLSConfig, list[Dated]] | None = None
         self._loop = LoopingCall(self._tick)
         self._loop.clock = clock
 
@@ -84,8 +85,11 @@ class TLSWatch(Service):
         return self._contexts.config.profiles
 
     def files(self) -> list[Dated]:
-        """Certificates and lists in force, with their ends."""
-        return dated_files(self._contexts.config)
+        """Certificates and lists in force, with their ends; read once, for a bundle of authorities is long."""
+        config = self._contexts.config
+        if self._dated is None or self._dated[0] is not config:
+            self._dated = (config, dated_files(config))
+        return self._dated[1]
 
     def _tick(self) -> None:
         now = self._clock.seconds()

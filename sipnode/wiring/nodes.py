@@ -118,6 +118,7 @@ def build_nodes(core: Core, listeners: Iterable[Any], reactor: Any, secret: byte
     identity = f"sip:node-{settings.id}@{domains[0] if domains else 'localhost'}"
 
     def send(address: NodeAddress, request: SipRequest) -> Deferred[Any]:
+        core.traffic.sent(request.method)
         return _flow_to(core, address).addCallback(_send, request)
 
     watch = SisterWatch(settings, reactor, send, lambda address: _fail_waiting(core, address), identity, derive(secret, "sisters"))

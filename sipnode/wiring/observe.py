@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sipnode import __version__
+from sipnode.nodes.sisters import SisterWatch
 from sipnode.observe.health import alive, readiness
 from sipnode.observe.life import CallLog
+from sipnode.observe.listener import MetricsService
 from sipnode.observe.metrics import CONTENT_TYPE, Sources, exposition, registry_of
 from sipnode.observe.pulse import Pulse
 from sipnode.observe.summary import HostileSummary
-from sipnode.observe.web import Door, ObservedPage
+from sipnode.observe.web import Answer, Door, ObservedPage
+from sipnode.routing.traffic import by_code
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from twisted.application.service import IService
     from twisted.web.resource import IResource
 
     from sipnode.media.service import MediaService
@@ -32,41 +38,70 @@ class Observation:
         sources: Where the metrics come from.
 
     Raises:
-        ConfigError: a network of ``[metrics] allow`` that can't be read.
+        ConfigError: ``[metrics] allow`` or ``listen`` can't be read.
     """
 
     def __init__(self, core: Core, own_process: bool) -> None:
         self._core = core
-        self._door = Door(core.settings.metrics)
+        settings = core.settings.metrics
+        self._settings = settings
+        self._door = Door(settings)
         self.calls = CallLog(core.reactor, core.settings.log.calls)
         self.pulse = Pulse(core.reactor, own_process)
-        self.sources = Sources(core, __version__, core.clock(), self.pulse, self.calls)
+        self.sources = Sources(core, __version__, core.clock(), self.pulse, self.calls, by_code)
         self._registry = registry_of(self.sources)
+        root: Any = ObservedPage(self._door, self._answers())
+        self._listener = MetricsService(settings.listen, root, core.reactor) if settings.enabled and settings.listen else None
 
-    def page(self, page: IResource | None) -> IResource | None:
-        """What the WebSocket ports show: metrics and health, and the page behind them."""
-        if not self._core.settings.metrics.enabled:
-            return page
-        answers = {
+    def _answers(self) -> dict[bytes, Callable[[], Answer]]:
+        return {
             b"metrics": lambda: (200, CONTENT_TYPE, exposition(self._registry)),
             b"healthz": alive,
             b"readyz": lambda: readiness(self._core, self.sources.storage, self.sources.media),
         }
-        return ObservedPage(self._door, answers, page)
 
-    def attach(self, root: Any, transports: Transports, media: MediaService, storage: Any, writer: Any) -> None:
-        """Begin to watch; the services become children of ``root``."""
+    def page(self, page: IResource | None) -> IResource | None:
+        """What the WebSocket ports show: metrics and health, and the page behind them."""
+        if not (self._settings.enabled and self._settings.on_websocket_ports):
+            return page
+        return ObservedPage(self._door, self._answers(), page)
+
+    def attach(
+        self, root: Any, transports: Transports, media: MediaService, storage: Any, writer: Any, others: Iterable[IService] = ()
+    ) -> None:
+        """Begin to watch; the services become children of ``root``.
+
+        Args:
+            writer: Of the location table, None without one.
+            others: Among them the watch over sister nodes.
+        """
         core, sources = self._core, self.sources
         sources.admission, sources.tls = transports.admission, transports.tls
         sources.media, sources.storage = media, storage
-        if writer is not None:
-            sources.queues["location"] = lambda: writer.waiting
+        watches = [service for service in others if isinstance(service, SisterWatch)]
+        sources.sisters = lambda: [sister for watch in watches for sister in watch.sisters()]
+        sources.queues.update(queues_of(core, media, storage, writer))
         core.logs.calls = self.calls
         core.dialogs.on_change(self.calls.changed)
         set_mode(core, self.calls.mode)
-        services: tuple[Any, ...] = (self.calls, self.pulse, HostileSummary(core.reactor, lambda: core.counters))
+        services: list[Any] = [self.calls, self.pulse, HostileSummary(core.reactor, lambda: core.counters)]
+        if self._listener is not None:
+            services.append(self._listener)
         for service in services:
             service.setServiceParent(root)
+
+
+def queues_of(core: Core, media: Any, storage: Any, writer: Any) -> dict[str, Callable[[], int]]:
+    """Everything that can pile up, by its name in the metrics."""
+    return {
+        "database": lambda: storage.waiting,
+        "digest": lambda: storage.credentials.waiting,
+        "location": lambda: writer.waiting if writer is not None else 0,
+        "location_backlog": lambda: core.registrar.unwritten,
+        "notify": lambda: core.presence.notifier.waiting if core.presence is not None else 0,
+        "presence": lambda: core.presence.unwritten if core.presence is not None else 0,
+        "rtpengine": lambda: media.outstanding,
+    }
 
 
 def set_mode(core: Core, mode: str) -> None:

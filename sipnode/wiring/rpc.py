@@ -11,6 +11,7 @@ from twisted.plugin import getPlugins
 
 import sipnode.plugins
 from sipnode import __version__, config
+from sipnode.addresses import is_loopback
 from sipnode.errors import ConfigError
 from sipnode.interfaces import IRpcCommands
 from sipnode.nodes.sisters import SisterWatch
@@ -30,7 +31,7 @@ from sipnode.rpc.commands.tm import TransactionCommands
 from sipnode.rpc.commands.ul import LocationCommands
 from sipnode.rpc.commands.ws import WebSocketCommands
 from sipnode.rpc.endpoint import Endpoint
-from sipnode.rpc.http import Door, HttpService, is_loopback
+from sipnode.rpc.http import Door, HttpService
 from sipnode.rpc.parts import Parts
 from sipnode.rpc.registry import Registry
 from sipnode.rpc.token import token_of

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sipnode.rpc.connections import connections
 from sipnode.rpc.registry import rpc
+from sipnode.sip.methods import METHODS, OTHER
 
 if TYPE_CHECKING:
     from sipnode.rpc.parts import Parts
-
-_METHODS: Final = (
-    "ack", "bye", "cancel", "info", "invite", "message", "notify", "options", "prack", "publish", "refer", "register", "subscribe",
-    "update",
-)  # fmt: skip
 
 
 class StatisticsCommands:
@@ -66,16 +62,20 @@ class StatisticsCommands:
         return found
 
     def _core(self) -> dict[str, int]:
-        count = self._parts.count
+        count, traffic = self._parts.count, self._parts.core.traffic
+        replies = [0] * 7
+        for (_, status), number in traffic.responses_in.items():
+            replies[status // 100] += number
         made = {
-            "rcv_requests": count("received_requests"),
-            "rcv_replies": count("received_responses"),
+            "rcv_requests": sum(traffic.requests_in.values()),
+            "rcv_replies": sum(replies),
             "bad_msg_hdr": count("broken_messages") + count("broken_requests") + count("broken_responses"),
             "drop_replies": count("dropped_responses"),
             "err_replies": count("unsent_responses"),
+            "unsupported_methods": traffic.requests_in[OTHER],
         }
-        made.update((f"rcv_requests_{method}", count(f"received_{method}")) for method in _METHODS)
-        made.update((f"rcv_replies_{kind}xx", count(f"received_{kind}xx")) for kind in range(1, 7))
+        made.update((f"rcv_requests_{method.lower()}", traffic.requests_in[method]) for method in METHODS)
+        made.update((f"rcv_replies_{kind}xx", replies[kind]) for kind in range(1, 7))
         return made
 
     def _usrloc(self) -> dict[str, int]:
@@ -84,10 +84,12 @@ class StatisticsCommands:
         return {"location_contacts": table.count(), "location_users": users, "registered_users": users}
 
     def _registrar(self) -> dict[str, int]:
-        settings, count = self._parts.settings.location, self._parts.count
+        settings = self._parts.settings.location
+        answers = {status: n for (method, status), n in self._parts.core.traffic.responses_out.items() if method == "REGISTER"}
         return {
-            "accepted_regs": count("accepted_registers"),
-            "rejected_regs": count("rejected_registers"),
+            "accepted_regs": answers.get(200, 0),
+            # A challenge is no refusal.
+            "rejected_regs": sum(n for status, n in answers.items() if status >= 300 and status not in (401, 407)),
             "default_expire": settings.default_expires,
             "max_expires": settings.max_expires,
             "max_contacts": settings.max_contacts,

@@ -81,6 +81,11 @@ class PostgresStorage:
         self.presence = PostgresPresence(self.query, self.command, self._name)
         self.credentials = CachedCredentials(self._look_up, reactor, cache_seconds)
 
+    @property
+    def waiting(self) -> int:
+        """See IStorage."""
+        return sum(link.waiting for link in (self._writer, *self._readers))
+
     # -- life
 
     def preflight(self) -> None:
