@@ -10,7 +10,7 @@ SHARED ?= ../shared
 T ?= tests
 export PYTHON
 
-.PHONY: help run test lint docs acceptance corpus bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed compiled wheel packaging web clean
+.PHONY: help run test lint docs acceptance corpus bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence compiled wheel packaging web clean
 
 help:
 	@echo 'run [HOST=ADDRESS SIP_PORT=5060 HTTP_PORT=8080]   server, rtpengine and two users to try'
@@ -26,6 +26,7 @@ help:
 	@echo 'bench [SEARCH=1]                                  cost beside Kamailio, to docs/performance.rst'
 	@echo 'bench-abuse, bench-observed                       what others feel of one who attacks; what being seen and guarded costs'
 	@echo 'bench-postgres, bench-durable, bench-freeze       the same with a database, and what survives its end and ours'
+	@echo 'bench-presence [RUNS=3]                           PUBLISH, NOTIFY and subscriptions beside Kamailio'
 	@echo 'clean                                             removes what the goals above made, but .venv and .demo'
 
 run:
@@ -72,6 +73,10 @@ bench-postgres:
 bench-tls:
 	@tools/setup.sh bench
 	@$(BIN)/python bench/tls.py --bench $(SHARED)/bench $(if $(RUNS),--runs $(RUNS)) $(if $(IDLE),--idle $(IDLE))
+
+bench-presence:
+	@tools/setup.sh bench
+	@$(BIN)/python bench/presence.py --bench $(SHARED)/bench $(if $(RUNS),--runs $(RUNS))
 
 bench-durable:
 	@tools/setup.sh bench

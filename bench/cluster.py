@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -17,7 +17,15 @@ from harness import fresh, running, write_conf  # noqa: E402
 
 from sipnode.demo import probes  # noqa: E402
 from sipnode.demo.parts import Part  # noqa: E402
-from sipnode.settings import AuthSettings, CoreSettings, LocationSettings, NodeSettings, Settings, StorageSettings  # noqa: E402
+from sipnode.settings import (  # noqa: E402
+    AuthSettings,
+    CoreSettings,
+    LocationSettings,
+    NodeSettings,
+    PresenceSettings,
+    Settings,
+    StorageSettings,
+)
 from sipnode.storage.initialize import init_database  # noqa: E402
 
 PORT = 6432
@@ -73,7 +81,7 @@ def cluster(bench: Path, work: Path) -> Iterator[Part]:
         part.stop()
 
 
-def settings(**location: object) -> Settings:
+def settings(presence: PresenceSettings | None = None, **location: object) -> Settings:
     """Of the server that is measured."""
     return Settings(
         core=CoreSettings(domains=(DOMAIN,), listen=("udp:127.0.0.1:5060", "tcp:127.0.0.1:5060")),
@@ -81,23 +89,30 @@ def settings(**location: object) -> Settings:
         location=LocationSettings(**location),  # type: ignore[arg-type]  # the caller names its fields
         storage=StorageSettings(url=url("sipnode")),
         node=NodeSettings(id=1),
+        presence=presence or PresenceSettings(),
     )
 
 
 @contextmanager
-def sipnode(work: Path, **location: object) -> Iterator[Part]:
+def sipnode(work: Path, presence: PresenceSettings | None = None, **location: object) -> Iterator[Part]:
     """Our server on its database, pinned to core 0."""
     folder = fresh(work / "sipnode")
-    with running(folder, write_conf(folder, settings(**location)), media=False, prefix=("taskset", "-c", "0")) as part:
+    with running(folder, write_conf(folder, settings(presence, **location)), media=False, prefix=("taskset", "-c", "0")) as part:
         yield part
 
 
+def kamailio(bench: Path, work: Path, db_mode: int, workers: int = 2) -> AbstractContextManager[Part]:
+    """Kamailio with its location table in its database, pinned to core 0."""
+    return reference(bench, work, workers, "WITH_PG", f"DBMODE={db_mode}")
+
+
 @contextmanager
-def kamailio(bench: Path, work: Path, db_mode: int, workers: int = 2) -> Iterator[Part]:
-    """Kamailio on its database, pinned to core 0."""
+def reference(bench: Path, work: Path, workers: int, *defines: str) -> Iterator[Part]:
+    """Kamailio on its database, with so many workers for UDP and these switches of its kamailio.cfg, pinned to core 0."""
     folder = fresh(work / "kamailio")
     command = [str(bench / "kamailio" / "start.sh"), "-w", str(workers), "-c", "0", "-d", str(folder / "run")]
-    command += ["-A", "WITH_PG", "-A", f"DBMODE={db_mode}", "-A", f'DBURL="{url("kamailio")}"']
+    for define in (*defines, f'DBURL="{url("kamailio")}"'):
+        command += ["-A", define]
     part = Part("kamailio", command, folder / "kamailio.log")
     part.start()
     try:

@@ -41,6 +41,12 @@ compiled) need gcc gcc ;;
 bench)
 	need sipp sip-tester
 	need kamailio kamailio
+	need openssl openssl
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
+	[ -d /usr/share/kamailio/postgres ] || missing="$missing kamailio-postgres-modules"
+	for modules in websocket tls presence; do
+		ls /usr/lib/*/kamailio/modules/$modules.so >/dev/null 2>&1 || missing="$missing kamailio-$modules-modules"
+	done
 	;;
 esac
 python=${PYTHON:-python3}
