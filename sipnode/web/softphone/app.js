@@ -2,9 +2,12 @@
 import JsSIP from 'jssip';
 import * as account from './account.js';
 import { Call } from './call.js';
+import { expose, summary } from './console.js';
 import { wire } from './controls.js';
 import { Line } from './line.js';
 import { People } from './people.js';
+import { Presence } from './presence.js';
+import { forget } from './publish.js';
 import * as sound from './sound.js';
 import * as view from './view.js';
 
@@ -20,6 +23,7 @@ let config = { domain: location.hostname, version: '', directory: false };
 let me = null;
 let line = null;
 let people = null;
+let presence = null;
 let call = null;
 let last = null;
 let history = [];
@@ -135,6 +139,9 @@ function enter() {
     people.addEventListener('change', showPeople);
     people.start();
   }
+  presence = new Presence({ line, ...me });
+  presence.addEventListener('change', showPeople);
+  presence.start();
   showPeople();
   sound.audio();
   sound.unlock().then(showBanner);
@@ -144,7 +151,8 @@ function enter() {
 
 function leave() {
   if (people) people.stop();
-  people = null;
+  if (presence) presence.stop();
+  people = presence = null;
   view.banner(null);
   clearInterval(counter);
   document.title = TITLE;
@@ -164,9 +172,13 @@ function signOut() {
   if (call && call.live) call.hangup();
   account.forget();
   account.keep('sipnode.recent', null);
+  forget();
   const old = line;
   line = null;
-  if (old) old.stop();
+  // Who says goodbye needs the line for it.
+  const goodbye = presence ? presence.stop() : Promise.resolve();
+  presence = null;
+  if (old) goodbye.then(() => old.stop());
   me = null;
   $('user').value = '';
   $('password').value = '';
@@ -176,7 +188,13 @@ function signOut() {
 }
 
 function showPeople() {
-  view.people(people ? people.people : [], {
+  const works = Boolean(presence && presence.works);
+  if (people && presence) {
+    presence.watch((people.people || []).map((p) => p.user));
+    people.told(works);
+  }
+  view.mine(works ? presence.publisher : null);
+  view.people(people ? people.people && people.with(presence) : [], {
     filter: $('address').value.trim(),
     trouble: people ? people.trouble : 'This server keeps no list of people. Dial a name or an address.',
     choose: (user) => dial(account.target(user, me.domain), user),
@@ -205,7 +223,8 @@ function dial(uri, name) {
 /** Whether that user of ours is online, null when nobody knows. */
 function known(uri) {
   const at = uri.replace(/^sips?:/i, '').split('@');
-  return people && at.length === 2 && at[1] === me.domain ? people.online(decode(at[0])) : null;
+  const found = people && at.length === 2 && at[1] === me.domain && people.with(presence).find((p) => p.user === decode(at[0]));
+  return found ? found.online : null;
 }
 function decode(text) { try { return decodeURIComponent(text); } catch { return text; } }
 
@@ -322,48 +341,17 @@ function toggleSettings(open) {
 
 /** What the buttons and keys may do. */
 const phone = {
+  setMine: (state, note) => presence && presence.publisher.set({ state, note }),
   settings, typedAt: -Infinity, signIn, signOut, dial, clearCall, busy, showPeople, showBanner, wakeSound, pressDial, pressTone, toggleSettings,
   get call() { return call; },
+  get last() { return last; },
+  get line() { return line; },
+  get me() { return me; },
+  get people() { return people ? people.with(presence) : []; },
+  get presence() { return presence; },
 };
 
-// ---- for tests and the console
-
-const summary = (c) => (c ? {
-  state: c.state, direction: c.direction, peer: c.peer.uri, name: c.peer.name, muted: c.muted, held: c.held, heldByThem: c.heldByThem,
-  seconds: c.seconds, code: c.code, bad: c.bad, words: c.fault ? `${c.fault.title} ${c.fault.text}`.trim() : '', note: c.note ? c.note.title : '',
-} : null);
-
-window.sipnode = {
-  /** {line, lineWords, user, call: {...} | null, last: {...} | null, people: [{user, online}]} */
-  status: () => ({
-    line: line ? line.state : 'idle',
-    words: line && line.fault ? line.fault.title : '',
-    user: me ? `${me.user}@${me.domain}` : '',
-    call: call && call.live ? summary(call) : null,
-    last,
-    people: (people && people.people) || [],
-    sound: sound.unlocked(),
-  }),
-  signIn: (user, password, remember = false) => signIn({ user, password, remember }),
-  signOut,
-  call: (uri) => Boolean(dial(uri)),
-  answer: () => call && call.answer(),
-  reject: () => call && call.hangup(486),
-  hangup: () => call && call.hangup(),
-  hold: () => (call ? call.hold(true) : false),
-  unhold: () => (call ? call.hold(false) : false),
-  mute: (on = true) => call && call.mute(on),
-  dtmf: (keys) => Array.from(keys).forEach((key) => call && call.tone(key)),
-  /** {heard: {db, hz}, sent: {db, hz}} */
-  levels: () => (call ? call.levels() : { heard: { db: -100, hz: 0 }, sent: { db: -100, hz: 0 } }),
-  /** RTCStatsReport entries of the call's connection */
-  stats: async () => {
-    const all = [];
-    if (call && call.pc) (await call.pc.getStats()).forEach((entry) => all.push({ ...entry }));
-    return all;
-  },
-  get ua() { return line && line.ua; },
-};
+expose(phone);
 
 async function begin() {
   const given = account.fromFragment();

@@ -3,7 +3,7 @@
 const EVERY_MS = 5000;
 const SLOWER_MS = 20000;
 
-/** Events: `change`. `people`: [{user, online}], null before the first answer; `trouble`: a sentence or ''. */
+/** Events: `change`. `every`: milliseconds between two questions. `people`: [{user, online}], null before the first answer; `trouble`: a sentence or ''. */
 export class People extends EventTarget {
   constructor({ user, domain, password }) {
     super();
@@ -12,6 +12,7 @@ export class People extends EventTarget {
     this.authorization = `Basic ${btoa(String.fromCharCode(...octets))}`;
     this.people = null;
     this.trouble = '';
+    this.every = EVERY_MS;
     this.visible = () => { if (!document.hidden) this.#ask(); };
   }
 
@@ -29,24 +30,29 @@ export class People extends EventTarget {
   /** Ask now: something has happened that may have changed it. */
   refresh() { if (!this.stopped) this.#ask(); }
 
-  online(user) {
-    const found = (this.people || []).find((p) => p.user === user);
-    return found ? found.online : null;
+  /** Presence tells who comes and goes: only who there is has to be asked for, and that changes seldom. */
+  told(works) { this.every = works ? SLOWER_MS : EVERY_MS; }
+
+  /** [{user, online, state, note}] with what presence tells of them, else with what the list says; who is there comes first. */
+  with(presence) {
+    return (this.people || []).map(({ user, online }) => {
+      const seen = presence && presence.of(user);
+      return seen ? { user, online: seen.state !== 'offline', ...seen } : { user, online, state: online ? 'online' : 'offline', note: '' };
+    }).sort((a, b) => Number(b.online) - Number(a.online) || a.user.localeCompare(b.user));
   }
 
   async #ask() {
     clearTimeout(this.timer);
     if (this.asking || this.stopped || document.hidden) return;
     this.asking = true;
-    let pause = EVERY_MS;
+    let pause = this.every;
     let trouble = '';
     try {
       const stop = AbortSignal.timeout ? AbortSignal.timeout(8000) : undefined;
       const answer = await fetch('directory.json', { cache: 'no-store', credentials: 'omit', headers: { authorization: this.authorization }, signal: stop });
       if (answer.ok) {
         const { users } = await answer.json();
-        this.people = users.filter((p) => p.user !== this.user)
-          .sort((a, b) => Number(b.online) - Number(a.online) || a.user.localeCompare(b.user));
+        this.people = users.filter((p) => p.user !== this.user);
       } else {
         pause = answer.status === 429 ? Math.max(1000 * Number(answer.headers.get('retry-after') || 0), SLOWER_MS) : SLOWER_MS;
         trouble = {

@@ -1,5 +1,5 @@
 // What is on the screen. Only this module touches the document's structure; nothing here knows SIP.
-import { clock } from './words.js';
+import { PRESENCE, clock, presenceFault } from './words.js';
 import { share, Wave } from './wave.js';
 
 export const $ = (id) => document.getElementById(id);
@@ -176,13 +176,27 @@ export function people(list, { filter, trouble, choose }) {
   }, (node, p) => {
     const button = node.firstElementChild;
     button.classList.toggle('online', p.online);
-    setText(button.querySelector('.row-state'), p.online ? 'Online' : 'Offline');
+    button.dataset.state = p.state;
+    const state = button.querySelector('.row-state');
+    setText(state, PRESENCE[p.state] + (p.note ? ` · ${p.note}` : ''));
+    state.title = p.note;
   });
   const online = all.filter((p) => p.online).length;
   setText($('people-count'), all.length ? `${online} of ${all.length} online` : '');
   const empty = $('people-empty');
   empty.hidden = Boolean(wanted.length) && !trouble;
   setText(empty, trouble || (list === null ? 'Looking who is there…' : all.length ? 'Nobody by that name; Call dials it as it stands.' : 'Nobody else has an account here yet.'));
+}
+
+/** One's own state: {mine: {state, note}, refused}, or null where the server has no presence. What is being typed stays. */
+export function mine(told) {
+  $('mine').hidden = !told;
+  if (!told) return;
+  $('mine').dataset.state = told.mine.state;
+  $('my-state').value = told.mine.state;
+  if (document.activeElement !== $('my-note')) $('my-note').value = told.mine.note;
+  $('mine-fault').hidden = !told.refused;
+  setText($('mine-fault'), told.refused ? presenceFault(told.refused) : '');
 }
 
 const WHEN = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });

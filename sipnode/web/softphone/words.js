@@ -45,6 +45,16 @@ export function microphoneFault(error) {
   return { title: 'The microphone can\'t be used.', text: String((error && error.message) || name || '') };
 }
 
+/** How somebody is, by the state of pidf.js. */
+export const PRESENCE = { online: 'Online', away: 'Away', busy: 'Busy', phone: 'On the phone', offline: 'Offline' };
+
+/** One's own state that the server won't take. */
+export function presenceFault(status) {
+  if (status === 403) return 'The server doesn\'t let this account tell its state.';
+  if (status === 413) return 'The note is too long for the server.';
+  return `The server didn't take it (${status}).`;
+}
+
 /** A call that never came up. */
 export function callFault({ status, cause, who, domain, online }) {
   // A registrar answers 404 for both; who is on the list of people exists.

@@ -175,6 +175,10 @@ class Page:
         heard: float = last["hz"]
         return heard
 
+    async def reload(self) -> None:
+        """Load the page again, as F5 does."""
+        await self._browser.run(self._page.reload)
+
     async def close(self) -> None:
         """Close the tab; the page still has the time to say goodbye."""
         await self._browser.run(self._page.context.close)

@@ -1,0 +1,110 @@
+// One's own state, told to the server (PUBLISH, RFC 3903): refreshed while it lasts, taken back when it ends, told anew when the server forgot it.
+import RequestSender from 'jssip/lib/RequestSender.js';
+import { OutgoingRequest } from 'jssip/lib/SIPMessage.js';
+import * as account from './account.js';
+import * as pidf from './pidf.js';
+
+const KEPT = 'sipnode.presence';
+const EXPIRES = 300;
+const AGAIN_MS = 10000;
+const PLAIN = { state: 'online', note: '' };
+
+/** Events: `change`. `mine`: {state: 'online' | 'away' | 'busy', note}; `refused`: the status with which the server won't have it, or 0. */
+export class Publisher extends EventTarget {
+  #ua;
+  #uri;
+  #etag = '';
+  #told = null;
+  #busy = false;
+  #timer = 0;
+  #stopped = false;
+
+  constructor(ua, uri) {
+    super();
+    this.#ua = ua;
+    this.#uri = uri;
+    this.mine = PLAIN;
+    this.refused = 0;
+    const kept = account.recall(KEPT);
+    if (kept && kept.uri === uri) {
+      this.mine = { state: kept.state, note: kept.note };
+      this.#etag = kept.etag;
+    }
+  }
+
+  /** Say something else about oneself from now on. */
+  set({ state, note }) {
+    this.mine = { state: ['away', 'busy'].includes(state) ? state : 'online', note: pidf.clean(note || '') };
+    this.refused = 0;
+    this.#keep();
+    this.dispatchEvent(new Event('change'));
+    this.tell();
+  }
+
+  /** The line is there: tell what isn't told yet, and refresh what is. */
+  tell() {
+    if (this.#busy || this.#stopped || this.refused || !this.#ua.isConnected()) return;
+    clearTimeout(this.#timer);
+    const { mine } = this;
+    const nothing = mine.state === 'online' && !mine.note;
+    if (nothing && !this.#etag) return;
+    // After a reload it isn't known what the entity-tag stands for: so all is said once more.
+    const body = nothing || mine === this.#told ? null : pidf.write(this.#uri, mine);
+    this.#send(nothing ? 0 : EXPIRES, body, (response) => this.#answered(response, mine, nothing));
+  }
+
+  /** Take it back, whatever comes of it. */
+  stop() {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    if (this.#etag && this.#ua.isConnected()) this.#send(0, null, () => {});
+  }
+
+  #send(expires, body, answered) {
+    this.#busy = true;
+    const headers = ['Event: presence', `Expires: ${expires}`];
+    if (this.#etag) headers.push(`SIP-If-Match: ${this.#etag}`);
+    if (body) headers.push(`Content-Type: ${pidf.TYPE}`);
+    const request = new OutgoingRequest('PUBLISH', this.#ua.normalizeTarget(this.#uri), this.#ua, null, headers, body);
+    new RequestSender(this.#ua, request, {
+      onRequestTimeout: () => answered(null),
+      onTransportError: () => answered(null),
+      onReceiveResponse: (response) => { if (response.status_code >= 200) answered(response); },
+    }).send();
+  }
+
+  #answered(response, mine, nothing) {
+    this.#busy = false;
+    if (this.#stopped) return;
+    const status = response ? response.status_code : 0;
+    if (status >= 200 && status < 300) {
+      this.#told = mine;
+      this.#etag = nothing ? '' : response.getHeader('sip-etag') || '';
+      this.#keep();
+      if (mine !== this.mine) this.tell();
+      else if (!nothing) this.#again(500 * (Number(response.getHeader('expires')) || EXPIRES));
+    } else if (status === 412) {
+      this.#etag = '';
+      this.#told = null;
+      this.#keep();
+      this.tell();
+    } else if (status >= 400 && status < 500 && status !== 408) {
+      this.refused = status;
+      this.dispatchEvent(new Event('change'));
+    } else {
+      this.#again(AGAIN_MS);
+    }
+  }
+
+  #again(pause) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.tell(), pause);
+  }
+
+  #keep() {
+    account.keep(KEPT, this.#etag || this.mine !== PLAIN ? { uri: this.#uri, ...this.mine, etag: this.#etag } : null);
+  }
+}
+
+/** Who signs out leaves nothing behind. */
+export const forget = () => account.keep(KEPT, null);
