@@ -25,9 +25,10 @@ from sipnode.transport.listen import WEBSOCKET, ListenSpec, family_of, parse_lis
 from sipnode.transport.listeners import OwnAddresses, StreamService, choose_listener
 from sipnode.transport.resolver import Resolver
 from sipnode.transport.sniff import StreamPort
-from sipnode.transport.tls import GatedTLSFactory, TLSContexts
+from sipnode.transport.tls import TLSContexts
 from sipnode.transport.tlsconfig import TLSConfig, load_tls_config
 from sipnode.transport.tlswatch import TLSWatch
+from sipnode.transport.tlswire import TLSWireFactory
 from sipnode.transport.udp import UdpEndpoint, UdpService
 from sipnode.transport.websocket import websocket_factory
 from sipnode.transport.wheel import Wheel
@@ -168,7 +169,7 @@ class _Builder:
                 port.http = WebPort(self.hub, self._root(listener), self.reactor).channel
         factory: Any = port
         if group[0].secure:
-            factory = GatedTLSFactory(self._server_creator(group[0]), False, port, self.reactor)
+            factory = TLSWireFactory(self._server_creator(group[0]), False, port, self.reactor)
         return StreamService(names, factory, self.reactor, self.made.own.add)
 
     def _root(self, listener: Listener) -> XHTTPRoot:

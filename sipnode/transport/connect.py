@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import ClientFactory
-from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from sipnode.errors import NoRoute
 from sipnode.transport.listen import bracketed
 from sipnode.transport.stream import SipStream, StreamFlow, TlsClientStream, plain_reason
+from sipnode.transport.tlswire import TLSWireFactory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +98,7 @@ class Attempt:
         self._limit = self._reactor.callLater(seconds, self._timed_out)
         factory: Any = _Factory(self)
         if self._creator is not None:
-            factory = TLSMemoryBIOFactory(self._creator, True, factory, self._reactor)
+            factory = TLSWireFactory(self._creator, True, factory, self._reactor)
         self._connector = self._reactor.connectTCP(self._hop.host, self._hop.port, factory, timeout=seconds + 1)
 
     def wait(self) -> Deferred[IFlow]:

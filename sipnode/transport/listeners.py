@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.application.service import Service
 from twisted.internet.error import CannotListenError
 
+from sipnode.transport.eager import EagerServer
 from sipnode.transport.listen import family_of, is_loopback, is_unspecified
 from sipnode.transport.portowner import local_addresses, port_taken
 
@@ -71,6 +72,7 @@ class StreamService(Service):
             raise port_taken(first, error.socketError) from None
         except OSError as error:
             raise port_taken(first, error) from None
+        self._port.transport = EagerServer
         port = self._port.getHost().port
         for listener in self.listeners:
             listener.bound(port)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 from cryptography import x509
 from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
 from sipnode.errors import ConfigError
@@ -25,7 +24,6 @@ from sipnode.transport.tlsconfig import METHODS, TLSConfig, TLSProfile
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IAddress
     from twisted.protocols.tls import TLSMemoryBIOProtocol
 
     from sipnode.records import Hop
@@ -34,16 +32,6 @@ if TYPE_CHECKING:
 _ALPN: Final = (b"http/1.1", b"sip/2")
 _VERSIONS: Final = {(0, 0): 0, (1, 2): SSL.TLS1_2_VERSION, (1, 3): SSL.TLS1_3_VERSION}
 _OPTIONS: Final = SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE
-
-
-class GatedTLSFactory(TLSMemoryBIOFactory):
-    """Twisted's factory, where the wrapped one may refuse a connection by giving None."""
-
-    noisy = False
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        wrapped = self.wrappedFactory.buildProtocol(addr)
-        return None if wrapped is None else self.protocol(self, wrapped)
 
 
 class TLSContexts:

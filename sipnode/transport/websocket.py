@@ -115,6 +115,8 @@ class SipWebSocket(WebSocketServerProtocol):
     Options that are the same for every connection are class attributes, so that 10,000 connections don't carry a copy each.
     """
 
+    # autobahn would copy these from the factory, and print the list of them for each connection, even for a log that is off.
+    CONFIG_ATTRS = ()
     logOctets = logFrames = trackTimings = False
     utf8validateIncoming = False
     requireMaskedClientFrames = applyMask = True
