@@ -60,6 +60,11 @@ def dated_files(config: TLSConfig) -> list[Dated]:
     return list(found.values())
 
 
+def ends_soon(config: TLSConfig, now: float) -> list[str]:
+    """A line for each file that ends within :data:`WARN_DAYS` of ``now`` (epoch seconds), or has ended."""
+    return [text for text in (each.warning(now) for each in dated_files(config)) if text]
+
+
 def _chain(pem: bytes) -> tuple[str, float]:
     """The one of a file that ends first: a chain is as good as its shortest part."""
     chain = x509.load_pem_x509_certificates(pem)

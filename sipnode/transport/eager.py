@@ -28,4 +28,4 @@ class EagerServer(Server):
             if sent == len(data):
                 return
             data = data[sent:]
-        super().write(data)
+        super().write(data)  # type: ignore[no-untyped-call]  # Twisted's transports are not annotated

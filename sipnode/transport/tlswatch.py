@@ -13,7 +13,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from sipnode.errors import ConfigError
-from sipnode.transport.certificates import DAY, Dated, dated_files
+from sipnode.transport.certificates import DAY, Dated, dated_files, ends_soon
 from sipnode.transport.tlsconfig import TLSConfig, TLSProfile, load_tls_config
 
 if TYPE_CHECKING:
@@ -91,14 +91,16 @@ class TLSWatch(Service):
             self._dated = (config, dated_files(config))
         return self._dated[1]
 
+    def warnings(self) -> list[str]:
+        """What has to be said now: what the file in force deserves, and what of it ends soon or has ended."""
+        return [*self._contexts.config.warnings, *ends_soon(self._contexts.config, self._clock.seconds())]
+
     def _tick(self) -> None:
         now = self._clock.seconds()
         if now >= self._warn_at:
             self._warn_at = now + DAY
-            for each in self.files():
-                text = each.warning(now)
-                if text:
-                    self.log.warn("{text}", text=text)
+            for text in ends_soon(self._contexts.config, now):
+                self.log.warn("{text}", text=text)
         if not self._seconds:
             return
         seen = self._look(self._contexts.config)

@@ -26,7 +26,11 @@ _AROUND: Final = 512
 class TLSWire(TLSMemoryBIOProtocol):
     """One connection, either side."""
 
+    transport: Any
     _tlsConnection: Any
+    _flushSendBIO: Any
+    _flushReceiveBIO: Any
+    _tlsShutdownFinished: Any
     # Octets of the record under way that are still to come, and the beginning of a record header that was cut.
     _missing = 0
     _cut = b""
@@ -43,7 +47,7 @@ class TLSWire(TLSMemoryBIOProtocol):
             or self._appSendBuffer
         ):
             self._follow(data)
-            super().dataReceived(data)
+            super().dataReceived(data)  # type: ignore[no-untyped-call]  # Twisted's TLS is not annotated
             return
         # Exactly one record, and OpenSSL holds nothing of another.
         connection = self._tlsConnection
@@ -63,7 +67,7 @@ class TLSWire(TLSMemoryBIOProtocol):
 
     def write(self, data: bytes) -> None:
         if not self._handshakeDone or self._appSendBuffer or self.disconnecting or self._lostTLSConnection or len(data) > _RECORD:
-            super().write(data)
+            super().write(data)  # type: ignore[no-untyped-call]  # as above
             return
         connection = self._tlsConnection
         try:
@@ -91,4 +95,4 @@ class TLSWireFactory(TLSMemoryBIOFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         wrapped = self.wrappedFactory.buildProtocol(addr)
-        return None if wrapped is None else self.protocol(self, wrapped)
+        return None if wrapped is None else self.protocol(self, wrapped)  # type: ignore[no-untyped-call]  # as above

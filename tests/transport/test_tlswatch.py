@@ -115,6 +115,14 @@ class WatchTests(SynchronousTestCase):
         self.clock.advance(20 * DAY)
         self.assertIn("has expired", self.said[-1])
 
+    def test_warnings(self) -> None:
+        """Who asks hears what the file deserves and what ends soon, e.g. before the start."""
+        self.write(TEXT + "method=TLSv1\n")
+        self.watch.reload()
+        self.assertEqual(["raised to TLSv1.2+" in text for text in self.watch.warnings()], [True])
+        self.clock.advance(20 * DAY)
+        self.assertIn("expires in", self.watch.warnings()[1])
+
     def test_dated(self) -> None:
         """Certificates, authorities and revocation lists are known with their ends; what can't be read isn't."""
         authority = make("authority", authority=True)

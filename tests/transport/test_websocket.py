@@ -13,7 +13,7 @@ from sipnode.errors import FlowClosed
 from sipnode.interfaces import IFlow
 from sipnode.settings import LimitSettings, TransportSettings
 from sipnode.transport.connection import LINGER_SECONDS
-from sipnode.transport.websocket import frame, websocket_factory
+from sipnode.transport.websocket import SipWebSocket, frame, websocket_factory, whole_message
 
 from .kit import OK, OPTIONS, Bench, listener
 from .test_http import UPGRADE, request
@@ -73,6 +73,48 @@ class WebSocketTests(SynchronousTestCase):
         self.flow.send(b"\xff\xfe")
         self.flow.send("grün".encode())
         self.assertEqual(self.wire.take(), bytes((BINARY, 2)) + b"\xff\xfe" + bytes((TEXT, 5)) + "grün".encode())
+
+    @settings(max_examples=60)
+    @given(st.lists(st.tuples(st.sampled_from((TEXT, BINARY, PING, 0x01, 0x80)), st.integers(0, 400)), max_size=6), st.data())
+    def test_any_cut(self, frames: list[tuple[int, int]], data: st.DataObject) -> None:
+        """Frames in one read each, the short way, mean the same as the same octets cut anywhere, autobahn's way."""
+        octets = [masked(first, bytes(33 + index % 90 for index in range(size % 126 if first == PING else size))) for first, size in frames]
+        outcomes = []
+        stream = b"".join(octets)
+        cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=4)))
+        for parts in (octets, [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]):
+            self.open()
+            before = len(self.sink.messages)
+            for part in parts:
+                if not self.wire.ended:
+                    self.wire.protocol.dataReceived(part)
+            kinds = [(text, flow.binary) for text, flow in self.sink.messages[before:]]
+            outcomes.append((kinds, self.wire.take()))
+        self.assertEqual(outcomes[0], outcomes[1])
+
+    def test_whole_message(self) -> None:
+        """Only what is one masked text or binary frame of a bearable length, in its shortest form, goes the short way."""
+        self.assertEqual(whole_message(masked(TEXT, b"a" * 300), 300), b"a" * 300)
+        self.assertEqual(whole_message(masked(BINARY, b"a"), 300), b"a")
+        for octets in (
+            masked(TEXT, b"a" * 301),
+            masked(TEXT, b""),
+            masked(PING, b"a"),
+            masked(0x01, b"a"),
+            masked(0xC1, b"a"),
+            masked(TEXT, b"a") + b"b",
+            masked(TEXT, b"a")[:-1],
+            frame(TEXT, b"abcdef"),
+            bytes((TEXT, 0xFE, 0, 3)) + b"maskabc",
+            b"",
+        ):
+            self.assertEqual(whole_message(octets, 300), b"", octets)
+
+    def test_all_options_are_said(self) -> None:
+        """Each option that autobahn would take from its factory stands in the class or is set for the port."""
+        base = SipWebSocket.__mro__[1]
+        missing = [name for name in base.CONFIG_ATTRS if not hasattr(self.factory.protocol, name)]
+        self.assertEqual(missing, [])
 
     @settings(max_examples=30)
     @given(st.integers(0, 70000))
