@@ -11,7 +11,10 @@
     ├ presence       publications, subscriptions and their NOTIFYs
     ├ keepalive      pings of natted phones
     ├ rpc            JSON-RPC on a UNIX socket and HTTP
-    └ flows, udp:…, tcp:…, ws:… (listeners)
+    ├ flows, udp:…, tcp:…, ws:… (listeners)
+    ├ calls, pulse, summary, metrics (who watches)
+    ├ manhole        a prompt, where one is wanted
+    └ lifecycle      ready, reload, drain
 """
 
 from __future__ import annotations
@@ -51,6 +54,7 @@ from sipnode.transaction.timers import Timings
 from sipnode.transport.assembly import Transports, build_transports
 from sipnode.wiring.defence import connect_defence, guarded
 from sipnode.wiring.lifecycle import LogService, add_lifecycle, log_control
+from sipnode.wiring.manhole import manhole_service
 from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
 from sipnode.wiring.observe import Observation
 from sipnode.wiring.presence import build_presence
@@ -204,6 +208,9 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     for service in (log, StorageService(storage), timer, media, *core_services, keepalive, *defence, rpc, *transports.services, *sisters):
         service.setServiceParent(root)
     observation.attach(root, transports, media, storage, writer, sisters)
+    manhole = manhole_service(root, core, rpc.parts.conf, media, conf_dir, state_dir)
+    if manhole is not None:
+        manhole.setServiceParent(root)
     root.lifecycle = add_lifecycle(
         root, core, conf_file or str(conf_dir), transports, media, storage, dispatcher, rpc.parts.reload_script, own_process
     )

@@ -311,6 +311,15 @@ class MetricsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ManholeSettings:
+    """[manhole] a Python prompt inside the running server, over SSH with keys; needs the extra 'manhole'"""
+
+    listen: str = setting("", "'ADDRESS:PORT' on loopback; empty for none.")
+    authorized_keys: str = setting("authorized_keys", "File with the public keys that get in, as OpenSSH's; relative to the conf folder.")
+    seconds: float = setting(1.0, "What is typed may run so long, as calls wait meanwhile; 0 for any time.", minimum=0, maximum=60)
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """[log]"""
 
@@ -348,4 +357,5 @@ class Settings:
     rpc: RpcSettings = field(default_factory=RpcSettings)
     defence: DefenceSettings = field(default_factory=DefenceSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    manhole: ManholeSettings = field(default_factory=ManholeSettings)
     log: LogSettings = field(default_factory=LogSettings)

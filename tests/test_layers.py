@@ -14,7 +14,7 @@ import sipnode
 
 TOP = Path(sipnode.__file__).parent
 
-FLOOR = {"errors", "records", "interfaces", "settings", "addresses"}
+FLOOR = {"errors", "records", "interfaces", "settings", "addresses", "tables", "privatefile"}
 SERVICE = FLOOR | {"sip", "transaction"}
 # They know everybody and nobody knows them but those who start things: the composition root, and the test kit that wires rooms in memory.
 ROOTS = {"app", "wiring", "testing"}
@@ -25,6 +25,8 @@ ALLOWED: dict[str, set[str]] = {
     "records": set(),
     "settings": set(),
     "addresses": {"errors"},
+    "tables": set(),
+    "privatefile": {"errors"},
     "interfaces": {"records", "sip"},
     "sip": {"errors"},
     "transaction": {"sip", "errors"},
@@ -45,6 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     # The services come as arguments; it knows their verbs, not their modules.
     "rpc": FLOOR | {"sip"},
     "observe": FLOOR,
+    "manhole": FLOOR,
     "lifecycle": FLOOR | {"transaction", "config"},
     "fakes": FLOOR | {"sip"},
     # Ours are thin: what they offer stands in the room that it belongs to.

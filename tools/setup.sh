@@ -30,6 +30,8 @@ test | acceptance)
 	need baresip baresip-core
 	need ip iproute2
 	need openssl openssl
+	need ssh openssh-client
+	need nginx nginx-light
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 	[ -d /usr/share/kamailio/postgres ] || missing="$missing kamailio-postgres-modules"
 	need kamailio kamailio
@@ -87,6 +89,7 @@ if [ -n "$missing" ]; then
 	if command -v systemctl >/dev/null 2>&1; then
 		# Nor at the next boot; only what was installed here is touched.
 		case " $missing " in *" rtpengine-daemon "*) $root systemctl disable --quiet rtpengine-daemon.service 2>/dev/null || : ;; esac
+		case " $missing " in *" nginx-light "*) $root systemctl disable --quiet nginx.service 2>/dev/null || : ;; esac
 		case " $missing " in *" postgresql "*) $root systemctl disable --quiet postgresql.service 2>/dev/null || : ;; esac
 		case " $missing " in *" kamailio "* | *" kamailio-postgres-modules "*) $root systemctl disable --quiet kamailio.service 2>/dev/null || : ;; esac
 	fi

@@ -69,6 +69,8 @@ class MediaService(Service):
 
     _log = Logger(namespace="sipnode.media")
 
+    name = "media"
+
     def __init__(self, settings: MediaSettings, reactor: Any) -> None:
         if not settings.timeouts or min(settings.timeouts) <= 0:
             raise ConfigError("at least one wait, each of more than 0 seconds", key="media.timeouts")

@@ -121,8 +121,16 @@ class _Answered(Resource):
         headers = request.requestHeaders
         authorization = (headers.getRawHeaders(b"authorization") or [b""])[0]
         asked_for = (headers.getRawHeaders(b"host") or [b""])[0].decode("latin-1")
-        passed_on = any(headers.hasHeader(name) for name in _PASSED_ON)
+        passed_on = any(headers.hasHeader(name) for name in _PASSED_ON) or _from_a_proxy(request)
         return self._door.admits(str(request.getClientAddress().host), authorization, passed_on, asked_for)
+
+
+def _from_a_proxy(request: Request) -> bool:
+    """Marks of nginx as its manual sets it up for WebSockets: ``Connection: upgrade`` on what is no handshake; and of nginx as it comes:
+    HTTP/1.0.
+    """
+    words = ",".join(value.decode("latin-1").lower() for value in request.requestHeaders.getRawHeaders(b"connection") or [])
+    return request.clientproto == b"HTTP/1.0" or "upgrade" in [word.strip() for word in words.split(",")]
 
 
 def as_json(status: int, content: dict[str, Any]) -> Answer:

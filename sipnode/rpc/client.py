@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sipnode.errors import SipnodeError
+from sipnode.tables import cell, clean, table
 
 _SECONDS: Final = 30.0
 _READ: Final = 65536
@@ -167,14 +168,6 @@ def _flat(item: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return row
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Rows under the names of their fields."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [[clean(name) for name in names], *([_text(row.get(name, "")) for name in names] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(names))]
-    return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines)
-
-
 def _lines(value: Any, indent: str) -> list[str]:
     if isinstance(value, dict):
         lines = []
@@ -182,23 +175,8 @@ def _lines(value: Any, indent: str) -> list[str]:
             if isinstance(item, (dict, list)) and item:
                 lines += [f"{indent}{clean(str(name))}:", *_lines(item, indent + "  ")]
             else:
-                lines.append(f"{indent}{clean(str(name))}: {_text(item)}")
+                lines.append(f"{indent}{clean(str(name))}: {cell(item)}")
         return lines
     if isinstance(value, list):
         return [line for item in value for line in _lines(item, indent)]
-    return [indent + _text(value)]
-
-
-def _text(value: Any) -> str:
-    if value is None or value in ([], {}):
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return clean(value) if isinstance(value, str) else clean(json.dumps(value)) if isinstance(value, (dict, list)) else str(value)
-
-
-def clean(text: str) -> str:
-    """A text that can do nothing to a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return [indent + cell(value)]

@@ -76,13 +76,14 @@ class PageTests(SynchronousTestCase):
         self.looked += 1
         return as_json(503, {"status": "not ready"})
 
-    def ask(self, start: str, *lines: str, peer: str = "127.0.0.1", root: Any = None) -> bytes:
+    def ask(self, start: str, *lines: str, peer: str = "127.0.0.1", root: Any = None, version: str = "1.1") -> bytes:
         """The answer to one request."""
         site = Site(root or self.root, reactor=Clock())
         channel = site.buildProtocol(IPv4Address("TCP", peer, 4000))
         wire = StringTransport(peerAddress=IPv4Address("TCP", peer, 4000))
         channel.makeConnection(wire)
-        channel.dataReceived("\r\n".join([f"{start} HTTP/1.1", "Connection: close", *(lines or (f"Host: {LOCAL}",)), "", ""]).encode())
+        head = [f"{start} HTTP/{version}", "Connection: close", *(lines or (f"Host: {LOCAL}",)), "", ""]
+        channel.dataReceived("\r\n".join(head).encode())
         return wire.value()
 
     def test_answered(self) -> None:
@@ -100,6 +101,8 @@ class PageTests(SynchronousTestCase):
         for header in ("X-Forwarded-For: 127.0.0.1", "Forwarded: for=127.0.0.1", "X-Real-IP: 127.0.0.1", "Via: 1.1 proxy"):
             self.assertIn(b" 403 ", self.ask("GET /readyz", f"Host: {LOCAL}", header).splitlines()[0], header)
         self.assertIn(b" 403 ", self.ask("GET /readyz", "Host: sip.example.com").splitlines()[0])
+        self.assertIn(b" 403 ", self.ask("GET /readyz", f"Host: {LOCAL}", "Connection: upgrade").splitlines()[0])
+        self.assertIn(b" 403 ", self.ask("GET /readyz", f"Host: {LOCAL}", version="1.0").splitlines()[0])
         self.assertEqual(self.looked, 0)
 
     def test_page_behind(self) -> None:
