@@ -165,6 +165,7 @@ class SipWebSocket(WebSocketServerProtocol):
 
     transport: Any
     current_frame: Any
+    maxMessagePayloadSize: int
     _transport_details: Any
     flow: WebSocketFlow | None = None
     hub: Hub
