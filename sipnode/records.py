@@ -106,13 +106,15 @@ class MediaProfile:
 class Hop:
     """One resolved next hop: transport is 'UDP', 'TCP', 'TLS', 'WS' or 'WSS'; host is an IP literal without brackets.
 
-    ``server_name`` is the name to check a certificate against (RFC 5922), "" for none.
+    ``server_name`` is the name to check a certificate against (RFC 5922), "" for none; ``server_id`` asks for a client section of
+    ``tls.cfg``, "" for the one of the address.
     """
 
     transport: str
     host: str
     port: int
     server_name: str = ""
+    server_id: str = ""
 
 
 @dataclass(slots=True)

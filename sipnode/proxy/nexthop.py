@@ -6,6 +6,7 @@ nothing is.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -108,6 +109,8 @@ def flow_to_hops(branch: Branch) -> Deferred[Any]:
     hop = branch._hops.pop(0)
     # Only names have a choice of addresses to remember failures for.
     branch._hop = hop if branch.target.resolved else None
+    if branch.target.server_id and hop.transport == "TLS":
+        hop = replace(hop, server_id=branch.target.server_id)
     connecting: Deferred[Any] = core.flows.connect(hop)
 
     def next_one(failure: Failure) -> Any:

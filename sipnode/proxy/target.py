@@ -22,6 +22,7 @@ class Target:
         resolved: Found by DNS, so that a large request may switch to TCP (RFC 3261 §18.1.1).
         beyond: Another node holds its flow, and ``routes`` lead through that node.
         source: Its true address where that node says that its SDP can't be believed, "" for none.
+        server_id: Client section of ``tls.cfg`` for a TLS connection to it, "" for the one of its address.
     """
 
     uri: str = ""
@@ -36,3 +37,4 @@ class Target:
     resolved: bool = False
     beyond: bool = False
     source: str = ""
+    server_id: str = ""

@@ -5,10 +5,14 @@ Invariant: a place is given back exactly once, however a connection ends (kamail
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from twisted.logger import Logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+EXPLAIN_SECONDS: Final = 10.0
 
 
 class Ticket:
@@ -26,6 +30,11 @@ class Ticket:
         if self._unknown and self._admission is not None:
             self._unknown = False
             self._admission.known(self._source)
+
+    def disbelieved(self, why: str, now: float) -> None:
+        """Its certificate was refused: see :meth:`Admission.explain`."""
+        if self._admission is not None:
+            self._admission.explain(self._source, why, now)
 
     def release(self) -> None:
         """Give the place back; the second call does nothing."""
@@ -50,10 +59,14 @@ class Admission:
         shut: Whether a source is shut out altogether.
     """
 
+    log = Logger()
+
     def __init__(self, most: int, most_per_source: int, most_unknown: int = 200) -> None:
         self.open = 0
         self.refused = 0
         self.ends: dict[str, int] = {}
+        self._explain_at = 0.0
+        self._unexplained = 0
         self._most_unknown = most_unknown
         self._unknown: dict[str, int] = {}
         self.shut: Callable[[str], bool] = lambda source: False
@@ -76,6 +89,15 @@ class Admission:
     def ended(self, how: str) -> None:
         """Count a connection that ended before its first line: 'silent', 'plain http', 'not tls', 'handshake' …"""
         self.ends[how] = self.ends.get(how, 0) + 1
+
+    def explain(self, source: str, why: str, now: float) -> None:
+        """Say why a peer's certificate was refused; one line in :data:`EXPLAIN_SECONDS` at most, whoever knocks."""
+        if now < self._explain_at:
+            self._unexplained += 1
+            return
+        more = f", and {self._unexplained} before it" if self._unexplained else ""
+        self._explain_at, self._unexplained = now + EXPLAIN_SECONDS, 0
+        self.log.info("TLS from {source} refused: {why}{more}", source=source, why=why, more=more)
 
     def set_limits(self, most: int, most_per_source: int) -> None:
         """Other caps from now on; who is in stays in."""

@@ -135,7 +135,7 @@ class _Builder:
         rest = settings.proxy.failed_target_seconds
         resolver = Resolver(reactor, None, ("UDP", "TCP", "TLS") if udp else ("TCP", "TLS"), families, rest)
         watch = TLSWatch(self.contexts, os.path.normpath(self.tls_path), reactor, settings.tls.watch_seconds)
-        self.made = Transports([flows], flows, resolver, OwnAddresses(), admission, watch, warnings=self.tls.warnings)
+        self.made = Transports([flows], flows, resolver, OwnAddresses(), admission, watch, warnings=list(self.tls.warnings))
 
     def build(self) -> Transports:
         made = self.made
@@ -151,6 +151,7 @@ class _Builder:
             made.services.append(made.tls)
         if any(spec.transport in WEBSOCKET for spec in self.specs) and not USES_NVX:
             made.warnings.append("autobahn runs without its compiled part (NVX): a WebSocket message costs several times as much")
+        made.warnings.extend(self.tls.unused([(spec.host, spec.port) for spec in self.specs if spec.secure]))
         made.flows.connector = Connector(self.hub, self.reactor, self._listener_for, self._client_creator).connect
         return made
 

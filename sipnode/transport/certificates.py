@@ -11,10 +11,37 @@ from typing import TYPE_CHECKING, Final
 from cryptography import x509
 
 if TYPE_CHECKING:
+    from OpenSSL.crypto import X509
+
     from sipnode.transport.tlsconfig import TLSConfig
 
 DAY: Final = 86400.0
 WARN_DAYS: Final = 14
+# OpenSSL's errors of a chain (X509_V_ERR_…), for people.
+TOO_LONG: Final = 22
+_WHY: Final = {
+    3: "there is no revocation list of its issuer",
+    9: "a certificate is not valid yet",
+    10: "a certificate has expired",
+    12: "the revocation list has expired",
+    18: "the certificate is self-signed and not trusted",
+    19: "the chain ends in an authority that is not trusted",
+    20: "the issuer is not trusted, or an intermediate certificate is not sent",
+    21: "an intermediate certificate is not sent",
+    TOO_LONG: "the chain is longer than verify_depth",
+    23: "the certificate is revoked",
+    26: "the certificate is not made for this",
+}
+
+
+def why(error: int) -> str:
+    """What an error of a chain means; ``error`` is OpenSSL's number."""
+    return _WHY.get(error, f"the chain doesn't hold (OpenSSL's error {error})")
+
+
+def subject_of(certificate: X509) -> str:
+    """Whose certificate it is; from outside, so printable and short."""
+    return certificate.to_cryptography().subject.rfc4514_string().encode("ascii", "backslashreplace").decode()[:200] or "no subject"
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,11 +49,11 @@ class Connector:
         self._reactor = reactor
         self._listener_for = listener_for
         self._creator_for = creator_for
-        self._attempts: dict[tuple[str, str, int, str], Attempt] = {}
+        self._attempts: dict[tuple[str, str, int, str, str], Attempt] = {}
 
     def connect(self, hop: Hop) -> Deferred[IFlow]:
         """A flow to that hop; fails with NoRoute (its status is what the branch ends with)."""
-        key = (hop.transport, hop.host, hop.port, hop.server_name)
+        key = (hop.transport, hop.host, hop.port, hop.server_name, hop.server_id)
         attempt = self._attempts.get(key)
         if attempt is None:
             try:
@@ -115,7 +115,7 @@ class Attempt:
     def protocol(self) -> Protocol:
         """The protocol for the connection."""
         if self._creator is not None:
-            return TlsClientStream(self._hub, self._listener, self._hop.server_name, self.succeeded)
+            return TlsClientStream(self._hub, self._listener, self._hop, self.succeeded)
         return _TcpClientStream(self._hub, self._listener, self.succeeded)
 
     def succeeded(self, flow: StreamFlow) -> None:
@@ -125,7 +125,8 @@ class Attempt:
     def failed(self, reason: str, status: int = 503) -> None:
         """The connection did not come about."""
         place = f"{bracketed(self._hop.host)}:{self._hop.port}"
-        self._end(NoRoute(f"{self._hop.transport} to {place}: {reason}", status))
+        refusal = getattr(self._creator, "refusal", "")
+        self._end(NoRoute(f"{self._hop.transport} to {place}: {refusal or reason}", status))
 
     def _end(self, outcome: StreamFlow | NoRoute) -> None:
         if self._outcome is not None:

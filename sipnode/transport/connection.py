@@ -20,6 +20,7 @@ from sipnode.transport.listen import SECURE
 
 if TYPE_CHECKING:
     from sipnode.interfaces import IMessageSink
+    from sipnode.records import Hop
     from sipnode.settings import LimitSettings, TransportSettings
     from sipnode.sip.parser import Limits
     from sipnode.transport.admission import Admission, Ticket
@@ -76,7 +77,20 @@ class ConnectionFlow(Flow):
         last: Clock time of the last octets received.
     """
 
-    __slots__ = ("_backlog", "_blocked_since", "_hub", "_opened", "_peer", "_reason", "_ticket", "_timer", "_wire", "last", "server_name")
+    __slots__ = (
+        "_backlog",
+        "_blocked_since",
+        "_hub",
+        "_opened",
+        "_peer",
+        "_reason",
+        "_ticket",
+        "_timer",
+        "_wire",
+        "last",
+        "server_id",
+        "server_name",
+    )
 
     def __init__(self, hub: Hub, wire: Any, transport: str, listener: Listener, ticket: Ticket | None) -> None:
         host, peer = wire.getHost(), wire.getPeer()
@@ -91,7 +105,7 @@ class ConnectionFlow(Flow):
         self._opened = False
         self._timer: WheelTimer | None = None
         self.last = hub.wheel.seconds()
-        self.server_name = ""
+        self.server_name = self.server_id = ""
 
     @property
     def cipher(self) -> str:
@@ -110,6 +124,10 @@ class ConnectionFlow(Flow):
                 certificate = handle.get_peer_certificate()
                 self._peer = sip_domains(certificate) if certificate is not None else ()
         return self._peer
+
+    def serves(self, hop: Hop) -> bool:
+        """Whether a request to that hop may go by this connection: its peer was checked for the same name, by the same section."""
+        return (not hop.server_name or self.server_name == hop.server_name) and self.server_id == hop.server_id
 
     def open(self) -> None:
         """The connection can carry messages: tell the table and the sink."""

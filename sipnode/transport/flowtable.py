@@ -139,7 +139,7 @@ class FlowTable(Service):
         if hop.transport in WEBSOCKET:
             return fail(NoRoute("a WebSocket is never opened from here", 480))
         live = self._addresses.get((hop.transport, hop.host, hop.port))
-        if live is not None and not live.closed and (not hop.server_name or live.server_name == hop.server_name):
+        if live is not None and not live.closed and live.serves(hop):
             return succeed(live)
         return self.connector(hop)
 

@@ -18,19 +18,12 @@ from service_identity import CertificateError, VerificationError
 from service_identity.pyopenssl import verify_hostname, verify_ip_address
 
 from sipnode.errors import SipnodeError
+from sipnode.transport.certificates import why
 from sipnode.transport.identity import certificate_matches, sip_domains
 from sipnode.transport.listen import family_of
 
 SECONDS: Final = 10.0
 _BROWSER_DAYS: Final = 398
-_VERIFY: Final = {
-    10: "a certificate has expired",
-    9: "a certificate is not valid yet",
-    18: "the certificate is self-signed and not trusted",
-    19: "the chain ends in an authority that is not trusted",
-    20: "the issuer is not trusted, or an intermediate certificate is not sent",
-    21: "an intermediate certificate is not sent",
-}
 
 
 class ProbeError(SipnodeError):
@@ -96,7 +89,7 @@ def look(host: str, port: int, name: str = "", authorities: str = "") -> Shown:
         connection.set_connect_state()
         _shake(connection, wire)
         chain = [one.to_cryptography() for one in connection.get_peer_cert_chain() or ()]
-        fault = _VERIFY.get(faults[0], f"the chain doesn't hold (OpenSSL's error {faults[0]})") if faults else ""
+        fault = why(faults[0]) if faults else ""
         shown = Shown(connection.get_protocol_version_name(), connection.get_cipher_name() or "", "", chain, fault)
         shown.alpn = connection.get_alpn_proto_negotiated().decode("ascii", "replace")
     return shown

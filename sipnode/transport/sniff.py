@@ -91,6 +91,9 @@ class Sniffer(Protocol):
         self._stop_timer()
         if not self._done:
             self._port.hub.admission.ended(end_of(reason))
+            refusal = getattr(self.transport, "refusal", "")
+            if refusal:
+                self._ticket.disbelieved(refusal, self._port.hub.wheel.seconds())
         self._ticket.release()
 
     def _settle(self, kind: str) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from twisted.python.failure import Failure
 
+    from sipnode.records import Hop
     from sipnode.transport.admission import Ticket
     from sipnode.transport.flow import Listener
     from sipnode.transport.wheel import WheelTimer
@@ -153,12 +154,12 @@ class TlsClientStream(SipStream):
 
     Args:
         done: Called with the flow when it is usable.
-        server_name: The name that the certificate was checked for.
+        hop: Where to; its ``server_name`` is what the certificate was checked for.
     """
 
-    def __init__(self, hub: Hub, listener: Listener, server_name: str, done: Callable[[StreamFlow], None]) -> None:
+    def __init__(self, hub: Hub, listener: Listener, hop: Hop, done: Callable[[StreamFlow], None]) -> None:
         SipStream.__init__(self, hub, "TLS", listener, None)
-        self._server_name = server_name
+        self._hop = hop
         self._done = done
 
     def connectionMade(self) -> None:
@@ -167,7 +168,7 @@ class TlsClientStream(SipStream):
     def handshakeCompleted(self) -> None:
         SipStream.connectionMade(self)
         if self.flow is not None:
-            self.flow.server_name = self._server_name
+            self.flow.server_name, self.flow.server_id = self._hop.server_name, self._hop.server_id
             self._done(self.flow)
 
 

@@ -1,37 +1,28 @@
-"""TLS contexts, made of the profiles of ``tls.cfg``.
+"""TLS contexts, made of the profiles of ``tls.cfg``, and which of them a connection gets.
 
-Implements: RFC 8446 and RFC 5246 by OpenSSL, RFC 6066 §3 (SNI), RFC 7301 (ALPN), RFC 5922 §7 (client side). Invariant: every
-file is read when contexts are built, so a handshake never meets a missing one, and a set of contexts is whole or not there:
-:meth:`TLSContexts.reload` changes everything for new handshakes, or nothing.
+Implements: RFC 8446 and RFC 5246 by OpenSSL, RFC 6066 §3 (SNI), RFC 5922 §7 (client side). Invariant: a set of contexts is whole
+or not there: :meth:`TLSContexts.reload` changes everything for new handshakes, or nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
 from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
 from zope.interface import implementer
 
 from sipnode.errors import ConfigError
+from sipnode.transport.certificates import TOO_LONG, subject_of, why
 from sipnode.transport.identity import certificate_matches
-from sipnode.transport.listen import family_of
+from sipnode.transport.listen import family_of, is_unspecified
 from sipnode.transport.tlsconfig import METHODS, TLSConfig, TLSProfile
+from sipnode.transport.tlscontext import VERSIONS, client_context, depth_check, server_context, verify_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from twisted.protocols.tls import TLSMemoryBIOProtocol
 
     from sipnode.records import Hop
-
-# What we speak inside TLS, best first (IANA's ALPN names); h2 never, since a WebSocket cannot be made of it.
-_ALPN: Final = (b"http/1.1", b"sip/2")
-_VERSIONS: Final = {(0, 0): 0, (1, 2): SSL.TLS1_2_VERSION, (1, 3): SSL.TLS1_3_VERSION}
-_OPTIONS: Final = SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE
 
 
 class TLSContexts:
@@ -63,12 +54,20 @@ class TLSContexts:
         """
         if not self._creators:
             _check_servers(self.config)
-        creator = self._creators[address, port] = ServerCreator(_server_set(self.config, address, port))
+        creator = self._creators[address, port] = ServerCreator(*_server_sets(self.config, address, port))
         return creator
 
     def for_client(self, hop: Hop) -> ClientCreator:
-        """The client side of a connection to a hop."""
-        profile = self.config.client(hop.host, hop.port) or self._unnamed_client
+        """The client side of a connection to a hop.
+
+        Raises:
+            ConfigError: no section has the hop's ``server_id``.
+        """
+        profile = self.config.client(hop.host, hop.port, hop.server_name, hop.server_id)
+        if profile is None:
+            if hop.server_id:
+                raise ConfigError(f"no client section has server_id = {hop.server_id}", key="tls.config")
+            profile = self._unnamed_client
         context = self._clients.get(id(profile))
         if context is None:
             context = self._clients[id(profile)] = client_context(profile)
@@ -83,10 +82,10 @@ class TLSContexts:
         clients = _client_contexts(config)
         if self._creators:
             _check_servers(config)
-        sets = [(creator, _server_set(config, *place)) for place, creator in self._creators.items()]
+        made = [(creator, _server_sets(config, *place)) for place, creator in self._creators.items()]
         self.config, self._clients = config, clients
-        for creator, made in sets:
-            creator.set = made
+        for creator, sets in made:
+            creator.set, creator.local = sets
         self.generation += 1
 
 
@@ -99,6 +98,15 @@ def _check_servers(config: TLSConfig) -> None:
     for profile in config.profiles:
         if profile.role == "server":
             server_context(profile)
+
+
+def _server_sets(config: TLSConfig, address: str, port: int) -> tuple[ServerSet, dict[str, ServerSet]]:
+    """The contexts of a listener; where it takes all addresses, also those of the addresses that have sections of their own."""
+    local: dict[str, ServerSet] = {}
+    if is_unspecified(address):
+        own = {each.address for each in config.profiles if each.role == "server" and each.port == port}
+        local = {each: _server_set(config, each, port) for each in own}
+    return _server_set(config, address, port), local
 
 
 def _server_set(config: TLSConfig, address: str, port: int) -> ServerSet:
@@ -114,13 +122,18 @@ class ServerCreator:
 
     Attributes:
         set: The contexts in force; handshakes that have begun go on with those that they began with.
+        local: Those for connections that came in at an address with sections of its own.
     """
 
-    def __init__(self, made: ServerSet) -> None:
+    def __init__(self, made: ServerSet, local: dict[str, ServerSet]) -> None:
         self.set = made
+        self.local = local
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        return self.set.connection(protocol)
+        made = self.set
+        if self.local:
+            made = self.local.get(protocol.getHost().host, made)
+        return made.connection(protocol)
 
 
 class ServerSet:
@@ -135,6 +148,11 @@ class ServerSet:
         self._named = [(profile, server_context(profile)) for profile in profiles if profile.server_name]
         if self._named:
             self._context.set_tlsext_servername_callback(self._choose)
+        if self._named and any(profile.verify_certificate for profile in profiles):
+            # OpenSSL opens a ticket before it knows the name, so one that was given under a name that asks for no certificate would
+            # be good for a name that does.
+            for context in (self._context, *(context for _, context in self._named)):
+                context.set_options(SSL.OP_NO_TICKET)
         for profile, context in self._named:
             if profile.tls_method != profiles[0].tls_method:
                 # OpenSSL asks the context that the name has chosen.
@@ -174,7 +192,7 @@ class ServerSet:
         if chosen is not None:
             low, high = METHODS[chosen[0].tls_method]
             version = connection.get_protocol_version()
-            if version < _VERSIONS[low] or (high != (0, 0) and version > _VERSIONS[high]):
+            if version < VERSIONS[low] or (high != (0, 0) and version > VERSIONS[high]):
                 connection.get_app_data().abortConnection()
 
 
@@ -186,6 +204,9 @@ class ClientCreator:
         context: Of the client profile.
         profile: It; its ``server_name`` is asked for and checked in place of the domain.
         name: The domain that was asked for, or an IP literal.
+
+    Attributes:
+        refusal: Why the peer was not believed, "" as long as it is.
     """
 
     def __init__(self, context: SSL.Context, profile: TLSProfile, name: str) -> None:
@@ -193,6 +214,7 @@ class ClientCreator:
         self._verify = profile.verify_certificate
         self._depth = profile.verify_depth
         self._name = profile.server_name or name
+        self.refusal = ""
 
     def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         connection = SSL.Connection(self._context, None)
@@ -202,127 +224,9 @@ class ClientCreator:
             connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._check)
         return connection
 
-    def _check(self, _connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, ok: int) -> bool:
-        return bool(ok) and depth <= self._depth and (depth > 0 or certificate_matches(certificate, self._name))
-
-
-def server_context(profile: TLSProfile) -> SSL.Context:
-    """The context of a server profile.
-
-    Raises:
-        ConfigError: pointing at the key whose file or value cannot be used.
-    """
-    context = _context(profile)
-    if not profile.certificate:
-        raise profile.wrong("certificate", "a server needs certificate and private_key")
-    context.set_options(_OPTIONS)
-    context.set_session_id(hashlib.sha256(f"{profile.name}/{profile.server_name}".encode()).digest())
-    # Tickets resume sessions without memory of ours.
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    context.set_alpn_select_callback(_select_alpn)
-    context.set_verify(verify_mode(profile), depth_check(profile))
-    if profile.ca_list:
-        _guard(profile, "ca_list", lambda: context.load_client_ca(profile.ca_list.encode()))
-    return context
-
-
-def client_context(profile: TLSProfile) -> SSL.Context:
-    """The context of a client profile; whether the peer is verified is said for each connection.
-
-    Raises:
-        ConfigError: pointing at the key whose file or value cannot be used.
-    """
-    context = _context(profile)
-    context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION)
-    context.set_alpn_protos([b"sip/2"])
-    return context
-
-
-def verify_mode(profile: TLSProfile) -> int:
-    """OpenSSL's verify mode for a server profile."""
-    mode: int = SSL.VERIFY_NONE
-    if profile.verify_certificate:
-        mode = SSL.VERIFY_PEER
-        if profile.require_certificate:
-            mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-    return mode
-
-
-def depth_check(profile: TLSProfile) -> Callable[[SSL.Connection, crypto.X509, int, int, int], bool]:
-    """A verify callback that refuses chains longer than the profile allows, also after SNI has switched contexts."""
-    most = profile.verify_depth
-
-    def check(_connection: SSL.Connection, _certificate: crypto.X509, _error: int, depth: int, ok: int) -> bool:
-        return bool(ok) and depth <= most
-
-    return check
-
-
-def _context(profile: TLSProfile) -> SSL.Context:
-    context = SSL.Context(SSL.TLS_METHOD)
-    low, high = METHODS[profile.tls_method]
-    context.set_min_proto_version(_VERSIONS[low])
-    context.set_max_proto_version(_VERSIONS[high])
-    # An idle connection gives its buffers back.
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    if profile.certificate:
-        _guard(profile, "certificate", lambda: context.use_certificate_chain_file(profile.certificate))
-        _guard(profile, "private_key", lambda: context.use_privatekey_file(profile.private_key))
-        _guard(profile, "private_key", context.check_privatekey)
-    if profile.cipher_list:
-        _guard(profile, "cipher_list", lambda: context.set_cipher_list(profile.cipher_list.encode()))
-    if profile.ca_list:
-        _guard(profile, "ca_list", lambda: context.load_verify_locations(profile.ca_list))
-    if profile.ca_path:
-        _guard(profile, "ca_path", lambda: context.load_verify_locations(None, profile.ca_path))
-    if not (profile.ca_list or profile.ca_path):
-        context.set_default_verify_paths()
-    if profile.crl:
-        _guard(profile, "crl", lambda: _load_crl(context, profile.crl))
-    context.set_verify_depth(profile.verify_depth)
-    return context
-
-
-def _load_crl(context: SSL.Context, path: str) -> None:
-    store = context.get_cert_store()
-    with open(path, "rb") as file:
-        text = file.read()
-    end = b"-----END X509 CRL-----"
-    blocks = [block + end for block in text.split(end) if b"-----BEGIN X509 CRL-----" in block]
-    if store is None or not blocks:
-        raise ValueError("no PEM revocation list in it")
-    for block in blocks:
-        store.add_crl(x509.load_pem_x509_crl(block[block.index(b"-----BEGIN") :]))
-    store.set_flags(crypto.X509StoreFlags.CRL_CHECK)
-
-
-def _guard(profile: TLSProfile, key: str, load: Callable[[], object]) -> None:
-    """Run a step of building; its failure becomes an error that names the key and the file."""
-    value = getattr(profile, key)
-    try:
-        if key != "cipher_list" and value:
-            _readable(value)
-        load()
-    except OSError as error:
-        raise profile.wrong(key, f"{value}: {error.strerror or error}") from None
-    except (SSL.Error, crypto.Error) as error:
-        words = error.args[0][0][-1] if error.args and error.args[0] else "unusable"
-        raise profile.wrong(key, f"{value}: {words}") from None
-    except ValueError as error:
-        raise profile.wrong(key, f"{value}: {error}") from None
-
-
-def _readable(path: str) -> None:
-    """Raise OSError with the system's words, which OpenSSL keeps to itself."""
-    if os.path.isdir(path):
-        os.listdir(path)
-    else:
-        with open(path, "rb"):
-            return
-
-
-def _select_alpn(_connection: SSL.Connection, offered: list[bytes]) -> Any:
-    for protocol in _ALPN:
-        if protocol in offered:
-            return protocol
-    return SSL.NO_OVERLAPPING_PROTOCOLS
+    def _check(self, _connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
+        if not ok or depth > self._depth:
+            self.refusal = f"{subject_of(certificate)}: {why(error or TOO_LONG)}"
+        elif depth == 0 and not certificate_matches(certificate, self._name):
+            self.refusal = f"{subject_of(certificate)}: the certificate is not for {self._name}"
+        return not self.refusal

@@ -8,11 +8,12 @@ absolute before a profile leaves this module.
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass, field
 from typing import Final
 
 from sipnode.errors import ConfigError
-from sipnode.transport.listen import family_of
+from sipnode.transport.listen import family_of, is_unspecified
 
 _YES: Final = frozenset({"yes", "true", "on", "1", "enable", "enabled"})
 _NO: Final = frozenset({"no", "false", "off", "0", "disable", "disabled"})
@@ -84,25 +85,58 @@ class TLSConfig:
 
         A section for the very address comes before ``[server:default]``; ``[server:any]`` is for all listeners.
         """
-        own = [each for each in self._role("server") if (each.address, each.port) == (address, port)]
+        own = [each for each in self._role("server") if (each.address, each.port) == (canonical(address), port)]
         default = [each for each in self._role("server") if each.address == "default"]
         everywhere = [each for each in self._role("server") if each.address == "any"]
         unnamed = [each for each in own + default if not each.server_name] or default
         named = [each for each in own + everywhere + default if each.server_name]
         return unnamed[:1] + named
 
-    def client(self, address: str, port: int) -> TLSProfile | None:
-        """The client profile for a destination; None when the file has no section for it."""
-        fallback = None
-        for each in self._role("client"):
-            if (each.address, each.port) == (address, port):
-                return each
-            if each.address in ("default", "any") and fallback is None:
-                fallback = each
-        return fallback
+    def client(self, address: str, port: int, name: str = "", server_id: str = "") -> TLSProfile | None:
+        """The client profile for a destination; None when the file has no section for it.
+
+        A section for the very address comes before one for all; among those the one whose ``server_name`` is asked for, then the
+        first without a name.
+
+        Args:
+            address: IP literal without brackets.
+            port: Of the destination.
+            name: The domain that is asked for.
+            server_id: Only sections with this id count; "" for all.
+        """
+        role = [each for each in self._role("client") if not server_id or each.server_id == server_id]
+        place = (canonical(address), port)
+        for sections in ([each for each in role if (each.address, each.port) == place], [each for each in role if not each.port]):
+            for wanted in (name.lower(), ""):
+                for each in sections:
+                    if each.server_name == wanted:
+                        return each
+            if sections:
+                return sections[0]
+        return None
+
+    def unused(self, places: list[tuple[str, int]]) -> list[str]:
+        """What to say about server sections for an address that no listener has.
+
+        Args:
+            places: Addresses and ports of the TLS listeners; port 0 and unspecified addresses stand for any.
+        """
+        said = []
+        for each in self._role("server"):
+            if each.port and not any(
+                port in (0, each.port) and (is_unspecified(host) or canonical(host) == each.address) for host, port in places
+            ):
+                said.append(f"{each.file}:{each.line}: [{each.name}] is not used: no tls or wss listener has this address")
+        return said
 
     def _role(self, role: str) -> list[TLSProfile]:
         return [each for each in self.profiles if each.role == role]
+
+
+def canonical(address: str) -> str:
+    """An IP literal in the one form that it is compared in; other text as it is."""
+    family = family_of(address)
+    return socket.inet_ntop(family, socket.inet_pton(family, address)) if family else address
 
 
 def load_tls_config(path: str) -> TLSConfig:
@@ -138,6 +172,7 @@ def parse_tls_config(text: str, path: str) -> TLSConfig:
             raise ConfigError("a setting before the first section", path, number)
         else:
             _setting(profiles[-1], line, number, warnings)
+    _once(profiles)
     for profile in profiles:
         _complete(profile, warnings)
     return TLSConfig(profiles, warnings)
@@ -173,7 +208,7 @@ def _section(line: str, path: str, number: int) -> TLSProfile:
     host = host.strip("[]")
     if not colon or not family_of(host) or not port.isdigit() or not 0 < int(port) < 65536:
         raise wrong
-    return TLSProfile(role, host, int(port), path, number)
+    return TLSProfile(role, canonical(host), int(port), path, number)
 
 
 def _setting(profile: TLSProfile, line: str, number: int, warnings: list[str]) -> None:
@@ -205,6 +240,16 @@ def _setting(profile: TLSProfile, line: str, number: int, warnings: list[str]) -
         raise profile.wrong(key, "unknown key")
 
 
+def _once(profiles: list[TLSProfile]) -> None:
+    """A section that nobody can reach, because another stands for the same, is a mistake of whoever wrote it."""
+    seen: dict[tuple[str, str, int, str, str], TLSProfile] = {}
+    for each in profiles:
+        key = (each.role, each.address, each.port, each.server_name, each.server_id if each.role == "client" else "")
+        first = seen.setdefault(key, each)
+        if first is not each:
+            raise ConfigError(f"[{each.name}] stands in line {first.line} already, for the same server_name", each.file, each.line)
+
+
 def _method(profile: TLSProfile, value: str, warnings: list[str]) -> str:
     word = value.lower()
     if word in METHODS:
@@ -221,6 +266,8 @@ def _complete(profile: TLSProfile, warnings: list[str]) -> None:
         raise profile.wrong("require_certificate", "needs verify_certificate = yes: a certificate that nobody checks proves nothing")
     if profile.server_name_mode and not profile.server_name:
         raise profile.wrong("server_name_mode", "needs server_name")
+    if profile.role == "server" and profile.address == "any" and not profile.server_name:
+        raise profile.wrong("server_name", "missing: [server:any] is for those who ask for a name; write [server:default] for all")
     if bool(profile.private_key) != bool(profile.certificate):
         missing = "certificate" if profile.private_key else "private_key"
         raise profile.wrong(missing, "certificate and private_key go together")

@@ -24,7 +24,13 @@ _AROUND: Final = 512
 
 
 class TLSWire(TLSMemoryBIOProtocol):
-    """One connection, either side."""
+    """One connection, either side.
+
+    Attributes:
+        refusal: Why the peer's certificate was not believed, "" as long as it is.
+    """
+
+    refusal = ""
 
     transport: Any
     _tlsConnection: Any
@@ -34,6 +40,11 @@ class TLSWire(TLSMemoryBIOProtocol):
     # Octets of the record under way that are still to come, and the beginning of a record header that was cut.
     _missing = 0
     _cut = b""
+
+    def makeConnection(self, transport: Any) -> None:
+        # Who makes the TLS side may ask where the connection came in.
+        self.transport = transport
+        super().makeConnection(transport)  # type: ignore[no-untyped-call]  # Twisted's TLS is not annotated
 
     def dataReceived(self, data: bytes) -> None:
         size = len(data)
@@ -47,7 +58,7 @@ class TLSWire(TLSMemoryBIOProtocol):
             or self._appSendBuffer
         ):
             self._follow(data)
-            super().dataReceived(data)  # type: ignore[no-untyped-call]  # Twisted's TLS is not annotated
+            super().dataReceived(data)  # type: ignore[no-untyped-call]  # as above
             return
         # Exactly one record, and OpenSSL holds nothing of another.
         connection = self._tlsConnection

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from OpenSSL import SSL
+from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.errors import ConfigError
@@ -20,6 +22,11 @@ class FakeProtocol:
     """What Twisted's TLS protocol is to a creator."""
 
     aborted = False
+    refusal = ""
+    local = "127.0.0.1"
+
+    def getHost(self) -> IPv4Address:
+        return IPv4Address("TCP", self.local, 5061)
 
     def abortConnection(self) -> None:
         self.aborted = True
@@ -166,6 +173,75 @@ class TlsTests(SynchronousTestCase):
             shake(self.stranger(high=high, sni=b"two.example.com"), self.server(text, protocol))
             self.assertEqual(protocol.aborted, cut)
 
+    def test_session_of_another_name(self) -> None:
+        """A session made under a name that asks for no certificate opens no name that does; one profile alone resumes."""
+        strict = "ca_list=ca-cert.pem\nverify_certificate=yes\nrequire_certificate=yes\n"
+        named = f"[server:any]\n{self.TWO}server_name=two.example.com\n"
+        for version in (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION):
+            for text, names, good in (
+                (self.ONE + named + strict, (b"one.example.com", b"two.example.com"), False),
+                (self.ONE + strict + named, (b"two.example.com", b"one.example.com"), False),
+                (self.ONE, (b"one.example.com", b"one.example.com"), True),
+            ):
+                creator = self.contexts(text).for_server("127.0.0.1", 5061)
+                context = SSL.Context(SSL.TLS_METHOD)
+                context.set_min_proto_version(version)
+                context.set_max_proto_version(version)
+                session = None
+                for name in names:
+                    client = SSL.Connection(context, None)
+                    client.set_tlsext_host_name(name)
+                    if session is not None:
+                        client.set_session(session)
+                    outcome = shake(client, creator.serverConnectionForTLS(FakeProtocol()))
+                    session = client.get_session()
+                self.assertEqual(outcome == "", good, (version, text))
+
+    def test_every_address(self) -> None:
+        """A listener at all addresses shows each address its own section's certificate, after a reload too."""
+        text = f"{self.ONE}[server:127.0.0.2:5061]\n{self.TWO}"
+        contexts = self.contexts(text)
+        creator = contexts.for_server("0.0.0.0", 5061)
+        for _ in range(2):
+            for local, wanted in (("127.0.0.1", "one"), ("127.0.0.2", "two")):
+                protocol = FakeProtocol()
+                protocol.local = local
+                client = self.stranger()
+                self.assertEqual(shake(client, creator.serverConnectionForTLS(protocol)), "")
+                certificate = client.get_peer_certificate()
+                assert certificate is not None
+                self.assertEqual(certificate.get_subject().CN, wanted)
+            contexts.reload(load_tls_config(os.path.join(self.folder, "tls.cfg")))
+
+    def test_why(self) -> None:
+        """Whoever was not believed, it is known who it was and why."""
+        require = self.ONE + "ca_list=ca-cert.pem\nverify_certificate=yes\nrequire_certificate=yes\n"
+        protocol = FakeProtocol()
+        shake(self.stranger(pair="stranger"), self.server(require, protocol))
+        self.assertEqual(protocol.refusal, "CN=stranger: the certificate is self-signed and not trusted")
+        for name, text, words in (
+            ("two.example.com", self.CLIENT, "CN=one: the certificate is not for two.example.com"),
+            ("sip.example.com", "[client:default]\nverify_certificate=yes", "CN=one: the issuer is not trusted"),
+        ):
+            creator = self.contexts(text).for_client(Hop("TLS", "127.0.0.1", 5061, name))
+            shake(creator.clientConnectionForTLS(FakeProtocol()), self.server(self.ONE))
+            self.assertTrue(creator.refusal.startswith(words), creator.refusal)
+
+    def test_server_id(self) -> None:
+        """A hop that asks for a section that isn't there gets none."""
+        contexts = self.contexts(self.CLIENT)
+        self.assertIn("trunk", str(self.assertRaises(ConfigError, contexts.for_client, Hop("TLS", "127.0.0.1", 5061, "", "trunk"))))
+
+    def test_passphrase(self) -> None:
+        """A key with a passphrase is refused at once: nobody is asked on a terminal."""
+        octets = self.client_pair.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+        with open(os.path.join(self.folder, "client-key.pem"), "wb") as file:
+            file.write(octets)
+        text = "[server:default]\nprivate_key=client-key.pem\ncertificate=client-cert.pem\n"
+        error = self.assertRaises(ConfigError, self.contexts(text).for_server, "127.0.0.1", 5061)
+        self.assertEqual((error.line, error.key), (2, "[server:default] private_key"))
+        self.assertIn("it has a passphrase", str(error))
+
     def test_alpn(self) -> None:
         """HTTP/1.1 is chosen before SIP, h2 never; a client that offers only others is served without."""
         for offered, chosen in (((b"h2", b"http/1.1"), b"http/1.1"), ((b"sip/2",), b"sip/2"), ((b"h2",), b""), ((), b"")):
@@ -185,6 +261,8 @@ class TlsTests(SynchronousTestCase):
             (self.ONE + "ca_list=bad.pem\n", 4, "ca_list"),
             (self.ONE + "crl=bad.pem\n", 4, "revocation list"),
             (self.ONE + "cipher_list=nonsense\n", 4, "cipher_list"),
+            (self.ONE + "cipher_list=TLS_NONSENSE\n", 4, "cipher_list"),
+            (self.ONE + "cipher_list=TLS_AES_128_GCM_SHA256\nmethod=TLSv1.2\n", 4, "TLS 1.3 alone"),
         ):
             error = self.assertRaises(ConfigError, self.contexts(text).for_server, "127.0.0.1", 5061)
             self.assertEqual(error.line, line, text)

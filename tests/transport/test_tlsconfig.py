@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +32,39 @@ server_name_mode = 1
 [server:any]
 server_name = b.example.com
 [client:[2001:db8::1]:5061]
+cipher_list = HIGH
+"""
+
+
+# The forms of the configuration that this project began with, in our own words: an old method, a client that requires what it
+# can't check by a list, examples that are commented out.
+SEED_CFG = """
+[server:default]
+method = TLSv1
+verify_certificate = no
+require_certificate = no
+private_key = ./kamailio-selfsigned.key
+certificate = ./kamailio-selfsigned.pem
+[client:default]
+verify_certificate = yes
+require_certificate = yes
+#[server:127.0.0.1:5061]
+#method = SSLv23
+#verify_depth = 3
+#ca_list = local_ca.pem
+#[client:1.2.3.4:5061]
+#crl = example_crl.pem
+"""
+SEED_DEFAULT_CFG = """[server:default]
+tls_method = SSLv23
+verify_certificate = 0
+require_certificate = 0
+private_key = /etc/kamailio/key.pem
+certificate = /etc/kamailio/cert.pem
+[client:default]
+tls_method = SSLv23
+verify_certificate = 0
+require_certificate = 0
 cipher_list = HIGH
 """
 
@@ -90,10 +124,34 @@ class Reading(SynchronousTestCase):
             ("[server:default]\nrequire_certificate = yes", 2, "verify_certificate"),
             ("[server:default]\nserver_name_mode = 1", 2, "server_name"),
             ("[server:default]\ncertificate = x", 1, "private_key"),
+            ("[server:any]\nverify_depth = 1", 1, "[server:default] for all"),
+            ("[server:default]\n[client:default]\n[server:default]", 3, "line 1"),
+            ("[server:[::1]:5061]\nserver_name=a\n[server:[0:0::1]:5061]\nserver_name=A", 3, "line 1"),
         ):
             error = self.assertRaises(ConfigError, parse_tls_config, text, "tls.cfg")
             self.assertEqual((error.file, error.line), ("tls.cfg", line), text)
             self.assertIn(word, str(error))
+
+    def test_seed(self) -> None:
+        """The two files of the seed load as they are: old words are raised and said, and so is whom a client believes."""
+        for text, said in (
+            (SEED_CFG, ["3: [server:default] tls_method TLSv1 ", "8: [client:default] verifies without ca_list"]),
+            (SEED_DEFAULT_CFG, ["2: [server:default] tls_method SSLv23 ", "8: [client:default] tls_method SSLv23 "]),
+        ):
+            config = parse_tls_config(text, "/etc/kamailio/tls.cfg")
+            self.assertEqual([each.name for each in config.profiles], ["server:default", "client:default"])
+            self.assertEqual({each.tls_method for each in config.profiles}, {"tlsv1.2+"})
+            self.assertEqual(len(config.warnings), len(said), config.warnings)
+            for warning, words in zip(sorted(config.warnings), sorted(said), strict=True):
+                self.assertTrue(warning.startswith(f"/etc/kamailio/tls.cfg:{words}"), warning)
+
+    def test_unused(self) -> None:
+        """A section for an address that nobody listens at is said; port 0 and 0.0.0.0 may be any."""
+        config = parse_tls_config("[server:192.0.2.1:5061]\n[server:[2001:DB8::1]:5061]\n[client:192.0.2.9:5061]\n[server:default]", "t")
+        self.assertEqual(len(config.unused([])), 2)
+        self.assertIn("t:1: [server:192.0.2.1:5061]", config.unused([("2001:db8:0::1", 5061), ("192.0.2.1", 5062)])[0])
+        self.assertEqual(config.unused([("0.0.0.0", 5061)]), [])
+        self.assertEqual(config.unused([("192.0.2.1", 0), ("2001:db8::1", 5061)]), [])
 
     def test_missing_file(self) -> None:
         """A file that isn't there is named."""
@@ -136,3 +194,37 @@ class Choosing(SynchronousTestCase):
         assert exact is not None and default is not None
         self.assertEqual((exact.cipher_list, default.address), ("HIGH", "default"))
         self.assertIsNone(parse_tls_config("[server:default]", "f").client("192.0.2.9", 5061))
+
+    def test_client_by_name(self) -> None:
+        """Among sections for one destination the name that is asked for decides, then the first without; server_id names one."""
+        text = """
+            [client:192.0.2.1:5061]
+            server_name = a.example
+            [client:192.0.2.1:5061]
+            verify_depth = 3
+            [client:default]
+            [client:default]
+            server_id = trunk
+            verify_depth = 5
+            [client:192.0.2.2:5061]
+            server_name = only.example
+        """
+        config = parse_tls_config(text, "f")
+
+        def chosen(*place: Any) -> tuple[str, str, int]:
+            profile = config.client(*place)
+            assert profile is not None
+            return profile.name, profile.server_name, profile.verify_depth
+
+        self.assertEqual(chosen("192.0.2.1", 5061, "A.example"), ("client:192.0.2.1:5061", "a.example", 9))
+        self.assertEqual(chosen("192.0.2.1", 5061, "b.example"), ("client:192.0.2.1:5061", "", 3))
+        self.assertEqual(chosen("192.0.2.2", 5061, "b.example"), ("client:192.0.2.2:5061", "only.example", 9))
+        self.assertEqual(chosen("192.0.2.1", 5061, "a.example", "trunk"), ("client:default", "", 5))
+        self.assertIsNone(config.client("192.0.2.1", 5061, "a.example", "none"))
+
+    def test_one_form(self) -> None:
+        """An IPv6 address is the same however it is written."""
+        config = parse_tls_config("[client:[2001:DB8:0:0::1]:5061]\nverify_depth=2", "f")
+        found = config.client("2001:db8::1", 5061)
+        assert found is not None
+        self.assertEqual((found.name, found.verify_depth), ("client:[2001:db8::1]:5061", 2))

@@ -1,7 +1,8 @@
 """Every key of tls.cfg in both roles: what it does, and that this is not so when the key is ignored.
 
-Each row makes a handshake twice, with the file as it is and with the file without the key, as a server that ignored it would
-read it: the outcomes must differ, so no row passes by itself.
+Each row makes a handshake three times: with the file as it is; with the file without the key; and with the file as it is and code
+that doesn't look at the key (its attribute says the default, whatever was read). The second outcome is stated and the third must
+differ from the first, so no row passes by itself.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from sipnode.errors import ConfigError
 from sipnode.records import Hop
 from sipnode.transport.tls import TLSContexts
-from sipnode.transport.tlsconfig import load_tls_config
+from sipnode.transport.tlsconfig import TLSProfile, load_tls_config
 
 from .certificates import make, revocation_list
 from .test_tls import FakeProtocol, shake
 
 OURS = "certificate=one-cert.pem\nprivate_key=one-key.pem\n"
 PROVEN = "verify_certificate=yes\nrequire_certificate=yes\nca_list=ca-cert.pem\n"
+NAMED = "[server:any]\ncertificate=two-cert.pem\nprivate_key=two-key.pem\nserver_name=two.example.com\n"
 CHECKED = "verify_certificate=yes\nca_list=ca-cert.pem\n"
 
 
@@ -38,6 +40,7 @@ class Row(NamedTuple):
         peer: What the other side is: see ``_peer``.
         outcome: With the key.
         without: Without it.
+        case: Tells rows of the same key apart.
     """
 
     role: str
@@ -46,6 +49,7 @@ class Row(NamedTuple):
     peer: str
     outcome: str
     without: str
+    case: str = ""
 
 
 ROWS = (
@@ -58,6 +62,10 @@ ROWS = (
     Row("server", "ca_path", OURS + "verify_certificate=yes\nrequire_certificate=yes\nca_path=roots\n", "client", "TLSv1.3 one", "refused"),
     Row("server", "crl", OURS + PROVEN + "crl=crl.pem\n", "client", "refused", "TLSv1.3 one"),
     Row("server", "cipher_list", OURS + "cipher_list=ECDHE-ECDSA-AES256-GCM-SHA384\n", "aes128", "refused", "TLSv1.2 one"),
+    Row("server", "cipher_list", OURS + "cipher_list=TLS_CHACHA20_POLY1305_SHA256\n", "tls1.3-aes", "refused", "TLSv1.3 one", "tls13"),
+    Row("server", "server_name", OURS + NAMED, "sni", "TLSv1.3 two", "fault"),
+    Row("server", "server_name_mode", OURS + NAMED + "server_name_mode=1\n", "sni-below", "TLSv1.3 two", "TLSv1.3 one"),
+    Row("server", "server_name_mode", OURS + NAMED + "server_name_mode=2\n", "sni", "TLSv1.3 one", "TLSv1.3 two", "subdomains"),
     Row("server", "certificate", OURS, "", "TLSv1.3 one", "fault"),
     Row("server", "private_key", OURS, "", "TLSv1.3 one", "fault"),
     Row("client", "tls_method", "tls_method=TLSv1.3\nverify_certificate=no\n", "tls1.2", "refused", "TLSv1.2 one"),
@@ -68,6 +76,11 @@ ROWS = (
     Row("client", "ca_path", "verify_certificate=yes\nca_path=roots\n", "", "TLSv1.3 one", "refused"),
     Row("client", "crl", CHECKED + "crl=crl-one.pem\n", "", "refused", "TLSv1.3 one"),
     Row("client", "cipher_list", "cipher_list=ECDHE-ECDSA-AES256-GCM-SHA384\nverify_certificate=no\n", "aes128", "refused", "TLSv1.2 one"),
+    Row("client", "cipher_list", "cipher_list=TLS_CHACHA20_POLY1305_SHA256\nverify_certificate=no\n", "tls1.3-aes", "refused",
+        "TLSv1.3 one", "tls13"),
+    Row("client", "require_certificate", "require_certificate=yes\n", "", "fault", "TLSv1.3 one"),
+    Row("client", "server_id", CHECKED + "[client:default]\nverify_certificate=no\nserver_id=trunk\n", "self-signed",
+        "TLSv1.3 stranger", "fault"),
     Row("client", "certificate", "certificate=client-cert.pem\nprivate_key=client-key.pem\nverify_certificate=no\n", "require",
         "TLSv1.3 one", "fault"),
     Row("client", "private_key", "certificate=client-cert.pem\nprivate_key=client-key.pem\nverify_certificate=no\n", "require",
@@ -115,7 +128,8 @@ class KeyTests(SynchronousTestCase):
                 client = self.peer(row.peer)
             else:
                 contexts = self.contexts(f"[client:default]\n{text}")
-                client = contexts.for_client(Hop("TLS", "127.0.0.1", 5061, "sip.example.com")).clientConnectionForTLS(FakeProtocol())
+                hop = Hop("TLS", "127.0.0.1", 5061, "sip.example.com", "trunk" if row.key == "server_id" else "")
+                client = contexts.for_client(hop).clientConnectionForTLS(FakeProtocol())
                 server = self.serving(row.peer)
         except ConfigError:
             return "fault"
@@ -133,6 +147,9 @@ class KeyTests(SynchronousTestCase):
         if peer == "aes128":
             context.set_max_proto_version(SSL.TLS1_2_VERSION)
             context.set_cipher_list(b"ECDHE-ECDSA-AES128-GCM-SHA256")
+        if peer == "tls1.3-aes":
+            context.set_min_proto_version(SSL.TLS1_3_VERSION)
+            context.set_tls13_ciphersuites(b"TLS_AES_128_GCM_SHA256")
         return context
 
     def use(self, context: SSL.Context, name: str) -> None:
@@ -145,7 +162,10 @@ class KeyTests(SynchronousTestCase):
         context = self.plain(peer)
         if peer in ("client", "stranger", "deep"):
             self.use(context, peer)
-        return SSL.Connection(context, None)
+        connection = SSL.Connection(context, None)
+        if peer.startswith("sni"):
+            connection.set_tlsext_host_name(b"a.two.example.com" if peer == "sni-below" else b"two.example.com")
+        return connection
 
     def serving(self, peer: str) -> SSL.Connection:
         """A server: of 'names' it has two certificates, 'require' wants one of the client."""
@@ -173,15 +193,31 @@ def ignoring(key: str, text: str) -> str:
     return re.sub(rf"(?m)^{key}=.*\n", "", text)
 
 
+class Ignored:
+    """In the place of a profile's attribute: takes every value, and is what it is where the file says nothing."""
+
+    def __init__(self, default: object) -> None:
+        self.default = default
+
+    def __get__(self, profile: object, owner: object = None) -> object:
+        return self.default
+
+    def __set__(self, profile: object, value: object) -> None:
+        """Forget it."""
+
+
 def _make(row: Row) -> Callable[[KeyTests], None]:
     def test(case: KeyTests) -> None:
         case.assertEqual(case.outcome(row, row.text), row.outcome)
         case.assertEqual(case.outcome(row, ignoring(row.key, row.text)), row.without)
         case.assertNotEqual(row.outcome, row.without)
+        attribute = "tls_method" if row.key == "method" else row.key
+        case.patch(TLSProfile, attribute, Ignored(getattr(TLSProfile("server", "default", 0, "", 0), attribute)))
+        case.assertNotEqual(case.outcome(row, row.text), row.outcome)
 
-    test.__doc__ = f"[{row.role}] {row.key}: {row.outcome}, and {row.without} where it is ignored."
+    test.__doc__ = f"[{row.role}] {row.key}: {row.outcome}, and {row.without} where it is left out; not so where it is ignored."
     return test
 
 
 for _row in ROWS:
-    setattr(KeyTests, f"test_{_row.role}_{_row.key}", _make(_row))
+    setattr(KeyTests, f"test_{_row.role}_{_row.key}{_row.case and '_' + _row.case}", _make(_row))
