@@ -63,6 +63,13 @@ def _parser() -> argparse.ArgumentParser:
     conf = commands.add_parser("conf", help="print the configuration", description="every setting; without -c all defaults, to start from")
     conf.add_argument("-c", "--conf", default="", help="the values of this folder or file (secrets masked)")
     conf.set_defaults(run=_conf)
+    show = conf.add_subparsers(metavar="ACTION").add_parser(
+        "show", help="explain it", description="every setting in force: value, default, file and line, meaning (secrets masked)"
+    )
+    show.add_argument("setting", nargs="?", default="", metavar="SECTION[.NAME]", help="only these")
+    show.add_argument("--changed", action="store_true", help="only those that the file gives")
+    _conf_option(show)
+    show.set_defaults(run=_conf_show)
 
     database = commands.add_parser("db", help="the tables of the store").add_subparsers(required=True, metavar="ACTION")
     init = database.add_parser("init", help="make or complete the tables", description="a second run changes nothing")
@@ -173,23 +180,37 @@ def _password(options: argparse.Namespace) -> str:
 
 
 def _check(options: argparse.Namespace) -> int:
-    file = config.find(options.conf)
-    _settings, errors = config.read(file.read_text("utf-8"), str(file))
-    for error in errors:
-        print(error, file=sys.stderr)
-    if errors:
-        return 1
     from twisted.internet import reactor
 
-    from sipnode.app import build
+    from sipnode.check.run import check
 
-    build(config.load(options.conf), file.parent, reactor)
-    print(f"{file}: right")
+    findings = check(options.conf, reactor)
+    for text in findings.errors:
+        print(text, file=sys.stderr)
+    for text in findings.warnings:
+        print(f"warning: {text}", file=sys.stderr)
+    if findings.errors:
+        return 1
+    print(f"{findings.path}: right")
     return 0
 
 
 def _conf(options: argparse.Namespace) -> int:
     sys.stdout.write(config.render(config.masked(config.load(options.conf)) if options.conf else None))
+    return 0
+
+
+def _conf_show(options: argparse.Namespace) -> int:
+    wanted = [
+        each
+        for each in config.explained(options.conf)
+        if (not options.setting or each.key == options.setting or each.key.startswith(f"{options.setting}."))
+        and (each.place or not options.changed)
+    ]
+    if not wanted and options.setting:
+        return _refuse(f"there is no setting or section {options.setting!r}" + (" that the file changes" if options.changed else ""))
+    for each in wanted:
+        print(f"{each.key} = {each.value}\n    default {each.default}\n    {each.place or 'not in the file'}\n    {each.meaning}")
     return 0
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sipnode.errors import ConfigError
+from sipnode.forms import FORMS
 from sipnode.settings import Settings
 
 FILE_NAME = "sipnode.toml"
@@ -130,6 +131,53 @@ def masked(settings: Settings) -> Settings:
     return Settings(**sections)
 
 
+class Shown(typing.NamedTuple):
+    """A setting in force, explained.
+
+    Attributes:
+        key: ``section.name``.
+        value: As the file has it; ``"(set)"`` for a secret.
+        default: Alike.
+        place: ``FILE:LINE`` that it comes from, "" for the default.
+        meaning: What it is for, with its bounds.
+    """
+
+    key: str
+    value: str
+    default: str
+    place: str
+    meaning: str
+
+
+def explained(path: str) -> list[Shown]:
+    """Every setting in force with where it comes from; secrets masked.
+
+    Raises:
+        ConfigError: the file has a fault.
+    """
+    file = find(path)
+    text = _text_of(file)
+    settings, errors = read(text, str(file))
+    if errors:
+        raise errors[0]
+    document, lines, shown = tomllib.loads(text), _Lines(text), []
+    for section, kind in typing.get_type_hints(Settings).items():
+        for field in dataclasses.fields(kind):
+            value = getattr(getattr(settings, section), field.name)
+            there = field.name in document.get(section, {})
+            secret = field.metadata["secret"] and value != field.default
+            shown.append(
+                Shown(
+                    f"{section}.{field.name}",
+                    toml_value("(set)" if secret else value),
+                    toml_value(field.default),
+                    f"{file}:{lines.of(section, field.name)}" if there else "",
+                    field.metadata["meaning"] + bounds_text(field),
+                )
+            )
+    return shown
+
+
 def bounds_text(field: dataclasses.Field[Any]) -> str:
     """`` [1 .. 255]``, `` [at least 1]``, or nothing, for one field of the table."""
     low, high = field.metadata["minimum"], field.metadata["maximum"]
@@ -202,6 +250,8 @@ def _scalar(value: Any, wanted: Any, field: dataclasses.Field[Any]) -> Any:
     types, words = _KINDS[wanted]
     if not isinstance(value, types) or (isinstance(value, bool) and wanted is not bool):
         raise ValueError(f"has to be {words}{_got(value, field)}")
+    if isinstance(value, str) and (value or field.default != ""):
+        FORMS[field.metadata["form"]](value)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("has to be a finite number")
     choices, low, high = field.metadata["choices"], field.metadata["minimum"], field.metadata["maximum"]

@@ -18,12 +18,14 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     secret: bool = False,
+    form: str = "text",
 ) -> Any:
     """A field with its default, one line of meaning, and its bounds as metadata.
 
-    A list default makes a tuple field. ``secret`` masks the value wherever settings are shown.
+    A list default makes a tuple field. ``secret`` masks the value wherever settings are shown. ``form`` is what a text, or each of a
+    list, has to be like (:mod:`sipnode.forms`); an empty default may be left empty whatever the form.
     """
-    metadata = {"meaning": meaning, "choices": choices, "minimum": minimum, "maximum": maximum, "secret": secret}
+    metadata = {"meaning": meaning, "choices": choices, "minimum": minimum, "maximum": maximum, "secret": secret, "form": form}
     if isinstance(default, list):
         return field(default=tuple(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -33,7 +35,7 @@ def setting(
 class CoreSettings:
     """[core]"""
 
-    domains: tuple[str, ...] = setting([], "Domains that are ours; every address we listen on or advertise is ours too.")
+    domains: tuple[str, ...] = setting([], "Domains that are ours; every address we listen on or advertise is ours too.", form="domain")
     listen: tuple[str, ...] = setting(
         ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "ws:127.0.0.1:8080"],
         "Listeners, 'udp|tcp|tls|ws|wss:ADDRESS:PORT [advertise HOST[:PORT]]'; IPv6 in brackets.",
@@ -76,10 +78,13 @@ class TransactionSettings:
 class TransportSettings:
     """[transport]"""
 
-    hosts: tuple[str, ...] = setting([], "Further names that a WebSocket handshake's Host may carry, beside domains and listeners.")
+    hosts: tuple[str, ...] = setting(
+        [], "Further names that a WebSocket handshake's Host may carry, beside domains and listeners.", form="domain"
+    )
     origins: tuple[str, ...] = setting(
         ["http://127.0.0.1:*", "http://localhost:*", "self"],
         "Origins that may open a WebSocket: 'scheme://host:port', '*' as port for any, 'self' for the page's own host, '*' for all.",
+        form="origin",
     )
     require_origin: bool = setting(False, "Refuse a WebSocket handshake without an Origin header (browsers always send one).")
     ping_interval: float = setting(30.0, "WebSocket ping; two misses close.", minimum=1)
@@ -114,15 +119,20 @@ class AuthSettings:
     md5_only: tuple[str, ...] = setting(
         ["Asterisk", "FreeSWITCH", "SIPp", "baresip"],
         "Beginnings of User-Agents that give up where any other algorithm than MD5 is offered: they are offered MD5 alone.",
+        form="part",
     )
     nonce_expire: float = setting(300.0, "Age at which a nonce turns stale.", minimum=5)
     nonce_table: int = setting(50000, "Nonces whose count is remembered; the oldest are forgotten first.", minimum=100)
     calculate_ha1: bool = setting(True, "Use the password column where it is filled; false: only the ha1 columns (auth_db calculate_ha1).")
     lenient_uri: bool = setting(False, "Accept a digest uri that differs from the Request-URI (old phones behind proxies).")
     cache_seconds: float = setting(60.0, "How long a credential is answered from memory.", minimum=0)
-    trusted: tuple[str, ...] = setting([], "Addresses or networks whose requests need no digest (trunks), e.g. '192.0.2.0/24'.")
+    trusted: tuple[str, ...] = setting(
+        [], "Addresses or networks whose requests need no digest (trunks), e.g. '192.0.2.0/24'.", form="network"
+    )
     trusted_peers: tuple[str, ...] = setting(
-        [], "Domains that need no digest: a TLS peer whose certificate, verified by tls.cfg, stands for one of them (RFC 5922)."
+        [],
+        "Domains that need no digest: a TLS peer whose certificate, verified by tls.cfg, stands for one of them (RFC 5922).",
+        form="domain",
     )
 
 
@@ -224,7 +234,7 @@ class MediaSettings:
     disable_seconds: float = setting(60.0, "A node that didn't answer isn't used for so long, or until a ping is answered.", minimum=1)
     ping_seconds: float = setting(5.0, "Between two pings of a node; an answer brings one back that was down.", minimum=0.5)
     on_error: str = setting("reject", "A call that no node serves: 'reject' it, or 'bypass' passes its SDP untouched.", choices=("reject", "bypass"))
-    media_address: str = setting("", "media-address for the daemon; empty: it decides.")
+    media_address: str = setting("", "media-address for the daemon; empty: it decides.", form="literal")
     record_call: bool = setting(False, "Ask the daemon to record each call.")
     delete_delay: int = setting(0, "Seconds that the daemon keeps the ports of a call that ended; -1: as its --delete-delay says.", minimum=-1)
 
@@ -260,9 +270,11 @@ class RpcSettings:
     """[rpc] JSON-RPC: see and steer the server while it runs"""
 
     socket: str = setting("rpc.sock", "UNIX socket for the server's own user, relative to state_dir; empty for none.")
-    listen: str = setting("", "'ADDRESS:PORT' of an HTTP listener (POST /RPC), best on loopback; empty for none.")
-    allow: tuple[str, ...] = setting(["127.0.0.0/8", "::1"], "Addresses or networks that may call over HTTP; others get 403.")
-    token: str = setting("", "What HTTP callers show (Authorization: Bearer); empty: one made at random, in state_dir/rpc.token.", secret=True)
+    listen: str = setting("", "'ADDRESS:PORT' of an HTTP listener (POST /RPC), best on loopback; empty for none.", form="address")
+    allow: tuple[str, ...] = setting(["127.0.0.0/8", "::1"], "Addresses or networks that may call over HTTP; others get 403.", form="network")
+    token: str = setting(
+        "", "What HTTP callers show (Authorization: Bearer); empty: one made at random, in state_dir/rpc.token.", secret=True, form="token"
+    )
     max_bytes: int = setting(1048576, "Largest request; over it 413.", minimum=1024, maximum=104857600)
     plugins: tuple[str, ...] = setting([], "Plugins that add methods, by name; an installed one that isn't named doesn't.")
 
@@ -273,7 +285,9 @@ class DefenceSettings:
 
     enabled: bool = setting(True, "Limit sources and shut out those that do ill.")
     trusted: tuple[str, ...] = setting(
-        ["127.0.0.0/8", "::1/128"], "Addresses or networks of which nothing is counted; [auth] trusted and our own addresses are trusted too."
+        ["127.0.0.0/8", "::1/128"],
+        "Addresses or networks of which nothing is counted; [auth] trusted and our own addresses are trusted too.",
+        form="around",
     )
     rate: float = setting(200.0, "Messages a second of a source; what is over it is dropped (UDP) or gets 503.", minimum=1)
     burst: float = setting(2000.0, "Messages of a source at once after a rest: an office behind one address that comes back.", minimum=10)
@@ -289,6 +303,7 @@ class DefenceSettings:
     scanners: tuple[str, ...] = setting(
         ["friendly-scanner", "sipvicious", "sipcli", "sundayddr", "sip-scan", "pplsip", "VaxSIPUserAgent", "sivus"],
         "Parts of a User-Agent that shut a source out at its first message.",
+        form="part",
     )
     transactions_per_source: int = setting(5000, "Live transactions of a source; more requests are dropped (UDP) or get 503.", minimum=10)
     sources: int = setting(65536, "Sources that are remembered; those heard of longest ago are forgotten first.", minimum=100)
@@ -304,9 +319,11 @@ class MetricsSettings:
     """[metrics] /metrics, /healthz and /readyz"""
 
     enabled: bool = setting(True, "Serve them.")
-    allow: tuple[str, ...] = setting(["127.0.0.0/8", "::1"], "Addresses or networks that may look; others need the token.")
-    token: str = setting("", "What others show (Authorization: Bearer); empty: nobody else may look.", secret=True)
-    listen: str = setting("", "'ADDRESS:PORT' of an HTTP listener for them alone, beside the WebSocket ports or instead; empty for none.")
+    allow: tuple[str, ...] = setting(["127.0.0.0/8", "::1"], "Addresses or networks that may look; others need the token.", form="network")
+    token: str = setting("", "What others show (Authorization: Bearer); empty: nobody else may look.", secret=True, form="token")
+    listen: str = setting(
+        "", "'ADDRESS:PORT' of an HTTP listener for them alone, beside the WebSocket ports or instead; empty for none.", form="address"
+    )
     on_websocket_ports: bool = setting(True, "Show them on the WebSocket ports; false: only on listen.")
 
 
@@ -314,7 +331,7 @@ class MetricsSettings:
 class ManholeSettings:
     """[manhole] a Python prompt inside the running server, over SSH with keys; needs the extra 'manhole'"""
 
-    listen: str = setting("", "'ADDRESS:PORT' on loopback; empty for none.")
+    listen: str = setting("", "'ADDRESS:PORT' on loopback; empty for none.", form="address")
     authorized_keys: str = setting("authorized_keys", "File with the public keys that get in, as OpenSSH's; relative to the conf folder.")
     seconds: float = setting(1.0, "What is typed may run so long, as calls wait meanwhile; 0 for any time.", minimum=0, maximum=60)
 

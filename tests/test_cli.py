@@ -106,9 +106,9 @@ class ConfigurationTests(CommandCase):
 
     def test_check_says_every_fault(self) -> None:
         """One line for each fault, and status 1."""
-        (self.folder / config.FILE_NAME).write_text("[core]\nx = 1\nmax_forwards = 0\n")
+        (self.folder / config.FILE_NAME).write_text('[core]\nlisten = ["udp:127.0.0.1:0"]\nx = 1\nmax_forwards = 0\n[rpc]\nsocket = ""\n')
         status, _out, err = self.run_command("check", "-c", str(self.folder))
-        self.assertEqual((status, len(err.splitlines())), (1, 2))
+        self.assertEqual((status, len([line for line in err.splitlines() if not line.startswith("warning: ")])), (1, 2))
 
     def test_missing_folder(self) -> None:
         """A folder that isn't there is named."""

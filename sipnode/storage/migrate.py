@@ -79,6 +79,23 @@ def migrate(connection: sqlite3.Connection, path: str, schema: Schema | None = N
         return backup
 
 
+def inspect(connection: sqlite3.Connection, path: str) -> list[str]:
+    """What a start would do to a file, nothing for most.
+
+    Args:
+        connection: To the file at ``path``; it is only read.
+
+    Raises:
+        StorageError: the file is newer, or of another program.
+    """
+    schema = packaged_schema()
+    _refuse(connection, path, schema)
+    version = _version(connection)
+    if version in (0, schema.version):
+        return []
+    return [f"{path} has schema {version}; a start upgrades it to {schema.version} and keeps a copy"]
+
+
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 

@@ -149,7 +149,7 @@ def load_tls_config(path: str) -> TLSConfig:
         with open(path, encoding="utf-8") as file:
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {getattr(error, 'strerror', None) or error}", path, key="tls.config") from None
+        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}", key="tls.config") from None
     return parse_tls_config(text, path)
 
 

@@ -57,6 +57,15 @@ def fault_of(columns: set[tuple[str, str]], versions: dict[str, int]) -> str:
     return ""
 
 
+def away(dsn: Dsn) -> str:
+    """Why the database can't be reached now, "" where it can."""
+    try:
+        psycopg2.connect(**dsn.parameters, application_name="sipnode-check").close()
+    except psycopg2.OperationalError as error:
+        return reason_of(error)
+    return ""
+
+
 def preflight(dsn: Dsn) -> None:
     """Look at the tables, waiting for the answer. Raises StorageError; a database that can't be reached is left for later."""
     try:

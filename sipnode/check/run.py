@@ -1,0 +1,55 @@
+"""All checks in their order: the file, the rooms, the folder, the store, the ports, the certificates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sipnode import config
+from sipnode.check.building import built
+from sipnode.check.findings import Findings
+from sipnode.check.folder import check_folder, check_store
+from sipnode.check.ports import check_ports, is_running
+from sipnode.errors import ConfigError
+
+
+def check(path: str, reactor: Any) -> Findings:
+    """Look at a configuration and at what it needs.
+
+    Args:
+        path: As ``-c`` takes it.
+        reactor: For its clock; nothing is started.
+
+    Raises:
+        ConfigError: there is no such file, or it can't be read.
+    """
+    file = config.find(path)
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", file=str(file)) from None
+    findings = Findings(str(file))
+    settings, faults = config.read(text, str(file))
+    for fault in faults:
+        findings.fault(fault)
+    if faults and not faults[0].key:
+        # Not TOML: nothing of it is known.
+        return findings
+    keys = {fault.key for fault in faults}
+    server = built(settings, file.parent, str(file), reactor, findings.fault)
+    if server is not None:
+        for warning in server.transports.warnings:
+            findings.warn(ConfigError(warning))
+        for each in server.transports.tls.files():
+            warning = each.warning(reactor.seconds())
+            if warning:
+                findings.warn(ConfigError(warning))
+    state = config.state_folder(settings, file.parent)
+    check_folder(state, settings, findings.fault, findings.warn)
+    if "storage.url" not in keys and not any(": storage.url: " in text for text in findings.errors):
+        check_store(settings.storage.url, state, findings.fault, findings.warn)
+    # The ports of a server that runs are its own.
+    running = bool(settings.rpc.socket) and is_running(str(state / settings.rpc.socket))
+    check_ports(settings, keys, findings.warn if running else findings.fault)
+    if running:
+        findings.warn(ConfigError("a server runs with this configuration: what it has taken is free for its next start"))
+    return findings

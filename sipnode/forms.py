@@ -1,0 +1,89 @@
+"""What the text of a setting may be, where its type alone says too little. Pure.
+
+Each form is a function that raises ValueError with what is wanted instead; ``setting(..., form="domain")`` names one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from sipnode.addresses import split_address
+from sipnode.errors import ConfigError
+
+_LABELS: Final = re.compile(r"(?=.{1,253}$)[0-9A-Za-z_](?:[0-9A-Za-z_.-]*[0-9A-Za-z_])?\.?")
+_ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,]+")
+LEAST_TOKEN: Final = 16
+
+
+def text(value: str) -> None:
+    """One line of a header or a file."""
+    if not value.isprintable():
+        raise ValueError("has to be one line without control characters")
+
+
+def part(value: str) -> None:
+    """A piece of text that something is compared with: an empty one would be found everywhere."""
+    text(value)
+    if not value.strip():
+        raise ValueError("can't be empty: an empty text is a part of every other")
+
+
+def domain(value: str) -> None:
+    """A host name or an IP literal, without a port."""
+    bare = value[1:-1] if value[:1] == "[" and value[-1:] == "]" else value
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        if not _LABELS.fullmatch(value) or ".." in value:
+            raise ValueError(f"has to be a domain or an address, not {value!r}") from None
+
+
+def origin(value: str) -> None:
+    """An Origin, as [transport] origins says it."""
+    if value not in ("*", "self") and not _ORIGIN.fullmatch(value):
+        raise ValueError(f"has to be 'scheme://host:port', 'self' or '*', not {value!r}")
+
+
+def network(value: str, strict: bool = True) -> None:
+    """An address or a network."""
+    try:
+        ipaddress.ip_network(value.strip("[]"), strict)
+    except ValueError as error:
+        hint = " (or write its first address)" if "host bits" in str(error) else ""
+        raise ValueError(f"has to be an address or a network such as 192.0.2.0/24, not {value!r}{hint}") from None
+
+
+def around(value: str) -> None:
+    """An address, or any of a network with the network's length."""
+    network(value, False)
+
+
+def address(value: str) -> None:
+    """``ADDRESS:PORT``."""
+    try:
+        split_address(value, "")
+    except ConfigError as error:
+        raise ValueError(error.reason) from None
+
+
+def literal(value: str) -> None:
+    """An IP literal."""
+    try:
+        ipaddress.ip_address(value.strip("[]"))
+    except ValueError:
+        raise ValueError(f"has to be an IP address, not {value!r}") from None
+
+
+def token(value: str) -> None:
+    """What stands behind ``Bearer``."""
+    if len(value) < LEAST_TOKEN or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(f"has to have at least {LEAST_TOKEN} ASCII characters and no space")
+
+
+FORMS: Final[Mapping[str, Callable[[str], None]]] = MappingProxyType(
+    {each.__name__: each for each in (text, part, domain, origin, network, around, address, literal, token)}
+)

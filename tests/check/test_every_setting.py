@@ -1,0 +1,136 @@
+"""Every setting wrong in turn: each is named with file, line and key, and the folder is as it was.
+
+The settings come from the table of the server itself, so that one which is added has to be added here, or the test fails.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import socket
+import tempfile
+import typing
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from sipnode import config
+from sipnode.check.run import check
+from sipnode.settings import Settings
+
+from ..live.support.site import free_port
+
+SENSELESS: dict[str, tuple[str, str]] = {
+    "core.domains": ('["a b"]', ""),
+    "core.listen": ('["xdp:127.0.0.1:1"]', ""),
+    "core.server": (r'"a\r\nb"', ""),
+    "core.state_dir": ('"sipnode.toml"', ""),
+    "transport.hosts": ('["a/b"]', ""),
+    "transport.origins": ('["nonsense"]', ""),
+    "tls.config": ('"gone.cfg"', "TLS"),
+    "routing.script": ('"gone.Script"', ""),
+    "routing.stages": ('["gone"]', ""),
+    "auth.md5_only": ('[""]', ""),
+    "auth.trusted": ('["10.0.0.1/8"]', ""),
+    "auth.trusted_peers": ('["a b"]', ""),
+    "storage.url": ('"nonsense"', ""),
+    "node.address": ('"127.0.0.1"', '[node]\nid = 1\nsecret = "0123456789abcdef0123456789abcdef"'),
+    "node.secret": ('"short"', '[node]\nid = 1\naddress = "127.0.0.1:PORT"'),
+    "media.nodes": ('["127.0.0.1"]', ""),
+    "media.media_address": ('"here"', ""),
+    "presence.packages": ('["gone"]', ""),
+    "rpc.socket": (f'"{"x" * 120}"', ""),
+    "rpc.listen": ('"here:1"', ""),
+    "rpc.allow": ('["10.0.0.1/8"]', ""),
+    "rpc.token": ('"short"', ""),
+    "rpc.plugins": ('["gone"]', ""),
+    "defence.trusted": ('["everybody"]', ""),
+    "defence.scanners": ('[" "]', ""),
+    "metrics.allow": ('["10.0.0.1/8"]', ""),
+    "metrics.token": ('"short"', ""),
+    "metrics.listen": ('"8080"', ""),
+    "manhole.listen": ('"0.0.0.0:5022"', ""),
+    "manhole.authorized_keys": ('"gone"', '[manhole]\nlisten = "127.0.0.1:15997"'),
+}
+"""What is of the right type and can't be, and what has to stand beside it to be wrong."""
+OF_ANOTHER_TYPE = {str: "5", bool: '"yes"', int: '"7"', float: '"7"'}
+
+
+def every() -> typing.Iterator[tuple[str, dataclasses.Field[Any], Any]]:
+    """Key, field and type of each setting."""
+    for section, kind in typing.get_type_hints(Settings).items():
+        hints = typing.get_type_hints(kind)
+        for field in dataclasses.fields(kind):
+            yield f"{section}.{field.name}", field, hints[field.name]
+
+
+def wrongs(key: str, field: dataclasses.Field[Any], kind: Any) -> typing.Iterator[tuple[str, str]]:
+    """Values that the setting can't have, with what stands beside them."""
+    listed = typing.get_origin(kind) is tuple
+    element = typing.get_args(kind)[0] if listed else kind
+    if listed:
+        yield "5", ""
+        yield f"[{OF_ANOTHER_TYPE[element]}]", ""
+    else:
+        yield OF_ANOTHER_TYPE[element], ""
+    low, high = field.metadata["minimum"], field.metadata["maximum"]
+    if low is not None:
+        yield str(low - 1), ""
+    if high is not None:
+        yield str(high + 1), ""
+    if field.metadata["choices"]:
+        wrong = "99" if element is int else '"nonsense"'
+        yield f"[{wrong}]" if listed else wrong, ""
+    if key in SENSELESS:
+        yield SENSELESS[key]
+
+
+class EverySettingTests(SynchronousTestCase):
+    """One fault each."""
+
+    def setUp(self) -> None:
+        # Not trial's own folder, whose name is too long for a UNIX socket.
+        self.folder = Path(tempfile.mkdtemp(prefix="sipnode-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.file = self.folder / config.FILE_NAME
+        self.port = free_port(socket.SOCK_STREAM, socket.SOCK_DGRAM)
+
+    def found(self, key: str, value: str, beside: str) -> tuple[str, list[str]]:
+        """Where the setting stands, and every fault that was found."""
+        section, _, name = key.partition(".")
+        kind = "tls" if beside == "TLS" else "udp"
+        lines = ["[core]", f'listen = ["{kind}:127.0.0.1:{self.port}"]']
+        lines += beside.replace("TLS", "").replace("PORT", str(self.port)).splitlines()
+        if key == "core.listen":
+            del lines[1]
+        if f"[{section}]" not in lines:
+            lines += ["", f"[{section}]"]
+        at = lines.index(f"[{section}]") + 1
+        lines.insert(at, f"{name} = {value}")
+        self.file.write_text("\n".join(lines) + "\n")
+        before = sorted(self.folder.iterdir())
+        errors = check(str(self.folder), Clock()).errors
+        self.assertEqual(sorted(self.folder.iterdir()), before)
+        return f"{self.file}:{at + 1}: {key}: ", errors
+
+    def test_each(self) -> None:
+        """It is named with file, line and key, and nothing else is said to be wrong."""
+        for key, field, kind in every():
+            for value, beside in wrongs(key, field, kind):
+                place, errors = self.found(key, value, beside)
+                self.assertEqual([error.startswith(place) for error in errors], [True], f"{key} = {value}: {errors}")
+                self.assertGreater(len(errors[0]), len(place) + 5)
+
+    def test_texts_are_all_here(self) -> None:
+        """Each setting that is free text has a value above that can't be."""
+        texts = {key for key, field, kind in every() if kind in (str, tuple[str, ...]) and not field.metadata["choices"]}
+        self.assertEqual(texts, set(SENSELESS))
+
+    def test_secrets_arent_repeated(self) -> None:
+        """What is wrong with a secret is said without it."""
+        for key, field, _ in every():
+            if field.metadata["secret"]:
+                _, errors = self.found(key, r'"hunter2\u0007"', "")
+                self.assertNotIn("hunter2", str(errors), key)
