@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         LocationChange,
         MediaKey,
         MediaProfile,
+        PartyCall,
         PresenceChange,
         Publication,
         Subscription,
@@ -304,8 +305,18 @@ class IPresenceSources(Interface):
     def is_reachable(binding: Binding) -> bool:
         """Whether a request would get to that registration now."""
 
-    def calls(aor: str) -> list[Any]:
-        """Calls that an address-of-record takes part in, as caller or callee, oldest first (``sipnode.dialog.call.Call``)."""
+    def gone(aor: str) -> list[tuple[str, Binding]]:
+        """Registrations that ended in the last seconds, with the registrar's word for it: 'unregistered', 'expired', 'closed', 'removed'.
+        Only of one that is watched.
+        """
+
+    def calls(aor: str) -> list[PartyCall]:
+        """Calls that an address-of-record takes part in, oldest first, then those that ended in the last seconds. Also calls of other
+        nodes and of before a restart, as long as it is watched.
+        """
+
+    def published(resource: str, event: str) -> list[Publication]:
+        """Publications that haven't expired, oldest first."""
 
     def watchers(resource: str, event: str) -> list[Watcher]:
         """Who watches a resource by that package, pending and waiting ones included."""

@@ -214,6 +214,30 @@ class Watcher:
 
 
 @dataclass(slots=True)
+class PartyCall:
+    """One side's view of a call (RFC 4235 §3.7, §4.1).
+
+    ``id`` is the same in every run; ``direction`` 'initiator' or 'recipient'; ``state`` 'trying', 'early', 'confirmed' or 'terminated',
+    with ``event`` and ``code`` of its end ("" and 0 for none); ``local`` and ``remote`` are URIs; ``session`` the seconds of its session
+    timer, 0 for none; ``node`` who carries it, -1 for an unknown one.
+    """
+
+    id: str
+    call_id: str = ""
+    local_tag: str = ""
+    remote_tag: str = ""
+    direction: str = "recipient"
+    state: str = "trying"
+    local: str = ""
+    remote: str = ""
+    remote_name: str = ""
+    event: str = ""
+    code: int = 0
+    session: int = 0
+    node: int = -1
+
+
+@dataclass(slots=True)
 class PresenceChange:
     """One row to write: saved by its ``ruid``, its tags or its watcher, or deleted."""
 

@@ -116,6 +116,11 @@ class Call:
         return self._from.uri_text
 
     @property
+    def from_name(self) -> str:
+        """Display name of the caller's From, "" for none."""
+        return self._from.display
+
+    @property
     def callee(self) -> str:
         """``user@domain`` that was called, "" where it isn't ours."""
         return self._ours(self._ruri)

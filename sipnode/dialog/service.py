@@ -55,6 +55,8 @@ class DialogService(Service):
     Attributes:
         answered: Calls that are up now.
         lost: Calls that ended without a word, since the start.
+        on_unknown: Called with ``(method, Call-ID, From tag, To tag)`` when a request passes inside a dialog that isn't known, as
+            after a restart; None for nobody.
     """
 
     name = "dialogs"
@@ -73,6 +75,7 @@ class DialogService(Service):
         self._number = 0
         self._most_of_user = settings.calls_per_user
         self._of_user: dict[str, int] = {}
+        self.on_unknown: Callable[[str, str, str, str], None] | None = None
         self.answered = 0
         self.lost = 0
 
@@ -238,6 +241,8 @@ class DialogService(Service):
         from_tag, to_tag, call_id = request.from_.tag, request.to.tag, request.call_id
         call = self._table.get((call_id, from_tag, to_tag)) or self._table.get((call_id, to_tag, from_tag))
         if call is None:
+            if self.on_unknown is not None:
+                self.on_unknown(request.method, call_id, from_tag, to_tag)
             return
         method = request.method
         if method == "BYE":

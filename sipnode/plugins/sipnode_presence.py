@@ -3,8 +3,18 @@
 from twisted.plugin import IPlugin
 from zope.interface import alsoProvides
 
+from sipnode.presence.packages.dialog import DialogPackage
+from sipnode.presence.packages.mwi import MessageSummaryPackage
 from sipnode.presence.packages.presence import PresencePackage
+from sipnode.presence.packages.reg import RegPackage
+from sipnode.presence.packages.winfo import WinfoPackage
 
 presence = PresencePackage()
+winfo = WinfoPackage()
+dialog = DialogPackage()
+reg = RegPackage()
+message_summary = MessageSummaryPackage()
 
-alsoProvides(presence, IPlugin)
+for package in (presence, winfo, dialog, reg, message_summary):
+    alsoProvides(package, IPlugin)
+del package

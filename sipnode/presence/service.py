@@ -14,13 +14,15 @@ from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from sipnode.errors import ParseError
 from sipnode.presence import publish, subscribe
+from sipnode.presence.calls import EVENT as CALLS
+from sipnode.presence.calls import CallStates
+from sipnode.presence.documents import Documents
 from sipnode.presence.feed import PresenceFeed
 from sipnode.presence.notifier import Notifier
 from sipnode.presence.policy import Policy
 from sipnode.presence.store import PresenceStore
-from sipnode.presence.table import Decisions, Place, Publications, Subscriptions
+from sipnode.presence.table import Decisions, Publications, Subscriptions
 from sipnode.presence.turns import Turns
 from sipnode.records import PresenceChange, Publication, Subscription, SubscriptionStatus, Watcher
 
@@ -51,9 +53,11 @@ class PresenceService(Service):
         backend: The tables on disk; None to keep all in memory.
         writer: The queue in front of them; None likewise.
         node: Number of this node; the NOTIFYs of others' subscriptions are theirs to send.
+        settled: Gives a Deferred that fires when what states are made of (registrations) is read too; None where it is there.
 
     Attributes:
         packages: By name.
+        calls: Of parties, for the packages that follow them.
         publications: Of all nodes. subscriptions: Alike. decisions: Alike.
         ready: False until the tables are read.
     """
@@ -71,6 +75,7 @@ class PresenceService(Service):
         backend: IPresenceBackend | None = None,
         writer: Any = None,
         node: int = 0,
+        settled: Callable[[], Deferred[None]] | None = None,
     ) -> None:
         self.settings = settings
         self.origin = origin
@@ -83,7 +88,9 @@ class PresenceService(Service):
         self.policy = Policy(settings.policy, self.decisions)
         self.turns = Turns()
         self.store = PresenceStore(writer, self.subscriptions.by_tag.__contains__)
-        self.notifier = Notifier(clock, self._compose, reach, transmit, self.store.number, self._dead, self._seconds, settings.notify_burst)
+        self.documents = Documents(self.packages, self.publications, self.subscriptions.is_watched, self.now)
+        self.calls = CallStates(self)
+        self.notifier = Notifier(clock, self.documents.of, reach, transmit, self.store.number, self._dead, self._seconds, settings.notify_burst)
         self._winfo = {name.removesuffix(".winfo"): name for name, package in self.packages.items() if "watchers" in package.follows}
         self._follow = {
             what: tuple(name for name, package in self.packages.items() if what in package.follows) for what in ("bindings", "calls")
@@ -91,12 +98,10 @@ class PresenceService(Service):
         self._clock = clock
         self._backend = backend
         self._writer = writer
+        self._settled = settled
         self._feed = PresenceFeed(self)
         if backend is not None:
             backend.watch(self._feed)
-        self._cached_place: Place = ("", "")
-        self._cached: dict[tuple[str, str, int], bytes] = {}
-        self._told: dict[Place, int] = {}
         self._to_greet: deque[str] = deque()
         self._purge_at = clock.seconds() + _PURGE_SECONDS
         self._loop = LoopingCall(self._tick)
@@ -138,6 +143,10 @@ class PresenceService(Service):
         yield backend.load_subscriptions(seen.subscriptions.extend)
         self._feed.loaded(seen)
         if not self.ready:
+            # Nobody is told that all have left while their registrations are being read.
+            if self._settled is not None:
+                yield self._settled()
+            self.calls.loaded()
             self._to_greet.extend(tag for tag, one in self.subscriptions.by_tag.items() if one.node == self.node)
         self.ready = True
         self._greet()
@@ -186,6 +195,27 @@ class PresenceService(Service):
                 else:
                     self.publications.save(row)
 
+    def keep(self, changes: list[PresenceChange]) -> None:
+        """Take changes of rows that this server makes for itself; they are written behind."""
+        self.apply(changes)
+        self.store.behind(changes)
+
+    @property
+    def durable(self) -> bool:
+        """Whether rows outlive the process."""
+        return self._writer is not None
+
+    def is_followed(self, resource: str, what: str = "calls", elsewhere: bool = False) -> bool:
+        """Whether somebody watches a resource by a package that follows that (registrations, calls).
+
+        Args:
+            elsewhere: Only subscriptions of other nodes count.
+        """
+        for event in self._follow[what]:
+            if self.subscriptions.is_watched(event, resource):
+                return not elsewhere or any(one.node != self.node for one in self.subscriptions.at(event, resource))
+        return False
+
     def state_published(
         self, event: str, resource: str, body: bytes, seconds: float, ruid: str = "", sender: str = "server"
     ) -> Deferred[str]:
@@ -215,11 +245,15 @@ class PresenceService(Service):
 
     def changed(self, event: str, resource: str) -> None:
         """The state of a resource may be another one: tell its watchers."""
-        if self._cached_place == (event, resource):
-            self._cached_place = ("", "")
+        self.documents.changed(event, resource)
         there = self.subscriptions.at(event, resource)
         if there:
             self.notifier.changed([one for one in there if one.node == self.node])
+        if event == CALLS:
+            # Other packages than that of the rows tell of calls too.
+            for other in self._follow["calls"]:
+                if other != event:
+                    self._maybe_changed(other, resource)
 
     def binding_changed(self, kind: str, binding: Any) -> None:
         """News of the registrar."""
@@ -233,19 +267,13 @@ class PresenceService(Service):
 
     def _maybe_changed(self, event: str, resource: str) -> None:
         """Something that the state is made of has changed: tell the watchers, unless their document says the same as before."""
-        before = self._told.get((event, resource))
-        if before is not None:
-            package = self.packages[event]
-            self._cached_place = ("", "")
-            self._document(package, event, resource, "", 0, package.content_types[0])
-            if self._told[event, resource] == before:
-                return
-        self.changed(event, resource)
+        if self.documents.differs(event, resource):
+            self.changed(event, resource)
 
     def watched(self, subscription: Subscription) -> None:
         """A subscription began, ended or changed its status: who watches the watchers hears of it (RFC 3857)."""
         if not self.subscriptions.at(subscription.event, subscription.resource):
-            self._told.pop((subscription.event, subscription.resource), None)
+            self.documents.unwatched(subscription.event, subscription.resource)
         name = self._winfo.get(subscription.event)
         if name is not None:
             self.changed(name, subscription.resource)
@@ -290,6 +318,8 @@ class PresenceService(Service):
             if status == SubscriptionStatus.TERMINATED:
                 self.end(one, "rejected")
                 continue
+            if one.status == SubscriptionStatus.PENDING:
+                one.reason = "approved"
             one.status = status
             self.store.behind([PresenceChange(one)])
             self.notifier.at_once(one)
@@ -303,38 +333,6 @@ class PresenceService(Service):
         self.watched(subscription)
 
     # -- what the notifier asks
-
-    def _compose(self, subscription: Subscription, version: int) -> tuple[str, bytes]:
-        package = self.packages.get(subscription.event)
-        if package is None:
-            return "", b""
-        content_type = subscription.content_type or package.content_types[0]
-        watcher = subscription.watcher if package.personal else ""
-        number = version if package.versioned else 0
-        return content_type, self._document(package, subscription.event, subscription.resource, watcher, number, content_type)
-
-    def _document(self, package: Any, event: str, resource: str, watcher: str, version: int, content_type: str) -> bytes:
-        place = (event, resource)
-        if place != self._cached_place:
-            self._cached_place, self._cached = place, {}
-        key = (content_type, watcher, version)
-        body = self._cached.get(key)
-        if body is None:
-            there = self.publications.at(event, resource, self.now())
-            for one in there:
-                self._read(package, one)
-            body = self._cached[key] = package.state(resource, watcher, there, version, content_type)
-            if not package.personal and not version and content_type == package.content_types[0]:
-                self._told[place] = hash(body)
-        return body
-
-    def _read(self, package: Any, row: Publication) -> None:
-        if row.parsed is None and package.publish_types:
-            try:
-                row.parsed = package.check(row.body, package.publish_types[0])
-            except ParseError:
-                # Another program's row, or one of an older release: the package makes of it what it can.
-                return
 
     def _seconds(self, subscription: Subscription) -> float:
         package = self.packages.get(subscription.event)
@@ -355,6 +353,7 @@ class PresenceService(Service):
             return
         if self._to_greet:
             self._greet()
+        self.calls.tick(now)
         self._expire_publications(now)
         self._expire_subscriptions(now)
         if now >= self._purge_at and self._backend is not None:

@@ -82,6 +82,7 @@ def _told(_result: object, service: PresenceService, ctx: Any, plan: SubscribePl
     if plan.ends:
         service.notifier.finish(made, "timeout")
     else:
+        service.calls.watched(made.resource)
         service.notifier.at_once(made)
         service.watched(made)
     return verdict

@@ -109,6 +109,10 @@ class Subscriptions:
         found = self._by_place.get((event, resource))
         return list(found.values()) if found else []
 
+    def is_watched(self, event: str, resource: str) -> bool:
+        """Whether a place has any."""
+        return (event, resource) in self._by_place
+
     def places(self) -> list[Place]:
         """All places that are watched."""
         return list(self._by_place)

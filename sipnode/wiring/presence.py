@@ -14,6 +14,7 @@ from zope.interface import implementer
 import sipnode.plugins
 from sipnode.errors import ConfigError, ParseError
 from sipnode.interfaces import IEventPackage, IPresenceSources
+from sipnode.presence.recent import Recent
 from sipnode.presence.service import PresenceService
 from sipnode.presence.subscription import Origin
 from sipnode.records import Hop
@@ -24,7 +25,7 @@ from sipnode.sip.uri import SipUri
 from sipnode.storage.writer import GroupCommitWriter
 
 if TYPE_CHECKING:
-    from sipnode.records import Binding, Subscription, Watcher
+    from sipnode.records import Binding, PartyCall, Publication, Subscription, Watcher
     from sipnode.routing.core import Core
     from sipnode.sip.message import SipRequest
 
@@ -41,8 +42,7 @@ class Sources:
     def __init__(self, core: Core, node: int) -> None:
         self._core = core
         self._node = node
-        self._calls: dict[str, dict[int, Any]] = {}
-        self._parties: dict[int, tuple[str, ...]] = {}
+        self._gone: Recent[tuple[str, Binding]] = Recent()
         self.service: PresenceService | None = None
 
     def now(self) -> float:
@@ -63,32 +63,29 @@ class Sources:
             return reached
         return not is_lost(binding)
 
-    def calls(self, aor: str) -> list[Any]:
-        """Calls that an address-of-record takes part in, oldest first."""
-        return list(self._calls.get(aor, {}).values())
+    def gone(self, aor: str) -> list[tuple[str, Binding]]:
+        """Registrations that ended just now."""
+        return self._gone.of(aor, self._core.clock())
+
+    def calls(self, aor: str) -> list[PartyCall]:
+        """Calls that an address-of-record takes part in."""
+        return self.service.calls.of(aor) if self.service is not None else []
+
+    def published(self, resource: str, event: str) -> list[Publication]:
+        """Publications that haven't expired."""
+        return self.service.publications.at(event, resource, self._core.clock()) if self.service is not None else []
 
     def watchers(self, resource: str, event: str) -> list[Watcher]:
         """Who watches a resource."""
         return self.service.watchers(resource, event) if self.service is not None else []
 
-    def call_changed(self, kind: str, call: Any) -> None:
-        """News of the calls: remembered by their parties, whose watchers hear of it."""
-        before = self._parties.get(call.id, ())
-        after = tuple({party for party in (call.caller, call.callee) if party}) if kind != "terminated" else ()
-        for party in before:
-            if party not in after:
-                self._calls[party].pop(call.id, None)
-                if not self._calls[party]:
-                    del self._calls[party]
-        for party in after:
-            self._calls.setdefault(party, {})[call.id] = call
-        if after:
-            self._parties[call.id] = after
-        else:
-            self._parties.pop(call.id, None)
-        if self.service is not None:
-            for party in {*before, *after}:
-                self.service.call_changed(party)
+    def binding_changed(self, kind: str, binding: Binding) -> None:
+        """News of the registrar: remembered where somebody watches."""
+        service = self.service
+        assert service is not None
+        if kind not in ("registered", "refreshed") and service.is_followed(binding.aor, "bindings"):
+            self._gone.add(binding.aor, (kind, binding), self._core.clock())
+        service.binding_changed(kind, binding)
 
 
 class Reach:
@@ -187,14 +184,15 @@ def build_presence(core: Core, storage: Any, reactor: Any, packages: Sequence[An
     durable = storage is not None and settings.location.db_mode != 0
     backend = storage.presence if durable else None
     writer = GroupCommitWriter(storage.presence, reactor, settings.location) if durable else None
-    service = PresenceService(settings.presence, reactor, packages, reach.flow, reach.transmit, reach.origin, backend, writer, node)
+    service = PresenceService(settings.presence, reactor, packages, reach.flow, reach.transmit, reach.origin, backend, writer, node, core.registrar.when_ready)
     sources.service = core.presence = service
 
     def binding_changed(kind: str, binding: Binding) -> None:
-        service.binding_changed(kind, binding)
+        sources.binding_changed(kind, binding)
         if kind in ("registered", "refreshed") and service.notifier.waits_for_keys:
             service.notifier.wake(instance_key(binding.aor, binding.instance, binding.contact))
 
     core.registrar.on_change(binding_changed)
-    core.dialogs.on_change(sources.call_changed)
+    core.dialogs.on_change(service.calls.changed)
+    core.dialogs.on_unknown = service.calls.passed
     return [service]

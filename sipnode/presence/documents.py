@@ -1,0 +1,89 @@
+"""The documents of states, each made once for all that are told it.
+
+The invariant: a document that is given out is of the state now; of the last place that was asked for, it is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sipnode.errors import ParseError
+
+if TYPE_CHECKING:
+    from sipnode.presence.table import Place, Publications
+    from sipnode.records import Publication, Subscription
+
+
+class Documents:
+    """Makes them.
+
+    Args:
+        packages: IEventPackage by name.
+        publications: What is published.
+        is_watched: Whether a place has subscriptions.
+        now: Epoch seconds.
+    """
+
+    def __init__(
+        self, packages: Mapping[str, Any], publications: Publications, is_watched: Callable[[str, str], bool], now: Callable[[], float]
+    ) -> None:
+        self._packages = packages
+        self._publications = publications
+        self._is_watched = is_watched
+        self._now = now
+        self._place: Place = ("", "")
+        self._made: dict[tuple[str, str, int], bytes] = {}
+        self._told: dict[Place, int] = {}
+
+    def of(self, subscription: Subscription, version: int) -> tuple[str, bytes]:
+        """``(content type, body)`` for a subscriber."""
+        package = self._packages.get(subscription.event)
+        if package is None:
+            return "", b""
+        content_type = subscription.content_type or package.content_types[0]
+        watcher = subscription.watcher if package.personal else ""
+        number = version if package.versioned else 0
+        return content_type, self._document(package, subscription.event, subscription.resource, watcher, number, content_type)
+
+    def changed(self, event: str, resource: str) -> None:
+        """The state of a place may be another one."""
+        if self._place == (event, resource):
+            self._place = ("", "")
+
+    def differs(self, event: str, resource: str) -> bool:
+        """Whether the document of a place says something else than the last one that was made; True where there was none."""
+        self.changed(event, resource)
+        before = self._told.get((event, resource))
+        if before is None:
+            return True
+        package = self._packages[event]
+        self._document(package, event, resource, "", 0, package.content_types[0])
+        return self._told.get((event, resource)) != before
+
+    def unwatched(self, event: str, resource: str) -> None:
+        """Nobody watches a place any more."""
+        self._told.pop((event, resource), None)
+
+    def _document(self, package: Any, event: str, resource: str, watcher: str, version: int, content_type: str) -> bytes:
+        place = (event, resource)
+        if place != self._place:
+            self._place, self._made = place, {}
+        key = (content_type, watcher, version)
+        body = self._made.get(key)
+        if body is None:
+            there = self._publications.at(event, resource, self._now())
+            for one in there:
+                self._read(package, one)
+            body = self._made[key] = package.state(resource, watcher, there, version, content_type)
+            if not package.personal and not version and content_type == package.content_types[0] and self._is_watched(event, resource):
+                self._told[place] = hash(body)
+        return body
+
+    def _read(self, package: Any, row: Publication) -> None:
+        if row.parsed is None and package.publish_types:
+            try:
+                row.parsed = package.check(row.body, package.publish_types[0])
+            except ParseError:
+                # Another program's row, or one of an older release: the package makes of it what it can.
+                return

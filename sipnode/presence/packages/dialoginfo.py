@@ -1,0 +1,110 @@
+"""dialog-info documents: the calls of one party. Pure.
+
+Implements: RFC 4235 §3.7, §4 (state machine of a dialog, documents), §3.8 by the package. The invariant: what is made is well-formed, is
+a full state, has each id once, and fits into a datagram.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from sipnode.errors import ParseError
+from sipnode.presence.packages.xmlbody import HEAD, read, text
+from sipnode.records import PartyCall
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+DIALOG_INFO: Final = "urn:ietf:params:xml:ns:dialog-info"
+CONTENT_TYPE: Final = "application/dialog-info+xml"
+MOST: Final = 64
+"""Dialogs of a document; of more the newest are told."""
+
+_OURS: Final = "x-sipnode:call"
+_STATES: Final = frozenset(("trying", "proceeding", "early", "confirmed", "terminated"))
+_LONGEST: Final = 255
+
+
+def compose(entity: str, calls: Iterable[PartyCall], version: int, for_the_table: bool = False) -> bytes:
+    """The document of a party.
+
+    Args:
+        entity: Its URI.
+        calls: Oldest first.
+        for_the_table: Also what only this program reads: the node and the session interval.
+    """
+    parts = [f'{HEAD}<dialog-info xmlns="{DIALOG_INFO}" version="{version}" state="full" entity="{text(entity)}">']
+    seen: set[str] = set()
+    for number, call in enumerate(list(calls)[-MOST:]):
+        name = call.id if call.id not in seen else f"{call.id}.{number}"
+        seen.add(name)
+        parts += _dialog(name, call)
+        if for_the_table:
+            parts.append(f'<sn:call xmlns:sn="{_OURS}" node="{call.node}" session="{call.session}"/>')
+        parts.append("</dialog>")
+    parts.append("</dialog-info>\n")
+    return "".join(parts).encode("utf-8", "replace")
+
+
+def _dialog(name: str, call: PartyCall) -> Iterable[str]:
+    yield f'<dialog id="{text(name)}" call-id="{text(call.call_id[:_LONGEST])}"'
+    if call.local_tag:
+        yield f' local-tag="{text(call.local_tag[:_LONGEST])}"'
+    if call.remote_tag:
+        yield f' remote-tag="{text(call.remote_tag[:_LONGEST])}"'
+    yield f' direction="{call.direction}"><state'
+    if call.event:
+        yield f' event="{call.event}"'
+    if call.code:
+        yield f' code="{call.code}"'
+    yield f">{call.state}</state>"
+    for side, address, display in (("local", call.local, ""), ("remote", call.remote, call.remote_name)):
+        shown = f' display="{text(display[:_LONGEST])}"' if display else ""
+        where = text(address[:_LONGEST])
+        yield f'<{side}><identity{shown}>{where}</identity><target uri="{where}"/></{side}>'
+
+
+def parse(body: bytes) -> tuple[PartyCall, ...]:
+    """The calls of a document, ours or another program's.
+
+    Raises:
+        ParseError: it isn't one.
+    """
+    root = read(body)
+    if root.tag != f"{{{DIALOG_INFO}}}dialog-info":
+        raise ParseError("not a dialog-info document")
+    found = (_read(element) for element in root.findall(f"{{{DIALOG_INFO}}}dialog")[:MOST])
+    return tuple(call for call in found if call is not None)
+
+
+def _read(element: Element) -> PartyCall | None:
+    state = (element.findtext(f"{{{DIALOG_INFO}}}state") or "").strip()
+    if state not in _STATES or not element.get("id"):
+        return None
+    local, _ = _identity(element, "local")
+    remote, name = _identity(element, "remote")
+    call = PartyCall(
+        element.get("id", ""),
+        element.get("call-id", ""),
+        element.get("local-tag", ""),
+        element.get("remote-tag", ""),
+        "initiator" if element.get("direction") == "initiator" else "recipient",
+        state,
+        local,
+        remote,
+        name,
+    )
+    ours = element.find(f"{{{_OURS}}}call")
+    if ours is not None:
+        call.node, call.session = _number(ours.get("node", "")), _number(ours.get("session", ""))
+    return call
+
+
+def _identity(element: Element, side: str) -> tuple[str, str]:
+    found = element.find(f"{{{DIALOG_INFO}}}{side}/{{{DIALOG_INFO}}}identity")
+    return ("", "") if found is None else ((found.text or "").strip(), found.get("display", ""))
+
+
+def _number(value: str) -> int:
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else -1
