@@ -47,7 +47,7 @@ from sipnode.settings import LocationSettings  # noqa: E402
 from sipnode.storage.memory import MemoryStorage  # noqa: E402
 from sipnode.testing import World, listener_of  # noqa: E402
 from sipnode.transport.tlsconfig import TLSProfile  # noqa: E402
-from sipnode.wiring.presence import build_presence  # noqa: E402
+from sipnode.wiring.presence import build_presence, named_packages  # noqa: E402
 from sipnode.wiring.rpc import parts_of, registry_of  # noqa: E402
 
 DOCS = Path(__file__).parent
@@ -55,6 +55,10 @@ PAGE = DOCS / "rpc_reference.rst"
 MOST_LINES = 44
 NODE = "udp:192.0.2.50:2223"
 STRANGER = "198.51.100.7"
+PUBLISHED = (
+    b'<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="sip:alice@example.test">'
+    b'<tuple id="page"><status><basic>open</basic></status></tuple></presence>'
+)
 LOCATION = ("location", "carol@example.test")
 HEAD = """RPC reference
 =============
@@ -105,7 +109,9 @@ CALLS: tuple[tuple[Any, ...], ...] = (
     ("presence.subscriptions",), ("presence.watchers", "alice@example.test"),
     ("presence.refreshWatchers", "alice@example.test", "presence"), ("presence.updateWatchers", "alice@example.test", "presence"),
     ("presence.cleanup",), ("presence.allow", "alice@example.test", "bob@example.test"),
-    ("presence.deny", "alice@example.test", "dave@example.test"), ("presence.forget", "alice@example.test", "dave@example.test"),
+    ("presence.deny", "alice@example.test", "dave@example.test"), ("presence.decisions",),
+    ("presence.forget", "alice@example.test", "dave@example.test"),
+    ("presence.mwi_set", "alice@example.test", 2, 8), ("presence.mwi_list",), ("presence.mwi_remove", "alice@example.test"),
     ("presence.end", "TAG"),
     ("routing.script",), ("routing.stages",), ("routing.counters",), ("routing.reload",),
     ("sipnode.status",), ("sipnode.memory",), ("sipnode.conf", "rpc"), ("sipnode.log_level",), ("sipnode.set_log_level", "debug"),
@@ -120,31 +126,6 @@ CALLS: tuple[tuple[Any, ...], ...] = (
 @dataclass(eq=False)
 class _TlsFlow(FakeFlow):
     cipher: str = "TLS_AES_256_GCM_SHA384 TLSv1.3"
-
-
-class _Presence:
-    """An event package of one word."""
-
-    name = "presence"
-    default_expires = 3600
-    content_types = publish_types = ("text/plain",)
-    follows: frozenset[str] = frozenset()
-    own_only = personal = versioned = False
-    hold_seconds = -1.0
-
-    def start(self, sources: Any) -> None:
-        """Nothing is followed."""
-
-    def refusal(self, resource: str, watcher: str) -> None:
-        """Everybody exists."""
-
-    def check(self, body: bytes, content_type: str) -> str:
-        """The word."""
-        return body.decode()
-
-    def state(self, resource: str, watcher: str, publications: list[Any], version: int, content_type: str) -> bytes:
-        """The words."""
-        return " ".join(one.parsed for one in publications).encode()
 
 
 def scene() -> tuple[World, Registry]:
@@ -163,9 +144,9 @@ def scene() -> tuple[World, Registry]:
     bob.reply(bob.got("INVITE"), 180)
     world.advance(40)
     core.defence = DefenceService(Guard(world.settings.defence, core.clock), world.clock, {}, core.flows.connections)
-    for service in build_presence(core, None, world.clock, [_Presence()]):
+    for service in build_presence(core, None, world.clock, named_packages(("presence", "message-summary"))):
         service.startService()
-    alice.send("PUBLISH", alice.aor, (("event", "presence"), ("expires", "3600")), b"here", content_type="text/plain")
+    alice.send("PUBLISH", alice.aor, (("event", "presence"), ("expires", "3600")), PUBLISHED, content_type="application/pidf+xml")
     bob.send("SUBSCRIBE", alice.aor, (("event", "presence"), ("expires", "600")), call_id="watch-1", from_tag="from-bob")
     world.advance(1)
     core.logs = LogControl(world.settings.log, lambda trace: None)

@@ -286,6 +286,11 @@ class IRoutingScript(Interface):
     def onreply_route(response: SipResponse, flow: IFlow) -> bool:
         """Every reply, before matching; False drops it."""
 
+    def presence_policy(watcher: str, resource: str, event: str) -> str | None:
+        """Whether a watcher may watch a resource (both ``user@host``) by that event package: 'active', 'pending', 'rejected', or None to
+        leave it to the settings. Asked where the resource's user hasn't decided.
+        """
+
     def xhttp_request(http: Any) -> int | None:
         """HTTP on a WebSocket port: a status code to refuse, None to go on."""
 

@@ -243,9 +243,14 @@ class MediaSettings:
 class PresenceSettings:
     """[presence]"""
 
-    packages: tuple[str, ...] = setting(["presence"], "Event packages that are served; installed ones that aren't named do nothing.")
+    packages: tuple[str, ...] = setting(
+        ["presence", "presence.winfo", "dialog", "reg", "message-summary"],
+        "Event packages that are served; installed ones that aren't named do nothing.",
+    )
     policy: str = setting(
-        "all", "Who may watch whom where nobody decided: 'all', users of the same domain, or who was approved.", choices=("all", "domain", "contacts")
+        "domain",
+        "Who may watch whom where nobody decided: 'all', users of the same 'domain', or 'contacts', whom the presentity approved; others wait.",
+        choices=("all", "domain", "contacts"),
     )
     min_expires: int = setting(30, "Shortest PUBLISH and SUBSCRIBE; below it 423.", minimum=1, maximum=3600)
     max_expires: int = setting(3600, "Longest PUBLISH and SUBSCRIBE; longer ones are cut.", minimum=60, maximum=86400)

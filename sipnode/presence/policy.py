@@ -50,6 +50,8 @@ class Policy:
             return decided.status
         said = self.hook(watcher, resource, package.name) if self.hook is not None else None
         if said is not None:
+            if said not in _STATUS:
+                raise ValueError(f"presence_policy gave {said!r}: it gives 'active', 'pending', 'rejected' or None")
             return _STATUS[said]
         if self._name == "contacts":
             return SubscriptionStatus.PENDING

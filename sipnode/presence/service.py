@@ -19,6 +19,7 @@ from sipnode.presence.calls import EVENT as CALLS
 from sipnode.presence.calls import CallStates
 from sipnode.presence.documents import Documents
 from sipnode.presence.feed import PresenceFeed
+from sipnode.presence.mailboxes import Mailboxes
 from sipnode.presence.notifier import Notifier
 from sipnode.presence.policy import Policy
 from sipnode.presence.store import PresenceStore
@@ -57,7 +58,7 @@ class PresenceService(Service):
 
     Attributes:
         packages: By name.
-        calls: Of parties, for the packages that follow them.
+        calls: Of parties, for the packages that follow them. mailboxes: Of users, for ``message-summary``.
         publications: Of all nodes. subscriptions: Alike. decisions: Alike.
         ready: False until the tables are read.
     """
@@ -90,7 +91,10 @@ class PresenceService(Service):
         self.store = PresenceStore(writer, self.subscriptions.by_tag.__contains__)
         self.documents = Documents(self.packages, self.publications, self.subscriptions.is_watched, self.now)
         self.calls = CallStates(self)
-        self.notifier = Notifier(clock, self.documents.of, reach, transmit, self.store.number, self._dead, self._seconds, settings.notify_burst)
+        self.mailboxes = Mailboxes(self)
+        self.notifier = Notifier(
+            clock, self.documents.of, reach, transmit, self.store.number, self._dead, self._seconds, settings.notify_burst
+        )
         self._winfo = {name.removesuffix(".winfo"): name for name, package in self.packages.items() if "watchers" in package.follows}
         self._follow = {
             what: tuple(name for name, package in self.packages.items() if what in package.follows) for what in ("bindings", "calls")

@@ -191,6 +191,10 @@ class Decisions:
         if not there:
             self._by_place.pop(place, None)
 
+    def __iter__(self) -> Iterator[Watcher]:
+        for there in self._by_place.values():
+            yield from there.values()
+
     def of(self, resource: str, event: str) -> list[Watcher]:
         """All of a resource."""
         return list(self._by_place.get((event, resource), {}).values())

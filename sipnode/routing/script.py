@@ -275,6 +275,10 @@ class RoutingScript:
 
     # -- events
 
+    def presence_policy(self, watcher: str, resource: str, event: str) -> str | None:
+        """Who may watch whom: 'active', 'pending', 'rejected', or None to leave it to ``[presence] policy``."""
+        return None
+
     def xhttp_request(self, http: Any) -> int | None:
         """event_route[xhttp:request]: a status refuses the request, None lets it go on."""
         return None

@@ -184,8 +184,12 @@ def build_presence(core: Core, storage: Any, reactor: Any, packages: Sequence[An
     durable = storage is not None and settings.location.db_mode != 0
     backend = storage.presence if durable else None
     writer = GroupCommitWriter(storage.presence, reactor, settings.location) if durable else None
-    service = PresenceService(settings.presence, reactor, packages, reach.flow, reach.transmit, reach.origin, backend, writer, node, core.registrar.when_ready)
+    ready = core.registrar.when_ready
+    service = PresenceService(settings.presence, reactor, packages, reach.flow, reach.transmit, reach.origin, backend, writer, node, ready)
     sources.service = core.presence = service
+
+    # A script that is loaded anew is another object.
+    service.policy.hook = lambda watcher, resource, event: core.script.presence_policy(watcher, resource, event)
 
     def binding_changed(kind: str, binding: Binding) -> None:
         sources.binding_changed(kind, binding)

@@ -6,7 +6,7 @@ a full state, has each id once, and fits into a datagram.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from sipnode.errors import ParseError
@@ -20,6 +20,8 @@ DIALOG_INFO: Final = "urn:ietf:params:xml:ns:dialog-info"
 CONTENT_TYPE: Final = "application/dialog-info+xml"
 MOST: Final = 64
 """Dialogs of a document; of more the newest are told."""
+LARGEST: Final = 48000
+"""Octets of its dialogs, alike."""
 
 _OURS: Final = "x-sipnode:call"
 _STATES: Final = frozenset(("trying", "proceeding", "early", "confirmed", "terminated"))
@@ -34,20 +36,23 @@ def compose(entity: str, calls: Iterable[PartyCall], version: int, for_the_table
         calls: Oldest first.
         for_the_table: Also what only this program reads: the node and the session interval.
     """
-    parts = [f'{HEAD}<dialog-info xmlns="{DIALOG_INFO}" version="{version}" state="full" entity="{text(entity)}">']
+    dialogs: list[str] = []
     seen: set[str] = set()
-    for number, call in enumerate(list(calls)[-MOST:]):
+    room = LARGEST
+    for number, call in enumerate(list(calls)[: -MOST - 1 : -1]):
         name = call.id if call.id not in seen else f"{call.id}.{number}"
         seen.add(name)
-        parts += _dialog(name, call)
-        if for_the_table:
-            parts.append(f'<sn:call xmlns:sn="{_OURS}" node="{call.node}" session="{call.session}"/>')
-        parts.append("</dialog>")
-    parts.append("</dialog-info>\n")
-    return "".join(parts).encode("utf-8", "replace")
+        ours = f'<sn:call xmlns:sn="{_OURS}" node="{call.node}" session="{call.session}"/>' if for_the_table else ""
+        dialog = "".join((*_dialog(name, call), ours, "</dialog>"))
+        room -= len(dialog.encode("utf-8", "replace"))
+        if room < 0:
+            break
+        dialogs.append(dialog)
+    head = f'{HEAD}<dialog-info xmlns="{DIALOG_INFO}" version="{version}" state="full" entity="{text(entity)}">'
+    return "".join((head, *reversed(dialogs), "</dialog-info>\n")).encode("utf-8", "replace")
 
 
-def _dialog(name: str, call: PartyCall) -> Iterable[str]:
+def _dialog(name: str, call: PartyCall) -> Iterator[str]:
     yield f'<dialog id="{text(name)}" call-id="{text(call.call_id[:_LONGEST])}"'
     if call.local_tag:
         yield f' local-tag="{text(call.local_tag[:_LONGEST])}"'

@@ -74,6 +74,20 @@ class Watching(TypedDict):
     expires: int
 
 
+class Decision(TypedDict):
+    presentity: str
+    watcher: str
+    event: str
+    allowed: bool
+    since: int
+
+
+class MailboxOf(TypedDict):
+    presentity: str
+    since: int
+    summary: list[str]
+
+
 class Counts(TypedDict):
     publications: int
     subscriptions: int
@@ -186,6 +200,31 @@ class PresenceCommands:
             for each in self._presence.watchers(_canonical(presentity), self._event(event))
         ]
 
+    @rpc("presence.decisions")
+    def decisions(self, presentity: str = "") -> list[Decision]:
+        """What presentities decided about their watchers: the contacts list of one, or all."""
+        wanted = _canonical(presentity) if presentity else ""
+        return rows(self._decided([row for row in self._presence.decisions if wanted in ("", row.resource)]))
+
+    def _decided(self, found: list[Any]) -> Iterator[Decision]:
+        for row in found:
+            yield Decision(
+                presentity=row.resource,
+                watcher=row.watcher,
+                event=row.event,
+                allowed=row.status == SubscriptionStatus.ACTIVE,
+                since=int(row.since),
+            )
+
+    @rpc("presence.mwi_list")
+    def mwi_list(self) -> list[MailboxOf]:
+        """All mailboxes, and what was last told of them."""
+        return rows(self._mailboxes(self._presence.mailboxes.all()))
+
+    def _mailboxes(self, found: list[Any]) -> Iterator[MailboxOf]:
+        for row in found:
+            yield MailboxOf(presentity=row.resource, since=int(row.received), summary=row.body.decode("utf-8", "replace").splitlines())
+
     # -- steering
 
     @rpc("presence.refreshWatchers", changes=True)
@@ -225,6 +264,23 @@ class PresenceCommands:
     def forget(self, presentity: str, watcher: str, event: str = "presence") -> Deferred[Nothing]:
         """Forget what was decided about a watcher: the settings say."""
         return self._decide(presentity, watcher, event, None)
+
+    @rpc("presence.mwi_set", changes=True)
+    def mwi_set(self, presentity: str, new: int, old: int = 0, urgent_new: int = 0, urgent_old: int = 0) -> Deferred[Nothing]:
+        """Say how many messages are in a user's mailbox; its phones hear of it. Who had no mailbox has one from now on."""
+        self._event("message-summary")
+        if min(new, old, urgent_new, urgent_old) < 0 or max(new, old, urgent_new, urgent_old) > 999_999_999:
+            raise RpcError(400, "counts are 0 .. 999999999")
+        done: Deferred[Any] = self._presence.mailboxes.set(_canonical(presentity), new, old, urgent_new, urgent_old)
+        return done.addCallback(lambda _: Nothing())
+
+    @rpc("presence.mwi_remove", changes=True)
+    def mwi_remove(self, presentity: str) -> Deferred[Nothing]:
+        """Take a mailbox away: its lamps go out, and a SUBSCRIBE to it gets 404 "No voicemail service"."""
+        done: Deferred[Any] | None = self._presence.mailboxes.remove(_canonical(presentity))
+        if done is None:
+            raise RpcError(404, "Mailbox not found")
+        return done.addCallback(lambda _: Nothing())
 
     @rpc("presence.end", changes=True)
     def end(self, to_tag: str) -> Nothing:

@@ -95,7 +95,7 @@ class WriteTests(SynchronousTestCase):
 
     def test_text(self) -> None:
         """Markup is escaped, what XML can't hold is left out, also lone surrogates."""
-        self.assertEqual(text("a<b>&\"c\"\x00\x1f\udcff\ufffe\n ü😀"), "a&lt;b&gt;&amp;&quot;c&quot;\n ü😀")
+        self.assertEqual(text('a<b>&"c"\x00\x1f\udcff\ufffe\n ü😀'), "a&lt;b&gt;&amp;&quot;c&quot;\n ü😀")
 
     def test_uri(self) -> None:
         """A resource becomes a URI again."""
