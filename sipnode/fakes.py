@@ -46,6 +46,7 @@ class FakeFlow:
     sent: list[bytes] = field(default_factory=list)
     vars: dict[str, Any] = field(default_factory=dict)
     peer_domains: tuple[str, ...] = ()
+    offers_alias: bool = False
 
     def __post_init__(self) -> None:
         if self.listener is None:
@@ -111,6 +112,9 @@ class FakeFlows:
     def counts(self) -> dict[str, int]:
         """Live connections by transport."""
         return dict(Counter(flow.transport for flow in self.connections()))
+
+    def alias(self, flow: Any, port: int) -> None:
+        """Nothing is opened, so nothing is spared."""
 
     def udp(self, hop: Hop, socket: str = "") -> Any:
         """The UDP flow to that address."""

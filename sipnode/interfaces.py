@@ -52,6 +52,7 @@ class IFlow(Interface):
     closed: bool = Attribute("True when nothing can be sent any more.")
     vars: dict[str, Any] = Attribute("Owned by policy, lives as long as the flow.")
     peer_domains: tuple[str, ...] = Attribute("Domains that the peer has proved to be by a certificate we verified; () for none.")
+    offers_alias: bool = Attribute("Whether the peer may send us requests by it, though we opened it (RFC 5923).")
 
     def send(data: bytes) -> None:
         """Queue one whole message; raises FlowClosed."""
@@ -101,6 +102,9 @@ class IFlowTable(Interface):
     def connect(hop: Hop) -> Deferred[IFlow]:
         """A flow to that hop: a live one is reused; UDP at once; TCP and TLS by connecting. Never WS/WSS: fails
         with NoRoute."""
+
+    def alias(flow: IFlow, port: int) -> None:
+        """A request over TLS had ``alias`` in its Via: requests to that port of the peer may go by its connection (RFC 5923)."""
 
     def udp(hop: Hop) -> IFlow | None:
         """The UDP flow to that hop without a Deferred; None when no UDP listener of its address family exists."""

@@ -82,6 +82,8 @@ def forwarded_request(branch: Branch) -> SipRequest:
             names.append(name)
             lines.append(f"{pretty(name)}: {value}")
     top = [f"Via: SIP/2.0/{branch.flow.transport} {via_host(branch.flow.listener)};branch={branch.branch_id}"]
+    if branch.flow.offers_alias:
+        top[0] += ";alias"
     kinds = ["via"]
     if ctx.record_route:
         token = route.token if route is not None else core.signer.token(dialog_state(branch), request.call_id, request.from_.tag)

@@ -72,6 +72,8 @@ class Dispatcher:
                 if core.life is not None and message.method in CALL_METHODS:
                     text = f"{message.method} {message.uri} from {flow.transport.lower()}:{host}:{port}"
                     core.life.step(message.get("call-id") or "", "wire", text)
+                if flow.transport == "TLS" and "alias" in message.via.params:
+                    core.flows.alias(flow, message.via.port)
                 core.engine.run(RequestContext(core, message, flow, key, now))
         else:
             self._response(message, flow)

@@ -75,6 +75,7 @@ class ConnectionFlow(Flow):
 
     Attributes:
         last: Clock time of the last octets received.
+        alias_port: Port of the peer's address whose requests may go by it as well (RFC 5923), 0 for none.
     """
 
     __slots__ = (
@@ -87,6 +88,7 @@ class ConnectionFlow(Flow):
         "_ticket",
         "_timer",
         "_wire",
+        "alias_port",
         "last",
         "server_id",
         "server_name",
@@ -106,6 +108,7 @@ class ConnectionFlow(Flow):
         self._timer: WheelTimer | None = None
         self.last = hub.wheel.seconds()
         self.server_name = self.server_id = ""
+        self.alias_port = 0
 
     @property
     def cipher(self) -> str:
@@ -126,8 +129,9 @@ class ConnectionFlow(Flow):
         return self._peer
 
     def serves(self, hop: Hop) -> bool:
-        """Whether a request to that hop may go by this connection: its peer was checked for the same name, by the same section."""
-        return (not hop.server_name or self.server_name == hop.server_name) and self.server_id == hop.server_id
+        """Whether a request to that hop may go by this connection: its peer has proved that name, and to the same section."""
+        proved = not hop.server_name or self.server_name == hop.server_name or (not self.server_name and hop.server_name in self.peer_domains)
+        return proved and self.server_id == hop.server_id
 
     def open(self) -> None:
         """The connection can carry messages: tell the table and the sink."""

@@ -1,6 +1,6 @@
 """The live flows: by token, by address, and the way to a hop.
 
-Implements: RFC 3261 §18.1.1 (reuse of connections), RFC 5626 §5.3 (a token names one connection), RFC 7118 §5 (a server
+Implements: RFC 3261 §18.1.1 (reuse of connections), RFC 5923 §8 (an alias names a connection that the peer opened), RFC 5626 §5.3 (a token names one connection), RFC 7118 §5 (a server
 never opens a WebSocket). Invariant: a flow is in the table from ``opened`` to ``closed`` and not a moment longer.
 """
 
@@ -56,6 +56,7 @@ class FlowTable(Service):
         self._count = 0
         self._tokens: dict[str, ConnectionFlow] = {}
         self._addresses: dict[tuple[str, str, int], ConnectionFlow] = {}
+        self._aliases: dict[tuple[str, int], ConnectionFlow] = {}
         self._endpoints: dict[int, list[UdpEndpoint]] = {}
         self._routes: dict[str, UdpEndpoint] = {}
         self._drained: Deferred[None] | None = None
@@ -104,9 +105,23 @@ class FlowTable(Service):
         key = (flow.transport, *flow.remote)
         if self._addresses.get(key) is flow:
             del self._addresses[key]
+        self._forget_alias(flow)
         if not self._tokens and self._drained is not None:
             done, self._drained = self._drained, None
             done.callback(None)
+
+    def alias(self, flow: Any, port: int) -> None:
+        """Let requests to a port of the peer's address go by its connection, for the names that its certificate proved.
+
+        Args:
+            flow: Where a request with ``alias`` in its Via came in (RFC 5923 §8.2); one alias each, the last that was said.
+            port: Of that Via, 0 for none.
+        """
+        port = port or 5061
+        if flow.transport == "TLS" and flow.alias_port != port and flow.peer_domains:
+            self._forget_alias(flow)
+            flow.alias_port = port
+            self._aliases[flow.remote[0], port] = flow
 
     def add_endpoint(self, endpoint: UdpEndpoint) -> None:
         """A UDP socket that :meth:`udp` may choose."""
@@ -138,9 +153,9 @@ class FlowTable(Service):
             return succeed(flow)
         if hop.transport in WEBSOCKET:
             return fail(NoRoute("a WebSocket is never opened from here", 480))
-        live = self._addresses.get((hop.transport, hop.host, hop.port))
-        if live is not None and not live.closed and live.serves(hop):
-            return succeed(live)
+        for live in (self._addresses.get((hop.transport, hop.host, hop.port)), self._aliases.get((hop.host, hop.port))):
+            if live is not None and not live.closed and live.transport == hop.transport and live.serves(hop):
+                return succeed(live)
         return self.connector(hop)
 
     def udp(self, hop: Hop, listener_name: str = "") -> UdpFlow | None:
@@ -167,6 +182,10 @@ class FlowTable(Service):
         for flow in self._tokens.values():
             counts[flow.transport] = counts.get(flow.transport, 0) + 1
         return counts
+
+    def _forget_alias(self, flow: ConnectionFlow) -> None:
+        if flow.alias_port and self._aliases.get((flow.remote[0], flow.alias_port)) is flow:
+            del self._aliases[flow.remote[0], flow.alias_port]
 
     def _choose(self, host: str, listener_name: str) -> UdpEndpoint | None:
         endpoints = self._endpoints.get(family_of(host), [])

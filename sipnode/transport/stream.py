@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener
 from twisted.internet.protocol import Protocol
@@ -169,6 +170,8 @@ class TlsClientStream(SipStream):
         SipStream.connectionMade(self)
         if self.flow is not None:
             self.flow.server_name, self.flow.server_id = self._hop.server_name, self._hop.server_id
+            handle: Any = self.transport.getHandle()  # type: ignore[union-attr]  # it is connected
+            self.flow.offers_alias = handle.get_certificate() is not None and bool(handle.get_verify_mode() & SSL.VERIFY_PEER)
             self._done(self.flow)
 
 

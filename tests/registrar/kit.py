@@ -88,6 +88,7 @@ class FakeFlow:
         self.token = token
         self.closed = False
         self.vars: dict[str, Any] = {}
+        self.offers_alias = False
         self.peer_domains: tuple[str, ...] = ()
         self.sent: list[bytes] = []
 

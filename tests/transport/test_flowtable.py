@@ -114,6 +114,44 @@ class FlowTableTests(SynchronousTestCase):
         self.assertIs(self.successResultOf(self.flows.connect(Hop("TLS", "127.0.0.9", 40000, "example.com"))), flow)
         self.assertNoResult(self.flows.connect(Hop("TLS", "127.0.0.9", 40000, "example.org")))
 
+    def test_alias(self) -> None:
+        """Requests to the port of a peer's Via go by the connection that it opened, for the names that it proved and no others."""
+        attempts: list[Hop] = []
+
+        def connector(hop: Hop) -> Deferred[Any]:
+            attempts.append(hop)
+            return Deferred()
+
+        self.flows.connector = connector
+        flow, wire = self.open("TLS")
+        flow._peer = ("example.com",)
+        hop = Hop("TLS", "127.0.0.9", 5061, "example.com")
+        self.assertNoResult(self.flows.connect(hop))
+        self.flows.alias(flow, 0)
+        self.assertIs(self.successResultOf(self.flows.connect(hop)), flow)
+        attempts.clear()
+        for other in (
+            Hop("TLS", "127.0.0.9", 5061, "example.org"),
+            Hop("TLS", "127.0.0.9", 5062, "example.com"),
+            Hop("TCP", "127.0.0.9", 5061),
+            Hop("TLS", "127.0.0.9", 5061, "example.com", "trunk"),
+        ):
+            self.assertNoResult(self.flows.connect(other))
+            self.assertEqual(attempts.pop(), other)
+        self.flows.alias(flow, 5062)
+        self.assertNoResult(self.flows.connect(hop))
+        self.assertIs(self.successResultOf(self.flows.connect(Hop("TLS", "127.0.0.9", 5062, "example.com"))), flow)
+        wire.end()
+        self.assertEqual(self.flows._aliases, {})
+
+    def test_alias_of_nobody(self) -> None:
+        """A peer that has proved nothing names no connection, nor does one over TCP."""
+        for transport, domains in (("TLS", ()), ("TCP", ("example.com",))):
+            flow, _ = self.open(transport)
+            flow._peer = domains
+            self.flows.alias(flow, 5061)
+            self.assertEqual(self.flows._aliases, {})
+
     def test_websockets_are_never_opened(self) -> None:
         """There is no way to open a WebSocket."""
         for transport in ("WS", "WSS"):
