@@ -130,8 +130,11 @@ class ConnectionFlow(Flow):
 
     def serves(self, hop: Hop) -> bool:
         """Whether a request to that hop may go by this connection: its peer has proved that name, and to the same section."""
-        proved = not hop.server_name or self.server_name == hop.server_name or (not self.server_name and hop.server_name in self.peer_domains)
-        return proved and self.server_id == hop.server_id
+        if hop.server_id != self.server_id:
+            return False
+        if not hop.server_name or self.server_name:
+            return hop.server_name in ("", self.server_name)
+        return hop.server_name in self.peer_domains
 
     def open(self) -> None:
         """The connection can carry messages: tell the table and the sink."""

@@ -1,7 +1,8 @@
 """The live flows: by token, by address, and the way to a hop.
 
-Implements: RFC 3261 §18.1.1 (reuse of connections), RFC 5923 §8 (an alias names a connection that the peer opened), RFC 5626 §5.3 (a token names one connection), RFC 7118 §5 (a server
-never opens a WebSocket). Invariant: a flow is in the table from ``opened`` to ``closed`` and not a moment longer.
+Implements: RFC 3261 §18.1.1 (reuse of connections), RFC 5923 §8 (an alias names a connection that the peer opened), RFC 5626 §5.3
+(a token names one connection), RFC 7118 §5 (a server never opens a WebSocket). Invariant: a flow is in the table from ``opened``
+to ``closed`` and not a moment longer.
 """
 
 from __future__ import annotations

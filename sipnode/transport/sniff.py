@@ -90,7 +90,7 @@ class Sniffer(Protocol):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted's default argument is of no use here
         self._stop_timer()
         if not self._done:
-            self._port.hub.admission.ended(end_of(reason))
+            self._port.hub.admission.ended(end_of(reason, getattr(self.transport, "spoken", b"")))
             refusal = getattr(self.transport, "refusal", "")
             if refusal:
                 self._ticket.disbelieved(refusal, self._port.hub.wheel.seconds())
@@ -130,16 +130,20 @@ class Sniffer(Protocol):
             self._timer = None
 
 
-def end_of(reason: Failure) -> str:
-    """How a connection ended that never said a line: what OpenSSL says of the first octets tells plain text and HTTP from TLS."""
+def end_of(reason: Failure, spoken: bytes = b"") -> str:
+    """How a connection ended that never said a line.
+
+    Args:
+        reason: Of the end.
+        spoken: The first octets, where they were not TLS on a TLS port.
+    """
+    if spoken:
+        line = spoken.partition(b"\n")[0]
+        return "plain sip" if b"SIP/2.0" in line else "plain http" if b" HTTP/1" in line else "not tls"
     fault = reason.value
     if not isinstance(fault, SSL.Error):
         return "closed"
     words = " ".join(str(part[-1]) for part in fault.args[0]) if fault.args else ""
-    if "http request" in words or "https proxy request" in words:
-        return "plain http"
-    if "wrong version number" in words or "packet length" in words or "record layer" in words:
-        return "not tls"
     return "certificate" if "certificate" in words or "verify" in words else "handshake"
 
 

@@ -17,7 +17,10 @@ from twisted.python.failure import Failure
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
 
+_HANDSHAKE: Final = 22
 _APPLICATION_DATA: Final = 23
+# Octets that tell what a peer takes the port for.
+_SPOKEN: Final = 512
 # RFC 8446 §5.1 and §5.2: most octets of one record, and room for its header, padding and tag.
 _RECORD: Final = 16384
 _AROUND: Final = 512
@@ -28,9 +31,11 @@ class TLSWire(TLSMemoryBIOProtocol):
 
     Attributes:
         refusal: Why the peer's certificate was not believed, "" as long as it is.
+        spoken: How a peer began that doesn't speak TLS at all, b"" for one that does.
     """
 
     refusal = ""
+    spoken = b""
 
     transport: Any
     _tlsConnection: Any
@@ -38,6 +43,7 @@ class TLSWire(TLSMemoryBIOProtocol):
     _flushReceiveBIO: Any
     _tlsShutdownFinished: Any
     # Octets of the record under way that are still to come, and the beginning of a record header that was cut.
+    _begun = False
     _missing = 0
     _cut = b""
 
@@ -57,6 +63,9 @@ class TLSWire(TLSMemoryBIOProtocol):
             or not self._handshakeDone
             or self._appSendBuffer
         ):
+            if not self._handshakeDone and data[0] != _HANDSHAKE and not self._begun:
+                self.spoken = data[:_SPOKEN]
+            self._begun = True
             self._follow(data)
             super().dataReceived(data)  # type: ignore[no-untyped-call]  # as above
             return
