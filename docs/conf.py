@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import typing
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -15,6 +17,9 @@ from sphinx.util.nodes import nested_parse_with_titles
 from sipnode import __version__
 from sipnode.config import bounds_text, toml_value
 from sipnode.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parent))
+from metrics_list import metric_families  # beside this file
 
 project = "sipnode"
 author = "the sipnode developers"
@@ -47,6 +52,24 @@ class SettingsTable(Directive):
         return node.children
 
 
+class MetricsTable(Directive):
+    """``.. metrics::`` lists every family of /metrics as the server gives them."""
+
+    def run(self) -> list[Any]:
+        text = StringList()
+        for line in (".. list-table::", "   :widths: 46 12 42", "   :header-rows: 1", ""):
+            text.append(line, "metrics")
+        for number, cell in enumerate(("metric", "kind", "what")):
+            text.append(f"   {'  ' if number else '* '}- {cell}", "metrics")
+        for family in metric_families():
+            for number, cell in enumerate((f"``{family.shown}``", family.kind, escape(family.text))):
+                text.append(f"   {'  ' if number else '* '}- {cell}", "metrics")
+        node = nodes.section()
+        node.document = self.state.document
+        nested_parse_with_titles(self.state, text, node)
+        return node.children
+
+
 def escape(text: str) -> str:
     """Plain words for reStructuredText."""
     for mark in "\\*`|_":
@@ -57,6 +80,7 @@ def escape(text: str) -> str:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_directive("settings", SettingsTable)
+    app.add_directive("metrics", MetricsTable)
     # The tables change with the server, not with the page.
-    app.connect("env-get-outdated", lambda *_: ["configuration"])
+    app.connect("env-get-outdated", lambda *_: ["configuration", "observe"])
     return {"parallel_read_safe": True}

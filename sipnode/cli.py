@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     action.set_defaults(run=_user_list)
 
     check = commands.add_parser("check", help="is the configuration right?", description="says every fault of a configuration")
+    check.add_argument("--no-ports", action="store_true", help="don't look whether the ports are free, as where systemd holds them")
     _conf_option(check)
     check.set_defaults(run=_check)
 
@@ -184,7 +185,7 @@ def _check(options: argparse.Namespace) -> int:
 
     from sipnode.check.run import check
 
-    findings = check(options.conf, reactor)
+    findings = check(options.conf, reactor, ports=not options.no_ports)
     for text in findings.errors:
         print(text, file=sys.stderr)
     for text in findings.warnings:

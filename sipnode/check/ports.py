@@ -55,11 +55,12 @@ def places(settings: Settings) -> list[Place]:
     return [place for place in found if place.listener.port]
 
 
-def check_ports(settings: Settings, but: Container[str], report: Report) -> None:
+def check_ports(settings: Settings, but: Container[str], report: Report, warn: Report) -> None:
     """Tell of each address that can't be had.
 
     Args:
         but: Settings whose value isn't known.
+        warn: Told of those that the service manager holds, which it hands to the server.
     """
     users: dict[tuple[bool, str, int], Place] = {}
     with ExitStack() as held:
@@ -78,7 +79,7 @@ def check_ports(settings: Settings, but: Container[str], report: Report) -> None
                 held.enter_context(_bound(*where))
             except OSError as error:
                 fault = port_taken(listener, error)
-                report(ConfigError(fault.reason, key=place.key))
+                (warn if " is taken by systemd " in fault.reason else report)(ConfigError(fault.reason, key=place.key))
 
 
 def _bound(udp: bool, host: str, port: int) -> socket.socket:

@@ -12,12 +12,13 @@ from sipnode.check.ports import check_ports, is_running
 from sipnode.errors import ConfigError
 
 
-def check(path: str, reactor: Any) -> Findings:
+def check(path: str, reactor: Any, ports: bool = True) -> Findings:
     """Look at a configuration and at what it needs.
 
     Args:
         path: As ``-c`` takes it.
         reactor: For its clock; nothing is started.
+        ports: Look whether they are free.
 
     Raises:
         ConfigError: there is no such file, or it can't be read.
@@ -49,7 +50,8 @@ def check(path: str, reactor: Any) -> Findings:
         check_store(settings.storage.url, state, findings.fault, findings.warn)
     # The ports of a server that runs are its own.
     running = bool(settings.rpc.socket) and is_running(str(state / settings.rpc.socket))
-    check_ports(settings, keys, findings.warn if running else findings.fault)
+    if ports:
+        check_ports(settings, keys, findings.warn if running else findings.fault, findings.warn)
     if running:
         findings.warn(ConfigError("a server runs with this configuration: what it has taken is free for its next start"))
     return findings
