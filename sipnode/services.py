@@ -44,18 +44,23 @@ class OrderedMultiService(MultiService):
 class TransactionClock(Service):
     """Calls ``advance`` of the transaction layer when one of its timers is due.
 
+    Most timers are never needed: an answer comes long before a repeat is due. So the process isn't woken for each. It looks ahead once in
+    a while, on a grid of ``ahead`` seconds, and sets the exact time only for what is still wanted by then.
+
     Args:
         reactor: Clock and delayed calls.
+        ahead: Seconds; less than the shortest timer.
     """
 
     name = "transactions"
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, ahead: float = 0.4) -> None:
         self._reactor = reactor
+        self._ahead = ahead
         self._call: IDelayedCall | None = None
         self._when = 0.0
         self.advance: Callable[[float], None] = lambda now: None
-        self.next_wake: Callable[[], float] = lambda: 0.0
+        self.next_wake: Callable[[float], float] = lambda until: 0.0
 
     def wake_at(self, when: float) -> None:
         """Have ``advance`` called at this time (epoch seconds), or before."""
@@ -64,13 +69,16 @@ class TransactionClock(Service):
             if self._when <= when:
                 return
             call.cancel()
-        self._when = when
-        self._call = self._reactor.callLater(max(0.0, when - self._reactor.seconds()), self._fire)
+        now = self._reactor.seconds()
+        look = when // self._ahead * self._ahead
+        self._when = when = look if look > now else when
+        self._call = self._reactor.callLater(max(0.0, when - now), self._fire)
 
     def _fire(self) -> None:
         self._call = None
-        self.advance(self._reactor.seconds())
-        when = self.next_wake()
+        now = self._reactor.seconds()
+        self.advance(now)
+        when = self.next_wake(now + self._ahead)
         if when:
             self.wake_at(when)
 

@@ -9,6 +9,7 @@ The invariant: a key stands in the table exactly as long as its machine isn't te
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from typing import Any, Final, cast
 
 from sipnode.errors import FlowClosed
@@ -168,9 +169,25 @@ class TransactionLayer:
 
     # -- time
 
-    def next_wake(self) -> float:
-        """Epoch seconds when :meth:`advance` is needed, 0 for never."""
-        return self._wheel.next_wake()
+    def next_wake(self, until: float = 0.0) -> float:
+        """Epoch seconds when :meth:`advance` is needed, 0 for never.
+
+        Args:
+            until: Epoch seconds; what stands in the wheel for a time up to then is looked at, and what isn't wanted then any more is
+                put where it is.
+        """
+        wheel = self._wheel
+        while 0.0 < (when := wheel.next_wake()) <= until:
+            wanted = False
+            for item in wheel.advance(when):
+                transaction = cast(Transaction, item)
+                due = transaction.due() if transaction.state != TERMINATED else 0.0
+                if due:
+                    wheel.add(transaction, due)
+                    wanted = wanted or due <= when
+            if wanted:
+                break
+        return wheel.next_wake()
 
     def advance(self, now: float) -> None:
         """Run every timer whose time has come. What a user raises is raised when all have run."""
@@ -291,7 +308,8 @@ class TransactionLayer:
             transaction.state = TERMINATED
             return False
         transaction.retransmit_at = 0.0
-        transaction.expires_at = now + seconds
+        # Nothing happens then but that it is forgotten: all of a second may wait for one another.
+        transaction.expires_at = ceil(now + seconds)
         return True
 
     def _send(self, transaction: Transaction, data: bytes) -> bool:
