@@ -41,6 +41,7 @@ def say_bye(core: Any, ends: Ends, party: Party, reason: str) -> None:
 def _send(core: Any, flow: Any, ends: Ends, party: Party, reason: str) -> None:
     branch, via = new_via(flow)
     bye = ends.bye_to(party, via, reason)
+    core.traffic.own += 1
     if core.trace is not None:
         core.trace.sent(bye.to_bytes(), flow)
     core.transactions.send_request(bye, branch, flow, None, core.clock())

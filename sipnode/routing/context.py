@@ -146,6 +146,7 @@ class RequestContext:
         if self.core.server:
             headers = (*headers, ("server", self.core.server))
         response = build.response_to(self.request, status, reason, self.to_tag, headers, body)
+        self.core.traffic.generated += 1
         self.send_response(status, response.to_bytes())
         return Verdict.REPLIED
 

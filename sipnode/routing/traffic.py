@@ -25,13 +25,17 @@ class Traffic:
         requests_out: By method, forwarded and our own, without repeats.
         responses_in: By method and status, repeats included.
         responses_out: Alike; ours and forwarded ones.
+        generated: Of these, those that were made here.
+        own: Requests with a transaction that were made here: BYE and NOTIFY.
     """
 
-    __slots__ = ("requests_in", "requests_out", "responses_in", "responses_out")
+    __slots__ = ("generated", "own", "requests_in", "requests_out", "responses_in", "responses_out")
 
     def __init__(self, requests_out: dict[str, int]) -> None:
         self.requests_in = dict.fromkeys((*METHODS, OTHER), 0)
         self.requests_out = requests_out
+        self.generated = 0
+        self.own = 0
         # The parser lets no other statuses than 100..699 in, and a method is one of the above.
         self.responses_in: dict[tuple[str, int], int] = defaultdict(int)
         self.responses_out: dict[tuple[str, int], int] = defaultdict(int)

@@ -41,6 +41,7 @@ class TransactionLayer:
         dropped: Responses that belonged to nothing.
         unsent: Messages whose connection was gone.
         absorbed: Retransmissions that went no further.
+        created: Server transactions since the start.
         repeated: Messages that were sent once more.
         requests: Requests that were sent, by method, repeats not counted.
         held: Live server transactions by the address that their request came from.
@@ -51,6 +52,7 @@ class TransactionLayer:
         self.servers: dict[str, ServerTransaction] = {}
         self.clients: dict[str, ClientTransaction] = {}
         self.absorbed = 0
+        self.created = 0
         self.repeated = 0
         self.requests = dict.fromkeys((*METHODS, OTHER), 0)
         self.held: dict[str, int] = {}
@@ -87,6 +89,7 @@ class TransactionLayer:
         """A server transaction for a request that is new."""
         transaction = ServerTransaction(key, invite, flow, user)
         self.servers[key] = transaction
+        self.created += 1
         host = flow.remote[0]
         self.held[host] = self.held.get(host, 0) + 1
         return transaction

@@ -136,6 +136,7 @@ class Reach:
     def transmit(self, request: SipRequest, branch: str, flow: Any, user: Any) -> Any:
         """Send a NOTIFY."""
         core = self._core
+        core.traffic.own += 1
         if core.trace is not None:
             core.trace.sent(request.to_bytes(), flow)
         return core.transactions.send_request(request, branch, flow, user, core.clock())

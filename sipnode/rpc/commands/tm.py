@@ -83,25 +83,29 @@ class TransactionCommands:
 
         ``waiting`` are those that have their final response and only absorb repeats.
         """
-        layer, count = self._layer, self._parts.count
-        replies = {f"{kind}xx": count(f"sent_{kind}xx") for kind in range(2, 7)}
+        layer, traffic = self._layer, self._parts.core.traffic
+        sent = [0] * 7
+        for (_, status), number in traffic.responses_out.items():
+            sent[status // 100] += number
         servers = list(layer.servers.values())
-        created, current = count("transactions"), len(layer)
+        # As Kamailio counts: a request with all that was forwarded of it is one.
+        own = sum(not hasattr(each.user, "fork") for each in layer.clients.values())
+        created = layer.created + traffic.own
         return {
-            "current": current,
+            "current": len(servers) + own,
             "waiting": sum(each.state >= _COMPLETED for each in servers),
             "total": created,
-            "total_local": count("transactions_local"),
-            "rpl_received": count("received_responses"),
-            "rpl_generated": count("generated_responses"),
-            "rpl_sent": sum(replies.values()) + count("sent_1xx"),
-            "6xx": replies["6xx"],
-            "5xx": replies["5xx"],
-            "4xx": replies["4xx"],
-            "3xx": replies["3xx"],
-            "2xx": replies["2xx"],
+            "total_local": traffic.own,
+            "rpl_received": sum(traffic.responses_in.values()),
+            "rpl_generated": traffic.generated,
+            "rpl_sent": sum(sent),
+            "6xx": sent[6],
+            "5xx": sent[5],
+            "4xx": sent[4],
+            "3xx": sent[3],
+            "2xx": sent[2],
             "created": created,
-            "freed": max(0, created - current),
+            "freed": max(0, created - len(servers) - own),
             "delayed_free": 0,
         }
 

@@ -36,12 +36,33 @@ class TransactionTests(RpcCase):
         )
         self.assertEqual(cell["from"], "From: <sip:alice@example.test>;tag=fa\r\n")
         stats = self.call("tm.stats")
-        self.assertEqual((stats["current"], stats["waiting"]), (2, 0))
+        self.assertEqual((stats["current"], stats["waiting"]), (1, 0))
         self.bob.reply(self.bob.got("INVITE"), 486)
         self.assertEqual(self.call("tm.stats")["waiting"], 1)
         self.world.advance(40)
         self.assertEqual(self.call("tm.list"), [])
         self.assertEqual(self.call("tm.clean"), {})
+
+    def test_stats(self) -> None:
+        """Every number is what has happened: transactions made and gone, responses received, made here and sent, by class."""
+        before = self.call("tm.stats")
+        invite = self.alice.send("INVITE", "sip:bob@example.test")
+        received = self.bob.got("INVITE")
+        self.bob.reply(received, 180)
+        self.bob.reply(received, 486)
+        self.alice.ack(invite, self.alice.response("INVITE"))
+        self.alice.send("INVITE", "sip:nobody@example.test")
+        self.world.advance(60)
+        after = self.call("tm.stats")
+        grown = {name: value - before[name] for name, value in after.items()}
+        # The 404 of the second is sent without a transaction.
+        self.assertEqual((grown["total"], grown["created"], grown["freed"], grown["4xx"]), (1, 1, 1, 2))
+        self.assertEqual((grown["rpl_received"], grown["2xx"], grown["current"]), (2, 0, 0))
+        self.assertEqual(grown["rpl_sent"] - grown["rpl_generated"], 2)
+        self.alice.take()
+        call = self.world.call(self.alice, self.bob)
+        self.world.core.dialogs.end(call.invite.call_id)
+        self.assertEqual(self.call("tm.stats")["total_local"], 2)
 
     def test_cancel(self) -> None:
         """An INVITE is cancelled by Call-ID and CSeq; any other is refused."""
@@ -69,6 +90,24 @@ class StatisticsTests(RpcCase):
         self.assertTrue(group and all(name.startswith("usrloc.") for name in group))
         self.assertEqual(self.call("stats.fetch", "nosuch"), {})
         self.assertEqual(len(self.call("stats.fetch")), len(self.call("stats.get_statistics", "all")))
+
+    def test_messages(self) -> None:
+        """Kamailio's counters of messages: by method, by class, and what became of REGISTERs."""
+        alice, bob = self.world.phone("alice"), self.world.phone("bob")
+        before = self.call("stats.fetchn", "core:", "registrar:")
+        bob.register()
+        bob.register(5)
+        alice.send("FROBNICATE", "sip:bob@example.test")
+        bob.reply(bob.got("FROBNICATE"), 501)
+        after = self.call("stats.fetchn", "core:", "registrar:")
+        grown = {name: value - before[name] for name, value in after.items() if value != before[name]}
+        self.assertEqual(
+            grown,
+            {
+                "core.rcv_requests": 3, "core.rcv_requests_register": 2, "core.unsupported_methods": 1,
+                "core.rcv_replies": 1, "core.rcv_replies_5xx": 1, "registrar.accepted_regs": 1, "registrar.rejected_regs": 1,
+            },
+        )  # fmt: skip
 
     def test_counters(self) -> None:
         """What the server counts is there under sipnode:."""
