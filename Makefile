@@ -72,7 +72,7 @@ bench-postgres:
 
 bench-tls:
 	@tools/setup.sh bench
-	@$(BIN)/python bench/tls.py --bench $(SHARED)/bench $(if $(RUNS),--runs $(RUNS)) $(if $(IDLE),--idle $(IDLE))
+	@$(BIN)/python bench/tls.py --bench $(SHARED)/bench $(if $(RUNS),--runs $(RUNS)) $(if $(IDLE),--idle $(IDLE)) $(if $(ONLY),--only $(ONLY))
 
 bench-presence:
 	@tools/setup.sh bench

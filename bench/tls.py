@@ -87,6 +87,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--idle", type=int, default=2000, help="idle wss connections")
+    parser.add_argument("--only", default="", help="ratios to measure, e.g. wss_open,idle_memory; nothing is written then")
     parser.add_argument("--no-write", action="store_true", help="leave docs/performance.rst as it is")
     options = parser.parse_args()
     bench = options.bench.resolve()
@@ -98,39 +99,43 @@ def main() -> int:
     work = WORK / "bench-tls"
     work.mkdir(parents=True, exist_ok=True)
     results = work / "runs.jsonl"
-    values: dict[str, dict[str, list[float]]] = {name: {one: [] for one in SERVERS} for name in TESTS}
+    wanted = set(options.only.split(",")) - {""} or {*TESTS, "idle_memory"}
+    tests = {name: test for name, test in TESTS.items() if name in wanted}
+    values: dict[str, dict[str, list[float]]] = {name: {one: [] for one in SERVERS} for name in tests}
     idle: dict[str, dict[str, float]] = {}
-    for turn in range(options.runs):
+    for turn in range(options.runs if tests else 0):
         for name in SERVERS:
             print(f"-- run {turn + 1}: {name}", flush=True)
             with server(name, work, bench) as pid:
-                for key, (_, test, kind) in TESTS.items():
+                for key, (_, test, kind) in tests.items():
                     how = ["--kind", kind, "--rate", RATES[test], "--seconds", str(options.seconds), "--repeat", "1"]
                     row = load(bench, pid, results, test, *how)
                     values[key][name].append(next(value for figure, value in row.items() if figure.startswith("cpu_us_")))
-    for name in SERVERS:
+    for name in SERVERS if "idle_memory" in wanted else ():
         print(f"-- {options.idle} idle wss connections: {name}", flush=True)
         with server(name, work, bench) as pid:
             row = load(bench, pid, results, "idle", "--kind", "wss", "--connections", str(options.idle), "--open-rate", "200")
             idle[name] = {figure.rpartition("_")[0]: value for figure, value in row.items() if isinstance(value, float)}
     rows = [["CPU µs each, median (lowest, highest)", "sipnode", "Kamailio, one worker", "ratio"]]
-    for key, (label, _, _) in TESTS.items():
+    for key, (label, _, _) in tests.items():
         cells = [f"{statistics.median(runs):.0f} ({min(runs):.0f}, {max(runs):.0f})" for runs in values[key].values()]
         rows.append([label, *cells, f"{ratio(values[key]):.2f}"])
-    memory = {name: idle[name]["registered_kib"] for name in SERVERS}
-    rows.append([f"KiB of an idle wss connection, of {options.idle:,}", *(f"{memory[name]:.1f}" for name in SERVERS),
-                 f"{memory['sipnode'] / memory['kamailio']:.2f}"])  # fmt: skip
-    for label, figure in (("MiB before", "base_mib"), ("MiB after all have closed", "after_mib")):
-        rows.append([label, *(f"{idle[name][figure]:.0f}" for name in SERVERS), ""])
+    memory = {name: row["registered_kib"] for name, row in idle.items()}
+    if memory:
+        cells = [f"{memory[name]:.1f}" for name in SERVERS]
+        rows.append([f"KiB of an idle wss connection, of {options.idle:,}", *cells, f"{memory['sipnode'] / memory['kamailio']:.2f}"])
+        for label, figure in (("MiB before", "base_mib"), ("MiB after all have closed", "after_mib")):
+            rows.append([label, *(f"{idle[name][figure]:.0f}" for name in SERVERS), ""])
     text = "\n".join([f"Measured on {date.today()}, {options.runs} runs in turns, TLS 1.3, ECDSA P-256.", "", *listed(rows)])
     print(text)
-    if not options.no_write:
+    if not (options.no_write or options.only):
         head, _, rest = PAGE.read_text().partition(BEGIN)
         _, _, tail = rest.partition(END)
         PAGE.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}")
-    for key in TESTS:
+    for key in tests:
         print(f"ratio {key} {ratio(values[key]):.2f}")
-    print(f"ratio idle_memory {memory['sipnode'] / memory['kamailio']:.2f}")
+    if memory:
+        print(f"ratio idle_memory {memory['sipnode'] / memory['kamailio']:.2f}")
     return 0
 
 

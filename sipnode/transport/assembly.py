@@ -19,6 +19,7 @@ from sipnode.transport.connect import Connector
 from sipnode.transport.connection import Hub
 from sipnode.transport.flow import Listener
 from sipnode.transport.flowtable import FlowTable
+from sipnode.transport.giveback import GiveBack, c_library
 from sipnode.transport.handshake import HandshakeRules
 from sipnode.transport.http import WebPort, XHTTPRoot
 from sipnode.transport.listen import WEBSOCKET, ListenSpec, family_of, parse_listens
@@ -149,6 +150,7 @@ class _Builder:
             made.services.append(self._stream_port(group))
         if self.tls.profiles:
             made.services.append(made.tls)
+        made.services.append(GiveBack(lambda: made.admission.open, self.reactor, c_library()))
         if any(spec.transport in WEBSOCKET for spec in self.specs) and not USES_NVX:
             made.warnings.append("autobahn runs without its compiled part (NVX): a WebSocket message costs several times as much")
         made.warnings.extend(self.tls.unused([(spec.host, spec.port) for spec in self.specs if spec.secure]))

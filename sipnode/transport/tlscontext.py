@@ -11,6 +11,8 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
 from sipnode.transport.certificates import TOO_LONG, subject_of, why
@@ -109,20 +111,16 @@ def _context(profile: TLSProfile) -> SSL.Context:
 
 
 def _use_key(context: SSL.Context, path: str) -> None:
-    """Take a key; one with a passphrase is an error, not a question on somebody's terminal."""
-    asked: list[bool] = []
-
-    def passphrase(*_: object) -> bytes:
-        asked.append(True)
-        return b""
-
-    context.set_passwd_cb(passphrase)
+    """Take a key; one with a passphrase is an error, where OpenSSL would ask on somebody's terminal."""
+    with open(path, "rb") as file:
+        octets = file.read()
     try:
-        context.use_privatekey_file(path)
-    except SSL.Error:
-        if asked:
-            raise ValueError("it has a passphrase, and there is nobody to type it") from None
-        raise
+        context.use_privatekey(load_pem_private_key(octets, None))  # type: ignore[arg-type]  # of those that can't sign it says so itself
+    except TypeError as error:
+        words = "it has a passphrase, and there is nobody to type it" if "assword" in str(error) else "not a key that TLS can use"
+        raise ValueError(words) from None
+    except UnsupportedAlgorithm:
+        raise ValueError("not a key that TLS can use") from None
 
 
 def _set_ciphers(context: SSL.Context, profile: TLSProfile) -> None:

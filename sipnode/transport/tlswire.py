@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from OpenSSL.SSL import Error, WantReadError, ZeroReturnError
+from twisted.internet.error import ConnectionDone
+from twisted.internet.main import CONNECTION_LOST
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
@@ -97,6 +99,17 @@ class TLSWire(TLSMemoryBIOProtocol):
             self._tlsShutdownFinished(Failure())
         else:
             self.transport.write(sealed)
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted's default argument is of no use here
+        if not self._lostTLSConnection:
+            # What could be read has been read. Asking OpenSSL again would only make an exception that points at itself.
+            self._lostTLSConnection = True
+            if reason.check(ConnectionDone):
+                # Without TLS's own goodbye nobody knows whether that was all.
+                reason = Failure(CONNECTION_LOST)
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]  # as above
+        # The last thing that points in a circle: now all of it is freed, and not when the garbage collector comes by.
+        self._producer = None
 
     def _follow(self, data: bytes) -> None:
         """Find where the last record of the octets ends."""
