@@ -96,6 +96,7 @@ class FakeFlows:
 
     def __init__(self) -> None:
         self.flows: list[FakeFlow] = []
+        self.aliases: list[tuple[Any, int]] = []
 
     def by_token(self, token: str) -> Any:
         """A live connection."""
@@ -114,7 +115,8 @@ class FakeFlows:
         return dict(Counter(flow.transport for flow in self.connections()))
 
     def alias(self, flow: Any, port: int) -> None:
-        """Nothing is opened, so nothing is spared."""
+        """Keep what was offered."""
+        self.aliases.append((flow, port))
 
     def udp(self, hop: Hop, socket: str = "") -> Any:
         """The UDP flow to that address."""

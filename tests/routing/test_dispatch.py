@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from sipnode.errors import FramingError
+from sipnode.fakes import FakeFlow
 from sipnode.interfaces import IMessageSink
 from sipnode.routing.script import RoutingScript
 from sipnode.testing import World
@@ -57,6 +58,16 @@ class DispatchTests(SynchronousTestCase):
         self.world.sink.received(INVITE.replace(b"Content-Length: 0", b"\xff\xfe\x00: 1"), self.alice.flow)
         for data in self.alice.flow.sent:
             self.assertRegex(data.split(b"\r\n")[0], rb"^SIP/2.0 400 [ -~]*$")
+
+    def test_alias(self) -> None:
+        """A request over TLS whose Via has alias offers its connection, with the port of that Via; others offer nothing."""
+        flow = FakeFlow("TLS", ("192.0.2.11", 40000))
+        plain = INVITE.replace(b"SIP/2.0/UDP", b"SIP/2.0/TLS")
+        self.world.sink.received(plain, flow)
+        self.feed(INVITE.replace(b"z9hG4bKd1", b"z9hG4bKd2;alias"))
+        self.assertEqual(self.world.flows.aliases, [])
+        self.world.sink.received(plain.replace(b"z9hG4bKd1", b"z9hG4bKd3;alias"), flow)
+        self.assertEqual(self.world.flows.aliases, [(flow, 5060)])
 
     def test_no_via(self) -> None:
         """A request whose Via can't be read has nobody to answer to."""
