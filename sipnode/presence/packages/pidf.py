@@ -13,7 +13,7 @@ from typing import Final
 from xml.etree import ElementTree
 
 from sipnode.errors import ParseError
-from sipnode.presence.packages.xmlbody import HEAD, read, text, unqualified
+from sipnode.presence.packages.xmlbody import HEAD, as_text, read, text, unqualified
 
 PIDF: Final = "urn:ietf:params:xml:ns:pidf"
 MODEL: Final = "urn:ietf:params:xml:ns:pidf:data-model"
@@ -100,7 +100,7 @@ def parse(body: bytes) -> Presence:
                 octets += _octets(person.activities) + _octets(person.rest)
             continue
         unqualified(part, PIDF)
-        written = ElementTree.tostring(part, "unicode")
+        written = as_text(part)
         octets += _octets(written)
         if kind == f"{{{PIDF}}}tuple":
             name = part.get("id", "")
@@ -117,7 +117,7 @@ def parse(body: bytes) -> Presence:
 
 
 def _octets(written: str) -> int:
-    return len(written.encode("utf-8", "replace"))
+    return len(written) if written.isascii() else len(written.encode("utf-8", "replace"))
 
 
 def _person(element: ElementTree.Element) -> Person:
@@ -129,9 +129,9 @@ def _person(element: ElementTree.Element) -> Person:
         if part.tag == _ACTIVITIES:
             for activity in part:
                 activity.tail = None
-                activities.append(ElementTree.tostring(activity, "unicode"))
+                activities.append(as_text(activity))
         else:
-            rest.append(ElementTree.tostring(part, "unicode"))
+            rest.append(as_text(part))
     return Person(element.get("id", "person"), "".join(activities), "".join(rest))
 
 
