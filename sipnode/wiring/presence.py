@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred, succeed
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sipnode.records import Binding, PartyCall, Publication, Subscription, Watcher
     from sipnode.routing.core import Core
     from sipnode.sip.message import SipRequest
+
+_LITERALS: Final = 16384
 
 
 @implementer(IPresenceSources)
@@ -99,6 +101,7 @@ class Reach:
     def __init__(self, core: Core, node: int) -> None:
         self._core = core
         self._node = node
+        self._literals: dict[str, Hop] = {}
 
     def origin(self, ctx: Any) -> Origin:
         """Where a SUBSCRIBE came from."""
@@ -120,6 +123,9 @@ class Reach:
                 return None
         if subscription.host:
             return core.flows.udp(Hop("UDP", subscription.host, subscription.port), subscription.socket)
+        known = self._literals.get(subscription.routes or subscription.contact)
+        if known is not None:
+            return core.flows.udp(known, subscription.socket)
         try:
             uri = NameAddr.parse(subscription.routes.partition(",")[0]).uri if subscription.routes else SipUri.parse(subscription.contact)
         except ParseError:
@@ -129,6 +135,9 @@ class Reach:
             return None
         hops = core.resolver.numeric(uri.host, uri.port, transport, uri.secure)
         if hops and hops[0].transport == "UDP":
+            if len(self._literals) >= _LITERALS:
+                self._literals.clear()
+            self._literals[subscription.routes or subscription.contact] = hops[0]
             return core.flows.udp(hops[0], subscription.socket)
         finding: Deferred[Any] = succeed(hops) if hops else core.resolver.resolve(uri.host, uri.port, transport, uri.secure)
         return finding.addCallback(lambda found: core.flows.connect(found[0]))
