@@ -134,6 +134,9 @@ class CallStates:
             if kind == "terminated":
                 self._ended.add(party, view, service.now())
                 row = service.publications.get(ruid)
+                if row is None and service.durable and call.answered:
+                    # News of another node that was older than our row has taken it out of memory, not out of the table.
+                    row = Publication(party, EVENT, "", 0.0, 0.0, b"", party, ruid)
                 if row is not None and not any(other.id == view.id for other in self._of_process(party)):
                     service.keep([PresenceChange(row, True)])
             elif service.durable and (kind == "confirmed" or service.is_followed(party, elsewhere=True)):

@@ -11,7 +11,7 @@ from zope.interface import implementer
 from sipnode.errors import ParseError
 from sipnode.interfaces import IEventPackage, IPresenceSources
 from sipnode.records import Publication
-from sipnode.settings import LocationSettings, PresenceSettings, Settings
+from sipnode.settings import LocationSettings, NodeSettings, PresenceSettings, Settings
 from sipnode.sip.message import SipRequest, SipResponse
 from sipnode.testing import DOMAIN, Phone, World
 from sipnode.wiring.presence import build_presence
@@ -82,14 +82,16 @@ def world(
     storage: Any = None,
     former: World | None = None,
     script: Any = None,
+    node: int = 0,
 ) -> World:
     """A server that serves moods.
 
     Args:
         storage: An open IStorage, None for memory alone.
         former: A server that was killed, to go on in its time and with its network.
+        node: Its number.
     """
-    settings = replace(Settings(), presence=presence or PresenceSettings())
+    settings = replace(Settings(), presence=presence or PresenceSettings(), node=NodeSettings(id=node))
     made = World(settings, script=script, clock=former.clock if former is not None else None)
     if former is not None:
         made.flows.flows = former.flows.flows
