@@ -6,6 +6,7 @@ import shutil
 import socket
 import tempfile
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,27 +29,33 @@ class Baresip:
 
     Args:
         hz: Its tone.
+        modules: More of its modules, as they are called without ``.so``.
+        params: More parameters of its account.
+        contacts: Lines of its list of contacts.
     """
 
-    def __init__(self, case: TestCase, site: Site, user: str, hz: int) -> None:
+    def __init__(
+        self, case: TestCase, site: Site, user: str, hz: int, modules: Sequence[str] = (), params: str = "", contacts: Sequence[str] = ()
+    ) -> None:
         self._site, self._user = site, user
         # Not below trial's folder: baresip cuts the name of its recording at 127 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="ear-"))
         case.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        modules = next((folder for folder in MODULES if Path(folder).is_dir()), MODULES[0])
+        place = next((folder for folder in MODULES if Path(folder).is_dir()), MODULES[0])
         (self.folder / "config").write_text(
             f"sip_listen {ADDRESS}:{free_port(socket.SOCK_DGRAM, socket.SOCK_STREAM)}\nnet_interface {ADDRESS}\n"
             # The sine comes in stereo at 48 kHz or not at all; a source without a device to play to needs aubridge.
             f"audio_source ausine,{hz}\naudio_player aubridge,ear\naudio_alert aubridge,bell\n"
-            f"ausrc_srate 48000\nausrc_channels 2\nauplay_channels 1\nmodule_path {modules}\n"
+            f"ausrc_srate 48000\nausrc_channels 2\nauplay_channels 1\nmodule_path {place}\n"
             "module g711.so\nmodule sndfile.so\nmodule ausine.so\nmodule aubridge.so\nmodule_tmp account.so\nmodule_app menu.so\n"
-            f"snd_path {self.folder}\n"
+            + "".join(f"module_app {module}.so\n" for module in modules)
+            + f"snd_path {self.folder}\n"
         )
         (self.folder / "accounts").write_text(
             f'<sip:{user}@{DOMAIN};transport=udp>;auth_user={user};auth_pass={passwords()[user]};outbound="sip:{HOST}:{site.sip}";'
-            "answermode=auto;regint=300;audio_codecs=pcmu/8000\n"
+            f"answermode=auto;regint=300;audio_codecs=pcmu/8000{params}\n"
         )
-        (self.folder / "contacts").touch()
+        (self.folder / "contacts").write_text("".join(f"{line}\n" for line in contacts))
         self._part = Part("baresip", ["baresip", "-f", str(self.folder), "-s"], self.folder / "baresip.log")
         case.addCleanup(self.stop)
 
@@ -61,6 +68,10 @@ class Baresip:
 
         await until(bound, lambda: f"baresip is registered\n{self._part.last_words(60)}")
         return self
+
+    def said(self) -> str:
+        """Its log so far."""
+        return self._part.log.read_text("utf-8", "replace")
 
     def stop(self) -> Any:
         """End it."""

@@ -22,7 +22,8 @@ from sipnode.demo import ports, probes
 from sipnode.demo.parts import Part, rtpengine_command, server_command
 from sipnode.media import ng
 from sipnode.media.client import NgClient
-from sipnode.settings import CoreSettings, MediaSettings, Settings
+from sipnode.rpc.client import Caller
+from sipnode.settings import CoreSettings, MediaSettings, RpcSettings, Settings
 
 from .phone import Phone
 from .waiting import until
@@ -92,6 +93,11 @@ class Site:
         if secure:
             listen += (f"tls:{HOST}:{self.sips}",)
         core, media = CoreSettings(domains=(DOMAIN,), listen=listen), MediaSettings(nodes=(f"{HOST}:{self.ng_port}",))
+        # Below trial's folder a name is longer than that of a UNIX socket may be.
+        short = tempfile.mkdtemp(prefix="sipnode-s-")
+        case.addCleanup(shutil.rmtree, short, ignore_errors=True)
+        self._rpc = f"{short}/rpc.sock"
+        sections.setdefault("rpc", RpcSettings(socket=self._rpc))
         sections = {name: section(self) if callable(section) else section for name, section in sections.items()}
         (self.folder / config.FILE_NAME).write_text(config.render(Settings(core=core, media=media, **sections)))
         (self.folder / "sipnode.sqlite").write_bytes(accounts())
@@ -148,6 +154,15 @@ class Site:
         """The same command line, the same folder."""
         self.server = self._new_server()
         await self._start_server()
+
+    async def rpc(self, method: str, *params: Any) -> Any:
+        """Call a method of the server's RPC."""
+
+        def call() -> Any:
+            with Caller(self._rpc) as caller:
+                return caller.call(method, list(params))
+
+        return await deferToThread(call)
 
     # -- users
 
