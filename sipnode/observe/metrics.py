@@ -124,6 +124,8 @@ class ServerCollector(Collector):
         held, refused = (it.admission.open, it.admission.refused) if it.admission is not None else (0, 0)
         yield _gauge("sipnode_connections_held", "Connections that hold a place, also before they are usable.", held)
         yield _counter("sipnode_connections_refused", "Connections that found no place.", refused)
+        ends = it.admission.ends if it.admission is not None else {}
+        yield _counters("sipnode_connections_speechless", "Connections that ended before their first line.", "how", ends)
 
     def _registrar(self) -> Iterator[Metric]:
         it = self._from

@@ -99,10 +99,11 @@ class Admission:
         self._explain_at, self._unexplained = now + EXPLAIN_SECONDS, 0
         self.log.info("TLS from {source} refused: {why}{more}", source=source, why=why, more=more)
 
-    def set_limits(self, most: int, most_per_source: int) -> None:
-        """Other caps from now on; who is in stays in."""
+    def set_limits(self, most: int, most_per_source: int, most_unknown: int = 0) -> None:
+        """Other caps from now on, 0 for as it was; who is in stays in."""
         self._most = most
         self._most_per_source = most_per_source
+        self._most_unknown = most_unknown or self._most_unknown
 
     @property
     def caps(self) -> tuple[int, int]:

@@ -141,7 +141,7 @@ def connect_reload(
         values = new.limits
         dispatcher.limits = Limits(values.message_bytes, values.header_lines, values.line_bytes, values.via_values)
         core.transactions.limit = values.transactions
-        transports.admission.set_limits(values.connections, values.connections_per_source)
+        transports.admission.set_limits(values.connections, values.connections_per_source, values.handshakes_per_source)
 
     def users(new: Settings, old: Settings) -> None:
         storage.credentials.forget_all()
