@@ -46,7 +46,8 @@ class Policy:
         if package.own_only:
             return SubscriptionStatus.TERMINATED
         decided = self._decisions.get(resource, watcher, package.name)
-        if decided is not None:
+        if decided is not None and decided.status in (SubscriptionStatus.ACTIVE, SubscriptionStatus.TERMINATED):
+            # Kamailio keeps who waits in the same table.
             return decided.status
         said = self.hook(watcher, resource, package.name) if self.hook is not None else None
         if said is not None:

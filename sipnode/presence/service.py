@@ -248,7 +248,9 @@ class PresenceService(Service):
         return (waiting if waiting is not None else succeed(None)).addCallback(stored)
 
     def changed(self, event: str, resource: str) -> None:
-        """The state of a resource may be another one: tell its watchers."""
+        """The state of a resource may be another one: tell its watchers; after a start they hear how things are when all is read."""
+        if not self.ready:
+            return
         self.documents.changed(event, resource)
         there = self.subscriptions.at(event, resource)
         if there:

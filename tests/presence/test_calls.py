@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.presence.calls import GRACE, KEPT
@@ -13,7 +14,7 @@ from sipnode.presence.packages.dialoginfo import DIALOG_INFO
 from sipnode.records import PresenceChange
 from sipnode.settings import PresenceSettings
 from sipnode.testing import Phone, World
-from sipnode.wiring.presence import named_packages
+from sipnode.wiring.presence import build_presence, named_packages
 from tests.presence.kit import User, world
 from tests.presence.test_lasting import WINDOW, Store
 
@@ -227,3 +228,31 @@ class NodesTests(CallsCase):
         self.store.presence.write([PresenceChange(replace(row, ruid="k-1", etag="k-1", body=body, parsed=None))])
         self.store.presence.write([PresenceChange(replace(row, ruid="k-2", etag="k-2", body=b"<", parsed=None))])
         self.assertEqual(self.lamps(), [[("confirmed", None), ("early", None)]])
+
+
+class StartTests(CallsCase):
+    """What watchers hear of a start."""
+
+    def test_told_once(self) -> None:
+        """Each watcher is told once, when registrations, calls and publications are all read, and not that all have left."""
+        first = self.server()
+        bob = self.watch(first, "presence")
+        alice = first.phone("alice")
+        alice.register()
+        first.advance(6)
+        bob.bodies()
+        for service in (first.core.presence, first.core.dialogs, first.core.registrar):
+            service.stopService()
+        made = world(packages=[], storage=self.store, former=first)
+        reading: Deferred[None] = Deferred()
+        self.patch(made.core.registrar, "when_ready", lambda: reading)
+        for service in build_presence(made.core, self.store, made.clock, named_packages(ALL)):
+            service.startService()
+        bob.world = bob.phone.world = alice.world = made
+        alice.register()
+        made.advance(2)
+        self.assertEqual(bob.bodies(), [])
+        reading.callback(None)
+        made.advance(2)
+        (body,) = bob.bodies()
+        self.assertIn(b">open<", body)

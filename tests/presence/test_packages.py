@@ -13,6 +13,7 @@ from sipnode.interfaces import IPresenceSources
 from sipnode.presence.packages.dialoginfo import DIALOG_INFO
 from sipnode.presence.packages.pidf import PIDF
 from sipnode.presence.packages.winfo import WATCHERINFO
+from sipnode.records import SubscriptionStatus, Watcher
 from sipnode.routing.script import RoutingScript
 from sipnode.settings import PresenceSettings
 from sipnode.testing import Phone
@@ -377,6 +378,13 @@ class PolicyTests(SynchronousTestCase):
         made = world(packages=named_packages(ALL), script=Script)
         made.core.presence.decide("alice@example.test", "bob@example.test", "presence", True)
         self.assertEqual(User(made, "bob").subscribe("alice", event="presence").status, 200)
+
+    def test_who_waits_in_the_table(self) -> None:
+        """Rows that say that somebody waits, which Kamailio writes, decide nothing."""
+        made = world(packages=named_packages(ALL))
+        for status, answer in ((SubscriptionStatus.WAITING, 200), (SubscriptionStatus.PENDING, 200), (SubscriptionStatus.TERMINATED, 403)):
+            made.core.presence.decisions.save(Watcher("alice@example.test", "bob@example.test", "presence", status))
+            self.assertEqual(User(made, "bob").subscribe("alice", event="presence").status, answer)
 
     def test_wrong_word(self) -> None:
         """A script that gives another word lets nobody watch."""
