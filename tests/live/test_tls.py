@@ -73,7 +73,7 @@ class TlsCase(TestCase):
         """``tls.cfg``."""
         (self.folder / "tls.cfg").write_text(text)
 
-    def start(self, text: str, *lines: str, limits: LimitSettings | None = None, **transport: Any) -> Transports:
+    def start(self, text: str, *lines: str, limits: LimitSettings | None = None, page: Any = None, **transport: Any) -> Transports:
         """Listening on loopback with that ``tls.cfg``."""
         self.write(text)
         settings = Settings(
@@ -82,7 +82,7 @@ class TlsCase(TestCase):
             tls=TLSSettings(config="tls.cfg"),
             transport=TransportSettings(**transport),
         )
-        made = build_transports(settings, self.sink, reactor, None, None, str(self.folder))
+        made = build_transports(settings, self.sink, reactor, page, None, str(self.folder))
         for service in made.services:
             self.addCleanup(service.stopService)
             service.privilegedStartService()

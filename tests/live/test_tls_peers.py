@@ -1,4 +1,4 @@
-"""Trunks that know each other by certificate: Kamailio's TLS at the other end, and the routing of a whole server of ours."""
+"""Trunks that know each other by certificate, Kamailio's TLS at the other end and the routing of a whole server of ours; a browser."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
+from twisted.web.static import Data
 
 from sipnode import config
 from sipnode.demo import probes
@@ -22,10 +23,12 @@ from sipnode.records import Hop
 from sipnode.settings import AuthSettings, CoreSettings, Settings, TLSSettings
 
 from ..transport.certificates import make
+from ..transport.kit import OK
+from .support.browser import Browser, missing_browser
 from .support.kamailio import Kamailio
 from .support.site import HOST, free_port, missing
 from .support.waiting import until
-from .test_tls import PROVEN, SERVER, TlsCase
+from .test_tls import OPTIONS, PROVEN, SERVER, TlsCase
 
 reactor: Any = _reactor
 
@@ -122,6 +125,46 @@ class KamailioTests(TlsCase):
         self.assertTrue((await self.ask()).startswith(b"SIP/2.0 200"))
         self.assertIs(self.sink.messages[-1][1], flow)
         self.assertEqual(self.made.admission.open, 0)
+
+
+# Opens a WebSocket to where the page came from, says one thing, and tells the sub-protocol and what came back.
+_TALK = """text => new Promise((done, fail) => {
+    const wire = new WebSocket(`wss://${location.host}/`, "sip");
+    wire.onopen = () => wire.send(text);
+    wire.onmessage = event => { wire.close(1000); done([wire.protocol, event.data]); };
+    wire.onerror = () => fail(new Error("no WebSocket"));
+})"""
+
+
+class BrowserTests(TlsCase):
+    """Chromium comes to a port that takes SIP over TLS as well."""
+
+    skip = missing_browser()
+
+    async def test_wss(self) -> None:
+        """It gets the page over https, and a message over wss to the same port is answered; a SIP peer is, on that port too."""
+        page: Any = Data(b"<p>page", "text/html")
+        page.isLeaf = True
+        port = free_port(socket.SOCK_STREAM)
+        made = self.start(SERVER, f"tls:{HOST}:{port}", f"wss:{HOST}:{port}", page=page, origins=("self",))
+        met: list[tuple[str, str]] = []
+
+        def answer(data: bytes, flow: Any) -> None:
+            met.append((flow.transport, flow.cipher.split()[-1]))
+            flow.send(OK)
+
+        self.sink.on_received = answer
+        browser = Browser.of_this_run()
+        tab = await browser.run(lambda: browser.open(f"https://{HOST}:{port}/", ignore_https_errors=True))
+        try:
+            self.assertEqual(await browser.run(tab.inner_text, "p"), "page")
+            said = await browser.run(tab.evaluate, _TALK, options(f"sip:{HOST}", "WSS a.invalid").decode())
+        finally:
+            await browser.run(tab.context.close)
+        self.assertEqual((said, met), (["sip", OK.decode()], [("WSS", "TLSv1.3")]))
+        self.assertIn("CN = server", await self.s_client(port, "-alpn", "sip/2", say=OPTIONS))
+        await until(lambda: met[1:] == [("TLS", "TLSv1.3")], "the SIP peer is heard")
+        await until(lambda: not made.admission.open, "all connections are gone")
 
 
 class TrunkTests(TestCase):

@@ -81,14 +81,14 @@ class Browser:
         """Do something in the browser's thread; a Deferred."""
         return deferToThreadPool(reactor, self._thread, work, *arguments)
 
-    def open(self, address: str) -> Any:
-        """A new context with a page of that address; blocks, so through :meth:`run`."""
+    def open(self, address: str, **options: Any) -> Any:
+        """A new context with a page of that address; blocks, so through :meth:`run`. ``options`` are Playwright's for the context."""
         if self._chromium is None:
             from playwright.sync_api import sync_playwright
 
             self._driver = sync_playwright().start()
             self._chromium = self._driver.chromium.launch(executable_path=program(), args=FLAGS)
-        context = self._chromium.new_context(permissions=["microphone"])
+        context = self._chromium.new_context(permissions=["microphone"], **options)
         page = context.new_page()
         page.set_default_timeout(20000)
         page.goto(address)
