@@ -96,7 +96,7 @@ class PostgresStoreTests(PostgresCase, PersistentStoreSuite):
         await other.location.write([LocationChange(binding("r-9"), delete=True)])
         await until(lambda: feed.gone == [(binding().aor, "r-9")], "a deletion")
         self.assertEqual(feed.losses, 0)
-        self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%'")
+        self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", one._name)
         await until(lambda: feed.losses, "the loss of the listening connection")
         await other.location.write(save(binding("later")))
         await until(lambda: "later" in feed.rows, "news after it")

@@ -104,7 +104,7 @@ class KamailioTests(TestCase):
         # Its time means the same moment to both, whatever the zone of this machine is.
         self.assertTrue(500 < row.expires - reactor.seconds() < 700, row.expires - reactor.seconds())
         await until(lambda: self.ask("REGISTER", "kim", "k2", contact.replace("600", "0")), "Kamailio's 200")
-        await until(lambda: self.feed.gone == [row.ruid], "word that it is gone")
+        await until(lambda: self.feed.gone == [("kim@example.test", row.ruid)], "word that it is gone")
 
     async def test_our_rows_are_its(self) -> None:
         """Who is registered with the store is found by Kamailio, and isn't when it is gone."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable
 from typing import Any, Final
 
 from sipnode.records import Binding, BindingFlag
+from sipnode.storage.postgres.saving import Saving
 from sipnode.storage.rows import account_of
 
 # Name, type of the array that it comes in, length of a text (0 for numbers).
@@ -38,31 +38,19 @@ class Statements:
 
     def __init__(self, with_flow: bool) -> None:
         columns = _COLUMNS if with_flow else _COLUMNS[:-1]
-        self.width = len(columns)
         names = [name for name, _, _ in columns]
         read = [f"extract(epoch FROM {name}::timestamptz)::float8" if name in _TIMES else name for name in names]
-        into = [f"to_timestamp({name})::timestamp" if name in _TIMES else name for name in names]
         select = f"SELECT {', '.join(read)}{'' if with_flow else ', NULL'}, id FROM location"
         self.page = f"{select} WHERE id > %s ORDER BY id LIMIT %s"
         self.by_ruid = f"{select} WHERE ruid = ANY(%s) ORDER BY id"
         self.by_user = f"{select} WHERE username = %s AND domain IS NOT DISTINCT FROM %s ORDER BY id"
-        # Prepared, since its plan would cost the server as much as the rows of a small batch.
-        self.prepare = (
-            f"PREPARE sipnode_save ({', '.join(f'{kind}[]' for _, kind, _ in columns)}) AS "
-            f"INSERT INTO location ({', '.join(names)}) SELECT {', '.join(into)} "
-            f"FROM unnest({', '.join(f'${number}' for number in range(1, len(columns) + 1))}) AS new({', '.join(names)}) "
-            f"ON CONFLICT (ruid) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in names if name != 'ruid')}"
-        )
-        self.upsert = f"EXECUTE sipnode_save({', '.join(f'%s::{kind}[]' for _, kind, _ in columns)})"
+        times = {name: f"to_timestamp(new.{name})::timestamp" for name in _TIMES}
+        self.saving = Saving("location", {name: kind for name, kind, _ in columns}, ("ruid",), times)
         self.delete = (
             "DELETE FROM location USING unnest(%s::text[], %s::int4[]) AS gone(ruid, node) "
             "WHERE location.ruid = gone.ruid AND location.server_id = coalesce(gone.node, location.server_id)"
         )
         self.purge = "DELETE FROM location WHERE expires < to_timestamp(%s)::timestamp"
-
-    def arrays(self, rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
-        """Arguments of ``upsert``: a list for each column."""
-        return [list(column) for column in zip(*rows, strict=True)][: self.width]
 
 
 def text_value(text: str, length: int = 512) -> str:

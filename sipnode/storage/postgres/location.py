@@ -86,9 +86,9 @@ class PostgresLocation:
             statements.append(self.statements.delete)
             arguments += [sorted(gone), [gone[ruid] for ruid in sorted(gone)]]
         if saved:
-            statements.append(self.statements.upsert)
+            statements.append(self.statements.saving.execute)
             # Always in the same order, so that two nodes can't wait for each other's rows.
-            arguments += self.statements.arrays(saved[ruid] for ruid in sorted(saved))
+            arguments += self.statements.saving.arguments(saved[ruid] for ruid in sorted(saved))
         return self._command(_BOTH.join(statements) or "SELECT", arguments)
 
     def purge(self, before: float) -> Deferred[None]:

@@ -17,6 +17,7 @@ from sipnode.interfaces import IPresenceBackend, IPresenceFeed
 from sipnode.records import PresenceChange, Publication, Subscription, Watcher
 from sipnode.storage.postgres.columns import text_of, text_value
 from sipnode.storage.postgres.link import Row
+from sipnode.storage.postgres.saving import Saving
 from sipnode.storage.presence_rows import (
     ACTIVE_WATCHERS,
     PRESENTITY,
@@ -50,17 +51,14 @@ class _Table:
     """SQL for one table."""
 
     def __init__(self, name: str, columns: tuple[str, ...], key: tuple[str, ...]) -> None:
+        self.name = name
         self.columns = columns
         self.key = tuple(columns.index(one) for one in key)
         kinds = ["int4" if one in _NUMBERS else "bytea" if one == "body" else "text" for one in columns]
         select = f"SELECT {', '.join(columns)}, id FROM {name}"
         self.page = f"{select} WHERE id > %s ORDER BY id LIMIT %s"
         self.select = select
-        others = [one for one in columns if one not in key]
-        self.upsert = (
-            f"INSERT INTO {name} ({', '.join(columns)}) SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for kind in kinds)}) "
-            f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(f'{one} = excluded.{one}' for one in others)}"
-        )
+        self.saving = Saving(name, dict(zip(columns, kinds, strict=True)), key)
         names = [f"k{number}" for number in range(len(key))]
         self.delete = (
             f"DELETE FROM {name} USING unnest({', '.join('%s::text[]' for _ in key)}) AS gone({', '.join(names)}) "
@@ -85,6 +83,7 @@ _AT: Final = (
     f"{_PUBLICATIONS.select} WHERE (username, domain, event) IN "
     "(SELECT u, d, e FROM unnest(%s::text[], %s::text[], %s::text[]) AS w(u, d, e)) ORDER BY id"
 )
+PREPARE: Final = {table.name: table.saving.prepare for table in (_PUBLICATIONS, _SUBSCRIPTIONS, _WATCHERS)}
 _BY_TAG: Final = f"{_SUBSCRIPTIONS.select} WHERE to_tag = ANY(%s) ORDER BY id"
 _BY_URI: Final = f"{_WATCHERS.select} WHERE presentity_uri = ANY(%s) ORDER BY id"
 _PURGE: Final = "DELETE FROM presentity WHERE expires < %s; DELETE FROM active_watchers WHERE expires < %s"
@@ -163,8 +162,8 @@ class PostgresPresence:
                 statements.append(table.delete)
                 arguments += [list(column) for column in zip(*keys, strict=True)]
             if rows:
-                statements.append(table.upsert)
-                arguments += [list(column) for column in zip(*(rows[key] for key in sorted(rows)), strict=True)]
+                statements.append(table.saving.execute)
+                arguments += table.saving.arguments(rows[key] for key in sorted(rows))
         return self._command("; ".join(statements) or "SELECT", arguments)
 
     def purge(self, before: float) -> Deferred[None]:

@@ -1,4 +1,4 @@
-"""The store on PostgreSQL: a connection for writes, some for reads, and one that listens.
+"""The store on PostgreSQL: a connection for writes, which listens too, and some for reads.
 
 Invariant: the reactor never waits for the database. While it is away every call fails at once or after its limit, and
 ``degraded`` says why; it comes back without anybody's help.
@@ -24,7 +24,8 @@ from sipnode.storage.postgres.columns import Statements, text_value
 from sipnode.storage.postgres.dsn import Dsn
 from sipnode.storage.postgres.link import Link, Row
 from sipnode.storage.postgres.location import PostgresLocation
-from sipnode.storage.postgres.presence import PostgresPresence
+from sipnode.storage.postgres.presence import PREPARE, PostgresPresence
+from sipnode.storage.postgres.saving import PLANNING
 
 CONNECTIONS: Final = 4
 # Beside each read; a write has no limit here, since the next one has to stay behind it.
@@ -38,6 +39,8 @@ _MOST_WAITING: Final = 1000
 _TWINS: Final = (
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE %s AND application_name <> %s LIMIT 1"
 )
+# Held by each session that listens: the triggers tell nobody when no other session has it. Before anything is read.
+_LISTEN: Final = "SELECT pg_advisory_lock_shared(1397313614, 1); LISTEN sipnode_location; LISTEN sipnode_presence"
 _READ_ONLY: Final = "SELECT current_setting('transaction_read_only')"
 _HASHES: Final = "password, ha1, ha1b"
 _SHA256: Final = ", ha1_sha256, ha1b_sha256"
@@ -55,7 +58,7 @@ class PostgresStorage:
         reactor: Clock, sockets and threads for name look-ups.
         cache_seconds: How long a credential is answered from memory.
         node_id: ``[node] id``; seen in pg_stat_activity.
-        connections: For writes and reads, at least 2; one more listens.
+        connections: For writes and reads, at least 2.
     """
 
     def __init__(self, dsn: Dsn, reactor: Any, cache_seconds: float = 60.0, node_id: int = 0, connections: int = CONNECTIONS) -> None:
@@ -66,9 +69,8 @@ class PostgresStorage:
         # The random part tells two processes apart that were given the same id, and this one from its former life.
         self._name = f"sipnode-{node_id}-{secrets.token_hex(8)}"
         self._node_id = node_id
-        self._writer = Link(reactor, dsn, self._name, self._writer_up, self._unwell)
+        self._writer = Link(reactor, dsn, self._name, self._writer_up, self._unwell, self._told)
         self._readers = [Link(reactor, dsn, self._name) for _ in range(max(1, connections - 1))]
-        self._listener = Link(reactor, dsn, self._name, self._listen, lambda reason: None, self._told)
         self._heard = False
         self._former = 0
         self._users = _USERS.format(_HASHES + _SHA256)
@@ -105,7 +107,7 @@ class PostgresStorage:
         if not self._opening:
             self._limit = self._reactor.callLater(OPEN_SECONDS, self._give_up)
         self._opening.append(opened)
-        for link in (self._listener, *self._readers, self._writer):
+        for link in (*self._readers, self._writer):
             link.start()
         return opened
 
@@ -119,7 +121,6 @@ class PostgresStorage:
             self._loop.stop()
         for link in self._readers:
             link.stop()
-        self._listener.stop()
         done: Deferred[None] = Deferred()
         limit = self._reactor.callLater(CLOSE_SECONDS, self._closing, done)
         self._writer.when_idle().addCallback(lambda _: self._closing(done, limit))
@@ -236,6 +237,7 @@ class PostgresStorage:
                 (self._former, self._name),
             )
         ((self._former,),) = yield link.query("SELECT pg_backend_pid()")
+        yield link.command(_LISTEN)
         columns = yield link.query(schema.COLUMNS)
         versions = yield link.query(schema.VERSIONS) if ("version", "table_version") in columns else succeed([])
         fault = schema.fault_of(set(columns), dict(versions))
@@ -246,7 +248,8 @@ class PostgresStorage:
             if twins:
                 self._log.error("another process is connected as node {id}: [node] id has to be another for each", id=self._node_id)
         self.location.statements = Statements(("location", "flow") in columns)
-        yield link.command(self.location.statements.prepare)
+        prepare = [self.location.statements.saving.prepare, *(prepare for table, prepare in PREPARE.items() if (table, "id") in columns)]
+        yield link.command("; ".join((PLANNING, *prepare)))
         self._users = _USERS.format(_HASHES + (_SHA256 if ("subscriber", "ha1_sha256") in columns else ""))
         rows = yield link.query(_READ_ONLY)
         # Readers first: who is told that the store is open reads at once.
@@ -259,10 +262,6 @@ class PostgresStorage:
             self._reactor.callLater(0.02, self._when_readers, rows, patience - 1)
             return
         self._checked(rows)
-
-    @inlineCallbacks
-    def _listen(self, link: Link) -> Generator[Deferred[Any], Any, None]:
-        yield link.command("LISTEN sipnode_location; LISTEN sipnode_presence")
         if self._heard:
             self._log.info("listening to {place} again", place=self.dsn.place)
             self.location.lost()

@@ -53,5 +53,5 @@ class ColumnTests(SynchronousTestCase):
 
     def test_without_flow(self) -> None:
         """On a table that only Kamailio made the column of ours isn't named."""
-        for statement in (Statements(False).page, Statements(False).upsert, Statements(False).by_ruid):
+        for statement in (Statements(False).page, Statements(False).saving.prepare, Statements(False).by_ruid):
             self.assertNotIn("flow", statement)
