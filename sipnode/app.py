@@ -12,6 +12,7 @@
     ├ keepalive      pings of natted phones
     ├ rpc            JSON-RPC on a UNIX socket and HTTP
     ├ flows, udp:…, tcp:…, ws:… (listeners)
+    ├ bursts         REGISTERs of a few milliseconds in one go
     ├ calls, pulse, summary, metrics (who watches)
     ├ manhole        a prompt, where one is wanted
     └ lifecycle      ready, reload, drain
@@ -41,6 +42,7 @@ from sipnode.nat.keepalive import KeepaliveService
 from sipnode.records import Hop
 from sipnode.registrar.service import RegistrarService
 from sipnode.routing.assembly import assemble
+from sipnode.routing.bursts import Bursts
 from sipnode.routing.core import Core
 from sipnode.routing.dispatch import Dispatcher
 from sipnode.routing.script import RoutingScript
@@ -165,7 +167,8 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
 
     limits = settings.limits
     dispatcher = Dispatcher(core, Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values))
-    sink = guarded(core, dispatcher)
+    bursts = Bursts(dispatcher, reactor, settings.location.batch_seconds)
+    sink = guarded(core, bursts)
     observation = Observation(core, own_process)
     page = observation.page(_page(settings, core, storage, reactor))
     transports = build_transports(settings, sink, reactor, page, core.xhttp_request, str(conf_dir))
@@ -177,6 +180,8 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     media = MediaService(settings.media, reactor)
     core.media = media.relay
     writer = GroupCommitWriter(storage.location, reactor, settings.location) if settings.location.db_mode else None
+    if writer is not None:
+        bursts.after = writer.hurry
     core.registrar = RegistrarService(
         settings.location,
         reactor,
@@ -204,8 +209,8 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage, conf_dir, sisters)
     rpc.parts.reload_script = lambda: assemble(core, _script(settings, conf_dir), _stages(settings))
     log = LogService(core.logs, own_process)
-    core_services = (core.registrar, core.dialogs, *presence)
-    for service in (log, StorageService(storage), timer, media, *core_services, keepalive, *defence, rpc, *transports.services, *sisters):
+    core_services = (media, core.registrar, core.dialogs, *presence)
+    for service in (log, StorageService(storage), timer, *core_services, keepalive, *defence, rpc, *transports.services, bursts, *sisters):
         service.setServiceParent(root)
     observation.attach(root, transports, media, storage, writer, sisters)
     manhole = manhole_service(root, core, rpc.parts.conf, media, conf_dir, state_dir)

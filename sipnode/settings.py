@@ -163,7 +163,11 @@ class LocationSettings:
     use_domain: bool = setting(True, "Keep users of different domains apart.")
     method_filtering: bool = setting(True, "Look up only contacts whose Allow has the method.")
     batch_seconds: float = setting(
-        0.02, "Changes of this window are one transaction of the database: a 200 to REGISTER waits so long for others.", minimum=0, maximum=1
+        0.02,
+        "REGISTERs of this window are handled in one go, and their changes are one transaction of the database: each waits so long for"
+        " others. 0: at once, which costs three times as much.",
+        minimum=0,
+        maximum=1,
     )
     queue: int = setting(100000, "Most changes waiting for the database; over it REGISTER gets 503.", minimum=10)
 

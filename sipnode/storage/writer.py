@@ -77,6 +77,12 @@ class GroupCommitWriter:
             self._timer = self._clock.callLater(self._window, self._flush)
         return done
 
+    def hurry(self) -> None:
+        """Commit what is there without waiting for more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._flush()
+
     def drain(self) -> Deferred[None]:
         """Take nothing more and commit what is there; fires when the last batch is done, well or not."""
         self._stopped = True

@@ -67,6 +67,17 @@ class GroupCommitWriterTests(SynchronousTestCase):
         self.assertEqual(self.log, [(1,), (2, 3)])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_hurried(self) -> None:
+        """Who has waited already has the window cut short; a batch that is under way is waited for all the same."""
+        self.writer.hurry()
+        self.put(1)
+        self.writer.hurry()
+        self.put(2)
+        self.writer.hurry()
+        self.assertEqual((self.backend.batches, self.clock.getDelayedCalls()[1:]), ([["r-1"]], []))
+        self.backend.commit()
+        self.assertEqual((self.backend.batches, self.log), ([["r-1"], ["r-2"]], [(1,)]))
+
     def test_one_in_flight(self) -> None:
         """While a batch is being committed the next one collects, and goes as soon as the first is done."""
         self.put(1)
