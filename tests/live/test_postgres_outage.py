@@ -147,7 +147,9 @@ class OutageTests(TestCase):
     async def test_cut_off(self) -> None:
         """The network loses the connection of a write that hangs: what it was sent is ended before the next write can start."""
         await self.store.open()
-        under_way = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND query LIKE 'EXECUTE sipnode_location%%' AND state = 'active'"
+        under_way = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND query LIKE 'EXECUTE sipnode_location%%' AND state = 'active'"
+        )
         blocker = self.cluster.connect(self.database)
         self.addCleanup(blocker.close)
         blocker.cursor().execute("BEGIN; LOCK TABLE location IN EXCLUSIVE MODE")

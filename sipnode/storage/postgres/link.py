@@ -49,35 +49,43 @@ class _Connection(txpostgres.Connection):  # type: ignore[misc]  # txpostgres ha
 
     def run(self, sql: str, arguments: Sequence[Any] | None, rows: bool) -> Deferred[Any]:
         """Send a statement; the one before has been answered. Fires with its rows, where they are wanted."""
+        # Not read from while libpq is called: it closes a socket that has failed, which the reactor would then still look at.
+        self.reactor.removeReader(self)
         self._cursor, self._rows = self._connection.cursor(), rows
+        answer = self._answer = Deferred()
         try:
             self._cursor.execute(sql, arguments)
         except Exception:
-            return fail()
-        answer = self._answer = Deferred()
-        self._go_on()
+            self._answered(Failure())
+        else:
+            self._poll()
         return answer
 
-    def _go_on(self) -> None:
+    def _poll(self) -> None:
         try:
             state = self._connection.poll()
-            if state == POLL_WRITE:
-                self.reactor.addWriter(self)
-            elif state == POLL_OK:
-                self._end(self._cursor.fetchall() if self._rows else None)
+            if state == POLL_OK:
+                self._answered(self._cursor.fetchall() if self._rows else None)
+                return
         except psycopg2.Error:
-            self._end(Failure())
+            self._answered(Failure())
+            return
+        if state == POLL_WRITE:
+            self.reactor.addWriter(self)
+        self.reactor.addReader(self)
 
-    def _end(self, result: Any) -> None:
+    def _answered(self, result: Any) -> None:
         answer, self._answer, self._cursor = self._answer, None, None
+        if not self._connection.closed:
+            self.reactor.addReader(self)
+            self.checkForNotifies()
         if answer is not None:
             answer.callback(result)
 
     def doRead(self) -> None:
         if self._answer is not None:
-            self._go_on()
-            if not self._connection.closed:
-                self.checkForNotifies()
+            self.reactor.removeReader(self)
+            self._poll()
             return
         try:
             super().doRead()
@@ -89,11 +97,13 @@ class _Connection(txpostgres.Connection):  # type: ignore[misc]  # txpostgres ha
             super().doWrite()
             return
         self.reactor.removeWriter(self)
-        self._go_on()
+        self.reactor.removeReader(self)
+        self._poll()
 
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
-        self._end(reason)
+        if self._answer is not None:
+            self._answered(reason)
         self._gone(reason)
 
     def checkForNotifies(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import glob
 import itertools
@@ -125,21 +126,25 @@ class Cluster:
             children = self._children(process.pid)
             process.send_signal(signal_)
             if signal_ == signal.SIGKILL:
-                for child in children:
-                    os.kill(child, signal.SIGKILL)
+                self._signal(children, signal.SIGKILL)
             process.wait(30)
 
     def freeze(self) -> None:
         """SIGSTOP to the server and all of its backends."""
         assert self._process is not None
-        for pid in (self._process.pid, *self._children(self._process.pid)):
-            os.kill(pid, signal.SIGSTOP)
+        self._signal([self._process.pid, *self._children(self._process.pid)], signal.SIGSTOP)
 
     def resume(self, process: Any = None) -> None:
         """SIGCONT to all of them."""
         process = process or self._process
-        for pid in (process.pid, *self._children(process.pid)):
-            os.kill(pid, signal.SIGCONT)
+        self._signal([process.pid, *self._children(process.pid)], signal.SIGCONT)
+
+    @staticmethod
+    def _signal(pids: list[int], signal_: int) -> None:
+        for pid in pids:
+            # A backend may end by itself meanwhile.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal_)
 
     @staticmethod
     def _children(pid: int) -> list[int]:
