@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
+from typing import Any, ClassVar
 
-from twisted.logger import Logger, LogPublisher, textFileLogObserver
+from twisted.logger import Logger, LogPublisher, formatEvent, formatTime, textFileLogObserver
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -45,6 +45,58 @@ class ControlCase(SynchronousTestCase):
         self.file.seek(0)
         self.file.truncate()
         return text
+
+
+class One:
+    """As an outcome of a call."""
+
+    when = 1_700_000_000.5
+    call_id = "call-1"
+    text = "a -> b: completed"
+    facts: ClassVar[dict[str, Any]] = {"outcome": "completed"}
+
+    def __str__(self) -> str:
+        return f"{self.call_id}: {self.text}"
+
+
+class TogetherTests(ControlCase):
+    """One event that stands for several lines."""
+
+    def test_text(self) -> None:
+        """Each is a line as Twisted would have written it, with its own time."""
+        self.log.info("{call_id}: {text}", call_id="call-1", text=One.text)
+        head, _, rest = self.said().partition(" ")
+        self.log.info("{together}", together=[One(), One()])
+        lines = self.said().splitlines()
+        self.assertEqual(len(lines), 2)
+        self.assertEqual({line.partition(" ")[2] for line in lines}, {rest.strip()})
+        self.assertEqual(lines[0].partition(" ")[0], formatTime(1_700_000_000))
+        self.assertEqual(len(head), len(lines[0].partition(" ")[0]))
+
+    def test_level(self) -> None:
+        """Below the level none of them is."""
+        self.control.set_level("warn")
+        self.log.info("{together}", together=[One()])
+        self.assertEqual(self.said(), "")
+
+    def test_json(self) -> None:
+        """Each is an object in a line."""
+        self.control = self.make(LogSettings(format="json"))
+        self.log.info("{together}", together=[One(), One()])
+        lines = [json.loads(line) for line in self.said().splitlines()]
+        found = [(line["call_id"], line["outcome"], line["room"]) for line in lines]
+        self.assertEqual(found, [("call-1", "completed", "sipnode.test")] * 2)
+        self.assertEqual(lines[0]["text"], "call-1: a -> b: completed")
+
+    def test_other_observers(self) -> None:
+        """An observer that makes its own text gets them one by one."""
+        events: list[Any] = []
+        publisher = LogPublisher(events.append)
+        control = LogControl(LogSettings(), lambda trace: None, publisher)
+        control.install()
+        self.addCleanup(control.remove)
+        Logger(namespace="sipnode.test", observer=publisher).info("{together}", together=[One(), One()])
+        self.assertEqual([formatEvent(event) for event in events], ["call-1: a -> b: completed"] * 2)
 
 
 class LevelTests(ControlCase):

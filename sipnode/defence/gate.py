@@ -79,7 +79,7 @@ class Gate:
             if name:
                 self._guard.scanner(source, name, now)
                 return
-        if host in self._held and self._held[host] >= self._guard.limits.transactions_per_source and data[:3] in _NEW:
+        if data[:3] in _NEW and self._held.get(host, 0) >= self._guard.limits.transactions_per_source:
             self._over(data, flow, source, now, "transactions")
             return
         self._deliver(data, flow)

@@ -17,6 +17,7 @@ TRYING: Final = "trying"
 EARLY: Final = "early"
 CONFIRMED: Final = "confirmed"
 TERMINATED: Final = "terminated"
+KINDS: Final = (TRYING, EARLY, CONFIRMED, TERMINATED)
 
 COMPLETED: Final = "completed"
 """Answered, and ended by the BYE of an end."""

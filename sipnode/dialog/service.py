@@ -69,7 +69,7 @@ class DialogService(Service):
         self._all = settings.track == "all"
         self._lifetime = settings.max_seconds
         self._table = CallTable(settings.max_calls)
-        self._watchers: list[Callable[[str, Call], Any]] = []
+        self._watchers: dict[str, list[Callable[[str, Call], Any]]] = {kind: [] for kind in stages.KINDS}
         self._timers: set[IDelayedCall] = set()
         self._sweeping: IDelayedCall | None = None
         self._number = 0
@@ -96,14 +96,16 @@ class DialogService(Service):
         wanted = {tag for tag in (from_tag, to_tag) if tag}
         return [call for call in self._table if call.call_id == call_id and wanted <= {call.from_tag, call.to_tag}]
 
-    def on_change(self, watcher: Callable[[str, Call], Any]) -> None:
+    def on_change(self, watcher: Callable[[str, Call], Any], *kinds: str) -> None:
         """Have ``watcher(kind, call)`` called at each step of each call.
 
         Args:
+            kinds: Only at these steps.
             watcher: ``kind`` is ``trying``, ``early``, ``confirmed`` or ``terminated``; it must be quick, and what it raises is
                 logged. A call that was refused before it was sent on has a ``terminated`` alone.
         """
-        self._watchers.append(watcher)
+        for kind in kinds or stages.KINDS:
+            self._watchers[kind].append(watcher)
 
     def startService(self) -> None:
         """Look for lost calls once a minute."""
@@ -135,7 +137,7 @@ class DialogService(Service):
                 self._count(call, 1)
                 ctx.call = call
                 call.pending = fork
-                if self._watchers:
+                if self._watchers[stages.TRYING]:
                     self._tell(stages.TRYING, call)
 
     def _count(self, call: Call, more: int) -> None:
@@ -163,14 +165,14 @@ class DialogService(Service):
             except ParseError:
                 return
             call.state = stages.EARLY
-            if self._watchers:
+            if self._watchers[stages.EARLY]:
                 self._tell(stages.EARLY, call)
 
     def refused(self, ctx: Any, status: int) -> None:
         """An INVITE outside of any dialog got its 3xx..6xx."""
         call, ctx.call = ctx.call, None
         if call is None:
-            if not self._watchers or status in (401, 407):
+            if not self._watchers[stages.TERMINATED] or status in (401, 407):
                 return
             try:
                 call = self._new(ctx)
@@ -225,7 +227,7 @@ class DialogService(Service):
             self._enter_flows(call)
         if "session-expires" in response:
             self._refreshed(call, response)
-        if self._watchers:
+        if self._watchers[stages.CONFIRMED]:
             self._tell(stages.CONFIRMED, call)
 
     def _is_ours(self, record_route: str) -> bool:
@@ -315,7 +317,7 @@ class DialogService(Service):
         call.ended = self._core.clock()
         call.outcome = outcome
         call.ended_by = by
-        if self._watchers:
+        if self._watchers[stages.TERMINATED]:
             self._tell(stages.TERMINATED, call)
 
     def _hang_up(self, call: Call, reason: str, parties: tuple[Party, ...], outcome: str) -> None:
@@ -367,7 +369,7 @@ class DialogService(Service):
     # -- table
 
     def _tell(self, kind: str, call: Call) -> None:
-        for watcher in self._watchers:
+        for watcher in self._watchers[kind]:
             try:
                 watcher(kind, call)
             except Exception:

@@ -2,7 +2,8 @@
 
 A step is noted where it happens, by one append to a list; it becomes a line of the log when the call has failed, at once with
 ``[log] calls = "all"``, and never with ``"none"``. The steps of the last calls stay in memory for who asks by their Call-ID. Each line
-begins with the Call-ID, so that one grep finds all of them.
+begins with the Call-ID, so that one grep finds all of them. Lines about calls that went well, which are most, are written together a few
+times a second: a line by itself costs as much as half of the call.
 
 The invariant: whatever is sent, there are at most ``MOST_CALLS`` calls with ``MOST_STEPS`` steps, and no more lines a second than
 the two buckets let through; what isn't written is summed up.
@@ -20,10 +21,14 @@ from twisted.logger import Logger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from twisted.internet.interfaces import IDelayedCall
+
 MOST_CALLS: Final = 5000
 MOST_STEPS: Final = 64
 MOST_CHARACTERS: Final = 200
 SUM_SECONDS: Final = 10.0
+TOGETHER_SECONDS: Final = 0.2
+MOST_TOGETHER: Final = 500
 OUTCOMES_A_SECOND: Final = 50
 """Of calls that nobody answered; those that were answered cost their users too much for a flood."""
 LIVES_A_SECOND: Final = 5
@@ -45,6 +50,50 @@ class Step(NamedTuple):
     text: str
 
 
+class Outcome:
+    """The line about the outcome of a call, not made yet.
+
+    Args:
+        call: It has ended.
+    """
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    @property
+    def when(self) -> float:
+        """Epoch seconds."""
+        ended: float = self._call.ended
+        return ended
+
+    @property
+    def call_id(self) -> str:
+        """Call-ID, fit for a line."""
+        return plain(self._call.call_id)
+
+    @property
+    def text(self) -> str:
+        """What the line says."""
+        return sentence(self._call)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The same for the JSON form."""
+        return facts_of(self._call)
+
+    def __str__(self) -> str:
+        return f"{self.call_id}: {self.text}"
+
+
+class Together(list[Outcome]):
+    """Outcomes that are one event of the log; whoever writes the log makes lines of them, else they are lines of one text."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self))
+
+
 class CallLog(Service):
     """Steps and outcomes.
 
@@ -54,19 +103,24 @@ class CallLog(Service):
 
     Attributes:
         mode: The one in force.
+        whole: Steps are noted that say nothing about why a call failed, too: what came after the answer, what was only passed on.
         outcomes: Calls that ended, by outcome.
         talked: Seconds that answered calls lasted, together.
     """
 
     name = "calls"
-    log = Logger(namespace="sipnode.call")
 
     def __init__(self, reactor: Any, mode: str) -> None:
-        self.mode = mode
+        # Not on the class: there Twisted would make another one each time, and call it by the class.
+        self.log: Any = Logger(namespace="sipnode.call")
+        self.set_mode(mode)
         self.outcomes: Counter[str] = Counter()
         self.talked = 0.0
         self._clock: Callable[[], float] = reactor.seconds
-        self._calls: OrderedDict[str, list[Step]] = OrderedDict()
+        self._reactor = reactor
+        self._settled: list[Any] = []
+        self._call: IDelayedCall | None = None
+        self._calls: OrderedDict[str, list[tuple[float, str, str, tuple[Any, ...]]]] = OrderedDict()
         self._left_out: Counter[str] = Counter()
         self._outcomes = self._lives = 0
         self._summing = LoopingCall(self.sum_up)
@@ -79,21 +133,28 @@ class CallLog(Service):
         self._summing.start(SUM_SECONDS, now=False)
 
     def stopService(self) -> Any:
-        """Sum up once more."""
+        """Write what waits."""
         if self._summing.running:
             self._summing.stop()
+        self.write_settled()
         self.sum_up()
         return super().stopService()  # type: ignore[no-untyped-call]  # as above
 
+    def set_mode(self, mode: str) -> None:
+        """Another mode."""
+        self.mode = mode
+        self.whole = mode == "all"
+
     # -- what rooms tell
 
-    def step(self, call_id: str, room: str, text: str) -> None:
+    def step(self, call_id: str, room: str, text: str, *parts: Any) -> None:
         """Something happened to a call.
 
         Args:
             call_id: Call-ID.
             room: Which part of the server says so.
-            text: What, in a few words.
+            text: What, in a few words, with a ``%s`` for each of the parts: most steps are never read.
+            parts: Texts and numbers; they are kept as long as the call is.
         """
         steps = self._calls.get(call_id)
         if steps is None:
@@ -101,40 +162,51 @@ class CallLog(Service):
             if len(self._calls) > MOST_CALLS:
                 self._calls.popitem(last=False)
         if len(steps) < MOST_STEPS:
-            step = Step(self._clock(), room, text)
-            steps.append(step)
+            noted = (self._clock(), room, text, parts)
+            steps.append(noted)
             if self.mode == "all":
-                self._write(call_id, step, steps[0].when)
+                self._write(call_id, _step(noted), steps[0][0])
 
     def changed(self, kind: str, call: Any) -> None:
-        """The watcher of ``core.dialogs``: the line about the outcome, and the life of a call that failed."""
-        if kind != "terminated":
-            return
+        """The watcher of ``core.dialogs`` for those that have ended: the line about the outcome, and the life of one that failed."""
         self.outcomes[call.outcome] += 1
         self.talked += call.duration
         steps = self._calls.get(call.call_id)
         if not call.answered and not self._may("outcome", OUTCOMES_A_SECOND):
             self._left_out[call.outcome] += 1
             return
-        facts = facts_of(call)
-        failed = call.outcome not in _SETTLED
-        if failed and steps and self.mode == "failed" and self._may("life", LIVES_A_SECOND):
-            for step in steps:
-                self._write(call.call_id, step, steps[0].when)
-        text = sentence(facts)
-        (self.log.warn if failed else self.log.info)("{call_id}: {text}", call_id=plain(call.call_id), text=text, outcome=facts)
+        if call.outcome in _SETTLED:
+            self._settled.append(call)
+            if len(self._settled) >= MOST_TOGETHER:
+                self.write_settled()
+            elif self._call is None:
+                self._call = self._reactor.callLater(TOGETHER_SECONDS, self.write_settled)
+            return
+        if steps and self.mode == "failed" and self._may("life", LIVES_A_SECOND):
+            for noted in steps:
+                self._write(call.call_id, _step(noted), steps[0][0])
+        self.log.warn("{call_id}: {text}", call_id=plain(call.call_id), text=sentence(call), outcome=facts_of(call))
 
     # -- who asks
 
     def life(self, call_id: str) -> list[Step]:
         """The steps of a call, oldest first; none where it isn't known (any more)."""
-        return list(self._calls.get(call_id, ()))
+        return [_step(noted) for noted in self._calls.get(call_id, ())]
 
     def last(self, count: int = 20) -> list[str]:
         """Call-IDs that something was noted of, the newest last."""
         return list(self._calls)[-count:]
 
     # -- writing
+
+    def write_settled(self) -> None:
+        """Write the outcomes that wait."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+        calls, self._settled = self._settled, []
+        if calls:
+            self.log.info("{together}", together=Together(map(Outcome, calls)))
 
     def _write(self, call_id: str, step: Step, first: float) -> None:
         self.log.info(
@@ -161,6 +233,11 @@ class CallLog(Service):
                 "{count} more calls ended unanswered within {seconds:g} s: {kinds}",
                 count=left.total(), seconds=SUM_SECONDS, kinds=", ".join(f"{name} {count}" for name, count in left.most_common()),
             )  # fmt: skip
+
+
+def _step(noted: tuple[float, str, str, tuple[Any, ...]]) -> Step:
+    when, room, text, parts = noted
+    return Step(when, room, text % parts if parts else text)
 
 
 def plain(text: str) -> str:
@@ -192,17 +269,16 @@ def facts_of(call: Any) -> dict[str, Any]:
     return facts
 
 
-def sentence(facts: dict[str, Any]) -> str:
+def sentence(call: Any) -> str:
     """The same as a line of text."""
-    parts = [f"{facts['caller']} -> {facts['callee']}: {facts['outcome']}"]
-    if facts["status"]:
-        parts.append(str(facts["status"]))
-    parts.append(f"rang {facts['ringing_seconds']:.1f} s")
-    if facts["talking_seconds"]:
-        parts.append(f"talked {facts['talking_seconds']:.1f} s")
-    if facts["ended_by"]:
-        parts.append(f"ended by {facts['ended_by']}")
-    parts.append(f"{facts['from']} -> {facts['to']}" if "to" in facts else facts["from"])
-    if "media" in facts:
-        parts.append(f"media by {facts['media']}")
-    return ", ".join(parts)
+    caller_transport, (caller_host, caller_port) = call.caller_flow
+    callee_transport, (callee_host, callee_port) = call.callee_flow
+    status = f", {call.status}" if call.status else ""
+    talked = f", talked {call.duration:.1f} s" if call.duration else ""
+    by = f", ended by {call.ended_by}" if call.ended_by else ""
+    to = f" -> {callee_transport.lower()}:{callee_host}:{callee_port}" if callee_transport else ""
+    media = f", media by {call.node}" if call.node else ""
+    rang = (call.answered or call.ended) - call.started
+    who = f"{plain(call.caller or call.from_uri)} -> {plain(call.callee or call.uri)}"
+    how = f"{call.outcome}{status}, rang {rang:.1f} s{talked}{by}"
+    return f"{who}: {how}, {caller_transport.lower()}:{caller_host}:{caller_port}{to}{media}"

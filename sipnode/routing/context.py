@@ -158,11 +158,13 @@ class RequestContext:
         method = self.request.method
         # What comes after the final response is a 2xx of another phone.
         core.traffic.answered(method if self.request is not _DONE else "INVITE", status)
-        if core.life is not None and status > 100 and self.request.method in ("INVITE", "BYE", "CANCEL"):
+        life = core.life
+        # A good answer that is only passed on was noted when it came.
+        if life is not None and status > 100 and method in ("INVITE", "BYE", "CANCEL") and (life.whole or status >= 300):
             host, port = self.flow.remote
             decided = "" if self.fork is not None else f", decided by {core.engine.stage_of(self)}"
-            text = f"{status} to {self.request.method} for {self.flow.transport.lower()}:{host}:{port}{decided}"
-            core.life.step(self.request.get("call-id") or "", "wire", text)
+            call_id = self.request.get("call-id") or ""
+            life.step(call_id, "wire", "%s to %s for %s:%s:%s%s", status, method, self.flow.transport.lower(), host, port, decided)
         if status >= 300 and self.flags & Flag.INITIAL and self.request.method == "INVITE":
             core.dialogs.refused(self, status)
         if self.transaction is not None:

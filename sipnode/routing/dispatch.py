@@ -24,6 +24,9 @@ from sipnode.transaction.keys import server_key
 
 CALL_METHODS = frozenset(("INVITE", "ACK", "BYE", "CANCEL", "PRACK", "UPDATE", "REFER", "INFO"))
 """What is noted in the life of a call."""
+_TELLING = CALL_METHODS - {"ACK"}
+_ANSWERED = frozenset(("INVITE", "CANCEL", "PRACK", "UPDATE", "REFER", "INFO"))
+"""What is noted of it where only failures are of interest: a request, and a good answer to one of these."""
 
 
 @implementer(IMessageSink)
@@ -69,9 +72,10 @@ class Dispatcher:
                 return
             now = self._clock()
             if not self._absorb(key, message, now):
-                if core.life is not None and message.method in CALL_METHODS:
-                    text = f"{message.method} {message.uri} from {flow.transport.lower()}:{host}:{port}"
-                    core.life.step(message.get("call-id") or "", "wire", text)
+                life = core.life
+                if life is not None and message.method in (CALL_METHODS if life.whole else _TELLING):
+                    call_id = message.get("call-id") or ""
+                    life.step(call_id, "wire", "%s %s from %s:%s:%s", message.method, message.uri, flow.transport.lower(), host, port)
                 if flow.transport == "TLS" and "alias" in message.via.params:
                     core.flows.alias(flow, message.via.port)
                 core.engine.run(RequestContext(core, message, flow, key, now))
@@ -89,10 +93,12 @@ class Dispatcher:
         try:
             method = response.cseq_method
             self._responses_in[method if method in self._requests_in else OTHER, response.status] += 1
-            if core.life is not None and response.status > 100 and method in CALL_METHODS:
+            life = core.life
+            noted = CALL_METHODS if life is not None and (life.whole or response.status >= 300) else _ANSWERED
+            if life is not None and response.status > 100 and method in noted:
                 host, port = flow.remote
-                text = f"{response.status} {response.reason} to {method} from {flow.transport.lower()}:{host}:{port}"
-                core.life.step(response.get("call-id") or "", "wire", text)
+                parts = (response.status, response.reason, method, flow.transport.lower(), host, port)
+                life.step(response.get("call-id") or "", "wire", "%s %s to %s from %s:%s:%s", *parts)
             if core.transactions.response_received(response, self._clock()):
                 return
             if core.ping_answered(response):

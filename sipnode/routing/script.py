@@ -163,7 +163,7 @@ class RoutingScript:
         if request.method in ("INVITE", "SUBSCRIBE", "REFER"):
             ctx.record_route = True
         if self.core.life is not None and ctx.identity and request.method == "INVITE":
-            self.core.life.step(request.call_id, "auth", f"{ctx.identity} has proved its password")
+            self.core.life.step(request.call_id, "auth", "%s has proved its password", ctx.identity)
         if ctx.identity and request.method not in ("REGISTER", "PUBLISH"):
             ctx.drop("proxy-authorization", self.core.authenticator.consumed(request))
 
@@ -229,7 +229,7 @@ class RoutingScript:
         ctx.targets = [self.core.target(binding) for binding in result.bindings]
         if self.core.life is not None and ctx.request.method == "INVITE":
             found = ", ".join(binding.contact for binding in result.bindings)
-            self.core.life.step(ctx.request.call_id, "location", f"{ctx.request.ruri.aor} is at {found}")
+            self.core.life.step(ctx.request.call_id, "location", "%s is at %s", ctx.request.ruri.aor, found)
         return self.relay(ctx)
 
     def relay(self, ctx: RequestContext) -> Verdict:

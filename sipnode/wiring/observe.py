@@ -82,7 +82,7 @@ class Observation:
         sources.sisters = lambda: [sister for watch in watches for sister in watch.sisters()]
         sources.queues.update(queues_of(core, media, storage, writer))
         core.logs.calls = self.calls
-        core.dialogs.on_change(self.calls.changed)
+        core.dialogs.on_change(self.calls.changed, "terminated")
         set_mode(core, self.calls.mode)
         services: list[Any] = [self.calls, self.pulse, HostileSummary(core.reactor, lambda: core.counters)]
         if self._listener is not None:
@@ -107,7 +107,7 @@ def queues_of(core: Core, media: Any, storage: Any, writer: Any) -> dict[str, Ca
 def set_mode(core: Core, mode: str) -> None:
     """Another ``[log] calls``: with 'none' nobody pays for steps."""
     calls: CallLog = core.logs.calls
-    calls.mode = mode
+    calls.set_mode(mode)
     core.life = None if mode == "none" else calls
 
 

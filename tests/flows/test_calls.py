@@ -135,7 +135,8 @@ class StepTests(WatchedCase):
         def broken(kind: str, call: Call) -> None:
             raise RuntimeError(kind)
 
-        self.dialogs._watchers.insert(0, broken)
+        for watchers in self.dialogs._watchers.values():
+            watchers.insert(0, broken)
         self.world.call(self.alice, self.bob)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
         self.assertEqual(self.kinds(), ["trying", "confirmed"])
