@@ -17,7 +17,7 @@ from sipnode.transport.certificates import TOO_LONG, subject_of, why
 from sipnode.transport.identity import certificate_matches
 from sipnode.transport.listen import family_of, is_unspecified
 from sipnode.transport.tlsconfig import METHODS, TLSConfig, TLSProfile
-from sipnode.transport.tlscontext import VERSIONS, client_context, depth_check, server_context, verify_mode
+from sipnode.transport.tlscontext import VERSIONS, client_context, depth_check, server_context, too_deep, verify_mode
 
 if TYPE_CHECKING:
     from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -225,7 +225,7 @@ class ClientCreator:
         return connection
 
     def _check(self, _connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
-        if not ok or depth > self._depth:
+        if not ok or too_deep(certificate, depth, self._depth):
             self.refusal = f"{subject_of(certificate)}: {why(error or TOO_LONG)}"
         elif depth == 0 and not certificate_matches(certificate, self._name):
             self.refusal = f"{subject_of(certificate)}: the certificate is not for {self._name}"

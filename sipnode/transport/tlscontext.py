@@ -78,12 +78,17 @@ def depth_check(profile: TLSProfile) -> Callable[[SSL.Connection, crypto.X509, i
     most = profile.verify_depth
 
     def check(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
-        if ok and depth <= most:
+        if ok and not too_deep(certificate, depth, most):
             return True
         connection.get_app_data().refusal = f"{subject_of(certificate)}: {why(error or TOO_LONG)}"
         return False
 
     return check
+
+
+def too_deep(certificate: crypto.X509, depth: int, most: int) -> bool:
+    """Whether a chain has more authorities between its ends than ``most``; the one that it ends with doesn't count, as with OpenSSL."""
+    return depth > most and (depth > most + 1 or certificate.get_issuer() != certificate.get_subject())
 
 
 def _context(profile: TLSProfile) -> SSL.Context:

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
 
-_HANDSHAKE: Final = 22
+_HANDSHAKE: Final = b"\x16"
 _APPLICATION_DATA: Final = 23
 # Octets that tell what a peer takes the port for.
 _SPOKEN: Final = 512
@@ -65,7 +65,7 @@ class TLSWire(TLSMemoryBIOProtocol):
             or not self._handshakeDone
             or self._appSendBuffer
         ):
-            if not self._handshakeDone and data[0] != _HANDSHAKE and not self._begun:
+            if not self._begun and data[:1] != _HANDSHAKE:
                 self.spoken = data[:_SPOKEN]
             self._begun = True
             self._follow(data)

@@ -95,7 +95,7 @@ class TlsTests(SynchronousTestCase):
         context.set_min_proto_version(low)
         context.set_max_proto_version(high)
         if pair:
-            context.use_certificate_file(os.path.join(self.folder, f"{pair}-cert.pem"))
+            context.use_certificate_chain_file(os.path.join(self.folder, f"{pair}-cert.pem"))
             context.use_privatekey_file(os.path.join(self.folder, f"{pair}-key.pem"))
         if alpn:
             context.set_alpn_protos(list(alpn))
@@ -164,6 +164,26 @@ class TlsTests(SynchronousTestCase):
         self.assertEqual(shake(self.stranger(sni=b"two.example.com"), self.server(text)), "server")
         self.assertEqual(shake(self.stranger(sni=b"two.example.com", pair="client"), self.server(text)), "")
         self.assertEqual(shake(self.stranger(), self.server(text)), "")
+
+    def test_depth(self) -> None:
+        """verify_depth counts the authorities between a root and a certificate, in each role and under each name."""
+        middle = make("middle", issuer=self.authority, authority=True)
+        lower = make("lower", issuer=middle, authority=True)
+        for name, issuers in (("client", ()), ("one-below", (middle,)), ("two-below", (lower, middle))):
+            issuer = issuers[0] if issuers else self.authority
+            make(name, ("sip.example.com", "trunk.example.com"), issuer).save(self.folder, name)
+            with open(os.path.join(self.folder, f"{name}-cert.pem"), "ab") as file:
+                for each in issuers:
+                    file.write(each.certificate.public_bytes(Encoding.PEM))
+            for depth in (0, 1, 2):
+                keys = f"ca_list=ca-cert.pem\nverify_certificate=1\nrequire_certificate=1\nverify_depth={depth}\n"
+                named = f"{self.ONE}[server:any]\n{self.TWO}server_name=two.example.com\n{keys}"
+                good = len(issuers) <= depth
+                for text in (self.ONE + keys, named):
+                    client = self.stranger(pair=name, sni=b"two.example.com")
+                    self.assertEqual(shake(client, self.server(text)) == "", good, (name, depth, text))
+                server = self.ONE.replace("one", name)
+                self.assertEqual(shake(self.client("sip.example.com", f"[client:default]\n{keys}"), self.server(server)) == "", good)
 
     def test_sni_and_version(self) -> None:
         """A named profile for TLS 1.3 cuts a client of 1.2, though the default profile takes it."""
