@@ -47,6 +47,7 @@ class CallStates:
         self._service = service
         self._live: dict[str, dict[int, Any]] = {}
         self._parties: dict[int, tuple[str, ...]] = {}
+        self._written: set[tuple[int, str]] = set()
         self._ended: Recent[PartyCall] = Recent()
         self._renewals = Ends()
 
@@ -96,6 +97,8 @@ class CallStates:
             if service.is_followed(party):
                 self._write(kind, call, party)
                 service.call_changed(party)
+            elif kind == "terminated" and (number, party) in self._written:
+                self._write(kind, call, party)
 
     def watched(self, resource: str) -> None:
         """Somebody new watches: the calls that are up have rows from now on."""
@@ -134,12 +137,14 @@ class CallStates:
             if kind == "terminated":
                 self._ended.add(party, view, service.now())
                 row = service.publications.get(ruid)
-                if row is None and service.durable and call.answered:
+                if row is None and (call.id, party) in self._written:
                     # News of another node that was older than our row has taken it out of memory, not out of the table.
                     row = Publication(party, EVENT, "", 0.0, 0.0, b"", party, ruid)
                 if row is not None and not any(other.id == view.id for other in self._of_process(party)):
                     service.keep([PresenceChange(row, True)])
+                self._written.discard((call.id, party))
             elif service.durable and (kind == "confirmed" or service.is_followed(party, elsewhere=True)):
+                self._written.add((call.id, party))
                 self._write_row(ruid, party, view, KEPT)
                 self._renewals.add(ruid, service.now() + KEPT / 2)
 

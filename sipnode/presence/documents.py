@@ -6,13 +6,16 @@ The invariant: a document that is given out is of the state now; of the last pla
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sipnode.errors import ParseError
 
 if TYPE_CHECKING:
     from sipnode.presence.table import Place, Publications
     from sipnode.records import Publication, Subscription
+
+_MOST_MADE: Final = 16
+"""Documents of one place that are kept; of one with versions each subscriber may have its own."""
 
 
 class Documents:
@@ -75,6 +78,8 @@ class Documents:
             there = self._publications.at(event, resource, self._now())
             for one in there:
                 self._read(package, one)
+            if len(self._made) >= _MOST_MADE:
+                self._made.clear()
             body = self._made[key] = package.state(resource, watcher, there, version, content_type)
             if not package.personal and not version and content_type == package.content_types[0] and self._is_watched(event, resource):
                 self._told[place] = hash(body)

@@ -49,6 +49,10 @@ class PresenceStore:
     def behind(self, changes: list[PresenceChange]) -> None:
         """Write what nobody waits for; it is tried again until it is done."""
         if self._writer is not None and changes:
+            if self._again:
+                for change in changes:
+                    # What failed before is older, and would undo this when it is tried again.
+                    self._again.pop(_name(change), None)
             self._writer.put(changes).addErrback(self._missed, changes)
 
     def delete(self, rows: list[Publication] | list[Subscription] | list[Watcher]) -> None:

@@ -158,6 +158,28 @@ class RestartTests(CallsCase):
         self.second.advance(6)
         self.assertNotIn(b"on-the-phone", buddy.bodies()[-1])
 
+    def test_watched_no_more(self) -> None:
+        """The row of a call goes with the call, also when its watchers have gone before."""
+        carol, _, invite, answer = self.call_up(self.first)
+        self.assertEqual(len(self.store.presence.publications), 1)
+        presence = self.first.core.presence
+        (watched,) = presence.subscriptions.by_tag.values()
+        presence.end(watched, "deactivated")
+        carol.within("BYE", invite, answer, True)
+        self.first.advance(WINDOW)
+        self.assertEqual((self.store.presence.publications, presence.calls._written), ({}, set()))
+
+    def test_store_is_away(self) -> None:
+        """A row that couldn't be written isn't written after its call has ended."""
+        self.store.presence.broken = True
+        carol, _, invite, answer = self.call_up(self.first)
+        self.store.presence.broken = False
+        carol.within("BYE", invite, answer, True)
+        self.first.advance(WINDOW)
+        for _ in range(5):
+            self.first.advance(1)
+        self.assertEqual(self.store.presence.publications, {})
+
     def test_row_lost_from_memory(self) -> None:
         """A row that older news of the table took out of memory is deleted all the same when its call ends."""
         carol, _, invite, answer = self.call_up(self.first)
