@@ -29,7 +29,6 @@ export function wire(phone) {
   for (const button of document.querySelectorAll('[data-tab]')) button.addEventListener('click', () => view.tab(button.dataset.tab));
   const mine = () => phone.setMine($('my-state').value, $('my-note').value);
   for (const id of ['my-state', 'my-note']) $(id).addEventListener('change', mine);
-  $('my-note').addEventListener('keydown', (event) => { if (event.key === 'Enter') mine(); });
   $('answer').addEventListener('click', () => { sound.unlock(); if (phone.call) phone.call.answer(); });
   $('reject').addEventListener('click', () => { if (phone.call) phone.call.hangup(486); });
   $('hangup').addEventListener('click', () => { if (phone.call) phone.call.hangup(); });

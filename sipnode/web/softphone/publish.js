@@ -34,7 +34,9 @@ export class Publisher extends EventTarget {
 
   /** Say something else about oneself from now on. */
   set({ state, note }) {
-    this.mine = { state: ['away', 'busy'].includes(state) ? state : 'online', note: pidf.clean(note || '') };
+    const mine = { state: ['away', 'busy'].includes(state) ? state : 'online', note: pidf.clean(note || '') };
+    if (mine.state === this.mine.state && mine.note === this.mine.note && !this.refused) return;
+    this.mine = mine;
     this.refused = 0;
     this.#keep();
     this.dispatchEvent(new Event('change'));
