@@ -193,7 +193,7 @@ def build_presence(core: Core, storage: Any, reactor: Any, packages: Sequence[An
         package.start(sources)
     durable = storage is not None and settings.location.db_mode != 0
     backend = storage.presence if durable else None
-    writer = GroupCommitWriter(storage.presence, reactor, settings.location) if durable else None
+    writer = GroupCommitWriter(storage.presence, reactor, settings.location, eager=True) if durable else None
     ready = core.registrar.when_ready
     service = PresenceService(settings.presence, reactor, packages, reach.flow, reach.transmit, reach.origin, backend, writer, node, ready)
     sources.service = core.presence = service

@@ -67,6 +67,31 @@ class GroupCommitWriterTests(SynchronousTestCase):
         self.assertEqual(self.log, [(1,), (2, 3)])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_eager(self) -> None:
+        """An eager one lets what comes after a rest go at once; what comes next waits for the window."""
+        self.writer = GroupCommitWriter(self.backend, self.clock, LocationSettings(batch_seconds=0.004, queue=10), eager=True)
+        self.clock.advance(1)
+        self.put(1)
+        self.put(2)
+        self.assertEqual(self.backend.batches, [])
+        self.clock.advance(0)
+        self.assertEqual(self.backend.batches, [["r-1", "r-2"]])
+        self.backend.commit()
+        self.put(3)
+        self.clock.advance(0.001)
+        self.assertEqual(len(self.backend.batches), 1)
+        self.put(4)
+        self.clock.advance(0.01)
+        self.assertEqual(self.backend.batches[1:], [["r-3", "r-4"]])
+        self.put(5)
+        self.backend.commit()
+        self.assertEqual(self.backend.batches[2:], [["r-5"]])
+        self.backend.commit()
+        self.clock.advance(1)
+        self.put(6)
+        self.clock.advance(0)
+        self.assertEqual(self.backend.batches[3:], [["r-6"]])
+
     def test_hurried(self) -> None:
         """Who has waited already has the window cut short; a batch that is under way is waited for all the same."""
         self.writer.hurry()
