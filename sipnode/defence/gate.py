@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ANSWERS: Final = 50.0
 """503s a second, to all together: who doesn't listen isn't told for ever."""
+_WITHIN: Final = frozenset((b"SIP", b"ACK", b"BYE"))
+"""Responses, and what only who called before sends: no scanner begins with it."""
 _NEW: Final = frozenset((b"INV", b"REG", b"SUB", b"PUB", b"MES", b"OPT", b"REF"))
 
 
@@ -74,12 +76,13 @@ class Gate:
             self._over(data, flow, source, now, "rate")
             return
         source.tokens = tokens - 1.0
-        if not source.proved_until and data[:4] != b"SIP/":
+        kind = data[:3]
+        if not source.proved_until and kind not in _WITHIN:
             name = self._guard.names.find(data)
             if name:
                 self._guard.scanner(source, name, now)
                 return
-        if data[:3] in _NEW and self._held.get(host, 0) >= self._guard.limits.transactions_per_source:
+        if kind in _NEW and self._held.get(host, 0) >= self._guard.limits.transactions_per_source:
             self._over(data, flow, source, now, "transactions")
             return
         self._deliver(data, flow)

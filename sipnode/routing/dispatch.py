@@ -24,9 +24,8 @@ from sipnode.transaction.keys import server_key
 
 CALL_METHODS = frozenset(("INVITE", "ACK", "BYE", "CANCEL", "PRACK", "UPDATE", "REFER", "INFO"))
 """What is noted in the life of a call."""
-_TELLING = CALL_METHODS - {"ACK"}
-_ANSWERED = frozenset(("INVITE", "CANCEL", "PRACK", "UPDATE", "REFER", "INFO"))
-"""What is noted of it where only failures are of interest: a request, and a good answer to one of these."""
+_TELLING = CALL_METHODS - {"ACK", "BYE"}
+"""What is noted where only failures are of interest: a good end is told by the line about the outcome."""
 
 
 @implementer(IMessageSink)
@@ -94,10 +93,11 @@ class Dispatcher:
             method = response.cseq_method
             self._responses_in[method if method in self._requests_in else OTHER, response.status] += 1
             life = core.life
-            noted = CALL_METHODS if life is not None and (life.whole or response.status >= 300) else _ANSWERED
-            if life is not None and response.status > 100 and method in noted:
+            status = response.status
+            # Of good answers only that it rings: the call that is up didn't fail.
+            if life is not None and status > 100 and (status >= 300 or status < 200 or life.whole) and method in CALL_METHODS:
                 host, port = flow.remote
-                parts = (response.status, response.reason, method, flow.transport.lower(), host, port)
+                parts = (status, response.reason, method, flow.transport.lower(), host, port)
                 life.step(response.get("call-id") or "", "wire", "%s %s to %s from %s:%s:%s", *parts)
             if core.transactions.response_received(response, self._clock()):
                 return

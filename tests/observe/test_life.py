@@ -70,8 +70,7 @@ class LifeTests(CallLogCase):
         self.assertIn("talked 31.0 s, ended by caller, udp:", line)
         self.assertIn("media by n0", line)
         steps = [f"{step.room}: {step.text}" for step in self.calls.life(bye.call_id)]
-        for wanted in ("wire: INVITE", "location: bob@", "media: offer taken by n0", "proxy: branch 0: INVITE", "media: answer taken",
-                       "wire: 200 OK to INVITE from ws:", "wire: BYE"):  # fmt: skip
+        for wanted in ("wire: INVITE", "location: bob@", "media: offer taken by n0", "proxy: branch 0: INVITE", "media: answer taken"):
             self.assertTrue(any(step.startswith(wanted) for step in steps), (wanted, steps))
 
     def test_together(self) -> None:
