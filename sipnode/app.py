@@ -30,7 +30,7 @@ from twisted.logger import Logger
 from twisted.plugin import getPlugins
 
 import sipnode.plugins
-from sipnode import __version__
+from sipnode import __version__, config
 from sipnode.auth.authenticator import Authenticator
 from sipnode.auth.secret import derive, load_or_create_secret
 from sipnode.dialog.ends import new_via
@@ -109,16 +109,32 @@ class Server(OrderedMultiService):
 
     Args:
         own_process: Nothing else runs in this process, so that its garbage collector is ours.
+        conf_file: The configuration, for faults that show when the ports are bound.
     """
 
     lifecycle: Lifecycle
 
-    def __init__(self, core: Core, transports: Transports, own_process: bool) -> None:
+    def __init__(self, core: Core, transports: Transports, own_process: bool, conf_file: str = "") -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         self.setName("sipnode")  # type: ignore[no-untyped-call]  # as above
         self.core = core
         self.transports = transports
         self._own_process = own_process
+        self._conf_file = conf_file
+
+    def privilegedStartService(self) -> None:
+        """Bind the ports.
+
+        Raises:
+            SystemExit: one can't be had; its text says file, line, key and who has it.
+            ConfigError: the same, where this isn't the whole process.
+        """
+        try:
+            super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        except ConfigError as error:
+            if not self._own_process:
+                raise
+            raise SystemExit(f"sipnode: {config.placed(error, self._conf_file)}") from None
 
     def startService(self) -> None:
         """Start; when the bindings are loaded, the garbage collector learns of it."""
@@ -205,7 +221,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
 
     for warning in transports.warnings:
         _log.warn("{text}", text=warning)
-    root = Server(core, transports, own_process)
+    root = Server(core, transports, own_process, conf_file or str(conf_dir))
     rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage, conf_dir, sisters)
     rpc.parts.reload_script = lambda: assemble(core, _script(settings, conf_dir), _stages(settings))
     log = LogService(core.logs, own_process)
