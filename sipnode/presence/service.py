@@ -273,7 +273,7 @@ class PresenceService(Service):
 
     def _maybe_changed(self, event: str, resource: str) -> None:
         """Something that the state is made of has changed: tell the watchers, unless their document says the same as before."""
-        if self.documents.differs(event, resource):
+        if self.subscriptions.is_watched(event, resource) and self.documents.differs(event, resource):
             self.changed(event, resource)
 
     def watched(self, subscription: Subscription) -> None:
