@@ -98,8 +98,7 @@ class LampTests(LampCase):
         await self.dialog.until(lambda last: lamp(last.body) == "terminated", "it is over")
         await self.presence.until(lambda last: b"on-the-phone" not in last.body, "alice isn't on the phone")
         self.assertEqual((await self.dialog.again(0)).status, 200)
-        last = await self.dialog.until(lambda last: "terminated" in (last.get("subscription-state") or ""), "the last NOTIFY")
-        self.assertEqual(lamp(last.body), "")
+        await self.dialog.until(lambda last: "terminated" in (last.get("subscription-state") or ""), "the last NOTIFY")
 
     async def test_subscriptions_go_on(self) -> None:
         """After each of three kills the watchers are told by themselves, in their dialogs, with numbers that rise; what was published
@@ -197,8 +196,8 @@ class SippTests(TestCase):
         runs = []
         for scenario in ("subscribe", "publish"):
             for transport in MODES:
-                load = ("-m", "100", "-r", "25", "-auth_uri", f"alice@{DOMAIN}")
-                runs.append(Sipp(self, site, scenario, transport, free_port(*BOTH), load))
+                load = ("-m", "100", "-r", "25", "-auth_uri", f"{'carol' if scenario == 'subscribe' else 'alice'}@{DOMAIN}")
+                runs.append(Sipp(self, site, scenario, transport, free_port(*BOTH), load, watched="carol"))
         for run in runs:
             status = await run.done
             figures = run.figures()
@@ -279,7 +278,7 @@ class DeadTests(TestCase):
         dead, living = Watcher.of(site, "bob"), Watcher.of(site, "carol")
         await dead.watch("presence", ALICE)
         watch = await living.watch("presence", ALICE)
-        await dead.close()
+        dead.deaf = True
         phone: Phone = site.phone("alice")
         for expires, basic in ((300, "open"), (0, "closed"), (300, "open")):
             self.assertEqual((await phone.register(expires)).status, 200)

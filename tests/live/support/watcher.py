@@ -73,9 +73,18 @@ class Watch:
 
 
 class Watcher(Phone):
-    """See the module."""
+    """See the module.
+
+    Attributes:
+        deaf: Whether it hears nothing any more, as one whose power was cut.
+    """
 
     number = 1
+    deaf = False
+
+    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        if not self.deaf:
+            super().datagramReceived(datagram, addr)
 
     @classmethod
     def of(cls, site: Site, user: str, port: int = 0) -> Watcher:
