@@ -196,7 +196,8 @@ class SippTests(TestCase):
         runs = []
         for scenario in ("subscribe", "publish"):
             for transport in MODES:
-                load = ("-m", "100", "-r", "25", "-auth_uri", f"{'carol' if scenario == 'subscribe' else 'alice'}@{DOMAIN}")
+                # A user's publications are 16 at most, so six of each at a time.
+                load = ("-m", "100", "-r", "25", "-l", "6", "-auth_uri", f"{'carol' if scenario == 'subscribe' else 'alice'}@{DOMAIN}")
                 runs.append(Sipp(self, site, scenario, transport, free_port(*BOTH), load, watched="carol"))
         for run in runs:
             status = await run.done
