@@ -1,6 +1,9 @@
 """A plugin: an event package of one's own, which tells how many calls somebody is in.
 
-Put it into a folder ``sipnode/plugins/`` on the path (no ``__init__.py``) and name it: ``[presence] packages = ["presence", "x-callcount"]``.
+Put it into a folder ``sipnode/plugins/`` on the path (no ``__init__.py``) and name it in sipnode.toml::
+
+    [presence]
+    packages = ["presence", "x-callcount"]
 """
 
 from __future__ import annotations
