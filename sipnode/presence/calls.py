@@ -92,9 +92,9 @@ class CallStates:
             self._parties[number] = parties
             for party in parties:
                 self._live.setdefault(party, {})[number] = call
-        service = self._service
+        service, watched = self._service, self._service.subscriptions.of_resource
         for party in parties:
-            if service.is_followed(party):
+            if party in watched and service.is_followed(party):
                 self._write(kind, call, party)
                 service.call_changed(party)
             elif kind == "terminated" and (number, party) in self._written:

@@ -93,10 +93,16 @@ class Publications:
 
 
 class Subscriptions:
-    """Live subscriptions by our tag, by place and by watcher."""
+    """Live subscriptions by our tag, by place and by watcher.
+
+    Attributes:
+        by_tag: All.
+        of_resource: How many each resource has, of all packages.
+    """
 
     def __init__(self) -> None:
         self.by_tag: dict[str, Subscription] = {}
+        self.of_resource: dict[str, int] = {}
         self._by_place: dict[Place, dict[str, Subscription]] = {}
         self._of_watcher: dict[str, int] = {}
         self.ends = Ends()
@@ -134,6 +140,7 @@ class Subscriptions:
         row.remote_uri = intern(row.remote_uri)
         if row.to_tag not in self.by_tag:
             self._of_watcher[row.watcher] = self._of_watcher.get(row.watcher, 0) + 1
+            self.of_resource[row.resource] = self.of_resource.get(row.resource, 0) + 1
         self.by_tag[row.to_tag] = row
         self._by_place.setdefault((row.event, row.resource), {})[row.to_tag] = row
         self.ends.add(row.to_tag, row.expires)
@@ -160,11 +167,12 @@ class Subscriptions:
             del there[to_tag]
             if not there:
                 del self._by_place[place]
-            left = self._of_watcher[row.watcher] - 1
-            if left:
-                self._of_watcher[row.watcher] = left
-            else:
-                del self._of_watcher[row.watcher]
+            for counts, name in ((self._of_watcher, row.watcher), (self.of_resource, row.resource)):
+                left = counts[name] - 1
+                if left:
+                    counts[name] = left
+                else:
+                    del counts[name]
         return row
 
 
