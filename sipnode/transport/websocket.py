@@ -15,6 +15,7 @@ from autobahn.websocket.protocol import TrafficStats
 
 from sipnode.errors import FlowClosed
 from sipnode.transport.connection import ConnectionFlow, Hub
+from sipnode.transport.frames import BINARY, PONG, TEXT, frame, is_text, whole_message
 from sipnode.transport.stream import plain_reason, set_no_delay
 
 if TYPE_CHECKING:
@@ -24,11 +25,7 @@ if TYPE_CHECKING:
     from sipnode.transport.flow import Listener
 
 SUBPROTOCOL: Final = "sip"
-_TEXT: Final = 0x81
-_BINARY: Final = 0x82
-_CLOSE: Final = 0x88
 _PING: Final = b"\x89\x00"
-_PONG: Final = 0x8A
 # Missed pings that end a connection (checklist §7).
 _MISSES: Final = 2
 
@@ -43,44 +40,6 @@ _CODES: Final = {
     1008: "policy",
     1009: "message too big",
 }
-
-
-def frame(first: int, payload: bytes) -> bytes:
-    """One unmasked frame with FIN set (RFC 6455 §5.2).
-
-    Args:
-        first: The first octet: FIN and opcode.
-        payload: Up to 2**63 octets.
-    """
-    size = len(payload)
-    if size < 126:
-        return bytes((first, size)) + payload
-    if size < 65536:
-        return bytes((first, 126, size >> 8, size & 0xFF)) + payload
-    return bytes((first, 127)) + size.to_bytes(8, "big") + payload
-
-
-def whole_message(octets: bytes, most: int) -> bytes:
-    """The payload of octets that are exactly one masked, unfragmented text or binary frame (RFC 6455 §5.2 and §5.3).
-
-    Args:
-        octets: As received.
-        most: Octets of a message that are taken.
-
-    Returns:
-        b"" where they are anything else, or nothing.
-    """
-    if len(octets) < 6 or octets[0] not in (_TEXT, _BINARY) or octets[1] < 0x80:
-        return b""
-    size, start = octets[1] & 0x7F, 6
-    if size == 126:
-        size, start = octets[2] << 8 | octets[3], 8
-        if size < 126:
-            return b""
-    if size == 127 or size > most or len(octets) != start + size:
-        return b""
-    mask = octets[start - 4 : start] * (size // 4 + 1)
-    return (int.from_bytes(octets[start:], "little") ^ int.from_bytes(mask[:size], "little")).to_bytes(size, "little")
 
 
 class WebSocketFlow(ConnectionFlow):
@@ -107,7 +66,7 @@ class WebSocketFlow(ConnectionFlow):
             FlowClosed: the connection is gone.
         """
         binary = self.binary or not (data.isascii() or is_text(data))
-        self.write(frame(_BINARY if binary else _TEXT, data))
+        self.write(frame(BINARY if binary else TEXT, data))
 
     def close(self, reason: str) -> None:
         """Say goodbye with a close frame; a reason that begins with a code of RFC 6455 §7.4.1 sends that code, else 1001."""
@@ -206,7 +165,7 @@ class SipWebSocket(WebSocketServerProtocol):
         if flow is not None and not flow.closed and self.current_frame is None and not self.data and not self.inside_message:
             payload = whole_message(data, self.maxMessagePayloadSize)
             if payload:
-                self._message(payload, data[0] == _BINARY, flow)
+                self._message(payload, data[0] == BINARY, flow)
                 return
         self._dataReceived(data)
 
@@ -229,7 +188,7 @@ class SipWebSocket(WebSocketServerProtocol):
             self._message(payload, isBinary, self.flow)
 
     def onPing(self, payload: bytes) -> None:
-        self._heard(frame(_PONG, payload))
+        self._heard(frame(PONG, payload))
 
     def onPong(self, payload: bytes) -> None:
         self._heard(b"")
@@ -264,7 +223,7 @@ class SipWebSocket(WebSocketServerProtocol):
             payload, ping = payload.lstrip(b"\r\n"), payload
             if not payload:
                 if ping[:4] == b"\r\n\r\n":
-                    self._heard(frame(_BINARY if binary else _TEXT, b"\r\n"))
+                    self._heard(frame(BINARY if binary else TEXT, b"\r\n"))
                 return
         self.hub.sink.received(payload, flow)
 
@@ -316,15 +275,6 @@ def websocket_factory(hub: Hub, listener: Listener, reactor: Any) -> WebSocketSe
     configured: Any = type("SipWebSocket", (SipWebSocket,), attributes)
     factory.protocol = configured
     return factory
-
-
-def is_text(octets: bytes) -> bool:
-    """Whether the octets are valid UTF-8, decoded strictly."""
-    try:
-        octets.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _split_code(reason: str) -> tuple[int, str]:

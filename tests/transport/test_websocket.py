@@ -13,7 +13,8 @@ from sipnode.errors import FlowClosed
 from sipnode.interfaces import IFlow
 from sipnode.settings import LimitSettings, TransportSettings
 from sipnode.transport.connection import LINGER_SECONDS
-from sipnode.transport.websocket import SipWebSocket, frame, websocket_factory, whole_message
+from sipnode.transport.frames import frame, whole_message
+from sipnode.transport.websocket import SipWebSocket, websocket_factory
 
 from .kit import OK, OPTIONS, Bench, listener
 from .test_http import UPGRADE, request
