@@ -162,10 +162,9 @@ class CallLog(Service):
             if len(self._calls) > MOST_CALLS:
                 self._calls.popitem(last=False)
         if len(steps) < MOST_STEPS:
-            noted = (self._clock(), room, text, parts)
-            steps.append(noted)
-            if self.mode == "all":
-                self._write(call_id, _step(noted), steps[0][0])
+            steps.append((self._clock(), room, text, parts))
+            if self.whole:
+                self._write(call_id, _step(steps[-1]), steps[0][0])
 
     def changed(self, kind: str, call: Any) -> None:
         """The watcher of ``core.dialogs`` for those that have ended: the line about the outcome, and the life of one that failed."""

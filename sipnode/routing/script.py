@@ -228,8 +228,9 @@ class RoutingScript:
             raise Reject(result.status, "", headers or ((("retry-after", "5"),) if result.status == 503 else ()))
         ctx.targets = [self.core.target(binding) for binding in result.bindings]
         if self.core.life is not None and ctx.request.method == "INVITE":
-            found = ", ".join(binding.contact for binding in result.bindings)
-            self.core.life.step(ctx.request.call_id, "location", "%s is at %s", ctx.request.ruri.aor, found)
+            first = result.bindings[0]
+            found = first.contact if len(result.bindings) == 1 else ", ".join(binding.contact for binding in result.bindings)
+            self.core.life.step(ctx.request.call_id, "location", "%s is at %s", first.aor, found)
         return self.relay(ctx)
 
     def relay(self, ctx: RequestContext) -> Verdict:
