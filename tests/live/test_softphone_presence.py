@@ -81,6 +81,22 @@ class SoftphonePresenceTests(TestCase):
         await sees(alice, "bob", "online")
         self.assertEqual((await again.status())["mine"], {"state": "online", "note": ""})
 
+    async def test_two_devices_of_one_user(self) -> None:
+        """What a user says on one page the other one shows as well, and what was said last counts, over a reload of either."""
+        site = await self.site()
+        alice = await self.watching(site, "alice", 440)
+        first = await Page.ready(self, f"{site.page('bob', 610)}&remember=1")
+        second = await self.watching(site, "bob", 620)
+        await first.do("setState", "busy", "At the desk")
+        await sees(alice, "bob", "busy", "At the desk")
+        await second.until(lambda status: status["mine"] == {"state": "busy", "note": "At the desk"}, "what the other one said")
+        await second.do("setState", "online")
+        await sees(alice, "bob", "online")
+        await first.until(lambda status: status["mine"] == {"state": "online", "note": ""}, "what the other one said")
+        await first.reload()
+        await first.until(lambda status: status["presence"] and status["mine"] == {"state": "online", "note": ""}, "still so")
+        await sees(alice, "bob", "online")
+
     async def test_server_is_killed(self) -> None:
         """After kill -9 and a start, pages that stayed open see each other's states, and each other's changes."""
         site = await self.site()

@@ -193,7 +193,7 @@ function showPeople() {
     presence.watch((people.people || []).map((p) => p.user));
     people.told(works);
   }
-  view.mine(works ? presence.publisher : null);
+  view.mine(works ? presence.mine : null, works ? presence.publisher.refused : 0);
   view.people(people ? people.people && people.with(presence) : [], {
     filter: $('address').value.trim(),
     trouble: people ? people.trouble : 'This server keeps no list of people. Dial a name or an address.',

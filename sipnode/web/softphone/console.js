@@ -21,7 +21,7 @@ export function expose(phone) {
       last: phone.last,
       people: phone.people,
       presence: phone.presence ? phone.presence.works : null,
-      mine: phone.presence ? phone.presence.publisher.mine : null,
+      mine: phone.presence ? phone.presence.mine : null,
       sound: sound.unlocked(),
     }),
     signIn: (user, password, remember = false) => phone.signIn({ user, password, remember }),

@@ -15,7 +15,10 @@ const STATES = [
 // The page's policy asks for it even where XML is read, in which no script ever runs.
 const trusted = window.trustedTypes ? window.trustedTypes.createPolicy('pidf', { createHTML: (text) => text }) : { createHTML: (text) => text };
 
-/** {state, note} of a document, state being `online away busy phone` or `offline`; null for what isn't one. */
+/**
+ * {state, said, note} of a document, or null for what isn't one. `state` is how somebody is (`online away busy phone offline`), `said` what
+ * they said themself (`online away busy`).
+ */
 export function read(text) {
   const root = new DOMParser().parseFromString(trusted.createHTML(text), 'application/xml').documentElement;
   if (root.namespaceURI !== PIDF || root.localName !== 'presence') return null;
@@ -23,18 +26,22 @@ export function read(text) {
   const [note] = [...all(PIDF, 'note'), ...all(MODEL, 'note')];
   const open = all(PIDF, 'basic').some((basic) => basic.textContent.trim() === 'open');
   const doing = all(RPID, 'activities').flatMap((list) => Array.from(list.children, (activity) => activity.localName));
-  const found = STATES.find(([, names]) => doing.some((name) => names.includes(name)));
-  return { state: !open ? 'offline' : found ? found[0] : 'online', note: note ? note.textContent.trim().slice(0, LONGEST_NOTE) : '' };
+  const found = STATES.filter(([, names]) => doing.some((name) => names.includes(name))).map(([state]) => state);
+  return {
+    state: open ? found[0] || 'online' : 'offline',
+    said: found.find((state) => state !== 'phone') || 'online',
+    note: note ? note.textContent.trim().slice(0, LONGEST_NOTE) : '',
+  };
 }
 
 /**
  * What somebody says about themself. It has no tuple: whether a device of theirs can be reached the server knows by their registrations, and
- * so nobody who has left is shown as there.
+ * so nobody who has left is shown as there. A person who does nothing, and an empty note, take the place of what was said elsewhere before.
  */
 export function write(entity, { state, note }) {
-  const person = state === 'away' || state === 'busy' ? `<dm:person id="softphone"><rpid:activities><rpid:${state}/></rpid:activities></dm:person>` : '';
+  const doing = state === 'away' || state === 'busy' ? `<rpid:activities><rpid:${state}/></rpid:activities>` : '';
   return `<?xml version="1.0" encoding="UTF-8"?>\n<presence xmlns="${PIDF}" xmlns:dm="${MODEL}" xmlns:rpid="${RPID}" entity="${escape(entity)}">`
-    + `${note ? `<note>${escape(note)}</note>` : ''}${person}</presence>\n`;
+    + `<note>${escape(note)}</note><dm:person id="softphone">${doing}</dm:person></presence>\n`;
 }
 
 /** As it may stand in a document: one line, and no half of a character. */

@@ -14,7 +14,7 @@ const GOODBYE_MS = 500;
 /** One subscription, and the one that takes its place when it has ended. */
 class Watch {
   constructor(ua, uri) {
-    Object.assign(this, { ua, uri, seen: null, live: false, since: 0, failures: 0, timer: 0, subscriber: null, gone: null });
+    Object.assign(this, { ua, uri, seen: null, seenAt: 0, live: false, since: 0, failures: 0, timer: 0, subscriber: null, gone: null });
   }
 
   /** `settled`: it is answered; `changed`: there is news; `ended(code, reason, seconds, lived)`: it has ended. */
@@ -26,7 +26,7 @@ class Watch {
     mine.on('accepted', () => { Object.assign(this, { live: true, since: performance.now(), failures: 0 }); once(); changed(); });
     mine.on('pending', () => { this.seen = null; changed(); });
     mine.on('notify', (_final, _request, body, type) => {
-      if (new RegExp(`^${pidf.TYPE.replace('+', '\\+')}\\s*(;|$)`, 'i').test(type || '')) { this.seen = pidf.read(body); changed(); }
+      if (new RegExp(`^${pidf.TYPE.replace('+', '\\+')}\\s*(;|$)`, 'i').test(type || '')) { this.seen = pidf.read(body); this.seenAt = performance.now(); changed(); }
     });
     mine.on('terminated', (code, reason, seconds) => {
       const lived = this.live ? performance.now() - this.since : -1;
@@ -106,6 +106,12 @@ export class Presence extends EventTarget {
   of(user) {
     const watch = this.#watches.get(user);
     return watch ? watch.seen : null;
+  }
+
+  /** {state, note}: what others are told of this user. It may have been said on another device; what is said here counts from when it is said. */
+  get mine() {
+    const { seen, seenAt } = this.#own;
+    return seen && seenAt > this.publisher.toldAt ? { state: seen.said, note: seen.note } : this.publisher.mine || { state: 'online', note: '' };
   }
 
   #uri(user) { return `sip:${encodeURIComponent(user)}@${this.domain}`; }

@@ -7,9 +7,11 @@ import * as pidf from './pidf.js';
 const KEPT = 'sipnode.presence';
 const EXPIRES = 300;
 const AGAIN_MS = 10000;
-const PLAIN = { state: 'online', note: '' };
 
-/** Events: `change`. `mine`: {state: 'online' | 'away' | 'busy', note}; `refused`: the status with which the server won't have it, or 0. */
+/**
+ * Events: `change`. `mine`: {state: 'online' | 'away' | 'busy', note} as it was last said on this page, null before; `toldAt`: when the server
+ * had it (performance.now()), Infinity until it has; `refused`: the status with which it won't have it, or 0.
+ */
 export class Publisher extends EventTarget {
   #ua;
   #uri;
@@ -23,20 +25,22 @@ export class Publisher extends EventTarget {
     super();
     this.#ua = ua;
     this.#uri = uri;
-    this.mine = PLAIN;
+    this.mine = null;
+    this.toldAt = 0;
     this.refused = 0;
     const kept = account.recall(KEPT);
     if (kept && kept.uri === uri) {
       this.mine = { state: kept.state, note: kept.note };
       this.#etag = kept.etag;
+      // What was said on another device meanwhile counts more: this is only refreshed.
+      if (kept.told) this.#told = this.mine; else this.toldAt = Infinity;
     }
   }
 
   /** Say something else about oneself from now on. */
   set({ state, note }) {
-    const mine = { state: ['away', 'busy'].includes(state) ? state : 'online', note: pidf.clean(note || '') };
-    if (mine.state === this.mine.state && mine.note === this.mine.note && !this.refused) return;
-    this.mine = mine;
+    this.mine = { state: ['away', 'busy'].includes(state) ? state : 'online', note: pidf.clean(note || '') };
+    this.toldAt = Infinity;
     this.refused = 0;
     this.#keep();
     this.dispatchEvent(new Event('change'));
@@ -45,14 +49,10 @@ export class Publisher extends EventTarget {
 
   /** The line is there: tell what isn't told yet, and refresh what is. */
   tell() {
-    if (this.#busy || this.#stopped || this.refused || !this.#ua.isConnected()) return;
-    clearTimeout(this.#timer);
     const { mine } = this;
-    const nothing = mine.state === 'online' && !mine.note;
-    if (nothing && !this.#etag) return;
-    // After a reload it isn't known what the entity-tag stands for: so all is said once more.
-    const body = nothing || mine === this.#told ? null : pidf.write(this.#uri, mine);
-    this.#send(nothing ? 0 : EXPIRES, body, (response) => this.#answered(response, mine, nothing));
+    if (!mine || this.#busy || this.#stopped || this.refused || !this.#ua.isConnected()) return;
+    clearTimeout(this.#timer);
+    this.#send(EXPIRES, mine === this.#told && this.#etag ? null : pidf.write(this.#uri, mine), (response) => this.#answered(response, mine));
   }
 
   /** Take it back, whatever comes of it. */
@@ -75,16 +75,17 @@ export class Publisher extends EventTarget {
     }).send();
   }
 
-  #answered(response, mine, nothing) {
+  #answered(response, mine) {
     this.#busy = false;
     if (this.#stopped) return;
     const status = response ? response.status_code : 0;
     if (status >= 200 && status < 300) {
+      if (mine !== this.#told) this.toldAt = mine === this.mine ? performance.now() : Infinity;
       this.#told = mine;
-      this.#etag = nothing ? '' : response.getHeader('sip-etag') || '';
+      this.#etag = response.getHeader('sip-etag') || '';
       this.#keep();
       if (mine !== this.mine) this.tell();
-      else if (!nothing) this.#again(500 * (Number(response.getHeader('expires')) || EXPIRES));
+      else this.#again(500 * (Number(response.getHeader('expires')) || EXPIRES));
     } else if (status === 412) {
       this.#etag = '';
       this.#told = null;
@@ -104,7 +105,7 @@ export class Publisher extends EventTarget {
   }
 
   #keep() {
-    account.keep(KEPT, this.#etag || this.mine !== PLAIN ? { uri: this.#uri, ...this.mine, etag: this.#etag } : null);
+    account.keep(KEPT, { uri: this.#uri, ...this.mine, etag: this.#etag, told: this.#told === this.mine });
   }
 }
 

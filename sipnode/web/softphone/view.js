@@ -188,15 +188,15 @@ export function people(list, { filter, trouble, choose }) {
   setText(empty, trouble || (list === null ? 'Looking who is there…' : all.length ? 'Nobody by that name; Call dials it as it stands.' : 'Nobody else has an account here yet.'));
 }
 
-/** One's own state: {mine: {state, note}, refused}, or null where the server has no presence. What is being typed stays. */
-export function mine(told) {
+/** One's own state, {state, note}, and the status with which the server refused it, or 0; null where it has no presence. What is being typed stays. */
+export function mine(told, refused) {
   $('mine').hidden = !told;
   if (!told) return;
-  $('mine').dataset.state = told.mine.state;
-  $('my-state').value = told.mine.state;
-  if (document.activeElement !== $('my-note')) $('my-note').value = told.mine.note;
-  $('mine-fault').hidden = !told.refused;
-  setText($('mine-fault'), told.refused ? presenceFault(told.refused) : '');
+  $('mine').dataset.state = told.state;
+  $('my-state').value = told.state;
+  if (document.activeElement !== $('my-note')) $('my-note').value = told.note;
+  $('mine-fault').hidden = !refused;
+  setText($('mine-fault'), refused ? presenceFault(refused) : '');
 }
 
 const WHEN = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
