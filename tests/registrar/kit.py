@@ -120,6 +120,9 @@ class FakeFlows:
         """Nobody asks."""
         return Deferred()
 
+    def alias(self, flow: Any, port: int) -> None:
+        """Nobody asks."""
+
     def udp(self, hop: Hop) -> None:
         """Nobody asks."""
 
