@@ -164,7 +164,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bench", type=Path, default=TOP.parent / "shared" / "bench")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--rate", type=int, default=300)
+    parser.add_argument("--rate", type=int, default=500)
     parser.add_argument("--no-write", action="store_true", help="leave docs/performance.rst as it is")
     options = parser.parse_args()
     bench = options.bench.resolve()

@@ -76,6 +76,7 @@ class RegistrarService(Service):
         ready: False until the table is loaded; so long an address is read by itself before a REGISTER or lookup of it.
         table: The table in memory.
         node: INode: this server among those that share the table; None when it is alone.
+        settle: Called behind each page of rows that the load has brought, which stay.
     """
 
     name = "location"
@@ -96,6 +97,7 @@ class RegistrarService(Service):
         self.ready = False
         self.table = LocationTable()
         self.node: INode | None = None
+        self.settle: Callable[[], None] = lambda: None
         self._settings = settings
         self._clock = clock
         self._disk: WriteThrough | None = None
@@ -197,6 +199,7 @@ class RegistrarService(Service):
                 self._tell("registered", binding)
         if stale and self._disk is not None:
             self._disk.delete([binding for binding in stale if is_ours(binding, self.node)])
+        self.settle()
 
     def _loaded(self) -> None:
         self.ready = True
@@ -238,18 +241,16 @@ class RegistrarService(Service):
                 waiting.addCallbacks(lambda _: self._save(context, aor, cflags), lambda _: _refuse(context))
                 return waiting
         elif self._direct is not None:
-            return self._direct.register(
-                context, aor, lambda bindings: self._plan(context, aor, bindings, cflags), self._stored_directly
-            )
+            def decide(bindings: list[Binding]) -> RegisterPlan:
+                return self._plan(context, aor, bindings, cflags)
+
+            return self._direct.register(context, aor, decide, lambda plan, before: self._tell_changes(plan.changes, before))
         return self._save(context, aor, cflags)
 
     def _plan(self, context: IRequestContext, aor: str, bindings: list[Binding], cflags: int) -> RegisterPlan:
         now = self._clock.seconds()
         source = source_of(context.flow, cflags, self.node, now + self._settings.max_expires)
         return register.plan(context.request, aor, bindings, now, self._settings, source, self._new_ruid)
-
-    def _stored_directly(self, plan: RegisterPlan, before: list[Binding | None]) -> None:
-        self._tell_changes(plan.changes, before)
 
     def _save(self, context: IRequestContext, aor: str, cflags: int) -> Any:
         if context.flow.closed:
@@ -393,7 +394,6 @@ class RegistrarService(Service):
 
     def _new_ruid(self) -> str:
         return f"uloc-{BOOT}-{next(self._numbers):x}"
-
 
 
 def _refuse(context: IRequestContext) -> Any:

@@ -278,12 +278,15 @@ class LoadTests(_ServiceCase):
         self.assertFalse(self.service.ready)
 
     def test_many(self) -> None:
-        """Many rows come in steps between which the reactor breathes, and none is lost."""
+        """Many rows come in steps between which the reactor breathes, and none is lost; who looks after memory is told of each."""
         self.service = self.make(FakeBackend([binding(f"sip:{n}@h", f"r{n}", aor=f"u{n}@x") for n in range(4001)]))
         self.assertEqual((self.service.ready, self.service.table.count()), (False, 2000))
+        settled: list[int] = []
+        self.service.settle = lambda: settled.append(self.service.table.count())
         self.clock.advance(0)
         self.clock.advance(0)
         self.assertEqual((self.service.ready, self.service.table.count()), (True, 4001))
+        self.assertEqual(settled, [4000, 4001])
 
     def test_page_is_lost(self) -> None:
         """A page of an earlier run is known but can't be reached: 480 and not online, but its owner still sees it."""
