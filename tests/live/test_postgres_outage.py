@@ -163,6 +163,22 @@ class OutageTests(TestCase):
         blocker.cursor().execute("ROLLBACK")
         await self.back()
 
+    async def test_slow(self) -> None:
+        """A write that another program's lock holds up: the store says so, reads go on, and the write is done when it is over."""
+        await self.store.open()
+        await self.store.location.write(save(binding("before")))
+        blocker = self.cluster.connect(self.database)
+        self.addCleanup(blocker.close)
+        blocker.cursor().execute("BEGIN; LOCK TABLE location IN EXCLUSIVE MODE")
+        writing = self.store.location.write(save(binding("meanwhile")))
+        await until(lambda: "answer" in self.store.degraded, "the store's word that there is no answer")
+        rows = await self.store.location.fetch("alice@example.test")
+        self.assertEqual([row.ruid for row in rows], ["before"])
+        await self.ticked()
+        blocker.cursor().execute("ROLLBACK")
+        await writing
+        await self.back("before", "meanwhile")
+
     async def test_frozen(self) -> None:
         """SIGSTOP: the store says so, the reactor goes on, and the write under way is done when it is over."""
         await self.store.open()

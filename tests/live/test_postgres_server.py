@@ -1,0 +1,91 @@
+"""A server whose PostgreSQL is away: calls go on, and a REGISTER is refused or kept, as the settings say."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from twisted.trial.unittest import TestCase
+
+from sipnode.settings import LocationSettings, StorageSettings
+from sipnode.storage.factory import user_table
+from sipnode.storage.initialize import init_database
+
+from .support import postgres
+from .support.site import DOMAIN, Site, missing, passwords
+from .support.waiting import until
+from .test_postgres_outage import cluster
+
+BOB = f"sip:bob@{DOMAIN}"
+
+
+class AwayTests(TestCase):
+    """The whole server on a database that is stopped and started."""
+
+    timeout = 120
+    skip = missing("rtpengine") or postgres.missing()
+
+    async def site(self, **location: Any) -> Site:
+        """A server that runs, with Alice's and Bob's phones registered; then its database is killed."""
+        self.cluster = cluster()
+        self.addCleanup(self.cluster.stop, signal.SIGKILL)
+        self.cluster.start()
+        await self.cluster.ready()
+        self.database = self.cluster.create()
+        url = self.cluster.url(self.database, tls=True)
+        init_database(url, "")
+        table = user_table(url, "")
+        for user, password in passwords().items():
+            table.add(user, DOMAIN, password)
+        site = await Site(self, storage=StorageSettings(url=url), location=LocationSettings(**location)).start()
+        self.alice, self.bob = await site.registered("alice", 440), await site.registered("bob", 610)
+        # Her first REGISTER is challenged, and who she is can't be asked for later.
+        self.carol = site.phone("carol")
+        self.assertEqual(await self.carol.bindings(), [])
+        self.cluster.stop(signal.SIGKILL)
+        return site
+
+    async def called(self) -> None:
+        """A call from Alice to Bob, with sound."""
+        call = self.alice.dial(BOB)
+        self.assertEqual((await call.outcome).status, 200)
+        await call.hears(610)
+        await call.hang_up()
+        await self.bob.calls[-1].ended("BYE")
+
+    def users(self) -> set[str]:
+        return {user for (user,) in self.cluster.execute("SELECT username FROM location", database=self.database)}
+
+    async def test_rejected(self) -> None:
+        """Calls go on. REGISTER is 503 with Retry-After, and is accepted by itself when the database is back."""
+        await self.site()
+        await self.called()
+
+        async def refused() -> bool:
+            response = await self.carol.register()
+            return response.status == 503 and bool(response.get("retry-after"))
+
+        await until(refused, "503 with Retry-After")
+        self.cluster.start()
+
+        async def accepted() -> bool:
+            return (await self.carol.register()).status == 200
+
+        await until(accepted, "the database's return is noticed")
+        self.assertEqual(self.users(), {"alice", "bob", "carol"})
+
+    async def test_accepted(self) -> None:
+        """With ``on_outage = accept`` REGISTER is 200 meanwhile, who registered is called, and the row is there afterwards."""
+        await self.site(on_outage="accept")
+
+        async def accepted() -> bool:
+            return (await self.carol.register()).status == 200
+
+        await until(accepted, "200 without a database")
+        call = self.alice.dial(f"sip:carol@{DOMAIN}")
+        self.assertEqual((await call.outcome).status, 200)
+        await call.hang_up()
+        await self.called()
+        self.cluster.start()
+        await self.cluster.ready()
+        await until(lambda: self.users() == {"alice", "bob", "carol"}, "the row of who was accepted")
