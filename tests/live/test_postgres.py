@@ -101,6 +101,51 @@ class PostgresStoreTests(PostgresCase, PersistentStoreSuite):
         await other.location.write(save(binding("later")))
         await until(lambda: "later" in feed.rows, "news after it")
 
+    async def test_nobody_to_tell(self) -> None:
+        """A store that is alone sends no notifications; when there is another one it does, and what other programs write is always told."""
+        store = await self.opened()
+        feed = Feed()
+        store.location.watch(feed)
+        listener = self.cluster.connect(self.database)
+        self.addCleanup(listener.close)
+        listener.cursor().execute("LISTEN sipnode_location")
+
+        def heard() -> list[str]:
+            listener.poll()
+            news = [" ".join(one.payload.split(" ")[1:]) for one in listener.notifies]
+            listener.notifies.clear()
+            return news
+
+        await store.location.write(save(binding("alone")))
+        self.assertEqual(heard(), [])
+        self.sql("UPDATE location SET q = 1")
+        self.assertEqual(heard(), ["S alone"])
+        await until(lambda: "alone" in feed.rows, "news of another program")
+        other = await self.opened()
+        await store.location.write(save(binding("seen")))
+        self.assertEqual(heard(), ["S seen"])
+        await other.close()
+        await until(lambda: self.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(1,)], "its session's end")
+        await store.location.write(save(binding("alone")))
+        self.assertEqual(heard(), [])
+
+    async def test_refresh_takes_no_number(self) -> None:
+        """A row that is there keeps its id, and the sequence, which ends at two thousand million, isn't used up by refreshes."""
+        store = await self.opened()
+        await store.location.write(save(binding("one"), binding("two")))
+        for number in range(5):
+            await store.location.write(save(binding("one", cseq=number), binding("two"), binding(f"new-{number}")))
+        self.assertEqual(self.sql("SELECT max(id), count(*), (SELECT last_value FROM location_id_seq) FROM location"), [(7, 7, 7)])
+        self.assertEqual(self.sql("SELECT id, cseq FROM location WHERE ruid = 'one'"), [(1, 4)])
+
+    async def test_odd_texts(self) -> None:
+        """Texts that mean something in an array of PostgreSQL come back as they were."""
+        odd = ("", "NULL", '"', "\\", '\\"', "{a,b}", " x ", "ä€😀", "%s %(x)s", "'; --")
+        rows = [binding(f"r-{number}", user_agent=text, call_id=text, instance=text) for number, text in enumerate(odd)]
+        store = await self.opened()
+        await store.location.write(save(*rows))
+        self.assertEqual(await rows_of(store), rows)
+
     async def test_too_much_news(self) -> Any:
         """A statement that changes more rows than can be named says that news was lost."""
         store = await self.opened()
@@ -199,6 +244,16 @@ class SchemaTests(PostgresCase):
     def test_twice(self) -> None:
         """An empty database gets all tables; the second run does nothing."""
         self.assertTrue(init_database(self.url, ""))
+        self.assertEqual(init_database(self.url, ""), [])
+
+    def test_older_triggers(self) -> None:
+        """Triggers that an older release made are made anew."""
+        init_database(self.url, "")
+        self.sql(
+            "CREATE OR REPLACE FUNCTION sipnode_location_changed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$"
+        )
+        (line,) = init_database(self.url, "")
+        self.assertIn("location: triggers", line)
         self.assertEqual(init_database(self.url, ""), [])
 
     def test_same_as_kamailio(self) -> None:
