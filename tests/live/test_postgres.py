@@ -110,24 +110,31 @@ class PostgresStoreTests(PostgresCase, PersistentStoreSuite):
         self.addCleanup(listener.close)
         listener.cursor().execute("LISTEN sipnode_location")
 
-        def heard() -> list[str]:
-            listener.poll()
-            news = [" ".join(one.payload.split(" ")[1:]) for one in listener.notifies]
-            listener.notifies.clear()
-            return news
+        news: list[str] = []
+
+        async def heard(*payloads: str) -> None:
+            def all_there() -> bool:
+                listener.poll()
+                news.extend(one.payload.partition(" ")[2] for one in listener.notifies)
+                listener.notifies.clear()
+                return len(news) >= len(payloads)
+
+            await until(all_there, lambda: f"{payloads}, heard: {news}")
+            self.assertEqual(tuple(news), payloads)
+            news.clear()
 
         await store.location.write(save(binding("alone")))
-        self.assertEqual(heard(), [])
         self.sql("UPDATE location SET q = 1")
-        self.assertEqual(heard(), ["S alone"])
+        await heard("S alone")
         await until(lambda: "alone" in feed.rows, "news of another program")
         other = await self.opened()
         await store.location.write(save(binding("seen")))
-        self.assertEqual(heard(), ["S seen"])
+        await heard("S seen")
         await other.close()
         await until(lambda: self.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(1,)], "its session's end")
         await store.location.write(save(binding("alone")))
-        self.assertEqual(heard(), [])
+        self.sql("UPDATE location SET q = 1 WHERE ruid = 'seen'")
+        await heard("S seen")
 
     async def test_refresh_takes_no_number(self) -> None:
         """A row that is there keeps its id, and the sequence, which ends at two thousand million, isn't used up by refreshes."""
