@@ -131,7 +131,8 @@ class PostgresStoreTests(PostgresCase, PersistentStoreSuite):
         await store.location.write(save(binding("seen")))
         await heard("S seen")
         await other.close()
-        await until(lambda: self.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(1,)], "its session's end")
+        held = "SELECT count(*) FROM pg_locks JOIN pg_database AS d ON d.oid = database WHERE locktype = 'advisory' AND datname = %s"
+        await until(lambda: self.sql(held, self.database) == [(1,)], "its session's end")
         await store.location.write(save(binding("alone")))
         self.sql("UPDATE location SET q = 1 WHERE ruid = 'seen'")
         await heard("S seen")
