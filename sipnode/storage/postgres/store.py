@@ -35,6 +35,8 @@ OPEN_SECONDS: Final = 3.0
 CLOSE_SECONDS: Final = 10.0
 _CHECK_SECONDS: Final = 2.0
 _MOST_WAITING: Final = 1000
+# Times 20 ms; longer than a reader waits between two attempts to connect.
+_READERS_PATIENCE: Final = 350
 
 _TWINS: Final = (
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE %s AND application_name <> %s LIMIT 1"
@@ -76,6 +78,7 @@ class PostgresStorage:
         self._users = _USERS.format(_HASHES + _SHA256)
         self._opening: list[Deferred[None]] = []
         self._limit: Any = None
+        self._waking: Any = None
         self._closed = True
         self._loop = LoopingCall(self._check)
         self._loop.clock = reactor
@@ -116,6 +119,7 @@ class PostgresStorage:
         if self._closed:
             return succeed(None)
         self._closed = True
+        self._end_waking()
         self._give_up()
         if self._loop.running:
             self._loop.stop()
@@ -213,7 +217,7 @@ class PostgresStorage:
 
     def _check(self) -> None:
         link = self._writer
-        if not link.connected:
+        if not link.connected or self._waking is not None:
             return
         if not link.waiting:
             link.query(_READ_ONLY).addCallbacks(self._checked, lambda failure: self._unwell(failure.getErrorMessage()))
@@ -253,13 +257,20 @@ class PostgresStorage:
         self._users = _USERS.format(_HASHES + (_SHA256 if ("subscriber", "ha1_sha256") in columns else ""))
         rows = yield link.query(_READ_ONLY)
         # Readers first: who is told that the store is open reads at once.
-        self._reactor.callLater(0, self._when_readers, rows, 50)
+        self._end_waking()
+        self._waking = self._reactor.callLater(0, self._when_readers, rows, _READERS_PATIENCE)
+
+    def _end_waking(self) -> None:
+        waking, self._waking = self._waking, None
+        if waking is not None and waking.active():
+            waking.cancel()
 
     def _when_readers(self, rows: list[Row], patience: int) -> None:
+        self._waking = None
         if self._closed or not self._writer.connected:
             return
         if patience and not any(link.connected for link in self._readers):
-            self._reactor.callLater(0.02, self._when_readers, rows, patience - 1)
+            self._waking = self._reactor.callLater(0.02, self._when_readers, rows, patience - 1)
             return
         self._checked(rows)
         if self._heard:
