@@ -93,7 +93,7 @@ class Publications:
 
 
 class Subscriptions:
-    """Live subscriptions by our tag, by place and by watcher.
+    """Live subscriptions by our tag, by place, by watcher and by device.
 
     Attributes:
         by_tag: All.
@@ -105,6 +105,7 @@ class Subscriptions:
         self.of_resource: dict[str, int] = {}
         self._by_place: dict[Place, dict[str, Subscription]] = {}
         self._of_watcher: dict[str, int] = {}
+        self._of_device: dict[str, dict[str, None]] = {}
         self.ends = Ends()
 
     def __len__(self) -> int:
@@ -127,6 +128,10 @@ class Subscriptions:
         """How many a watcher has."""
         return self._of_watcher.get(watcher, 0)
 
+    def of_device(self, key: str) -> list[Subscription]:
+        """Those that a device on a connection has, by its :func:`~sipnode.registrar.location.instance_key`."""
+        return [self.by_tag[tag] for tag in self._of_device.get(key, ())]
+
     def add(self, row: Subscription) -> None:
         """Put a new one in; texts that many share are kept once."""
         row.event = intern(row.event)
@@ -143,6 +148,8 @@ class Subscriptions:
             self.of_resource[row.resource] = self.of_resource.get(row.resource, 0) + 1
         self.by_tag[row.to_tag] = row
         self._by_place.setdefault((row.event, row.resource), {})[row.to_tag] = row
+        if row.key:
+            self._of_device.setdefault(row.key, {})[row.to_tag] = None
         self.ends.add(row.to_tag, row.expires)
 
     def refresh(self, row: Subscription) -> Subscription:
@@ -153,6 +160,10 @@ class Subscriptions:
             return row
         kept.contact, kept.expires, kept.remote_cseq = row.contact, row.expires, row.remote_cseq
         kept.reserved = max(kept.reserved, row.reserved)
+        if kept.key != row.key:
+            self._leave_device(kept)
+            if row.key:
+                self._of_device.setdefault(row.key, {})[row.to_tag] = None
         kept.flow, kept.key, kept.host, kept.port = row.flow, row.key, row.host, row.port
         kept.websocket, kept.node, kept.socket = row.websocket, row.node, intern(row.socket)
         self.ends.add(kept.to_tag, kept.expires)
@@ -167,6 +178,7 @@ class Subscriptions:
             del there[to_tag]
             if not there:
                 del self._by_place[place]
+            self._leave_device(row)
             for counts, name in ((self._of_watcher, row.watcher), (self.of_resource, row.resource)):
                 left = counts[name] - 1
                 if left:
@@ -174,6 +186,13 @@ class Subscriptions:
                 else:
                     del counts[name]
         return row
+
+    def _leave_device(self, row: Subscription) -> None:
+        tags = self._of_device.get(row.key)
+        if tags is not None:
+            tags.pop(row.to_tag, None)
+            if not tags:
+                del self._of_device[row.key]
 
 
 class Decisions:

@@ -14,6 +14,7 @@ from zope.interface import implementer
 import sipnode.plugins
 from sipnode.errors import ConfigError, ParseError
 from sipnode.interfaces import IEventPackage, IPresenceSources
+from sipnode.presence.moving import take_over
 from sipnode.presence.recent import Recent
 from sipnode.presence.service import PresenceService
 from sipnode.presence.subscription import Origin
@@ -106,10 +107,15 @@ class Reach:
     def origin(self, ctx: Any) -> Origin:
         """Where a SUBSCRIBE came from."""
         flow, side = ctx.flow, self._core.near_side(ctx)
-        listener = flow.listener
-        transport = "" if flow.transport == "UDP" else f";transport={'ws' if flow.websocket else flow.transport.lower()}"
-        contact = f"sip:{listener.via_host}:{listener.via_port}{transport}"
-        return Origin(listener.name, contact, side.flow, side.key, side.host, side.port, flow.websocket, self._node)
+        return Origin(flow.listener.name, _contact(flow), side.flow, side.key, side.host, side.port, flow.websocket, self._node)
+
+    def of_binding(self, binding: Binding) -> Origin | None:
+        """The same of a device that has registered here; None where it is on no connection of ours."""
+        flow = self._core.flows.by_token(binding.connection_id) if binding.server_id == self._node and binding.connection_id else None
+        if flow is None:
+            return None
+        key = instance_key(binding.aor, binding.instance, binding.contact)
+        return Origin(flow.listener.name, _contact(flow), flow.token, key, "", 0, flow.websocket, self._node)
 
     def flow(self, subscription: Subscription) -> Any:
         """The flow that leads to a subscriber, a Deferred of it, or None while there is none."""
@@ -149,6 +155,12 @@ class Reach:
         if core.trace is not None:
             core.trace.sent(request.to_bytes(), flow)
         return core.transactions.send_request(request, branch, flow, user, core.clock())
+
+
+def _contact(flow: Any) -> str:
+    listener = flow.listener
+    transport = "" if flow.transport == "UDP" else f";transport={'ws' if flow.websocket else flow.transport.lower()}"
+    return f"sip:{listener.via_host}:{listener.via_port}{transport}"
 
 
 def named_packages(names: Sequence[str]) -> list[Any]:
@@ -205,6 +217,10 @@ def build_presence(core: Core, storage: Any, reactor: Any, packages: Sequence[An
         sources.binding_changed(kind, binding)
         if kind in ("registered", "refreshed") and service.notifier.waits_for_keys:
             service.notifier.wake(instance_key(binding.aor, binding.instance, binding.contact))
+        if node and kind in ("registered", "refreshed"):
+            origin = reach.of_binding(binding)
+            if origin is not None:
+                take_over(service, origin)
 
     core.registrar.on_change(binding_changed)
     core.dialogs.on_change(service.calls.changed)

@@ -11,6 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.errors import StorageError
 from sipnode.interfaces import IPresenceFeed
+from sipnode.presence.moving import take_over
+from sipnode.presence.subscription import Origin
 from sipnode.records import PresenceChange, Publication, Subscription
 from sipnode.settings import PresenceSettings
 from sipnode.storage.memory import MemoryStorage
@@ -273,6 +275,37 @@ class NodesTests(SynchronousTestCase):
         self.assertEqual(bob.bodies(), [])
         self.store.presence.tell(self.feed(self.two))
         self.assertEqual(bob.bodies(), [b"glad"])
+
+    def test_device_comes_to_another_node(self) -> None:
+        """A device that registers at another node is told from there, at once and with higher numbers; the former node is silent."""
+        alice, bob = User(self.one, "alice"), User(self.one, "bob")
+        self.ask(bob, "subscribe", "alice")
+        highest = bob.notified().cseq
+        (row,) = self.store.presence.subscriptions.values()
+        row.key = "device"
+        for net in (self.one, self.two):
+            self.store.presence.tell(self.feed(net))
+        service = self.two.core.presence
+        origin = Origin("udp:x", "sip:two", "", "device", node=2)
+        take_over(service, replace(origin, key="another"))
+        self.assertEqual(service.subscriptions.by_tag[row.to_tag].node, 1)
+        bob.world = bob.phone.world = self.two
+        self.two.flows.flows.append(bob.phone.flow)
+        bob.phone.flow.sent.clear()
+        for _ in range(2):
+            take_over(service, origin)
+            self.two.advance(WINDOW)
+        told = bob.notified()
+        self.assertGreater(told.cseq, highest)
+        self.assertEqual(bob.phone.flow.sent[1:], [])
+        (row,) = self.store.presence.subscriptions.values()
+        self.assertEqual((row.node, row.socket, row.local_contact), (2, "udp:x", "sip:two"))
+        self.store.presence.tell(self.feed(self.one))
+        bob.phone.flow.sent.clear()
+        self.ask(alice, "publish", b"glad")
+        self.assertEqual(bob.bodies(), [])
+        service.subscriptions.remove(row.to_tag)
+        self.assertEqual(service.subscriptions.of_device("device"), [])
 
     def test_gone_at_the_other(self) -> None:
         """A row that another node deleted is nobody's any more."""
