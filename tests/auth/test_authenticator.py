@@ -31,6 +31,7 @@ class Flow:
     def __init__(self, remote: str = "198.51.100.1", websocket: bool = False) -> None:
         self.remote = (remote, 5060)
         self.websocket = websocket
+        self.reliable = websocket
 
 
 @implementer(IDigestGuard)
@@ -178,6 +179,18 @@ class AuthenticatorTests(SynchronousTestCase):
         self.assertEqual(list(self.offered(context)), ["SHA-256", "MD5"])
         for algorithm in ("SHA-256", "MD5"):
             self.accepted(self.signed(self.fresh(algorithm)))
+
+    def test_tiny(self) -> None:
+        """What is smaller than any phone's request, over UDP, gets one challenge: the answer is no weapon against whom it names."""
+        head = [f"REGISTER sip:{DOMAIN} SIP/2.0", "v:SIP/2.0/UDP h;branch=z9hG4bK1", f"f:<sip:a@{DOMAIN}>;tag=1", f"t:<sip:a@{DOMAIN}>"]
+        request = parse_message("\r\n".join([*head, "i:1", "CSeq:1 REGISTER", "", ""]).encode())
+        assert isinstance(request, SipRequest)
+        context = Context(request)
+        self.challenge(context)
+        self.assertEqual(list(self.offered(context)), ["SHA-256"])
+        ctx = Context(request, Flow(websocket=True))
+        self.challenge(ctx)
+        self.assertEqual(len(self.offered(ctx)), 2)
 
     def test_proxy(self) -> None:
         """An INVITE of a local user is challenged with 407 and passes with Proxy-Authorization."""
