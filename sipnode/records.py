@@ -219,7 +219,7 @@ class PartyCall:
 
     ``id`` is the same in every run; ``direction`` 'initiator' or 'recipient'; ``state`` 'trying', 'early', 'confirmed' or 'terminated',
     with ``event`` and ``code`` of its end ("" and 0 for none); ``local`` and ``remote`` are URIs; ``session`` the seconds of its session
-    timer, 0 for none; ``node`` who carries it, -1 for an unknown one.
+    timer, 0 for none; ``node`` who carries it, -1 for an unknown one; ``browsers`` those of our users in it who are in a browser.
     """
 
     id: str
@@ -235,6 +235,7 @@ class PartyCall:
     code: int = 0
     session: int = 0
     node: int = -1
+    browsers: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

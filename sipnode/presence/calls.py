@@ -2,8 +2,8 @@
 
 A call is in memory alone. So that lamps are right after ``kill -9``, and at other nodes, a call whose party is watched has a row in
 ``presentity`` (event ``dialog``) while it is up, written behind its news. After a restart such a row is the call, until it is heard
-to end: by the BYE that passes, or because nothing was heard of it, neither a session refresh in time (RFC 4028 §9) nor anything else
-for :data:`KEPT` seconds. So no lamp stays lit for good.
+to end: by the BYE that passes, because a browser in it has gone and didn't register again, or because nothing was heard of it, neither
+a session refresh in time (RFC 4028 §9) nor anything else for :data:`KEPT` seconds. So no lamp stays lit for good.
 
 Implements: RFC 4235 §3.7.1 (states and events). The invariant: a party's call is told once, by the process that carries it where that
 is this one, else by its row.
@@ -23,6 +23,8 @@ from sipnode.presence.table import Ends
 from sipnode.records import PartyCall, PresenceChange, Publication
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sipnode.presence.service import PresenceService
 
 EVENT: Final = "dialog"
@@ -31,7 +33,11 @@ KEPT: Final = 3600
 GRACE: Final = 32
 """Seconds beyond a session interval, as the calls themselves have."""
 
+CHECK: Final = 30
+"""Seconds between two looks whether the browsers of such a call are there; one that is missed twice has gone."""
+
 _AT_ONCE: Final = 500
+_BROWSER: Final = frozenset(("WS", "WSS"))
 _EVENTS: Final = {"cancelled": "cancelled", "busy": "rejected", "declined": "rejected", "no answer": "rejected", "lost": "timeout"}
 """How a call ended -> event of ``terminated``; of one that was completed it says whose BYE it was."""
 
@@ -41,6 +47,9 @@ class CallStates:
 
     Args:
         service: Whose watchers hear of them, and whose table has their rows.
+
+    Attributes:
+        reachable: Whether a user has a registration that a call would reach.
     """
 
     def __init__(self, service: PresenceService) -> None:
@@ -50,6 +59,9 @@ class CallStates:
         self._written: set[tuple[int, str]] = set()
         self._ended: Recent[PartyCall] = Recent()
         self._renewals = Ends()
+        self._checks = Ends()
+        self._missed: set[str] = set()
+        self.reachable: Callable[[str], bool] = lambda aor: True
 
     # -- what is asked
 
@@ -120,13 +132,18 @@ class CallStates:
     def _heard(self, row: Publication, method: str, by_itself: bool) -> None:
         views = _read(row)
         if method == "BYE":
-            for view in views:
-                view.state, view.event = "terminated", "local-bye" if by_itself else "remote-bye"
-                self._ended.add(row.resource, view, self._service.now())
-            self._service.keep([PresenceChange(row, True)])
-            self._service.call_changed(row.resource)
+            self._over(row, "local-bye" if by_itself else "remote-bye")
         elif method in ("INVITE", "UPDATE") and views and views[0].node == self._service.node:
             self._write_row(row.ruid, row.resource, views[0], _patience(views[0]))
+
+    def _over(self, row: Publication, event: str) -> None:
+        """A call of before a restart has ended."""
+        for view in _read(row):
+            view.state, view.event = "terminated", event
+            self._ended.add(row.resource, view, self._service.now())
+        self._missed.discard(row.ruid)
+        self._service.keep([PresenceChange(row, True)])
+        self._service.call_changed(row.resource)
 
     # -- rows
 
@@ -170,9 +187,22 @@ class CallStates:
             if views and views[0].node == service.node and not any(one.id == views[0].id for one in self._of_process(row.resource)):
                 row.expires = min(row.expires, now + _patience(views[0]))
                 service.publications.ends.add(row.ruid, row.expires)
+                if views[0].browsers:
+                    self._checks.add(row.ruid, now + CHECK)
 
     def tick(self, now: float) -> None:
-        """Write the rows of long calls again."""
+        """Write the rows of long calls again; look after the browsers of calls of before a restart."""
+        for ruid in self._checks.due(now, _AT_ONCE):
+            row = self._service.publications.get(ruid)
+            if row is None or all(self.reachable(aor) for view in _read(row) for aor in view.browsers):
+                self._missed.discard(ruid)
+            elif ruid in self._missed:
+                self._over(row, "timeout")
+                row = None
+            else:
+                self._missed.add(ruid)
+            if row is not None:
+                self._checks.add(ruid, now + CHECK)
         for ruid in self._renewals.due(now, _AT_ONCE):
             row = self._service.publications.get(ruid)
             if row is None:
@@ -195,6 +225,8 @@ def view_of(call: Any, is_caller: bool, node: int) -> PartyCall:
         view.local_tag, view.remote_tag, view.direction = call.to_tag, call.from_tag, "recipient"
         view.local, view.remote, view.remote_name = other, call.from_uri, call.from_name
     view.state, view.session, view.node = call.state, call.interval, node
+    ends = ((call.caller, call.caller_flow), (call.callee, call.callee_flow))
+    view.browsers = tuple(aor for aor, flow in ends if aor and flow[0] in _BROWSER)
     if call.state == "terminated":
         if call.outcome == "completed":
             view.event = "local-bye" if (call.ended_by == "caller") == is_caller else "remote-bye"

@@ -224,5 +224,6 @@ def build_presence(core: Core, storage: Any, reactor: Any, packages: Sequence[An
 
     core.registrar.on_change(binding_changed)
     core.dialogs.on_change(service.calls.changed)
+    service.calls.reachable = lambda aor: any(sources.is_reachable(binding) for binding in sources.bindings(aor))
     core.dialogs.on_unknown = service.calls.passed
     return [service]

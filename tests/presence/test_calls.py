@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.presence.calls import GRACE, KEPT
+from sipnode.presence.calls import CHECK, GRACE, KEPT
 from sipnode.presence.packages.dialoginfo import DIALOG_INFO
 from sipnode.records import PresenceChange
 from sipnode.settings import PresenceSettings
@@ -31,6 +31,8 @@ def lamp(body: bytes) -> list[tuple[str | None, str | None]]:
 class CallsCase(SynchronousTestCase):
     """Servers on one table, and phones."""
 
+    transport = "UDP"
+
     def setUp(self) -> None:
         self.store = Store()
 
@@ -50,8 +52,9 @@ class CallsCase(SynchronousTestCase):
 
     def call_up(self, net: World, headers: tuple[tuple[str, str], ...] = ()) -> tuple[Phone, Phone, Any, Any]:
         """Carol calls alice: caller, callee, the INVITE as sent, its 200 as it arrived."""
-        carol, alice = net.phone("carol"), net.phone("alice")
-        alice.register()
+        carol, alice = net.phone("carol", self.transport), net.phone("alice")
+        for phone in (carol, alice):
+            phone.register()
         invite = carol.send("INVITE", alice.aor, body=b"v=0")
         alice.reply(alice.got("INVITE"), 200, b"v=0", headers=headers)
         answer = carol.response("INVITE")
@@ -119,6 +122,26 @@ class RestartTests(CallsCase):
         watched.expires += 2 * KEPT
         self.second.advance(KEPT)
         self.assertEqual([lamp(body) for body in self.bob.bodies()], [[]])
+
+    def test_browser_is_back(self) -> None:
+        """The call of a browser whose device has registered again goes on."""
+        self.transport = "WSS"
+        self.scene()
+        self.carol.register()
+        self.bob.bodies()
+        self.second.advance(250)
+        self.assertEqual(self.bob.bodies(), [])
+        self.assertEqual(len(self.store.presence.publications), 1)
+
+    def test_browser_is_gone(self) -> None:
+        """The call of a browser that doesn't come back ends, also where its watched end is the other one."""
+        self.transport = "WSS"
+        self.scene()
+        self.bob.bodies()
+        for _ in range(2 * CHECK + 2):
+            self.second.advance(1)
+        self.assertEqual([lamp(body) for body in self.bob.bodies()], [[("terminated", "timeout")]])
+        self.assertEqual((self.store.presence.publications, self.second.core.presence.calls._missed), ({}, set()))
 
     def test_watched_later(self) -> None:
         """A call that nobody watched costs no row; from the first watcher on it has one."""

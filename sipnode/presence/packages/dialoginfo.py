@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from sipnode.errors import ParseError
-from sipnode.presence.packages.xmlbody import HEAD, read, text
+from sipnode.presence.packages.xmlbody import HEAD, read, text, uri
 from sipnode.records import PartyCall
+from sipnode.sip.uri import SipUri
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -34,7 +35,7 @@ def compose(entity: str, calls: Iterable[PartyCall], version: int, for_the_table
     Args:
         entity: Its URI.
         calls: Oldest first.
-        for_the_table: Also what only this program reads: the node and the session interval.
+        for_the_table: Also what only this program reads: the node, the session interval, the browsers.
     """
     dialogs: list[str] = []
     seen: set[str] = set()
@@ -42,7 +43,7 @@ def compose(entity: str, calls: Iterable[PartyCall], version: int, for_the_table
     for number, call in enumerate(list(calls)[: -MOST - 1 : -1]):
         name = call.id if call.id not in seen else f"{call.id}.{number}"
         seen.add(name)
-        ours = f'<sn:call xmlns:sn="{_OURS}" node="{call.node}" session="{call.session}"/>' if for_the_table else ""
+        ours = _ours(call) if for_the_table else ""
         dialog = "".join((*_dialog(name, call), ours, "</dialog>"))
         room -= len(dialog.encode("utf-8", "replace"))
         if room < 0:
@@ -50,6 +51,11 @@ def compose(entity: str, calls: Iterable[PartyCall], version: int, for_the_table
         dialogs.append(dialog)
     head = f'{HEAD}<dialog-info xmlns="{DIALOG_INFO}" version="{version}" state="full" entity="{text(entity)}">'
     return "".join((head, *reversed(dialogs), "</dialog-info>\n")).encode("utf-8", "replace")
+
+
+def _ours(call: PartyCall) -> str:
+    browsers = " ".join(map(uri, call.browsers))
+    return f'<sn:call xmlns:sn="{_OURS}" node="{call.node}" session="{call.session}" browsers="{text(browsers)}"/>'
 
 
 def _dialog(name: str, call: PartyCall) -> Iterator[str]:
@@ -103,6 +109,7 @@ def _read(element: Element) -> PartyCall | None:
     ours = element.find(f"{{{_OURS}}}call")
     if ours is not None:
         call.node, call.session = _number(ours.get("node", "")), _number(ours.get("session", ""))
+        call.browsers = tuple(SipUri.parse(each).aor for each in ours.get("browsers", "").split())
     return call
 
 

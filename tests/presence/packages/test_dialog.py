@@ -101,7 +101,7 @@ class DocumentTests(SynchronousTestCase):
 
     def test_read_again(self) -> None:
         """What is written for the table is read back whole."""
-        call = replace(CALL, session=90, node=2, remote_name="B <&> ü")
+        call = replace(CALL, session=90, node=2, remote_name="B <&> ü", browsers=("a b@example.test", "bob@example.test"))
         self.assertEqual(parse(compose("sip:alice@example.test", [call, replace(call, id="x")], 0, True)), (call, replace(call, id="x")))
 
     def test_of_others(self) -> None:
