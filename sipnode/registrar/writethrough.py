@@ -6,6 +6,7 @@ say so, in the backlog), else with 503; and whatever the disk does later, it end
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -18,7 +19,7 @@ from sipnode.registrar.commits import Commits
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from sipnode.interfaces import ILocationWriter, IRequestContext
     from sipnode.records import Binding
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 RETRY_AFTER: Final = (("retry-after", "5"),)
 _DELETE_AT_ONCE: Final = 500
+# Some 20 ms of work.
+_GIVE_UP_AT_ONCE: Final = 200
 _COMPLAIN_EVERY: Final = 60.0
 
 
@@ -77,6 +80,7 @@ class WriteThrough:
         self._seconds = seconds
         self._commits = Commits(table, is_live)
         self._waiting: dict[int, _Write] = {}
+        self._later: IDelayedCall | None = None
         self._complained = -_COMPLAIN_EVERY
         self._log = Logger()
 
@@ -159,18 +163,23 @@ class WriteThrough:
             self._backlog.tick(self._clock.seconds())
 
     def _overdue(self) -> None:
-        """Give up writes that have taken too long. They may get through yet, so what memory holds now is put behind them."""
+        """Give up writes that have taken too long, some at a time, for all of a frozen store's may be due at once. They may get through
+        yet, so what memory holds now is put behind them.
+        """
         now = self._clock.seconds()
         if self._backlog is not None and self._degraded():
             # Nobody needs to wait for a store that is known to be away.
             now += self._seconds
-        for write in [w for w in self._waiting.values() if w.deadline <= now]:
+        due = [write for write in islice(self._waiting.values(), _GIVE_UP_AT_ONCE) if write.deadline <= now]
+        for write in due:
             self._failed(write, StorageError("no answer of the store in time"))
             truth = []
             for change in write.changes:
                 binding = self._table.get(change.binding.aor, change.binding.ruid)
                 truth.append(LocationChange(change.binding, delete=True) if binding is None else LocationChange(binding))
             self._put(truth)
+        if len(due) == _GIVE_UP_AT_ONCE and not (self._later is not None and self._later.active()):
+            self._later = self._clock.callLater(0, self._overdue)
 
     def forget(self, binding: Binding) -> None:
         """A binding went for another reason (its connection closed, it expired): nothing brings it back."""

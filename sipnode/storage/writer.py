@@ -21,8 +21,8 @@ from sipnode.settings import LocationSettings
 
 # A disk that doesn't answer: callers are told, the batch stays the backend's.
 ANSWER_SECONDS: Final = 10.0
-# Rows of one transaction: more would hold the reactor up while they are written down for the database.
-_LARGEST: Final = 1000
+# Rows of one transaction: more would hold the reactor up while they are written down for the database, and while all are answered.
+_LARGEST: Final = 300
 
 
 @implementer(ILocationWriter)

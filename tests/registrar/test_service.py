@@ -411,6 +411,21 @@ class WriteTests(_ServiceCase):
             write.callback(None)
         self.assertEqual((context.status, self.rows(), self.contacts()), (503, [], []))
 
+    def test_many_too_late(self) -> None:
+        """Writes that are all too late at once are given up in steps between which the reactor breathes."""
+        self.writer.mode = "wait"
+        contexts = [self.send(UA, to=f"<sip:user{number}@example.com>") for number in range(450)]
+        answered: list[int] = []
+
+        def breathe() -> None:
+            answered.append(sum(context.status == 503 for context in contexts))
+            if len(answered) < 6:
+                self.clock.callLater(0, breathe)
+
+        self.clock.callLater(8, breathe)
+        self.clock.pump([1] * 9)
+        self.assertEqual((sorted({*answered, 0}), self.service.table.count()), ([0, 200, 400, 450], 0))
+
     def test_too_late_refresh(self) -> None:
         """The same for a refresh: the row goes back to what memory holds."""
         self.send(UA, expires="100")
