@@ -28,12 +28,17 @@ from sipnode.settings import PresenceSettings
 TOP = Path(__file__).resolve().parent.parent
 BEGIN, END = ".. bench-presence: begin", ".. bench-presence: end"
 SERVERS = ("sipnode", "kamailio")
-FEW, SOME, MANY = WATCHERS = (1, 10, 100)
+WATCHERS = (1, 10, 100)
+RATE, BUSY = 10, 200
+# (watchers, PUBLISHes a second); the first and the last but one give what one more NOTIFY costs.
+CASES = (*((watchers, RATE) for watchers in WATCHERS), (1, BUSY))
+FEW, MANY = CASES[0], CASES[-2]
 SETTINGS = PresenceSettings(packages=("presence",), notify_seconds=0)
 # What Kamailio does with subscriptions and publications (subs_db_mode, publ_cache).
 MEMORY, THROUGH = ("SUBSMODE=0", "PUBLCACHE=2"), ("SUBSMODE=1", "PUBLCACHE=0")
 TABLES = ("presentity", "active_watchers", "watchers")
 Row = dict[str, float]
+Case = tuple[int, int]
 
 
 @contextmanager
@@ -63,35 +68,35 @@ def load(bench: Path, results: Path, pids: dict[str, int], *arguments: str) -> l
 
 
 class Costs:
-    """CPU microseconds of a PUBLISH: server, number of watchers, a value for each run; PostgreSQL apart."""
+    """CPU microseconds of a PUBLISH: server, case, a value for each run; PostgreSQL apart."""
 
     def __init__(self) -> None:
-        self.of: dict[str, dict[str, dict[int, list[float]]]] = {
-            name: {tree: {watchers: [] for watchers in WATCHERS} for tree in ("server", "db")} for name in SERVERS
+        self.of: dict[str, dict[str, dict[Case, list[float]]]] = {
+            name: {tree: {case: [] for case in CASES} for tree in ("server", "db")} for name in SERVERS
         }
 
     def add(self, name: str, rows: list[Row]) -> None:
         """The figures of one run."""
         for row in rows:
-            for tree, by_watchers in self.of[name].items():
-                by_watchers[int(row["watchers"])].append(row.get(f"cpu_us_{tree}", 0.0))
+            for tree, by_case in self.of[name].items():
+                by_case[int(row["watchers"]), int(row["offered"])].append(row.get(f"cpu_us_{tree}", 0.0))
 
-    def sums(self, name: str, watchers: int) -> list[float]:
+    def sums(self, name: str, case: Case) -> list[float]:
         """Server and PostgreSQL together, of each run."""
         trees = self.of[name]
-        return [ours + base for ours, base in zip(trees["server"][watchers], trees["db"][watchers], strict=True)]
+        return [ours + base for ours, base in zip(trees["server"][case], trees["db"][case], strict=True)]
 
-    def median(self, name: str, watchers: int, tree: str = "") -> float:
+    def median(self, name: str, case: Case, tree: str = "") -> float:
         """Of one tree, or of both together."""
-        return statistics.median(self.of[name][tree][watchers] if tree else self.sums(name, watchers))
+        return statistics.median(self.of[name][tree][case] if tree else self.sums(name, case))
 
     def further(self, name: str) -> float:
         """One more NOTIFY with its 200."""
-        return (self.median(name, MANY) - self.median(name, FEW)) / (MANY - FEW)
+        return (self.median(name, MANY) - self.median(name, FEW)) / (MANY[0] - FEW[0])
 
-    def ratio(self, watchers: int) -> float:
+    def ratio(self, case: Case) -> float:
         """sipnode / Kamailio, of medians."""
-        return self.median("sipnode", watchers) / self.median("kamailio", watchers)
+        return self.median("sipnode", case) / self.median("kamailio", case)
 
     @property
     def notify_ratio(self) -> float:
@@ -101,15 +106,16 @@ class Costs:
     def rows(self, durable: bool) -> list[list[str]]:
         """For the table."""
         made = []
-        for watchers in WATCHERS:
+        for case in CASES:
             cells = []
             for name in SERVERS:
-                runs = self.sums(name, watchers)
+                runs = self.sums(name, case)
                 text = f"{statistics.median(runs):.0f} ({min(runs):.0f}, {max(runs):.0f})"
                 if durable:
-                    text += f" = {self.median(name, watchers, 'server'):.0f} + {self.median(name, watchers, 'db'):.0f}"
+                    text += f" = {self.median(name, case, 'server'):.0f} + {self.median(name, case, 'db'):.0f}"
                 cells.append(text)
-            made.append([f"PUBLISH, {watchers} watcher{'s' if watchers > 1 else ''}", *cells, f"{self.ratio(watchers):.2f}"])
+            label = f"{case[0]} watcher{'s' if case[0] > 1 else ''}, {case[1]} a second"
+            made.append([f"PUBLISH, {label}", *cells, f"{self.ratio(case):.2f}"])
         made.append(["each further NOTIFY", *(f"{self.further(name):.1f}" for name in SERVERS), f"{self.notify_ratio:.2f}"])
         return made
 
@@ -123,11 +129,13 @@ def published(bench: Path, work: Path, db: int, durable: bool, options: argparse
             print(f"-- {'durable' if durable else 'in memory'}, run {turn + 1}: {name}", flush=True)
             with server(name, durable, work, bench) as pid:
                 pids = {"server": pid, "db": db} if durable else {"server": pid}
-                once = ["--repeat", "1", "--seconds", str(options.seconds), "--rate", str(options.rate)]
-                costs.add(name, load(bench, work / "runs.jsonl", pids, "publish", *once))
+                once = ["--repeat", "1", "--seconds", str(options.seconds)]
+                costs.add(name, load(bench, work / "runs.jsonl", pids, "publish", *once, "--rate", str(RATE)))
+                # Presentities of their own: those of the test before have watchers.
+                busy = ["--rate", str(BUSY), "--watchers", "1", "--first-user", "7000"]
+                costs.add(name, load(bench, work / "runs.jsonl", pids, "publish", *once, *busy))
                 if not durable and turn == options.runs - 1:
-                    # Presentities of their own: those of the test before have watchers.
-                    late[name] = load(bench, work / "runs.jsonl", pids, "dead", *once, "--first-user", "5000")
+                    late[name] = load(bench, work / "runs.jsonl", pids, "dead", *once, "--rate", str(RATE), "--first-user", "5000")
     return costs, late
 
 
@@ -145,7 +153,7 @@ def subscribed(bench: Path, work: Path, options: argparse.Namespace) -> dict[str
 def table(memory: Costs, durable: Costs, late: dict[str, list[Row]], many: dict[str, list[Row]], options: argparse.Namespace) -> str:
     """The part of the page, as reStructuredText."""
     what = "median (lowest, highest)"
-    lines = [f"Measured on {date.today()}, {options.rate} PUBLISHes a second over 10 presentities, {options.runs} runs in turns.", ""]
+    lines = [f"Measured on {date.today()}, PUBLISHes over 10 presentities, {options.runs} runs in turns.", ""]
     head = ["sipnode", "Kamailio, one worker", "ratio"]
     lines += [*listed([[f"In memory, CPU µs, {what}", *head], *memory.rows(False)]), ""]
     lines += [*listed([[f"Durable, CPU µs, {what} = server + PostgreSQL", *head], *durable.rows(True)]), ""]
@@ -165,7 +173,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bench", type=Path, default=TOP.parent / "shared" / "bench")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--rate", type=int, default=10, help="PUBLISHes a second")
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--subscriptions", default="10000,100000")
     parser.add_argument("--no-write", action="store_true", help="leave docs/performance.rst as it is")
