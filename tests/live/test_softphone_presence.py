@@ -9,7 +9,7 @@ from twisted.trial.unittest import TestCase
 from sipnode.settings import PresenceSettings
 
 from .support.browser import Page, missing_browser
-from .support.site import DOMAIN, Site, missing
+from .support.site import DOMAIN, Site, missing, passwords
 
 BOB = f"sip:bob@{DOMAIN}"
 
@@ -96,6 +96,19 @@ class SoftphonePresenceTests(TestCase):
         await first.reload()
         await first.until(lambda status: status["presence"] and status["mine"] == {"state": "online", "note": ""}, "still so")
         await sees(alice, "bob", "online")
+
+    async def test_another_user_takes_the_page(self) -> None:
+        """Who signs in on a page where somebody is takes their place: that one is gone for others, and leaves no state behind."""
+        site = await self.site()
+        alice = await self.watching(site, "alice", 440)
+        page = await self.watching(site, "bob", 610)
+        await page.do("setState", "busy")
+        await sees(alice, "bob", "busy")
+        await page.do("signIn", "carol", passwords()["carol"])
+        await sees(alice, "bob", "offline")
+        await sees(alice, "carol", "online")
+        await sees(page, "alice", "online")
+        self.assertEqual((await page.status())["mine"], {"state": "online", "note": ""})
 
     async def test_server_is_killed(self) -> None:
         """After kill -9 and a start, pages that stayed open see each other's states, and each other's changes."""

@@ -42,7 +42,7 @@ async function signIn({ user, password, remember }) {
     (name.user ? $('password') : $('user')).focus();
     return;
   }
-  if (line) line.stop();
+  if (line) { part(); leave(); }
   view.signInError(null);
   view.signInBusy(true);
   me = { ...name, password, remember };
@@ -168,17 +168,20 @@ function showSignIn() {
   }
 }
 
+/** Let go of the line; who says goodbye needs it for that. */
+function part() {
+  const old = line;
+  const goodbye = presence ? presence.stop() : Promise.resolve();
+  line = presence = null;
+  if (old) goodbye.then(() => old.stop());
+}
+
 function signOut() {
   if (call && call.live) call.hangup();
   account.forget();
   account.keep('sipnode.recent', null);
   forget();
-  const old = line;
-  line = null;
-  // Who says goodbye needs the line for it.
-  const goodbye = presence ? presence.stop() : Promise.resolve();
-  presence = null;
-  if (old) goodbye.then(() => old.stop());
+  part();
   me = null;
   $('user').value = '';
   $('password').value = '';

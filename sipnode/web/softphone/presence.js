@@ -23,7 +23,12 @@ class Watch {
     const once = () => { if (waiting) { waiting = false; settled(); } };
     const mine = this.ua.subscribe(this.uri, 'presence', pidf.TYPE, { expires: EXPIRES });
     this.subscriber = mine;
-    mine.on('accepted', () => { Object.assign(this, { live: true, since: performance.now(), failures: 0 }); once(); changed(); });
+    mine.on('accepted', () => {
+      if (this.gone) { mine.terminate(); return; }
+      Object.assign(this, { live: true, since: performance.now(), failures: 0 });
+      once();
+      changed();
+    });
     mine.on('pending', () => { this.seen = null; changed(); });
     mine.on('notify', (_final, _request, body, type) => {
       if (new RegExp(`^${pidf.TYPE.replace('+', '\\+')}\\s*(;|$)`, 'i').test(type || '')) { this.seen = pidf.read(body); this.seenAt = performance.now(); changed(); }
