@@ -163,7 +163,7 @@ class LocationSettings:
     use_domain: bool = setting(True, "Keep users of different domains apart.")
     method_filtering: bool = setting(True, "Look up only contacts whose Allow has the method.")
     batch_seconds: float = setting(
-        0.02,
+        0.025,
         "REGISTERs of this window are handled in one go, and their changes are one transaction of the database: each waits so long for"
         " others. 0: at once, which costs three times as much.",
         minimum=0,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-MOST: Final = 64
+MOST: Final = 24
 _REGISTER: Final = b"REGISTER "
 _LENGTH: Final = len(_REGISTER)
 
