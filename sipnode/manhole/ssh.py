@@ -23,10 +23,12 @@ from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sipnode.manhole.running import MOST_CHARACTERS, TooLong, bounded, run
+from sipnode.manhole.running import TooLong, bounded, run
 from sipnode.tables import clean
 
 MOST_CONNECTIONS: Final = 8
+MOST_AT_PROMPT: Final = 100_000
+"""Characters of one statement's output: nobody reads more."""
 _LOGGED: Final = 300
 _log = Logger(namespace="sipnode.manhole")
 
@@ -35,18 +37,29 @@ Namespace = Callable[[Callable[[], None]], dict[str, Any]]
 
 
 class _Output:
-    """Passes output on to the terminal, up to a bound for each statement."""
+    """Keeps what a statement writes, up to a bound, until it has ended: nothing may break off the sending of a packet."""
 
     def __init__(self, terminal: Any) -> None:
         self._terminal = terminal
-        self.left = MOST_CHARACTERS
+        self._kept: list[str] = []
+        self.left = MOST_AT_PROMPT
 
     def addOutput(self, data: str, isAsync: bool | None = None) -> None:
         """Conch's name."""
+        if isAsync:
+            self._terminal.addOutput(data, isAsync)
+            return
         self.left -= len(data)
         if self.left < 0:
-            raise TooLong(f"it wrote more than {MOST_CHARACTERS:,} characters")
-        self._terminal.addOutput(data, isAsync)
+            raise TooLong(f"it wrote more than {MOST_AT_PROMPT:,} characters")
+        self._kept.append(data)
+
+    def flush(self, more: str = "") -> None:
+        """Write it, and some more."""
+        text, self._kept = "".join(self._kept) + more, []
+        self.left = MOST_AT_PROMPT
+        if text:
+            self._terminal.addOutput(text)
 
 
 class Interpreter(ManholeInterpreter):
@@ -66,15 +79,17 @@ class Interpreter(ManholeInterpreter):
 
     def runcode(self, *args: Any, **kwargs: Any) -> None:
         """Conch: a whole statement."""
-        self._output.left = MOST_CHARACTERS
         try:
             with bounded(self._seconds):
                 super().runcode(*args, **kwargs)  # type: ignore[no-untyped-call]  # as above
         except SystemExit:
+            self._output.flush()
             self._prompt.handle_QUIT()
         except TooLong as error:
             # What runs inside shows its own; this one came while that was being shown.
-            self._prompt.addOutput(f"TooLong: {error}\n")
+            self._output.flush(f"\nTooLong: {error}\n")
+        else:
+            self._output.flush()
 
 
 class Prompt(ColoredManhole):
@@ -126,6 +141,14 @@ class Session(TerminalSession):
 
     def openShell(self, proto: Any) -> None:
         """Conch: a prompt."""
+        lose = proto.loseConnection
+
+        def leave() -> None:
+            # Without a status the client would end with one of its own, 255.
+            proto.session.conn.sendRequest(proto.session, b"exit-status", bytes(4))
+            lose()
+
+        proto.loseConnection = leave
         made: Any = lambda: ServerProtocol(self.door.prompt, _who(self.original))  # noqa: E731  # Conch calls its type
         self.chainedProtocolFactory = made
         super().openShell(proto)  # type: ignore[no-untyped-call]  # Conch is not annotated

@@ -5,6 +5,7 @@ Invariant: to look changes nothing, and a table is never longer than ``MOST_ROWS
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
@@ -118,6 +119,8 @@ class Verb:
         self._call = call
         self._usage = usage
         self.__doc__ = call.__doc__
+        self.__name__ = usage.partition("(")[0]
+        self.__signature__ = inspect.signature(call)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._call(*args, **kwargs)

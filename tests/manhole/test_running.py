@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+import sipnode
 from sipnode.manhole.running import MOST_CHARACTERS, Bounded, TooLong, bounded, run
 
 SHORT = 0.05
+
+
+def long_work(done: list[int]) -> None:
+    """Something of the server's own: Python that takes longer than the limit."""
+    names = {"time": time, "until": time.monotonic() + 2 * SHORT}
+    exec(compile("while time.monotonic() < until: pass", sipnode.__file__, "exec"), names)
+    done.append(1)
 
 
 class RunTests(SynchronousTestCase):
@@ -43,6 +52,14 @@ class RunTests(SynchronousTestCase):
         for source in ("while True: pass", "while True:\n try:\n  x\n except Exception: pass"):
             text, _, failed = self.run_it(source)
             self.assertEqual((failed, "it ran longer than 0.05 s" in text), (True, True))
+
+    def test_server_isnt_broken_off(self) -> None:
+        """What the server does for it goes on to its end, several times the limit; then what was typed is ended."""
+        done: list[int] = []
+        text, _, failed = self.run_it("while True: work()", work=lambda: long_work(done))
+        self.assertEqual((failed, "it ran longer" in text), (True, True))
+        self.assertEqual(done, [1] * len(done))
+        self.assertGreaterEqual(len(done), 1)
 
     def test_endless_output(self) -> None:
         """So does printing without end; no more than the bound is kept."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -82,3 +83,4 @@ class WordTests(SynchronousTestCase):
 
         verb = Verb(reload, "reload()")
         self.assertEqual((repr(verb), verb()), ("reload(): Read all anew.", 5))
+        self.assertEqual((verb.__name__, str(inspect.signature(verb))), ("reload", "() -> 'int'"))
