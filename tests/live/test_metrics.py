@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -9,7 +10,6 @@ import shutil
 import signal
 import socket
 import struct
-from contextlib import suppress
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -146,12 +146,12 @@ class MetricsTests(TestCase):
                 sock = socket.create_connection((HOST, port), 20)
                 if number % 2:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                with suppress(OSError):  # no place was left for it
+                with contextlib.suppress(OSError):  # no place was left for it
                     sock.sendall(data)
                 batch.append((sock, data))
             for sock, data in batch:
                 if data in (shake, b"\r\n\r\n"):
-                    with suppress(OSError):
+                    with contextlib.suppress(OSError):
                         sock.recv(100)
                 sock.close()
 
