@@ -1,7 +1,8 @@
 """The life of each call, step by step, and one line about its outcome.
 
 A step is noted where it happens, by one append to a list; it becomes a line of the log when the call has failed, at once with
-``[log] calls = "all"``, and never with ``"none"``. The steps of the last calls stay in memory for who asks by their Call-ID. Each line
+``[log] calls = "all"``, and never with ``"none"``. The steps of calls that are up, and of the last that failed, stay in memory for who
+asks by their Call-ID. Each line
 begins with the Call-ID, so that one grep finds all of them. Lines about calls that went well, which are most, are written together a few
 times a second: a line by itself costs as much as half of the call.
 
@@ -175,6 +176,9 @@ class CallLog(Service):
             self._left_out[call.outcome] += 1
             return
         if call.outcome in _SETTLED:
+            if call.outcome == "completed" and not self.whole:
+                # Most calls end so, and nobody asks what led there: its memory is the next call's.
+                self._calls.pop(call.call_id, None)
             self._settled.append(call)
             if len(self._settled) >= MOST_TOGETHER:
                 self.write_settled()
