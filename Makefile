@@ -26,6 +26,7 @@ help:
 	@echo 'bench [SEARCH=1]                                  cost beside Kamailio, to docs/performance.rst'
 	@echo 'bench-abuse, bench-observed                       what others feel of one who attacks; what being seen and guarded costs'
 	@echo 'bench-postgres, bench-durable, bench-freeze       the same with a database, and what survives its end and ours'
+	@echo 'bench-tls [ONLY=wss_open,idle_memory IDLE=10000]  TLS and secure WebSocket beside Kamailio'
 	@echo 'bench-presence [RUNS=3]                           PUBLISH, NOTIFY and subscriptions beside Kamailio'
 	@echo 'clean                                             removes what the goals above made, but .venv and .demo'
 
