@@ -129,7 +129,8 @@ class MetricsTests(TestCase):
             # The scrape itself is one of those that hold a place.
             return set(now.all("sipnode_connections").values()) == {0} and now("sipnode_connections_held") == 1
 
-        await until(none, "all are counted closed")
+        # Who has shut its sending side is waited for as long as a transaction may take, 32 s.
+        await until(none, "all are counted closed", 60)
 
     def open_and_close(self, site: Site) -> None:
         """Said nothing, sent a keepalive, began a request, shook hands: closed or reset."""
