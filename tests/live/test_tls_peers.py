@@ -24,9 +24,10 @@ from sipnode.settings import AuthSettings, CoreSettings, Settings, TLSSettings
 
 from ..transport.certificates import make
 from ..transport.kit import OK
+from .support.baresip import Baresip
 from .support.browser import Browser, missing_browser
 from .support.kamailio import Kamailio
-from .support.site import HOST, free_port, missing
+from .support.site import DOMAIN, HOST, Site, free_port, missing
 from .support.waiting import until
 from .test_tls import OPTIONS, PROVEN, SERVER, TlsCase
 
@@ -165,6 +166,33 @@ class BrowserTests(TlsCase):
         self.assertIn("CN = server", await self.s_client(port, "-alpn", "sip/2", say=OPTIONS))
         await until(lambda: met[1:] == [("TLS", "TLSv1.3")], "the SIP peer is heard")
         await until(lambda: not made.admission.open, "all connections are gone")
+
+
+class BaresipTests(TestCase):
+    """A telephone that isn't ours comes over TLS, and believes the authority of our certificate alone."""
+
+    timeout = 90
+    skip = missing("rtpengine", "baresip")
+
+    async def test_call(self) -> None:
+        """It registers and takes a call from a phone on UDP, and both hear each other."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir(parents=True)
+        authority = make("authority", authority=True)
+        authority.save(str(folder), "ca")
+        make("server", (HOST, DOMAIN), authority).save(str(folder), "server")
+        (folder / "tls.cfg").write_text(SERVER)
+        site = await Site(self, secure=True, tls=TLSSettings(config=str(folder / "tls.cfg"))).start()
+        phone = await Baresip(self, site, "carol", 940, authority=folder / "ca-cert.pem").start()
+        (binding,) = await site.phone("carol").bindings()
+        self.assertIn("transport=tls", binding)
+        alice = await site.registered("alice", 440)
+        call = alice.dial(f"sip:carol@{DOMAIN}")
+        self.assertEqual((await call.outcome).status, 200)
+        await call.hears(940)
+        await until(lambda: abs(phone.heard().hz - 440) <= 8, lambda: f"baresip should hear 440 Hz and hears {phone.heard()}")
+        await call.hang_up()
+        await site.no_calls()
 
 
 class TrunkTests(TestCase):

@@ -32,10 +32,19 @@ class Baresip:
         modules: More of its modules, as they are called without ``.so``.
         params: More parameters of its account.
         contacts: Lines of its list of contacts.
+        authority: PEM of whom it believes: it comes over TLS then, and checks who it talks to.
     """
 
     def __init__(
-        self, case: TestCase, site: Site, user: str, hz: int, modules: Sequence[str] = (), params: str = "", contacts: Sequence[str] = ()
+        self,
+        case: TestCase,
+        site: Site,
+        user: str,
+        hz: int,
+        modules: Sequence[str] = (),
+        params: str = "",
+        contacts: Sequence[str] = (),
+        authority: Path | None = None,
     ) -> None:
         self._site, self._user = site, user
         # Not below trial's folder: baresip cuts the name of its recording at 127 characters.
@@ -49,10 +58,13 @@ class Baresip:
             f"ausrc_srate 48000\nausrc_channels 2\nauplay_channels 1\nmodule_path {place}\n"
             "module g711.so\nmodule sndfile.so\nmodule ausine.so\nmodule aubridge.so\nmodule_tmp account.so\nmodule_app menu.so\n"
             + "".join(f"module_app {module}.so\n" for module in modules)
+            + (f"sip_cafile {authority}\nsip_verify_server yes\n" if authority is not None else "")
             + f"snd_path {self.folder}\n"
         )
+        transport, port = ("udp", site.sip) if authority is None else ("tls", site.sips)
+        outbound = f"sip:{HOST}:{port};transport={transport}"
         (self.folder / "accounts").write_text(
-            f'<sip:{user}@{DOMAIN};transport=udp>;auth_user={user};auth_pass={passwords()[user]};outbound="sip:{HOST}:{site.sip}";'
+            f'<sip:{user}@{DOMAIN};transport={transport}>;auth_user={user};auth_pass={passwords()[user]};outbound="{outbound}";'
             f"answermode=auto;regint=300;audio_codecs=pcmu/8000{params}\n"
         )
         (self.folder / "contacts").write_text("".join(f"{line}\n" for line in contacts))
