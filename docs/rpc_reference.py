@@ -6,6 +6,7 @@ the page is up to date. Chance, time and the machine are taken out before anythi
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import os
 import random
@@ -280,6 +281,9 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         same = PAGE.is_file() and PAGE.read_text("utf-8") == text
         print("up to date" if same else "out of date: run python docs/rpc_reference.py")
+        if not same:
+            written = PAGE.read_text("utf-8").splitlines(True)
+            sys.stderr.writelines(difflib.unified_diff(written, text.splitlines(True), "written", "now", n=1))
         return 0 if same else 1
     PAGE.write_text(text, "utf-8")
     return 0

@@ -312,7 +312,7 @@ class TransactionLayer:
             return False
         transaction.retransmit_at = 0.0
         # Nothing happens then but that it is forgotten: all of a second may wait for one another.
-        transaction.expires_at = ceil(now + seconds)
+        transaction.expires_at = float(ceil(now + seconds))
         return True
 
     def _send(self, transaction: Transaction, data: bytes) -> bool:
