@@ -226,6 +226,11 @@ class OpenAuthenticator:
         if ctx.domain_is_local(ctx.request.from_.uri.host):
             ctx.identity = ctx.request.from_.uri.aor
 
+    def needs_auth(self, ctx: Any) -> bool:
+        """Whether it says to be one of ours."""
+        local: bool = ctx.domain_is_local(ctx.request.from_.uri.host)
+        return local
+
     def consumed(self, request: SipRequest) -> list[str]:
         """Nothing was consumed."""
         return []

@@ -47,6 +47,39 @@ class Binding:
 
 
 @dataclass(slots=True)
+class Reach:
+    """How this server reaches a party: a value, made where the party is heard of and looked at nowhere but in ``proxy.reach``.
+
+    ``flow`` is the token of its connection and ``key`` its instance key, "" for none. ``host`` (an IP literal without brackets, or a
+    name), ``port`` (0: not given) and ``transport`` ('UDP' | 'TCP' | 'TLS', "" to leave it to DNS) say where it is without that
+    connection. ``websocket``: it is a browser, which nothing but its own connection reaches. ``natted``: it sits behind an address
+    translator, ``host`` and ``port`` are the source that it showed, and its SDP can't be believed.
+    """
+
+    flow: str = ""
+    key: str = ""
+    host: str = ""
+    port: int = 0
+    transport: str = ""
+    websocket: bool = False
+    natted: bool = False
+
+
+@dataclass(slots=True)
+class Holder:
+    """The end of a dialog that a route token was made for: nobody else may use it.
+
+    ``host`` is the address that it was heard or asked at, ``flow`` the token of its connection, ``key`` its instance key, ``who`` a mark
+    of the user of ours that it is (``proxy.seal.mark_of``); each empty where there is none.
+    """
+
+    host: str = ""
+    flow: str = ""
+    key: str = ""
+    who: bytes = b""
+
+
+@dataclass(slots=True)
 class LocationChange:
     """One row to write: ``binding`` saved by its ``ruid``, or deleted; with ``of_node`` only while the row is that node's
     (its ``server_id``), since the device may have moved to another one.
@@ -163,7 +196,7 @@ class Subscription:
     ``resource`` and ``watcher`` are canonical ``user@host``; ``local_uri`` and ``remote_uri`` stand in From and To of a NOTIFY.
     ``routes`` are Route values, nearest first, joined by ", ". ``local_cseq`` is the number of the last NOTIFY, ``reserved`` the highest
     that may be used before the row is written again. ``flow``, ``key``, ``host``, ``port``, ``websocket`` say how the subscriber is
-    reached (``proxy.record_route.Side``), ``socket`` is our listener, ``node`` who sends its NOTIFYs, ``updated`` when it began.
+    reached (``Reach``), ``socket`` is our listener, ``node`` who sends its NOTIFYs, ``updated`` when it began.
     """
 
     resource: str

@@ -239,6 +239,11 @@ class MediaSettings:
     ping_seconds: float = setting(5.0, "Between two pings of a node; an answer brings one back that was down.", minimum=0.5)
     on_error: str = setting("reject", "A call that no node serves: 'reject' it, or 'bypass' passes its SDP untouched.", choices=("reject", "bypass"))
     media_address: str = setting("", "media-address for the daemon; empty: it decides.", form="literal")
+    call_key: str = setting(
+        "own",
+        "How the daemon knows a call: by a name of our 'own' that nobody outside learns, or by its 'call-id', for tools that look there.",
+        choices=("own", "call-id"),
+    )
     record_call: bool = setting(False, "Ask the daemon to record each call.")
     delete_delay: int = setting(0, "Seconds that the daemon keeps the ports of a call that ended; -1: as its --delete-delay says.", minimum=-1)
 

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from sipnode.dialog.ends import Ends, Party, new_via
-from sipnode.errors import ParseError
-from sipnode.records import Hop
-from sipnode.sip.address import NameAddr
-from sipnode.sip.uri import SipUri
+from sipnode.errors import NoRoute
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -54,22 +51,7 @@ def _unreached(failure: Failure, ends: Ends, party: Party) -> None:
 
 def _flow_to(core: Any, party: Party) -> Any:
     """The flow that reaches an end, a Deferred of it, or None."""
-    side = party.side
-    if side.flow:
-        flow = core.flows.by_token(side.flow) or (core.flow_by_key(side.key) if side.key else None)
-        if flow is not None or side.websocket:
-            return flow
-    if side.host:
-        return core.flows.udp(Hop("UDP", side.host, side.port))
     try:
-        uri = NameAddr.parse(party.routes[0]).uri if party.routes else SipUri.parse(party.target)
-    except ParseError:
+        return core.find(party.side)
+    except NoRoute:
         return None
-    transport = uri.params.get("transport", "").upper()
-    if transport in ("WS", "WSS") or not uri.host or uri.host.endswith(".invalid"):
-        return None
-    hops = core.resolver.numeric(uri.host, uri.port, transport, uri.secure)
-    if hops and hops[0].transport == "UDP":
-        return core.flows.udp(hops[0])
-    resolving: Deferred[Any] = succeed(hops) if hops else core.resolver.resolve(uri.host, uri.port, transport, uri.secure)
-    return resolving.addCallback(lambda found: core.flows.connect(found[0]))

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sipnode.dialog.ends import Ends, ends_of
 from sipnode.errors import ParseError
+from sipnode.records import Reach
 from sipnode.sip.message import SipMessage, SipRequest, SipResponse
 from sipnode.sip.uri import SipUri
 
@@ -25,6 +26,9 @@ LOST: Final = "lost"
 """Answered, and neither BYE nor session refresh came in time, or a browser vanished."""
 ENDED: Final = "ended"
 """Ended by this server's operator."""
+
+LEAST_INTERVAL: Final = 90
+"""Seconds; no session timer is shorter (RFC 4028 §4)."""
 
 _OUTCOMES: Final = {
     404: "not found",
@@ -65,6 +69,8 @@ class Call:
         caller_flow: Where the INVITE came from: transport and ``(host, port)``.
         callee_flow: Where the answering branch went, alike; ``("", ("", 0))`` before the answer.
         node: The media relay's node, "" where media doesn't go through it.
+        media_call: What the relay calls it, "" where that is its Call-ID.
+        moved: Addresses from where an end of it has proved itself since it began.
         bridged: Media goes through the relay.
         pending: The fork of the INVITE until it has its final response.
         interval: Seconds of the session timer (RFC 4028), 0 for none.
@@ -73,8 +79,8 @@ class Call:
 
     __slots__ = (
         "_caller", "_ends", "_from", "_is_local", "_kept", "_ruri", "answered", "bridged", "call_id", "callee_flow", "caller_flow",
-        "ended", "ended_by", "from_tag", "id", "interval", "key", "node", "outcome", "pending", "slot", "started", "state", "status",
-        "to_tag", "uri",
+        "ended", "ended_by", "from_tag", "id", "interval", "key", "media_call", "moved", "node", "outcome", "pending", "slot", "started",
+        "state", "status", "to_tag", "uri",
     )  # fmt: skip
 
     def __init__(self, number: int, request: SipRequest, identity: str, flow: Any, now: float, is_local: Callable[[str], bool]) -> None:
@@ -96,6 +102,8 @@ class Call:
         self.callee_flow = _NOWHERE
         self.node = ""
         self.bridged = False
+        self.media_call = ""
+        self.moved: frozenset[str] = frozenset()
         self.pending: Any = None
         self.interval = 0
         self.slot = 0
@@ -134,12 +142,12 @@ class Call:
         """Seconds from the answer to the end; 0 for a call that lives or wasn't answered."""
         return self.ended - self.answered if self.ended and self.answered else 0.0
 
-    def answer(self, request: SipRequest | None, response: SipResponse, sides: tuple[Any, Any], own: Callable[[str], bool]) -> None:
+    def answer(self, request: SipRequest | None, response: SipResponse, sides: tuple[Reach, Reach], own: Callable[[str], bool]) -> None:
         """Keep what a BYE to its ends will need; it is read when one is sent.
 
         Args:
             request: The INVITE; None where what was kept for another answer to it serves.
-            sides: How the caller and the callee are reached (``proxy.record_route.Side``).
+            sides: How the caller and the callee are reached.
             own: Whether a Record-Route value is ours.
         """
         if request is not None:
@@ -161,6 +169,13 @@ class Call:
         other.ended, other.outcome, other.ended_by = 0.0, "", ""
         other._ends = None
         return other
+
+    def timed(self, value: str) -> int:
+        """Take the interval of a Session-Expires value, where there is one that can be read; the interval that holds now."""
+        text = value.partition(";")[0].strip()
+        if text.isascii() and text.isdigit() and len(text) < 10:
+            self.interval = max(LEAST_INTERVAL, int(text))
+        return self.interval
 
     @property
     def ends(self) -> Ends | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sipnode.records import Reach
 from sipnode.sip import build, ids
 from sipnode.sip.address import NameAddr
 from sipnode.sip.message import SipRequest, SipResponse
@@ -24,7 +25,7 @@ class Party:
         target: URI of its Contact, the remote target.
         routes: Route values between this server and it, nearest first.
         cseq: The highest number that it has used.
-        side: How this server reaches it (``proxy.record_route.Side``).
+        side: How this server reaches it .
     """
 
     address: str
@@ -32,7 +33,7 @@ class Party:
     target: str
     routes: list[str]
     cseq: int
-    side: Any
+    side: Reach
 
 
 @dataclass(slots=True)
@@ -79,7 +80,7 @@ CSEQ_GAP: Final = 20
 skipped but not used twice (RFC 3261 §12.2.2)."""
 
 
-def ends_of(request: SipRequest, response: SipResponse, caller_side: Any, callee_side: Any, own: Callable[[str], bool]) -> Ends | None:
+def ends_of(request: SipRequest, response: SipResponse, caller_side: Reach, callee_side: Reach, own: Callable[[str], bool]) -> Ends | None:
     """The ends of the dialog that a 2xx to an initial INVITE sets up; None where a Contact is missing.
 
     Args:

@@ -10,6 +10,7 @@ timer and no log line.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from twisted.application.service import Service
@@ -17,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sipnode.dialog import call as stages
+from sipnode.dialog.access import DialogAccess
 from sipnode.dialog.bye import say_bye
 from sipnode.dialog.call import Call, outcome_of
 from sipnode.dialog.ends import Ends, Party
@@ -38,8 +40,6 @@ Calls: TypeAlias = list[Call]
 
 VANISHED: Final = 'SIP;cause=480;text="Connection lost"'
 BY_OPERATOR: Final = 'SIP;cause=480;text="Ended by the operator"'
-LEAST_INTERVAL: Final = 90
-"""Seconds; no session timer is shorter (RFC 4028 §4)."""
 GRACE: Final = 32
 """Seconds after which a session that wasn't refreshed is lost, beyond its interval: what a BYE may take (RFC 3261 64*T1)."""
 
@@ -54,6 +54,7 @@ class DialogService(Service):
 
     Attributes:
         answered: Calls that are up now.
+        access: Who may speak in which dialog.
         lost: Calls that ended without a word, since the start.
         on_unknown: Called with ``(method, Call-ID, From tag, To tag)`` when a request passes inside a dialog that isn't known, as
             after a restart; None for nobody.
@@ -69,6 +70,7 @@ class DialogService(Service):
         self._all = settings.track == "all"
         self._lifetime = settings.max_seconds
         self._table = CallTable(settings.max_calls)
+        self.access = DialogAccess(self._table)
         self._watchers: dict[str, list[Callable[[str, Call], Any]]] = {kind: [] for kind in stages.KINDS}
         self._timers: set[IDelayedCall] = set()
         self._sweeping: IDelayedCall | None = None
@@ -94,7 +96,7 @@ class DialogService(Service):
     def find(self, call_id: str, from_tag: str = "", to_tag: str = "") -> Calls:
         """The calls with that Call-ID, and with these tags where they are given (either of an end's may come first)."""
         wanted = {tag for tag in (from_tag, to_tag) if tag}
-        return [call for call in self._table if call.call_id == call_id and wanted <= {call.from_tag, call.to_tag}]
+        return [call for call in self._table.of(call_id) if wanted <= {call.from_tag, call.to_tag}]
 
     def on_change(self, watcher: Callable[[str, Call], Any], *kinds: str) -> None:
         """Have ``watcher(kind, call)`` called at each step of each call.
@@ -131,6 +133,7 @@ class DialogService(Service):
         ctx = fork.ctx
         if self._all and ctx.route is None:
             call = self._new(ctx)
+            self.access.over.discard(call.call_id, call.from_tag)
             if self._most_of_user and self._of_user.get(call.caller, 0) >= self._most_of_user:
                 raise Reject(403, "Too Many Calls")
             if self._table.add(call, ctx.now + self._lifetime):
@@ -183,10 +186,9 @@ class DialogService(Service):
 
     def established(self, ctx: Any, branch: Any, response: SipResponse) -> None:
         """A 2xx to an INVITE went to the caller."""
-        if ctx.route is not None:
-            return
         try:
-            self._established(ctx, branch, response)
+            if ctx.route is None:
+                self._established(ctx, branch, response)
         except ParseError:
             return
 
@@ -213,11 +215,11 @@ class DialogService(Service):
         call.pending = None
         if call.key[2] != to_tag and not table.rename(call, to_tag):
             return
-        caller, callee = self._core.near_side(ctx), branch.callee_side()
+        caller, callee = self._core.near_side(ctx), self._core.far_side(branch, response)
         call.answer(ctx.request if first else None, response, (caller, callee), self._is_ours)
         media = branch.media
         if media is not None:
-            call.bridged, call.node = True, media.node
+            call.bridged, call.node, call.media_call = True, media.node, media.call
         call.callee_flow = (branch.flow.transport, branch.flow.remote)
         call.status = response.status
         call.answered = now
@@ -241,7 +243,7 @@ class DialogService(Service):
         """A request inside some dialog passes: note its CSeq; BYE ends the call."""
         request = ctx.request
         from_tag, to_tag, call_id = request.from_.tag, request.to.tag, request.call_id
-        call = self._table.get((call_id, from_tag, to_tag)) or self._table.get((call_id, to_tag, from_tag))
+        call = self._table.between(call_id, from_tag, to_tag)
         if call is None:
             if self.on_unknown is not None:
                 self.on_unknown(request.method, call_id, from_tag, to_tag)
@@ -262,9 +264,17 @@ class DialogService(Service):
             self._move(call, party, ctx.flow.token)
         if method in ("INVITE", "UPDATE"):
             if "contact" in request:
-                party.target = NameAddr.parse(request.values("contact")[0]).uri_text
+                self._refreshed_target(call, party, ctx)
             if call.interval or "session-expires" in request:
                 self._refreshed(call, request)
+
+    def _refreshed_target(self, call: Call, party: Party, ctx: Any) -> None:
+        """An end says anew where it is (RFC 3261 §12.2.2)."""
+        party.target = NameAddr.parse(ctx.request.values("contact")[0]).uri_text
+        near = self._core.near_side(ctx)
+        self._table.leave_flow(call, party)
+        party.side = replace(near, key=near.key or party.side.key)
+        self._table.enter_flow(call, party)
 
     def flow_closed(self, flow: Any) -> None:
         """A connection is gone: its calls have so long to be taken up again."""
@@ -275,10 +285,7 @@ class DialogService(Service):
 
     def _refreshed(self, call: Call, message: SipMessage) -> None:
         """A session refresh: the call counts as lost when the next one doesn't come (RFC 4028 §9)."""
-        text = (message.get("session-expires") or "").partition(";")[0].strip()
-        if text.isascii() and text.isdigit() and len(text) < 10:
-            call.interval = max(LEAST_INTERVAL, int(text))
-        if call.interval:
+        if call.timed(message.get("session-expires") or ""):
             self._table.put_off(call, self._core.clock() + min(call.interval + GRACE, self._lifetime))
 
     # -- ending
@@ -308,6 +315,8 @@ class DialogService(Service):
         """It has ended: leave the table, tell who watches."""
         if self._table.remove(call):
             self._count(call, -1)
+            if not any(other.from_tag == call.from_tag for other in self._table.of(call.call_id)):
+                self.access.over.add(call.call_id, call.from_tag)
         if call.state is stages.CONFIRMED:
             self.answered -= 1
         if call._ends is not None:
@@ -329,7 +338,7 @@ class DialogService(Service):
         for party in parties:
             say_bye(self._core, ends, party, reason)
         if call.bridged:
-            self._core.media.delete(MediaKey(call.call_id, call.from_tag, call.to_tag, "", call.node))
+            self._core.media.delete(MediaKey(call.media_call or call.call_id, "", node=call.node))
 
     # -- time
 

@@ -32,6 +32,7 @@ class CallTable:
         self.untracked = 0
         self._most = most
         self._calls: dict[tuple[str, str, str], Call] = {}
+        self._by_id: dict[str, list[Call]] = {}
         self._by_flow: dict[str, set[tuple[str, str, str]]] = {}
         self._slots: dict[int, dict[int, Call]] = {}
 
@@ -44,6 +45,14 @@ class CallTable:
     def get(self, key: tuple[str, str, str]) -> Call | None:
         """The call of Call-ID, the caller's tag and the callee's (``""`` before the answer)."""
         return self._calls.get(key)
+
+    def between(self, call_id: str, one: str, other: str) -> Call | None:
+        """The call of a Call-ID and two tags, whichever is the caller's."""
+        return self._calls.get((call_id, one, other)) or self._calls.get((call_id, other, one))
+
+    def of(self, call_id: str) -> list[Call] | tuple[()]:
+        """All calls with a Call-ID."""
+        return self._by_id.get(call_id, ())
 
     def holds(self, call: Call) -> bool:
         """Whether it hasn't ended."""
@@ -61,6 +70,11 @@ class CallTable:
             self.untracked += 1
             return False
         self._calls[call.key] = call
+        others = self._by_id.get(call.call_id)
+        if others is None:
+            self._by_id[call.call_id] = [call]
+        else:
+            others.append(call)
         call.slot = int(lost_at) // SLOT_SECONDS + 1
         slot = self._slots.get(call.slot)
         if slot is None:
@@ -92,6 +106,11 @@ class CallTable:
         if self._calls.get(call.key) is not call:
             return False
         del self._calls[call.key]
+        others = self._by_id[call.call_id]
+        if len(others) == 1:
+            del self._by_id[call.call_id]
+        else:
+            others.remove(call)
         self._leave_slot(call)
         return True
 

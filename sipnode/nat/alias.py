@@ -10,6 +10,7 @@ whoever takes it off checks that it names a live flow before it sends anything t
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 PROTO: Final[dict[str, int]] = {"UDP": 1, "TCP": 2, "TLS": 3, "SCTP": 4, "WS": 5, "WSS": 6}
@@ -57,7 +58,16 @@ def set_contact_alias(value: str, host: str, port: int, proto: int) -> str:
         would be the header's (RFC 3261 §20.10). ``*`` and what holds no address come back as they are.
     """
     literal = f"[{host}]" if ":" in host and host[:1] != "[" else host
-    parameter = f";alias={literal}~{port}~{proto}"
+    return with_uri_param(value, f";alias={literal}~{port}~{proto}", _without_alias)
+
+
+def with_uri_param(value: str, parameter: str, cleaned: Callable[[str], str] = str) -> str:
+    """Give the URI of the first address of a Contact header value one more parameter, after all others.
+
+    Args:
+        parameter: ``;name=value``.
+        cleaned: What is done to the URI before.
+    """
     display = _DISPLAY.match(value)
     begin = display.end() if display else 0
     start = value.find("<", begin)
@@ -69,7 +79,7 @@ def set_contact_alias(value: str, host: str, port: int, proto: int) -> str:
     end = value.find(">", start)
     if end < 0 or ":" not in value[start:end]:
         return value
-    uri = _without_alias(value[start + 1 : end])
+    uri = cleaned(value[start + 1 : end])
     at = _headers_at(uri)
     return f"{value[: start + 1]}{uri[:at]}{parameter}{uri[at:]}{value[end:]}"
 

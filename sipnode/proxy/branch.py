@@ -19,15 +19,14 @@ from sipnode.proxy import nexthop
 from sipnode.proxy.faults import answer_to
 from sipnode.proxy.forkpolicy import LOCAL, RECEIVED
 from sipnode.proxy.forward import forwarded_request
-from sipnode.proxy.record_route import Side
 from sipnode.proxy.target import Target
-from sipnode.records import BindingFlag
 from sipnode.sip import build, ids
 from sipnode.sip.message import SipRequest, SipResponse
 from sipnode.transaction.states import CALLING, PROCEEDING
 
 if TYPE_CHECKING:
     from sipnode.proxy.fork import Fork
+    from sipnode.proxy.sides import Answered
     from sipnode.transaction.machine import ClientTransaction
 
 
@@ -47,6 +46,8 @@ class Branch:
         ended: A final response is known.
         media: Owned by the media control of the script.
         contact_line: The Contact header line that its replies go back with, "" for their own.
+        token: Of our Record-Route on it, "" where we don't stay in the path.
+        answered: What stands for ``token`` in its replies, or None.
     """
 
     __slots__ = (
@@ -58,6 +59,7 @@ class Branch:
         "_queue",
         "_retried",
         "_transaction",
+        "answered",
         "body",
         "branch_id",
         "cancelled",
@@ -72,6 +74,7 @@ class Branch:
         "source",
         "status",
         "target",
+        "token",
     )
 
     def __init__(self, fork: Fork, target: Target, index: int) -> None:
@@ -89,6 +92,8 @@ class Branch:
         self.cancelled = False
         self.media: Any = None
         self.contact_line = ""
+        self.token = ""
+        self.answered: Answered | None = None
         self._cancel_reason: tuple[tuple[str, str], ...] | None = None
         self._cancel_until = 0.0
         self._expired = False
@@ -117,18 +122,6 @@ class Branch:
     def far_websocket(self) -> bool:
         """Whether the callee of this request is a browser."""
         return self.target.websocket
-
-    def callee_side(self) -> Side:
-        """How the other end is reached later."""
-        target, flow = self.target, self.flow
-        if target.beyond:
-            return Side(websocket=target.websocket)  # the other node's own Record-Route says how to reach it
-        side = Side(websocket=target.websocket, natted=bool(target.host or target.flags & BindingFlag.NATB))
-        if flow.reliable:
-            side.flow, side.key = flow.token, target.key
-        elif target.host:
-            side.host, side.port = target.host, target.port
-        return side
 
     def retry(self) -> bool:
         """Send the branch once more with other flags (``t_next…`` after a 415 or 488). Once only.

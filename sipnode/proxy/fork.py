@@ -17,6 +17,7 @@ from sipnode.proxy import forkpolicy
 from sipnode.proxy.branch import Branch
 from sipnode.proxy.faults import answer_to
 from sipnode.proxy.forward import challenges, own_headers, returned_response
+from sipnode.proxy.sides import answered_lines
 from sipnode.proxy.target import Target
 from sipnode.sip.message import SipResponse
 
@@ -35,10 +36,13 @@ class Fork:
         branches: All of them, ended or not.
         contact_line: The Contact header line to send in place of the request's, "" for none.
         extra: ``(name, value)`` of headers that only this fork adds (Max-Breadth).
+        media_call: What the media relay calls it, "" where it isn't asked; owned by the media control of the script.
         finished: A final response went to the caller.
     """
 
-    __slots__ = ("_serial", "_waiting", "branches", "cancelled", "contact_line", "ctx", "extra", "finished", "invite", "loop_mark")
+    __slots__ = (
+        "_serial", "_waiting", "branches", "cancelled", "contact_line", "ctx", "extra", "finished", "invite", "loop_mark", "media_call",
+    )  # fmt: skip
 
     def __init__(self, ctx: ProxyContext) -> None:
         self.ctx = ctx
@@ -46,6 +50,7 @@ class Fork:
         self.contact_line = ""
         self.extra: tuple[tuple[str, str], ...] = ()
         self.loop_mark = ""
+        self.media_call = ""
         self.invite = ctx.request.method == "INVITE"
         self.finished = False
         self.cancelled = False
@@ -224,7 +229,15 @@ class Fork:
         return copy
 
     def _forward(self, branch: Branch, response: SipResponse) -> None:
-        self.ctx.send_response(response.status, returned_response(response, branch.contact_line).to_bytes())
+        changed = None
+        if branch.token and "record-route" in response and self.ctx.route is None:
+            if response.status < 300:
+                changed = answered_lines(branch, response)
+            else:
+                # It makes no dialog, so nobody needs a way into one.
+                response = response.copy()
+                response.remove("record-route")
+        self.ctx.send_response(response.status, returned_response(response, branch.contact_line, changed).to_bytes())
 
     # -- CANCEL
 

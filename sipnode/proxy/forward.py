@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sipnode.proxy.record_route import RouteState, strict_next
+from sipnode.proxy.record_route import strict_next
+from sipnode.proxy.sides import route_token
 from sipnode.sip.headers import pretty
 from sipnode.sip.ids import MAGIC_COOKIE
 from sipnode.sip.message import SipRequest, SipResponse, line_value
@@ -87,21 +88,14 @@ def forwarded_request(branch: Branch) -> SipRequest:
         top[0] += ";alias"
     kinds = ["via"]
     if ctx.record_route:
-        token = route.token if route is not None else core.signer.token(dialog_state(branch), request.call_id, request.from_.tag)
-        recorded = core.signer.lines(ctx.flow.listener, branch.flow.listener, token)
+        branch.token = route_token(branch)
+        recorded = core.signer.lines(ctx.flow.listener, branch.flow.listener, branch.token)
         top += recorded
         kinds += ["record-route"] * len(recorded)
     if routes:
         top += [f"Route: {value}" for value in routes]
         kinds += ["route"] * len(routes)
     return SipRequest(request.method, uri, kinds + names, top + lines, body)
-
-
-def dialog_state(branch: Branch) -> RouteState:
-    """What the Record-Route of a new dialog has to say."""
-    media = branch.media
-    ctx = branch.fork.ctx
-    return RouteState(ctx.core.near_side(ctx), branch.callee_side(), media is not None, media.node if media is not None else "")
 
 
 def via_host(listener: Any) -> str:
@@ -115,12 +109,16 @@ def stateless_branch(request: SipRequest) -> str:
     return f"{MAGIC_COOKIE}sl{hash((via.branch, via.host, via.port, request.call_id, request.cseq)) & 0xFFFFFFFFFFFFFFFF:x}"
 
 
-def returned_response(response: SipResponse, contact_line: str = "") -> SipResponse:
-    """The response without our own Via (§16.7 (3)); its other lines as they came, but for another Contact if one is given."""
+def returned_response(response: SipResponse, contact_line: str = "", changed: list[str] | None = None) -> SipResponse:
+    """The response without our own Via (§16.7 (3)); its other lines as they came, but for another Contact if one is given.
+
+    Args:
+        changed: All its header lines as they are to go on, where some have been changed; it is taken over.
+    """
     position = response.index()["via"]
     line = response.lines[position]
     names = response.names.copy()
-    lines = response.lines.copy()
+    lines = response.lines.copy() if changed is None else changed
     if contact_line and "contact" in response:
         lines[response.index()["contact"]] = contact_line
     comma = line.find(",")

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from sipnode.errors import NoRoute
+from sipnode.proxy.reach import literal
 from sipnode.records import BindingFlag, Hop
 from sipnode.sip.address import NameAddr
 from sipnode.sip.uri import SipUri
@@ -48,16 +49,22 @@ def flow_for(branch: Branch) -> Any:
         if flow is not None:
             return flow
         raise NoRoute("no UDP listener reaches it", 503)
-    uri = next_uri(branch)
-    if uri.scheme == "tel":
-        raise NoRoute("a tel URI has no address", 404)
-    if uri.host.endswith(".invalid"):
-        raise NoRoute("its connection is gone", 480 if ctx.initial else 481)
-    transport = uri.params.get("transport", "").upper()
-    if transport in ("WS", "WSS"):
-        raise NoRoute("a WebSocket can't be opened from here", 480 if ctx.initial else 481)
-    host = uri.params.get("maddr") or uri.host
-    hops = core.resolver.numeric(host, uri.port, transport, uri.secure)
+    if target.reach is not None:
+        sealed = target.reach
+        if not sealed.host:
+            raise NoRoute("its connection is gone", 481)
+        host, port, transport, secure = literal(sealed.host), sealed.port, sealed.transport, False
+    else:
+        uri = next_uri(branch)
+        if uri.scheme == "tel":
+            raise NoRoute("a tel URI has no address", 404)
+        if uri.host.endswith(".invalid"):
+            raise NoRoute("its connection is gone", 480 if ctx.initial else 481)
+        transport = uri.params.get("transport", "").upper()
+        if transport in ("WS", "WSS"):
+            raise NoRoute("a WebSocket can't be opened from here", 480 if ctx.initial else 481)
+        host, port, secure = uri.params.get("maddr") or uri.host, uri.port, uri.secure
+    hops = core.resolver.numeric(host, port, transport, secure)
     if hops is not None:
         if hops[0].transport == "UDP":
             flow = core.flows.udp(hops[0])
@@ -67,7 +74,7 @@ def flow_for(branch: Branch) -> Any:
         branch._hops = list(hops)
         return flow_to_hops(branch)
     target.resolved = True
-    resolving: Deferred[Any] = core.resolver.resolve(host, uri.port, transport, uri.secure)
+    resolving: Deferred[Any] = core.resolver.resolve(host, port, transport, secure)
 
     def resolved(hops: list[Hop]) -> Deferred[Any]:
         branch._hops = list(hops)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from sipnode.proxy.record_route import RouteSigner, RouteState
+    from sipnode.proxy.record_route import RouteSigner
+    from sipnode.proxy.seal import RouteState
     from sipnode.proxy.target import Target
+    from sipnode.records import Reach
     from sipnode.sip.message import SipRequest
     from sipnode.transaction.layer import TransactionLayer
     from sipnode.transaction.machine import ServerTransaction
@@ -40,6 +42,15 @@ class ProxyCore(Protocol):
     node_seconds: float
     """How long a sister node may take to say 100."""
     counters: dict[str, int]
+
+    dialog_seconds: float
+    """How long a token of a dialog that isn't known any more opens it."""
+
+    def is_local(self, host: str) -> bool:
+        """Whether a host is a domain or an address of ours."""
+
+    def near_side(self, ctx: Any) -> Reach:
+        """How the sender of a request is reached later."""
 
     def flow_by_key(self, key: str) -> Any:
         """The live connection of the binding with that instance key, or None."""

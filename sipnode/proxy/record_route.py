@@ -1,107 +1,31 @@
-"""Record-Route with signed state, and what becomes of it when a request comes back with it as Route.
+"""Our Record-Route, and what becomes of it when a request comes back with it as Route.
 
-Implements: RFC 3261 §16.4, §16.6 (4), §16.12; RFC 5658 (two Record-Routes where the sides differ).
+Implements: RFC 3261 §16.4, §16.6 (4), §16.7 (8), §16.12; RFC 5658 (two Record-Routes where the sides differ).
 
-What a dialog needs to be carried on stands in the ``sn`` parameter of our own Record-Route, signed together with the
-Call-ID and the caller's tag, so that a restarted server routes and drives media as the first one did, and a Route that
-somebody made up carries nothing. Form: ``flags!node!caller!callee!signature``; a side is "" (the URI reaches it),
-``u<host>~<port>`` (a UDP address behind NAT) or ``c<connection>~<instance key>``.
+What a dialog needs to be carried on stands sealed in the ``sn`` parameter (:mod:`sipnode.proxy.seal`), so that a restarted server or a
+sister node routes and drives media as the first one did. Each end has a token of its own: the request carries the callee's, and the
+response gets the caller's in its place on the way back. A token leads to the other end of its dialog and nowhere else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from hashlib import blake2s
-from hmac import compare_digest
 from typing import Any, Final
 
 from sipnode.errors import ParseError
+from sipnode.proxy.seal import CALLEE, CALLER, RouteState, Sealer
+from sipnode.records import Reach
 from sipnode.sip.address import NameAddr
-from sipnode.sip.message import SipRequest
+from sipnode.sip.message import SipRequest, SipResponse
+from sipnode.sip.uri import SipUri
 
-_BRIDGED: Final = "b"
-_CALLER_WS: Final = "w"
-_CALLEE_WS: Final = "x"
-_CALLER_NAT: Final = "n"
-_CALLEE_NAT: Final = "m"
-
-
-@dataclass(slots=True)
-class Side:
-    """One end of a dialog as this server reaches it.
-
-    Attributes:
-        flow: Token of its connection, "" for UDP.
-        key: Its instance key, "" for none.
-        host: Its address where its Contact can't be believed, "" otherwise.
-        port: See ``host``.
-        websocket: It's a browser.
-        natted: Its SDP can't be believed.
-    """
-
-    flow: str = ""
-    key: str = ""
-    host: str = ""
-    port: int = 0
-    websocket: bool = False
-    natted: bool = False
-
-    def encode(self) -> str:
-        """As it stands in the token."""
-        if self.flow:
-            return f"c{self.flow}~{self.key}"
-        if self.host:
-            return f"u{self.host}~{self.port}"
-        return ""
-
-
-@dataclass(slots=True)
-class RouteState:
-    """What our Record-Route said of a dialog.
-
-    Attributes:
-        caller: The side that sent the first INVITE.
-        callee: The other one.
-        bridged: Its media goes through the relay.
-        node: The relay's node, "" for none.
-        from_caller: The request at hand came from the caller's side.
-        routes: Route values that remain after ours.
-        uri: Request-URI where a strict router made it ours, else "".
-        token: The ``sn`` value itself.
-    """
-
-    caller: Side = field(default_factory=Side)
-    callee: Side = field(default_factory=Side)
-    bridged: bool = False
-    node: str = ""
-    from_caller: bool = True
-    routes: list[str] = field(default_factory=list)
-    uri: str = ""
-    token: str = ""
-
-    @property
-    def far(self) -> Side:
-        """The side that the request at hand goes to."""
-        return self.callee if self.from_caller else self.caller
-
-    @property
-    def near(self) -> Side:
-        """The side that the request at hand came from."""
-        return self.caller if self.from_caller else self.callee
-
-    def media_of(self, sister: RouteState) -> None:
-        """See to the media from now on, if that node did."""
-        if sister.bridged and not self.bridged:
-            self.bridged, self.node = True, sister.node
-
-
-_BY_URI: Final = Side()
-"""The side that its URI reaches, as nearly all between phones are; shared, as nobody changes what a token said."""
+_MARK: Final = ";sn="
+_TWIN: Final = ";r2=on"
 
 
 class RouteSigner:
-    """Makes and checks the ``sn`` parameter, and writes Record-Route.
+    """Makes and reads tokens, and writes Record-Route.
 
     Args:
         secret: At least 16 octets; the same after a restart.
@@ -111,61 +35,75 @@ class RouteSigner:
     """
 
     def __init__(self, secret: bytes) -> None:
-        self._key = blake2s(secret, person=b"route").digest()
+        self._sealer = Sealer(blake2s(secret, person=b"seal").digest())
+        # Two servers of this kind in one path don't take each other's.
+        self._contact = f";s-{blake2s(secret, person=b'name', digest_size=3).hexdigest()}="
         self._heads: dict[str, str] = {}
         self.heads: set[str] = set()
 
-    def _signature(self, payload: str, call_id: str, tag: str) -> str:
-        text = f"{payload}\n{call_id}\n{tag}".encode("utf-8", "surrogateescape")
-        return blake2s(text, key=self._key, digest_size=8).hexdigest()
+    def for_callee(self, state: RouteState, call_id: str, caller_tag: str) -> str:
+        """The ``sn`` of a request: leads the end that is asked to the one that asks."""
+        return self._sealer.route(CALLEE, state, call_id, caller_tag)
 
-    def token(self, state: RouteState, call_id: str, caller_tag: str) -> str:
-        """The value of ``sn``."""
-        caller, callee = state.caller, state.callee
-        flags = (
-            (_BRIDGED if state.bridged else "")
-            + (_CALLER_WS if caller.websocket else "")
-            + (_CALLEE_WS if callee.websocket else "")
-            + (_CALLER_NAT if caller.natted else "")
-            + (_CALLEE_NAT if callee.natted else "")
-        )
-        payload = f"{flags}!{state.node}!{caller.encode()}!{callee.encode()}"
-        return f"{payload}!{self._signature(payload, call_id, caller_tag)}"
+    def for_caller(self, state: RouteState, call_id: str, caller_tag: str, callee_tag: str) -> str:
+        """The ``sn`` of its response: leads the end that asked to the one that answers."""
+        return self._sealer.route(CALLER, state, call_id, caller_tag, callee_tag)
 
     def read(self, token: str, call_id: str, from_tag: str, to_tag: str) -> RouteState | None:
-        """What a token says, or None where the signature isn't ours or of another dialog."""
-        payload, _, signature = token.rpartition("!")
-        if not signature.isascii():
-            # compare_digest takes no other text.
-            return None
-        if compare_digest(signature, self._signature(payload, call_id, from_tag)):
-            from_caller = True
-        elif compare_digest(signature, self._signature(payload, call_id, to_tag)):
-            from_caller = False
-        else:
-            return None
-        if payload == "!!!":
-            return RouteState(_BY_URI, _BY_URI, False, "", from_caller, token=token)
-        flags, node, caller, callee = payload.split("!")
-        state = RouteState(_side(caller), _side(callee), _BRIDGED in flags, node, from_caller, token=token)
-        state.caller.websocket = _CALLER_WS in flags
-        state.callee.websocket = _CALLEE_WS in flags
-        state.caller.natted = _CALLER_NAT in flags
-        state.callee.natted = _CALLEE_NAT in flags
-        return state
+        """What a token says to the sender of a request with these tags, or None where it isn't ours or of another dialog or end."""
+        return self._sealer.open_route(token, call_id, from_tag, to_tag)
+
+    def mark(self, routes: list[str], contact: str) -> bytes:
+        """See :meth:`sipnode.proxy.seal.Sealer.mark`; b"" where a URI can't be read, which agrees with nothing."""
+        try:
+            return self._sealer.mark(routes, contact)
+        except ParseError:
+            return b""
+
+    def agrees(self, route: RouteState, uri: str | None) -> bool:
+        """Whether the Routes that remain, and the Request-URI behind them, are those that were sealed for this dialog.
+
+        Args:
+            uri: Request-URI as it will be sent; None where a sealed Contact has proved it.
+        """
+        try:
+            return self._sealer.agrees(route.mark, route.routes, uri)
+        except ParseError:
+            return False
+
+    def contact_seal(self, far: Reach, until: float, call_id: str, tag: str) -> str:
+        """The parameter that a Contact is passed on with inside a dialog: sealed, where it leads.
+
+        Args:
+            tag: Of the party whose Contact it is.
+        """
+        return self._contact + self._sealer.contact(far, until, call_id, tag)
+
+    def unsealed(self, text: str) -> tuple[str, str]:
+        """``(a URI or Contact value without any seal of ours, the last one or "")``."""
+        seal = ""
+        while (at := text.find(self._contact)) >= 0:
+            start = at + len(self._contact)
+            end = next((i for i in range(start, len(text)) if text[i] in ";?>"), len(text))
+            text, seal = text[:at] + text[end:], text[start:end]
+        return text, seal
+
+    def read_contact(self, seal: str, call_id: str, tag: str, now: float) -> Reach | None:
+        """Where a sealed Contact of the party with that tag leads, or None."""
+        return self._sealer.open_contact(seal, call_id, tag, now)
 
     def knows(self, request: SipRequest) -> bool:
         """Whether a node that has our secret is in the path of the dialog that a request begins."""
         if "record-route" not in request:
             return False
         for value in request.values("record-route"):
-            token = value.partition(";sn=")[2].partition(">")[0].partition(";")[0]
-            if token and self.read(token, request.call_id, request.from_.tag, "") is not None:
+            token = token_of(value)
+            if token and self.read(token, request.call_id, "", request.from_.tag) is not None:
                 return True
         return False
 
     def lines(self, arrived: Any, leaves: Any, token: str) -> list[str]:
-        """The Record-Route header lines, topmost first.
+        """The Record-Route header lines, topmost first; where there are two, the token stands in the one that the request leaves by.
 
         Args:
             arrived: IListener of the side that the request came by.
@@ -173,7 +111,7 @@ class RouteSigner:
         """
         if arrived is leaves:
             return [f"{self._head(arrived)};sn={token}>"]
-        return [f"{self._head(leaves)};r2=on;sn={token}>", f"{self._head(arrived)};r2=on;sn={token}>"]
+        return [f"{self._head(leaves)};r2=on;sn={token}>", f"{self._head(arrived)};r2=on>"]
 
     def _head(self, listener: Any) -> str:
         head = self._heads.get(listener.name)
@@ -190,15 +128,20 @@ def route_uri(listener: Any) -> str:
     return f"sip:{listener.via_host}:{listener.via_port}{transport};lr"
 
 
-def loose_route(request: SipRequest, signer: RouteSigner, is_own: Any) -> RouteState | None:
-    """Take our own Route off a request inside a dialog.
+def token_of(value: str) -> str:
+    """The ``sn`` of a Route or Record-Route value, "" for none."""
+    return value.partition(_MARK)[2].partition(">")[0].partition(";")[0]
+
+
+def loose_route(request: SipRequest, signer: RouteSigner, is_own: Callable[[str, int], bool]) -> RouteState | None:
+    """Take our own Routes off a request inside a dialog: all that lead, until a sealed one is found, and its twin.
 
     Args:
         is_own: ``(host, port) -> bool``: whether an address is ours; port 0 is the default one.
 
     Returns:
-        None when no Route of the request is ours with our own signature for this very dialog; the request must then
-        not be carried on.
+        None when no leading Route of the request is ours and sealed for the sender in this very dialog; the request must then not be
+        carried on.
 
     Raises:
         ParseError: a Route, From or To that can't be read.
@@ -206,69 +149,97 @@ def loose_route(request: SipRequest, signer: RouteSigner, is_own: Any) -> RouteS
     if "route" not in request:
         return None
     routes = request.values("route")
-    uri = ""
     if len(routes) == 1:
         # Our own Record-Route as we wrote it needs no reading.
-        head, mark, tail = routes[0].partition(";sn=")
+        head, mark, tail = routes[0].partition(_MARK)
         if mark and head in signer.heads and ";" not in tail:
-            state = signer.read(tail[:-1], request.call_id, request.from_.tag, request.to.tag)
-            if state is not None:
-                state.routes = []
-            return state
-    if ";sn=" in request.uri and is_own(request.ruri.host, request.ruri.port):
+            return signer.read(tail[:-1], request.call_id, request.from_.tag, request.to.tag)
+    tags = request.call_id, request.from_.tag, request.to.tag
+    if (_MARK in request.uri or _TWIN in request.uri) and is_own(request.ruri.host, request.ruri.port):
         # A strict router put our URI into the Request-URI and the real one at the end (§16.4).
-        first = request.ruri
         uri = NameAddr.parse(routes.pop()).uri_text
-    else:
-        try:
-            first = NameAddr.parse(routes[0]).uri
-        except ParseError:
+        state = _first_sealed([f"<{request.uri}>", *routes], signer, is_own, tags)
+        if state is not None:
+            state.uri = uri
+        return state
+    return _first_sealed(routes, signer, is_own, tags)
+
+
+def _first_sealed(
+    routes: list[str], signer: RouteSigner, is_own: Callable[[str, int], bool], tags: tuple[str, str, str]
+) -> RouteState | None:
+    """What the first of the leading Routes that are ours says that has a token, with what remains behind it."""
+    while routes:
+        first = _uri(routes[0])
+        if first is None:
             # Whoever wrote it, it wasn't this server.
             return None
-        if not is_own(first.host, first.port):
-            return _of_sisters(request, routes, signer, is_own)
-        del routes[0]
-    token = first.params.get("sn", "")
-    if not token:
-        return None
-    state = signer.read(token, request.call_id, request.from_.tag, request.to.tag)
-    if state is None:
-        return None
-    if "r2" in first.params and routes:
-        second = NameAddr.parse(routes[0]).uri
-        if second.params.get("sn") == token and is_own(second.host, second.port):
-            del routes[0]
-    state.routes = routes
-    state.uri = uri
-    return state
-
-
-def _of_sisters(request: SipRequest, routes: list[str], signer: RouteSigner, is_own: Any) -> RouteState | None:
-    """The first Routes are those of nodes that share our secret: who had its connection there has come here with it, and they
-    would only send the request back. Up to our own Route, if we are in the path too.
-    """
-    state, own = None, False
-    while routes:
-        try:
-            first = NameAddr.parse(routes[0]).uri
-        except ParseError:
-            break
+        own = is_own(first.host, first.port)
         token = first.params.get("sn", "")
-        if state is None or token != state.token:
-            read = signer.read(token, request.call_id, request.from_.tag, request.to.tag) if token and not own else None
+        if token:
+            state = signer.read(token, *tags)
+            if state is None:
+                return None
+            del routes[0]
+            if own:
+                _twin_off(routes, is_own)
+            else:
+                state = _of_sisters(state, routes, signer, is_own, tags)
+            state.routes = routes
+            return state
+        if not own and ("r2" not in first.params or len(routes) < 2 or not token_of(routes[1])):
+            # The first of a sister's two has no token of its own, all else isn't ours.
+            return None
+        del routes[0]
+    return None
+
+
+def _twin_off(routes: list[str], is_own: Callable[[str, int], bool]) -> None:
+    """Take the second of our two Record-Routes off, if it is next (RFC 5658)."""
+    if routes:
+        uri = _uri(routes[0])
+        if uri is not None and "r2" in uri.params and "sn" not in uri.params and is_own(uri.host, uri.port):
+            del routes[0]
+
+
+def _of_sisters(
+    state: RouteState, routes: list[str], signer: RouteSigner, is_own: Callable[[str, int], bool], tags: tuple[str, str, str]
+) -> RouteState:
+    """The first Routes are those of a node that shares our secret: the device that had its connection there has come here with it, and
+    that node would only send the request back. Up to our own Route, if we are in the path too.
+    """
+    while routes:
+        uri = _uri(routes[0])
+        if uri is None:
+            break
+        own = is_own(uri.host, uri.port)
+        if "sn" in uri.params:
+            read = signer.read(uri.params["sn"], *tags)
             if read is None:
                 break
-            if state is not None:
-                read.media_of(state)
+            read.media_of(state)
+            # Who may speak is what the first of them says.
+            read.holder = state.holder
             state = read
-        own = is_own(first.host, first.port)
-        del routes[0]
-    if state is not None:
-        state.routes = routes
+            del routes[0]
+            if own:
+                _twin_off(routes, is_own)
+                break
+        elif "r2" in uri.params:
+            del routes[0]
+        else:
+            break
     return state
 
 
-def taken_over(route: RouteState, request: SipRequest, signer: RouteSigner, has: Callable[[str], bool]) -> Side:
+def _uri(value: str) -> SipUri | None:
+    try:
+        return NameAddr.parse(value).uri
+    except ParseError:
+        return None
+
+
+def taken_over(route: RouteState, request: SipRequest, signer: RouteSigner, has: Callable[[str], bool]) -> Reach:
     """The other end of a dialog, after the Routes of a node are gone whose browser has come here.
 
     Args:
@@ -276,16 +247,40 @@ def taken_over(route: RouteState, request: SipRequest, signer: RouteSigner, has:
         has: Whether a connection of the instance with that key is here.
     """
     far = route.far
-    if not route.routes or ";sn=" not in route.routes[0]:
+    own = [position for position, value in enumerate(route.routes[:2]) if token_of(value)]
+    if not own:
         return far
-    token = NameAddr.parse(route.routes[0]).uri.params.get("sn", "")
-    state = signer.read(token, request.call_id, request.from_.tag, request.to.tag)
+    state = signer.read(token_of(route.routes[own[0]]), request.call_id, request.from_.tag, request.to.tag)
     if state is None or not state.far.key or not has(state.far.key):
         return far
-    while route.routes and f";sn={token}" in route.routes[0]:
+    del route.routes[: own[0] + 1]
+    if route.routes and ";r2=on" in route.routes[0] and not token_of(route.routes[0]):
         del route.routes[0]
+    # What was sealed of the way behind us counts no more: the rest is what that node sealed.
+    route.mark = state.mark
     route.media_of(state)
     return state.far
+
+
+def beyond_us(recorded: list[str], token: str) -> list[str]:
+    """What other proxies between us and the callee recorded in a response, nearest first.
+
+    Args:
+        recorded: Values of its Record-Route.
+        token: The one that we put on the request.
+    """
+    for position, value in enumerate(recorded):
+        if token in value:
+            return recorded[:position][::-1]
+    return []
+
+
+def with_token(response: SipResponse, old: str, new: str) -> list[str]:
+    """The header lines of a response in which the caller's token stands where the callee's was (§16.7 (8))."""
+    return [
+        line.replace(old, new) if name == "record-route" and old in line else line
+        for name, line in zip(response.names, response.lines, strict=True)
+    ]
 
 
 def strict_next(routes: list[str], uri: str) -> tuple[list[str], str]:
@@ -300,15 +295,3 @@ def strict_next(routes: list[str], uri: str) -> tuple[list[str], str]:
     if "lr" in first.uri.params:
         return routes, uri
     return [*routes[1:], f"<{uri}>"], first.uri_text
-
-
-def _side(text: str) -> Side:
-    if text[:1] == "c":
-        flow, _, key = text[1:].partition("~")
-        return Side(flow, key)
-    if text[:1] == "u":
-        host, _, port = text[1:].rpartition("~")
-        if not port.isdigit():
-            raise ParseError("a route token that can't be read")
-        return Side(host=host, port=int(port))
-    return Side()

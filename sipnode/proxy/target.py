@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sipnode.records import Reach
 
 
 @dataclass(slots=True)
@@ -22,6 +26,7 @@ class Target:
         resolved: Found by DNS, so that a large request may switch to TCP (RFC 3261 §18.1.1).
         beyond: Another node holds its flow, and ``routes`` lead through that node.
         source: Its true address where that node says that its SDP can't be believed, "" for none.
+        reach: Inside a dialog, where that end is by what was sealed; no URI of the message counts then.
         server_id: Client section of ``tls.cfg`` for a TLS connection to it, "" for the one of its address.
     """
 
@@ -38,3 +43,4 @@ class Target:
     beyond: bool = False
     source: str = ""
     server_id: str = ""
+    reach: Reach | None = None

@@ -14,8 +14,9 @@ from sipnode.sip import build
 from sipnode.sip.message import SipRequest, line_value
 
 if TYPE_CHECKING:
-    from sipnode.proxy.record_route import RouteState
+    from sipnode.proxy.seal import RouteState
     from sipnode.proxy.target import Target
+    from sipnode.records import Reach
     from sipnode.routing.core import Core
     from sipnode.transaction.machine import ServerTransaction
 
@@ -40,6 +41,7 @@ class RequestContext:
         record_route: Whether to stay in the path of the dialog.
         extra: ``(name, value)`` of headers to add when it goes on.
         call: What is known of the call, for an INVITE outside of any dialog that was sent on, or None.
+        reach: How its sender is reached later, when somebody has asked.
         vars: For site scripts and plugins; made when first asked for.
     """
 
@@ -55,6 +57,7 @@ class RequestContext:
         "identity",
         "key",
         "now",
+        "reach",
         "record_route",
         "request",
         "route",
@@ -80,6 +83,7 @@ class RequestContext:
         self.extra: list[tuple[str, str]] = []
         self.fork: Any = None
         self.call: Any = None
+        self.reach: Reach | None = None
         self.stage = 0
         self.to_tag = ""
         self._vars: dict[str, Any] | None = None

@@ -14,9 +14,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sipnode.errors import NoRoute, Reject
-from sipnode.proxy.record_route import RouteSigner, Side
+from sipnode.nat.tests import same_host
+from sipnode.proxy import reach
+from sipnode.proxy.reach import as_named
+from sipnode.proxy.record_route import RouteSigner
+from sipnode.proxy.seal import mark_of
+from sipnode.proxy.sides import callee_side
 from sipnode.proxy.target import Target
-from sipnode.records import BindingFlag
+from sipnode.records import BindingFlag, Reach
 from sipnode.registrar.location import instance_key
 from sipnode.routing.traffic import Traffic
 from sipnode.routing.verdict import Flag, Verdict
@@ -27,6 +32,8 @@ from sipnode.transaction.layer import TransactionLayer
 from sipnode.transaction.states import PROCEEDING
 
 if TYPE_CHECKING:
+    from sipnode.proxy.branch import Branch
+    from sipnode.proxy.seal import RouteState
     from sipnode.records import Binding
     from sipnode.routing.context import RequestContext
     from sipnode.settings import Settings
@@ -95,6 +102,7 @@ class Core:
         self.logs: Any = None
         self.lifecycle: Any = None
         self.node_seconds = settings.node.lost_seconds
+        self.dialog_seconds = settings.dialog.max_seconds
         self.server = settings.core.server
         self.max_forwards = settings.core.max_forwards
         self.max_branches = settings.proxy.max_branches
@@ -114,20 +122,74 @@ class Core:
 
     # -- sides of a dialog
 
-    def near_side(self, ctx: RequestContext) -> Side:
-        """How the sender of a new request is reached later."""
-        flow = ctx.flow
+    def near_side(self, ctx: RequestContext) -> Reach:
+        """How the sender of a request is reached later."""
+        near = ctx.reach
+        if near is None:
+            near = ctx.reach = self._near_side(ctx)
+        return near
+
+    def _near_side(self, ctx: RequestContext) -> Reach:
+        flow, request = ctx.flow, ctx.request
         natted = ctx.has(Flag.NATS)
-        if not flow.reliable:
-            if natted:
-                return Side(host=flow.remote[0], port=flow.remote[1], natted=True)
-            return Side()
+        if not flow.reliable and natted:
+            return Reach("", "", flow.remote[0], flow.remote[1], "UDP", natted=True)
         key = ""
-        for binding in self.registrar.table.on_flow(flow.token):
-            key = instance_key(binding.aor, binding.instance, binding.contact)
-            if binding.aor == ctx.identity:
-                break
-        return Side(flow.token, key, websocket=flow.websocket, natted=natted)
+        if flow.reliable:
+            for binding in self.registrar.table.on_flow(flow.token):
+                key = instance_key(binding.aor, binding.instance, binding.contact)
+                if binding.aor == ctx.identity:
+                    break
+            if flow.websocket or natted:
+                return Reach(flow.token, key, websocket=flow.websocket, natted=natted)
+        named = as_named(request, request.values("record-route") if "record-route" in request else [], flow)
+        if flow.reliable:
+            named.flow, named.key = flow.token, key
+        return named
+
+    def far_side(self, branch: Branch, response: SipResponse) -> Reach:
+        """How the end that answered is reached later."""
+        return callee_side(branch, response)
+
+    def find(self, where: Reach) -> Any:
+        """The flow that leads to a party; see :func:`sipnode.proxy.reach.find`."""
+        return reach.find(self, where)
+
+    # -- who speaks in a dialog
+
+    def may_speak(self, ctx: RequestContext, route: RouteState) -> bool:
+        """Whether a request comes from the end that its token was made for: by its address, its connection, its device, or from
+        where that end has proved itself since.
+        """
+        holder, flow = route.holder, ctx.flow
+        host = flow.remote[0]
+        if holder.host == host or (holder.flow and holder.flow == flow.token):
+            return True
+        if holder.key and flow.token:
+            binding = self.registrar.by_key(holder.key)
+            if binding is not None and binding.connection_id == flow.token:
+                return True
+        if same_host(holder.host, host) or self.authenticator.trusts(flow):
+            return True
+        known: bool = self.dialogs.access.is_at(ctx.request, host)
+        return known
+
+    def proved(self, ctx: RequestContext, route: RouteState) -> bool:
+        """Whether the user who has proved a password for a request is the one that its token was made for; where it sends from now
+        on belongs to the call.
+        """
+        if not ctx.identity or route.holder.who != mark_of(ctx.identity):
+            return False
+        self.dialogs.access.moved_to(ctx.request, ctx.flow.remote[0])
+        return True
+
+    def contact_seal(self, ctx: RequestContext, where: Reach, tag: str) -> str:
+        """The parameter that a Contact inside a dialog goes on with.
+
+        Args:
+            where: How its owner is reached. tag: Its owner's.
+        """
+        return self.signer.contact_seal(where, self.clock() + self.dialog_seconds, ctx.request.call_id, tag)
 
     def flow_by_key(self, key: str) -> Any:
         """The live connection of the binding with that instance key, or None."""

@@ -15,8 +15,9 @@ from twisted.python.failure import Failure
 from sipnode.media import manage
 from sipnode.media.body import find_sdp, hides_sdp, is_webrtc
 from sipnode.media.manage import Operation, SdpState
+from sipnode.media.names import media_key, new_name
 from sipnode.nat.tests import SDP_PRIVATE, nat_uac_test
-from sipnode.records import MediaKey, MediaProfile
+from sipnode.records import MediaProfile
 from sipnode.routing.verdict import BranchFlag, Flag
 
 if TYPE_CHECKING:
@@ -34,16 +35,18 @@ class BranchMedia:
 
     Attributes:
         node: The relay's node that has the call.
+        call: The relay's name of it, made here; "" where ``[media] call_key`` has it known by its Call-ID.
         via_branch: Tells forked branches apart; "" inside a dialog.
         state: Of the offer/answer exchange.
         results: ``(To tag, SDP received) -> SDP to send``, so that a repeated reply gets the same.
         late: Call-ID, From and To tag of the early dialog whose offer came in a 1xx, or None.
     """
 
-    __slots__ = ("late", "node", "results", "state", "via_branch")
+    __slots__ = ("call", "late", "node", "results", "state", "via_branch")
 
-    def __init__(self, node: str, via_branch: str) -> None:
+    def __init__(self, node: str, via_branch: str, call: str) -> None:
         self.node = node
+        self.call = call
         self.via_branch = via_branch
         self.state = SdpState()
         self.results: dict[tuple[str, bytes], bytes] = {}
@@ -87,8 +90,11 @@ class NatManage:
             return None
         media = branch.media
         if media is None:
-            node = self._relay.choose(request.call_id) if route is None else route.node
-            media = branch.media = BranchMedia(node, branch.branch_id if route is None else "")
+            if route is None:
+                media = BranchMedia(self._relay.choose(request.call_id), branch.branch_id, self._name(branch.fork))
+            else:
+                media = BranchMedia(route.node, "", route.call)
+            branch.media = media
         part = find_sdp(request)
         if part is None and hides_sdp(request):
             self.log.warn("SDP of {method} {call_id} is encoded and passes as it is", method=method, call_id=request.call_id)
@@ -97,7 +103,7 @@ class NatManage:
             late = self._late.get((request.call_id, request.from_.tag, request.to.tag))
         operation = manage.for_request(method, part is not None, route is not None, media.state, invite=late)
         if operation is Operation.DELETE:
-            self._relay.delete(MediaKey(request.call_id, request.from_.tag, request.to.tag, "", media.node))
+            self._relay.delete(media_key(media.call, request.call_id, request.from_.tag, request.to.tag, "", media.node))
             return None
         if operation is Operation.NONE or part is None:
             return None
@@ -131,6 +137,13 @@ class NatManage:
         if natted or self._settings.engage == "always" or branch.has(BranchFlag.RTPWS):
             branch.set(BranchFlag.BRIDGE)
 
+    def _name(self, fork: Any) -> str:
+        """The relay's name of a new call, the same for all its branches."""
+        if not fork.media_call and self._settings.call_key == "own":
+            fork.media_call = new_name()
+        name: str = fork.media_call
+        return name
+
     def _settled(self, branch: Branch) -> bool:
         """Whether the node that sent a request by our Path has seen to its media: a sister always has, as she knows from the
         binding who will answer; of others we only know that a browser couldn't take plain SDP.
@@ -145,7 +158,7 @@ class NatManage:
         self, operation: Operation, media: BranchMedia, message: SipMessage, is_reply: bool, sdp: bytes, profile: MediaProfile
     ) -> Deferred[bytes]:
         offerer, other = manage.tags(operation, is_reply, message.from_.tag, message.to.tag)
-        key = MediaKey(message.call_id, offerer, other, media.via_branch, media.node)
+        key = media_key(media.call, message.call_id, offerer, other, media.via_branch, media.node)
         asked: Deferred[bytes] = (self._relay.offer if operation is Operation.OFFER else self._relay.answer)(key, sdp, profile)
 
         life = self._core.life
@@ -226,7 +239,7 @@ class NatManage:
         request = branch.request
         operation = manage.for_reply(request.method, status, False, media.state)
         if operation is Operation.DELETE:
-            self._relay.delete(MediaKey(request.call_id, request.from_.tag, "", media.via_branch, media.node))
+            self._relay.delete(media_key(media.call, request.call_id, request.from_.tag, "", media.via_branch, media.node))
 
 
 def _source(message: SipMessage, host: str) -> str:

@@ -13,11 +13,12 @@ from zope.interface import implementer
 
 from sipnode.errors import Reject
 from sipnode.interfaces import IRoutingScript
-from sipnode.nat.alias import PROTO, handle_ruri_alias, set_contact_alias
+from sipnode.nat.alias import PROTO, handle_ruri_alias, set_contact_alias, with_uri_param
 from sipnode.nat.fixup import fix_nated_register
 from sipnode.nat.tests import nat_uac_test
-from sipnode.proxy.record_route import Side, loose_route, taken_over
+from sipnode.proxy.record_route import loose_route, taken_over
 from sipnode.proxy.relay import relay
+from sipnode.proxy.sides import callee_reach
 from sipnode.proxy.target import Target
 from sipnode.registrar.register import aor_of
 from sipnode.routing import capabilities
@@ -27,6 +28,8 @@ from sipnode.routing.verdict import BranchFlag, Flag, Verdict
 from sipnode.sip import sanity
 
 if TYPE_CHECKING:
+    from sipnode.proxy.seal import RouteState
+    from sipnode.records import Reach
     from sipnode.registrar.service import LookupResult
     from sipnode.routing.context import RequestContext
     from sipnode.routing.core import Core
@@ -102,12 +105,39 @@ class RoutingScript:
             if request.method == "SUBSCRIBE" and ctx.domain_is_local(request.ruri.host):
                 return self.presence(ctx)
             raise Reject(404, "Not here")
+        if not self.core.dialogs.access.is_open(ctx, route):
+            raise Reject(481)
+        if not self.core.may_speak(ctx, route):
+            return self.strange_end(ctx, route)
+        return self.follow(ctx, route)
+
+    def strange_end(self, ctx: RequestContext, route: RouteState) -> Any:
+        """A request in a dialog that comes from elsewhere: a user of ours may have moved and can prove it, nobody else is believed."""
+        self.core.counters["strange_ends"] += 1
+        if ctx.request.method == "ACK":
+            return Verdict.DROPPED
+        if not self.core.authenticator.needs_auth(ctx):
+            raise Reject(403, "Not Your Dialog")
+
+        def checked(verdict: Any) -> Any:
+            if verdict is not None:
+                return verdict
+            if not self.core.proved(ctx, route):
+                raise Reject(403, "Not Your Dialog")
+            self.record(ctx)
+            return self.follow(ctx, route)
+
+        asked = self.core.authenticator.check(ctx, True)
+        return asked.addCallback(checked) if isinstance(asked, Deferred) else checked(asked)
+
+    def follow(self, ctx: RequestContext, route: RouteState) -> Verdict:
+        """loose_route(): on to the other end of the dialog."""
+        request = ctx.request
         ctx.route = route
-        if request.method == "NOTIFY":
-            ctx.record_route = True
+        ctx.record_route = request.method == "NOTIFY"
         self.core.dialogs.request(ctx)
         far = taken_over(route, request, self.core.signer, self.core.has_key) if route.routes else route.far
-        ctx.targets = [self.dlguri(ctx, far)]
+        ctx.targets = [self.dlguri(ctx, route, far)]
         return self.relay(ctx)
 
     def path(self, ctx: RequestContext) -> Verdict | None:
@@ -124,25 +154,25 @@ class RoutingScript:
         ctx.targets = [self.core.from_path(ctx, reach)]
         return self.relay(ctx)
 
-    def dlguri(self, ctx: RequestContext, far: Side) -> Target:
-        """The other end of a dialog: by its connection or address in our Route, else by an alias that names a live flow,
-        else by its URI.
+    def dlguri(self, ctx: RequestContext, route: RouteState, far: Reach) -> Target:
+        """The other end of a dialog: as our Route says, or a Contact of it that we have sealed since; never as the message alone says.
+
+        Raises:
+            Reject: 403, Routes of other proxies remain and aren't those of this dialog.
         """
-        route = ctx.route
-        flags = BranchFlag.NATB if far.natted else 0
-        target = Target("", far.flow, far.key, far.host, far.port, far.websocket, flags)
-        if route is not None and route.routes:
-            # The next proxy's to read: it or one behind it wrote what stands in the Request-URI.
-            return target
-        asked = (route.uri if route is not None else "") or ctx.request.uri
-        uri, alias = handle_ruri_alias(asked)
-        if uri != ctx.request.uri:
-            target.uri = uri
-        if alias is not None and not far.flow and not far.host and not far.key:
-            flow = self.core.flows.by_address(alias.transport, alias.host, alias.port)
-            if flow is not None:
-                target.websocket = flow.websocket
-                target.flow, target.host, target.port = (flow.token, "", 0) if flow.reliable else ("", *flow.remote)
+        signer, request = self.core.signer, ctx.request
+        uri, seal = signer.unsealed(route.uri or request.uri)
+        moved = signer.read_contact(seal, request.call_id, request.to.tag, ctx.now) if seal else None
+        if (route.routes or route.mark) and not signer.agrees(route, None if moved is not None else uri):
+            raise Reject(403, "Not The Way Of This Dialog")
+        if not route.routes:
+            # Else it is the next proxy's to read: it or one behind it wrote it.
+            uri, _ = handle_ruri_alias(uri)
+            far = moved or far
+        target = Target(uri if uri != request.uri else "", far.flow, far.key, websocket=far.websocket, reach=far)
+        if far.natted:
+            target.flags = BranchFlag.NATB
+            target.host, target.port = far.host, far.port
         return target
 
     @only("OPTIONS")
@@ -160,6 +190,8 @@ class RoutingScript:
     def record(self, ctx: RequestContext) -> None:
         """Stay in the path of dialogs; credentials that were for us end here."""
         request = ctx.request
+        if ctx.flags & Flag.INITIAL:
+            self.core.dialogs.access.admit(ctx)
         if request.method in ("INVITE", "SUBSCRIBE", "REFER"):
             ctx.record_route = True
         if self.core.life is not None and ctx.identity and request.method == "INVITE":
@@ -235,19 +267,27 @@ class RoutingScript:
 
     def relay(self, ctx: RequestContext) -> Verdict:
         """t_relay()."""
-        line = ""
-        if ctx.flags & Flag.NATS and ctx.request.method in CONTACT_METHODS:
-            line = self.contact_line(ctx.request, ctx.flow)
+        line, request = "", ctx.request
+        if request.method in CONTACT_METHODS and (ctx.flags & Flag.NATS or ctx.route is not None):
+            seal = "" if ctx.route is None else self.core.contact_seal(ctx, self.core.near_side(ctx), request.from_.tag)
+            line = self.contact_line(request, ctx.flow, bool(ctx.flags & Flag.NATS), seal)
         relay(ctx, line)
         return Verdict.RELAYED
 
-    def contact_line(self, message: SipMessage, flow: Any) -> str:
-        """set_contact_alias(): the Contact with the true source of its sender, once; "" where it stays as it is."""
+    def contact_line(self, message: SipMessage, flow: Any, natted: bool, seal: str) -> str:
+        """set_contact_alias(): the Contact with the true source of its sender, once, and inside a dialog sealed; "" where it stays
+        as it is.
+        """
         value = message.get("contact")
-        if not value or not self.nat.contact_alias:
+        aliased = natted and self.nat.contact_alias
+        if not value or not (aliased or seal):
             return ""
-        host, port = flow.remote
-        return f"Contact: {set_contact_alias(value, host, port, PROTO[flow.transport])}"
+        if aliased:
+            host, port = flow.remote
+            value = set_contact_alias(value, host, port, PROTO[flow.transport])
+        if seal:
+            value = with_uri_param(value, seal, lambda uri: self.core.signer.unsealed(uri)[0])
+        return f"Contact: {value}"
 
     # -- branch_route, onreply_route, failure_route
 
@@ -257,9 +297,11 @@ class RoutingScript:
 
     def manage_reply(self, branch: Any, response: SipResponse) -> Any:
         """onreply_route[MANAGE_REPLY]: each 1xx and 2xx of a branch."""
-        flow = branch.flow
-        if (flow.websocket or branch.target.host) and response.cseq_method in CONTACT_METHODS:
-            branch.contact_line = self.contact_line(response, flow)
+        flow, ctx = branch.flow, branch.fork.ctx
+        natted = flow.websocket or bool(branch.target.host)
+        if (natted or ctx.route is not None) and response.cseq_method in CONTACT_METHODS:
+            seal = "" if ctx.route is None else self.core.contact_seal(ctx, callee_reach(branch, response, []), response.to.tag)
+            branch.contact_line = self.contact_line(response, flow, natted, seal)
         return self.media.reply(branch, response)
 
     def branch_failure(self, branch: Any, response: SipResponse) -> None:

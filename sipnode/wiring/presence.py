@@ -107,7 +107,8 @@ class Reach:
     def origin(self, ctx: Any) -> Origin:
         """Where a SUBSCRIBE came from."""
         flow, side = ctx.flow, self._core.near_side(ctx)
-        return Origin(flow.listener.name, _contact(flow), side.flow, side.key, side.host, side.port, flow.websocket, self._node)
+        host, port = (side.host, side.port) if side.natted and not side.flow else ("", 0)
+        return Origin(flow.listener.name, _contact(flow), side.flow, side.key, host, port, flow.websocket, self._node)
 
     def of_binding(self, binding: Binding) -> Origin | None:
         """The same of a device that has registered here; None where it is on no connection of ours."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.dialog.ends import CSEQ_GAP, Ends, ends_of
-from sipnode.proxy.record_route import Side
+from sipnode.records import Reach
 from sipnode.sip import build
 from sipnode.sip.message import SipRequest, SipResponse
 
@@ -24,7 +24,7 @@ def answer(request: SipRequest, *extra: tuple[str, str]) -> SipResponse:
 
 def call(request: SipRequest, response: SipResponse) -> Ends | None:
     """The call of both; our Record-Routes have ``ours`` in them."""
-    return ends_of(request, response, Side(), Side(), lambda value: "ours" in value)
+    return ends_of(request, response, Reach(), Reach(), lambda value: "ours" in value)
 
 
 class CallTests(SynchronousTestCase):

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.errors import MediaError
 from sipnode.media.bridge import RtpengineRelay
+from sipnode.media.names import tag_name
 from sipnode.media.nodes import NodeSet, parse_nodes
 from sipnode.records import MediaKey, MediaProfile
 from sipnode.routing.script import RoutingScript
@@ -41,8 +42,14 @@ class MediaCase(SynchronousTestCase):
     def up(self, offer: bytes = SDP, answer: bytes = SDP) -> Call:
         """A call that is up, with the relay's log empty."""
         call = self.world.call(self.alice, self.bob, offer, answer)
+        self.call = self.relay.log[0][1].call_id
         self.relay.log.clear()
         return call
+
+    def names(self, one: str, other: str, call: str = "") -> tuple[str, str]:
+        """What the relay knows two ends of the latest call by."""
+        call = call or self.relay.log[-1][1].call_id
+        return tag_name(call, one), tag_name(call, other)
 
     def no_private_sdp(self, *phones: Phone) -> None:
         """Nothing that waits for these phones has a private address in its body."""
@@ -64,8 +71,9 @@ class OfferAnswerTests(MediaCase):
         answer = self.alice.response("INVITE")
         self.assertTrue(answer.body.startswith(b"v=0\r\ns=answer"))
         (_, offered), (_, answered) = self.relay.log
-        self.assertEqual((offered.from_tag, offered.to_tag), (invite.from_.tag, ""))
-        self.assertEqual((answered.from_tag, answered.to_tag), (invite.from_.tag, self.bob.tag))
+        caller, callee = self.names(invite.from_.tag, self.bob.tag)
+        self.assertEqual((offered.from_tag, offered.to_tag), (caller, ""))
+        self.assertEqual((answered.from_tag, answered.to_tag), (caller, callee))
         self.assertEqual(offered.via_branch, answered.via_branch)
         self.assertEqual(offered.via_branch, received.via.branch)
 
@@ -105,7 +113,7 @@ class OfferAnswerTests(MediaCase):
         self.assertTrue(self.bob.got("ACK").body.startswith(b"v=0\r\ns=answer"))
         self.assertEqual(self.relay.operations, ["offer", "answer"])
         for _, key in self.relay.log:
-            self.assertEqual((key.from_tag, key.to_tag), (self.bob.tag, invite.from_.tag))
+            self.assertEqual((key.from_tag, key.to_tag), self.names(self.bob.tag, invite.from_.tag))
 
     def test_late_offer_in_a_183(self) -> None:
         """A reliable 183 that carries the offer: the PRACK's SDP is its answer."""
@@ -134,7 +142,7 @@ class OfferAnswerTests(MediaCase):
     def test_within_the_dialog(self) -> None:
         """re-INVITE and UPDATE of either side are offers with that side's tag first; their 200 is the answer."""
         call = self.up()
-        tags = (call.invite.from_.tag, self.bob.tag)
+        tags = self.names(call.invite.from_.tag, self.bob.tag, self.call)
         for method in ("INVITE", "UPDATE"):
             for send, far, near, expected in (
                 (call.from_caller, self.bob, self.alice, tags),

@@ -49,17 +49,18 @@ class AliasTests(SynchronousTestCase):
         self.assertEqual(self.tab.got("BYE").uri, self.tab.contact)
 
     def test_outsiders_alias(self) -> None:
-        """An alias in a request of the other end is used only where it names a live flow; else the URI counts."""
+        """An alias that the other end made up leads nowhere: the request goes to the end that was sealed, without it."""
         carol = self.world.phone("carol")
         carol.register()
         call = self.world.call(carol, self.bob)
         other = self.world.phone("other", host="198.51.100.77")
         tcp = self.world.phone("tcp", "TCP", host="198.51.100.78")
-        for alias, expected in (("198.51.100.77~5060~1", other), ("198.51.100.78~5060~2", tcp), ("203.0.113.9~5060~2", self.bob)):
+        for alias in ("198.51.100.77~5060~1", "198.51.100.78~5060~2", "203.0.113.9~5060~2"):
             answer = call.answer.copy()
             answer.set("contact", f"<{self.bob.contact};alias={alias}>")
             carol.within("INFO", call.invite, answer, True)
-            self.assertEqual((alias, expected.got("INFO").uri), (alias, self.bob.contact))
+            self.assertEqual((alias, self.bob.got("INFO").uri), (alias, self.bob.contact))
+        self.assertEqual((other.inbox, tcp.inbox), ([], []))
 
     def test_unreadable_alias(self) -> None:
         """An alias that can't be read points nowhere and doesn't go on."""
@@ -71,19 +72,20 @@ class AliasTests(SynchronousTestCase):
 
     def test_alias_behind_another_proxy(self) -> None:
         """Where another proxy's Route remains, the alias is that one's to read: it goes on untouched."""
-        call = self.world.call(self.world.phone("carol"), self.bob)
         behind = self.world.phone("behind", host="198.51.100.90")
-        call.caller.send(
-            "INFO",
-            f"{self.bob.contact};alias=203.0.113.9~5060~1",
-            [("route", f"{call.answer.values('record-route')[0]}, <sip:198.51.100.90;lr>")],
-            to=call.answer.get("to") or "",
-            from_tag=call.invite.from_.tag,
-            call_id=call.invite.call_id,
-        )
-        received = behind.got("INFO")
-        self.assertEqual(received.uri, f"{self.bob.contact};alias=203.0.113.9~5060~1")
-        self.assertEqual(received.values("route"), ["<sip:198.51.100.90;lr>"])
+        behind.register()
+        behind.contact = "sip:behind@10.0.0.9;alias=203.0.113.9~5060~1"
+        carol = self.world.phone("carol")
+        invite = carol.send("INVITE", behind.aor)
+        received = behind.got("INVITE")
+        recorded = ["<sip:198.51.100.90;lr>", *received.values("record-route")]
+        answered = received.copy()
+        answered.remove("record-route")
+        behind.reply(answered, 200, headers=[("record-route", value) for value in recorded])
+        carol.within("INFO", invite, carol.response("INVITE"), True)
+        got = behind.got("INFO")
+        self.assertEqual(got.uri, behind.contact)
+        self.assertEqual(got.values("route"), ["<sip:198.51.100.90;lr>"])
 
     def test_off(self) -> None:
         """With ``contact_alias = false`` no Contact is changed, and calls work all the same."""
