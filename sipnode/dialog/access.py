@@ -76,11 +76,13 @@ class DialogAccess:
         if self._table.get((call_id, caller_tag, callee_tag)) is not None:
             return True
         calls = [call for call in self._table.of(call_id) if call.from_tag == caller_tag]
+        was_up = self.over.get(call_id, caller_tag)
         if calls:
             # Another branch of the fork was answered; while it rings, each has an early dialog of its own.
             found = request.method in _ENDING or any(call.state in (stages.TRYING, stages.EARLY) for call in calls)
-        elif (call_id, caller_tag) in self.over:
-            found = request.method in _ENDING
+        elif was_up is not None:
+            # The other end may not have heard of the BYE that we saw; of a call that failed nobody has anything to end.
+            found = was_up and request.method in _ENDING
         elif route.until < ctx.now:
             found = False
         else:

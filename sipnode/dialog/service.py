@@ -316,7 +316,7 @@ class DialogService(Service):
         if self._table.remove(call):
             self._count(call, -1)
             if not any(other.from_tag == call.from_tag for other in self._table.of(call.call_id)):
-                self.access.over.add(call.call_id, call.from_tag)
+                self.access.over.add(call.call_id, call.from_tag, call.answered > 0)
         if call.state is stages.CONFIRMED:
             self.answered -= 1
         if call._ends is not None:
