@@ -87,7 +87,7 @@ class DialogAccess:
             found = False
         else:
             # Of a session that may never have come about, as after a restart, a stranger carries on the session alone.
-            found = not route.session or route.confirmed or bool(route.holder.who) or request.method in SESSION
+            found = not route.session or bool(route.holder.who) or request.method in SESSION
         if not found:
             self.closed += 1
         return found

@@ -277,10 +277,12 @@ def beyond_us(recorded: list[str], token: str) -> list[str]:
 
 def with_token(response: SipResponse, old: str, new: str) -> list[str]:
     """The header lines of a response in which the caller's token stands where the callee's was (§16.7 (8))."""
-    return [
-        line.replace(old, new) if name == "record-route" and old in line else line
-        for name, line in zip(response.names, response.lines, strict=True)
-    ]
+    lines = response.lines.copy()
+    first = response.index()["record-route"]
+    if old in lines[first]:
+        lines[first] = lines[first].replace(old, new)
+        return lines
+    return [line.replace(old, new) if name == "record-route" else line for line, name in zip(lines, response.names, strict=True)]
 
 
 def strict_next(routes: list[str], uri: str) -> tuple[list[str], str]:

@@ -18,11 +18,11 @@ The invariant: whoever reads a token gets back what was sealed for this dialog, 
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import a2b_base64, b2a_base64
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2s
-from socket import AF_INET6, inet_ntop, inet_pton
+from socket import AF_INET6, inet_ntoa, inet_ntop, inet_pton
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -43,9 +43,11 @@ _EPOCH: Final = 1_577_836_800
 """2020-01-01: an expiry counts minutes from here in 24 bits, up to 2051."""
 
 _BRIDGED: Final = 1
-_CONFIRMED: Final = 2
-_ROUTED: Final = 4
-_SESSION: Final = 8
+_ROUTED: Final = 2
+_SESSION: Final = 4
+_PADDING: Final = (b"\0\0", b"\0", b"")
+_TO_URI: Final = bytes.maketrans(b"+/", b"-_")
+_FROM_URI: Final = bytes.maketrans(b"-_", b"+/")
 _FLOW: Final = 1
 _KEY: Final = 2
 _IPV4: Final = 4
@@ -71,7 +73,6 @@ class RouteState:
         node: The relay's node, "" for none.
         call: The relay's name of the call, "" where media doesn't go through it.
         session: An INVITE began the dialog.
-        confirmed: It was made for a 2xx, so the dialog once was up.
         mark: Of the other proxies' Routes and of the far end's Contact (:meth:`Sealer.mark`); b"" where no other proxy is between.
         until: Epoch seconds of its expiry.
         from_caller: The request at hand came from the end that began the dialog.
@@ -86,7 +87,6 @@ class RouteState:
     node: str = ""
     call: str = ""
     session: bool = False
-    confirmed: bool = False
     mark: bytes = b""
     until: float = 0.0
     from_caller: bool = True
@@ -115,7 +115,8 @@ class Sealer:
 
     def route(self, kind: str, state: RouteState, call_id: str, caller_tag: str, callee_tag: str = "") -> str:
         """The token of a route: :data:`CALLER` with both tags, :data:`CALLEE` with the caller's alone."""
-        return self._seal(kind, _pack(state), call_id, caller_tag, callee_tag)
+        # A line end is in none of them, so no two dialogs make the same text.
+        return self._seal(kind, _pack(state), f"{kind}\n{call_id}\n{caller_tag}\n{callee_tag}")
 
     def contact(self, far: Reach, until: float, call_id: str, tag: str) -> str:
         """The seal of a Contact that is passed on inside a dialog.
@@ -123,29 +124,24 @@ class Sealer:
         Args:
             tag: Of the party whose Contact it is.
         """
-        return self._seal(CONTACT, _minutes(until) + _pack_reach(far), call_id, tag, "")
+        return self._seal(CONTACT, _minutes(until) + _pack_reach(far), f"{CONTACT}\n{call_id}\n{tag}\n")
 
     def open_route(self, token: str, call_id: str, from_tag: str, to_tag: str) -> RouteState | None:
         """What a token says to the sender of a request with these tags; None where it isn't ours, or of another dialog or end."""
         kind = token[:1]
         if kind == CALLER:
-            octets = self._open(token, call_id, from_tag, to_tag)
+            octets = self._open(token, f"{CALLER}\n{call_id}\n{from_tag}\n{to_tag}")
         elif kind == CALLEE:
-            octets = self._open(token, call_id, to_tag, "")
+            octets = self._open(token, f"{CALLEE}\n{call_id}\n{to_tag}\n")
         else:
             return None
-        if octets is None:
-            return None
-        state = _unpack(octets)
-        state.from_caller = kind == CALLER
-        state.token = token
-        return state
+        return None if octets is None else _unpack(octets, kind == CALLER, token)
 
     def open_contact(self, token: str, call_id: str, tag: str, now: float) -> Reach | None:
         """Where a Contact of ours leads; None where the seal isn't for that party of that dialog, or is too old."""
         if token[:1] != CONTACT:
             return None
-        octets = self._open(token, call_id, tag, "")
+        octets = self._open(token, f"{CONTACT}\n{call_id}\n{tag}\n")
         if octets is None or _until(octets) < now:
             return None
         return _unpack_reach(octets, 3)[0]
@@ -178,19 +174,17 @@ class Sealer:
     def _half(self, text: str) -> bytes:
         return blake2s(text.encode("utf-8", "surrogateescape"), digest_size=_HALF, key=self._key).digest()
 
-    def _seal(self, kind: str, octets: bytes, *bound: str) -> str:
-        sealed = self._aead.encrypt(octets, [_bound(kind, *bound)])
-        return kind + urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
+    def _seal(self, kind: str, octets: bytes, bound: str) -> str:
+        # So long that base 64 has no bits left over: each letter counts, and each token has one spelling.
+        sealed = self._aead.encrypt(octets + _PADDING[len(octets) % 3], [bound.encode("utf-8", "surrogateescape")])
+        return kind + b2a_base64(sealed, newline=False).translate(_TO_URI).decode("ascii")
 
-    def _open(self, token: str, *bound: str) -> bytes | None:
-        if len(token) > LONGEST or not token.isascii():
+    def _open(self, token: str, bound: str) -> bytes | None:
+        if len(token) > LONGEST or not token.isascii() or "+" in token or "/" in token or "=" in token:
             return None
         try:
-            sealed = urlsafe_b64decode(token[1:] + "==")
-            if urlsafe_b64encode(sealed).rstrip(b"=") != token[1:].encode("ascii"):
-                # One spelling for each token: what is compared elsewhere as text has no twin.
-                return None
-            return self._aead.decrypt(sealed, [_bound(token[0], *bound)])
+            sealed = a2b_base64(token[1:].encode("ascii").translate(_FROM_URI), strict_mode=True)
+            return self._aead.decrypt(sealed, [bound.encode("utf-8", "surrogateescape")])
         except (InvalidTag, ValueError):
             return None
 
@@ -211,11 +205,6 @@ def _core(uri: SipUri) -> str:
     return f"{uri.scheme}:{uri.user}@{uri.host}:{uri.port};{params.get('transport', '').lower()};{params.get('maddr', '').lower()}"
 
 
-def _bound(kind: str, call_id: str, one: str, other: str) -> bytes:
-    # A line end is in none of them, so no two triples make the same text.
-    return f"{kind}\n{call_id}\n{one}\n{other}".encode("utf-8", "surrogateescape")
-
-
 def _minutes(until: float) -> bytes:
     return min(max(0, int(until - _EPOCH) // 60 + 1), 0xFFFFFF).to_bytes(3, "big")
 
@@ -225,81 +214,77 @@ def _until(octets: bytes) -> float:
 
 
 def _pack(state: RouteState) -> bytes:
-    flags = (
-        (_BRIDGED if state.bridged else 0)
-        | (_SESSION if state.session else 0)
-        | (_CONFIRMED if state.confirmed else 0)
-        | (_ROUTED if state.mark else 0)
-    )
-    holder = state.holder
-    parts = [_minutes(state.until), bytes((flags,))]
+    holder, far = state.holder, state.far
+    flags = _SESSION if state.session else 0
+    between = b""
     if state.bridged:
-        parts += (_text(state.node), _text(state.call))
+        flags |= _BRIDGED
+        between = _text(state.node) + _text(state.call)
     if state.mark:
-        parts.append(state.mark)
-    parts += (_pack_reach(Reach(holder.flow, holder.key, holder.host)), bytes((len(holder.who),)), holder.who, _pack_reach(state.far))
-    return b"".join(parts)
+        flags |= _ROUTED
+        between += state.mark
+    near = _pack_reach(Reach(holder.flow, holder.key, holder.host))
+    return b"%b%c%b%b%c%b%b" % (_minutes(state.until), flags, between, near, len(holder.who), holder.who, _pack_reach(far))
 
 
-def _unpack(octets: bytes) -> RouteState:
-    state = RouteState(until=_until(octets))
+def _unpack(octets: bytes, from_caller: bool, token: str) -> RouteState:
     flags, at = octets[3], 4
-    state.session, state.confirmed = bool(flags & _SESSION), bool(flags & _CONFIRMED)
+    node, call, mark = "", "", b""
     if flags & _BRIDGED:
-        state.bridged = True
-        state.node, at = _read_text(octets, at)
-        state.call, at = _read_text(octets, at)
+        node, at = _read_text(octets, at)
+        call, at = _read_text(octets, at)
     if flags & _ROUTED:
-        state.mark = octets[at : at + _MARK]
+        mark = octets[at : at + _MARK]
         at += _MARK
     near, at = _unpack_reach(octets, at)
     end = at + 1 + octets[at]
-    state.holder = Holder(near.host, near.flow, near.key, octets[at + 1 : end])
-    state.far = _unpack_reach(octets, end)[0]
-    return state
+    far, _ = _unpack_reach(octets, end)
+    holder = Holder(near.host, near.flow, near.key, octets[at + 1 : end])
+    bridged, session = bool(flags & _BRIDGED), bool(flags & _SESSION)
+    return RouteState(far, holder, bridged, node, call, session, mark, _until(octets), from_caller, [], "", token)
 
 
 def _pack_reach(reach: Reach) -> bytes:
     bits = _TRANSPORT[reach.transport]
-    parts = []
-    if reach.flow:
-        bits |= _FLOW
-        parts.append(_text(reach.flow))
-    if reach.key:
-        bits |= _KEY
-        parts.append(_text(reach.key))
-    if reach.host:
-        kind, address = _address(reach.host)
-        bits |= kind
-        parts += (address, reach.port.to_bytes(2, "big"))
     if reach.websocket:
         bits |= _WEBSOCKET
     if reach.natted:
         bits |= _NATTED
-    return bytes((bits,)) + b"".join(parts)
+    octets = b""
+    if reach.flow:
+        bits |= _FLOW
+        octets = _text(reach.flow)
+    if reach.key:
+        bits |= _KEY
+        octets += _text(reach.key)
+    if reach.host:
+        kind, address = _address(reach.host)
+        return b"%c%b%b%c%c" % (bits | kind, octets, address, reach.port >> 8, reach.port & 255)
+    return b"%c%b" % (bits, octets)
 
 
 def _unpack_reach(octets: bytes, at: int) -> tuple[Reach, int]:
     bits = octets[at]
     at += 1
-    reach = Reach("", "", "", 0, _TRANSPORTS[bits & 48], bool(bits & _WEBSOCKET), bool(bits & _NATTED))
+    flow = key = host = ""
+    port = 0
     if bits & _FLOW:
-        reach.flow, at = _read_text(octets, at)
+        flow, at = _read_text(octets, at)
     if bits & _KEY:
-        reach.key, at = _read_text(octets, at)
+        key, at = _read_text(octets, at)
     kind = bits & _NAME
     if kind:
         if kind == _IPV4:
-            reach.host = f"{octets[at]}.{octets[at + 1]}.{octets[at + 2]}.{octets[at + 3]}"
+            host = inet_ntoa(octets[at : at + 4])
             at += 4
         elif kind == _IPV6:
-            reach.host = inet_ntop(AF_INET6, octets[at : at + 16])
+            host = inet_ntop(AF_INET6, octets[at : at + 16])
             at += 16
         else:
-            reach.host, at = _read_text(octets, at)
-        reach.port = int.from_bytes(octets[at : at + 2], "big")
+            host, at = _read_text(octets, at)
+        port = octets[at] << 8 | octets[at + 1]
         at += 2
-    return reach, at
+    return Reach(flow, key, host, port, _TRANSPORTS[bits & 48], bits & _WEBSOCKET != 0, bits & _NATTED != 0), at
 
 
 @lru_cache(maxsize=16384)

@@ -25,14 +25,12 @@ class Answered(NamedTuple):
     Attributes:
         tag: The callee's.
         contact: Value of its Contact.
-        confirmed: It was a 2xx.
         token: The ``sn`` for the caller.
         far: How the callee is reached.
     """
 
     tag: str
     contact: str | None
-    confirmed: bool
     token: str
     far: Reach
 
@@ -111,13 +109,11 @@ def answered_lines(branch: Branch, response: SipResponse) -> list[str]:
     Raises:
         ParseError: its To can't be read.
     """
-    kept = branch.answered
-    ctx, tag = branch.fork.ctx, response.to.tag
+    kept, ctx, tag, contact = branch.answered, branch.fork.ctx, response.to.tag, response.get("contact")
     if not tag:
         # It makes no dialog.
         return response.lines.copy()
-    contact, confirmed = response.get("contact"), response.status >= 200
-    if kept is None or kept[:3] != (tag, contact, confirmed):
+    if kept is None or kept.tag != tag or kept.contact != contact:
         signer: RouteSigner = ctx.core.signer
         beyond: list[str] = []
         before, ours, _ = (response.get("record-route") or "").partition(branch.token)
@@ -127,8 +123,6 @@ def answered_lines(branch: Branch, response: SipResponse) -> list[str]:
         near = ctx.core.near_side(ctx)
         holder = Holder(ctx.flow.remote[0], ctx.flow.token, near.key, mark_of(ctx.identity))
         state = dialog_state(branch, far, holder, signer.mark(beyond, contact_of(response)) if beyond else b"")
-        state.confirmed = confirmed
-        caller_tag = response.from_.tag
-        token = signer.for_caller(state, response.call_id, caller_tag, tag)
-        kept = branch.answered = Answered(tag, contact, confirmed, token, far)
+        token = signer.for_caller(state, response.call_id, response.from_.tag, tag)
+        kept = branch.answered = Answered(tag, contact, token, far)
     return with_token(response, branch.token, kept.token)

@@ -32,7 +32,6 @@ STATE = st.builds(
     far=REACH,
     holder=HOLDER,
     session=st.booleans(),
-    confirmed=st.booleans(),
     mark=st.sampled_from((b"", b"0123456789")),
     until=st.just(NOW),
 )
@@ -53,7 +52,7 @@ class TokenTests(SynchronousTestCase):
             found = sealer.open_route(token, "call", *tags)
             assert found is not None
             self.assertEqual(found.from_caller, from_caller)
-            for name in ("far", "holder", "session", "confirmed", "mark", "bridged", "node", "call"):
+            for name in ("far", "holder", "session", "mark", "bridged", "node", "call"):
                 self.assertEqual((name, getattr(found, name)), (name, getattr(state, name)))
             self.assertTrue(0 <= found.until - NOW <= 60)
             self.assertEqual(SipUri.parse(f"sip:192.0.2.1;lr;sn={token}").params["sn"], token)
@@ -108,7 +107,7 @@ class TokenTests(SynchronousTestCase):
         """The longest usual case, two browsers through a relay with IPv6, stays below 150 characters where no proxy is between."""
         browser = Reach("42130e5a9d-zz1", "0123456789a", websocket=True)
         holder = Holder("2001:db8:1:2:3:4:5:6", "42130e5a9d-zz2", "0123456789b", mark_of("alice@example.test"))
-        state = RouteState(browser, holder, True, "n0123abc", "abcdefghijkl", True, True, until=NOW)
+        state = RouteState(browser, holder, True, "n0123abc", "abcdefghijkl", True, until=NOW)
         self.assertLess(len(self.sealer.route(CALLER, state, "call", "caller", "callee")), 171)
         holder.host = "192.0.2.17"
         self.assertLessEqual(len(self.sealer.route(CALLER, state, "call", "caller", "callee")), 150)
