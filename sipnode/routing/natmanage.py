@@ -109,7 +109,7 @@ class NatManage:
             return None
         sdp = part.of(request.body)
         # Of who is not our neighbour we know no address to put in place of what the SDP says.
-        near_nat = ctx.has(Flag.NATS) and not ctx.flow.websocket and request.names.count("via") == 1
+        near_nat = ctx.has(Flag.NATS) and not ctx.flow.websocket and request.via_count == 1
         profile = MediaProfile(branch.far_websocket, _source(request, ctx.flow.remote[0]) if near_nat else "")
 
         def got(result: bytes) -> None:

@@ -66,7 +66,8 @@ class RoutingScript:
             raise Reject(483)
         if "proxy-require" in request:
             raise Reject(420, "", (("unsupported", ", ".join(request.values("proxy-require"))),))
-        if not request.to.tag:
+        if not request.to.tag or request.method == "REGISTER":
+            # A REGISTER makes no dialog and is in none, whatever tag a phone has kept from an answer (RFC 3261 §10.2).
             ctx.set(Flag.INITIAL)
             if self.core.busy and (request.method in NEW_WORK or (request.method == "REGISTER" and self.would_be_cut(ctx.flow))):
                 self.core.counters["refused_busy"] += 1
@@ -270,7 +271,8 @@ class RoutingScript:
         line, request = "", ctx.request
         if request.method in CONTACT_METHODS and (ctx.flags & Flag.NATS or ctx.route is not None):
             seal = "" if ctx.route is None else self.core.contact_seal(ctx, self.core.near_side(ctx), request.from_.tag)
-            line = self.contact_line(request, ctx.flow, bool(ctx.flags & Flag.NATS), seal)
+            # Whoever sent it to the proxy before us has its alias from that one.
+            line = self.contact_line(request, ctx.flow, bool(ctx.flags & Flag.NATS) and request.via_count == 1, seal)
         relay(ctx, line)
         return Verdict.RELAYED
 
