@@ -110,6 +110,11 @@ def _sdp_tests(body: bytes, host: str) -> int:
     return hits
 
 
+def from_neighbour(message: SipMessage) -> bool:
+    """Whether a request came straight from the one who made it: no other proxy is between."""
+    return message.names.count("via") == 1 and "," not in message.lines[message.index()["via"]]
+
+
 def contact_address(value: str) -> tuple[str, int]:
     """Host and port of the first address in a Contact header, by slicing.
 

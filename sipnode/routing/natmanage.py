@@ -16,7 +16,7 @@ from sipnode.media import manage
 from sipnode.media.body import find_sdp, hides_sdp, is_webrtc
 from sipnode.media.manage import Operation, SdpState
 from sipnode.media.names import media_key, new_name
-from sipnode.nat.tests import SDP_PRIVATE, nat_uac_test
+from sipnode.nat.tests import SDP_PRIVATE, from_neighbour, nat_uac_test
 from sipnode.records import MediaProfile
 from sipnode.routing.verdict import BranchFlag, Flag
 
@@ -109,7 +109,7 @@ class NatManage:
             return None
         sdp = part.of(request.body)
         # Of who is not our neighbour we know no address to put in place of what the SDP says.
-        near_nat = ctx.has(Flag.NATS) and not ctx.flow.websocket and request.via_count == 1
+        near_nat = ctx.has(Flag.NATS) and not ctx.flow.websocket and from_neighbour(request)
         profile = MediaProfile(branch.far_websocket, _source(request, ctx.flow.remote[0]) if near_nat else "")
 
         def got(result: bytes) -> None:
@@ -166,7 +166,7 @@ class NatManage:
         def moved(result: bytes) -> bytes:
             media.node = key.node
             if life is not None:
-                life.step(message.call_id, "media", f"{operation.value} taken by {key.node}")
+                life.step(message.call_id, "media", f"{operation.value} taken by {key.node} as {key.call_id}")
             return result
 
         def lost(failure: Failure) -> Failure:

@@ -15,7 +15,7 @@ from sipnode.errors import Reject
 from sipnode.interfaces import IRoutingScript
 from sipnode.nat.alias import PROTO, handle_ruri_alias, set_contact_alias, with_uri_param
 from sipnode.nat.fixup import fix_nated_register
-from sipnode.nat.tests import nat_uac_test
+from sipnode.nat.tests import from_neighbour, nat_uac_test
 from sipnode.proxy.record_route import loose_route, taken_over
 from sipnode.proxy.relay import relay
 from sipnode.proxy.sides import callee_reach
@@ -272,7 +272,7 @@ class RoutingScript:
         if request.method in CONTACT_METHODS and (ctx.flags & Flag.NATS or ctx.route is not None):
             seal = "" if ctx.route is None else self.core.contact_seal(ctx, self.core.near_side(ctx), request.from_.tag)
             # Whoever sent it to the proxy before us has its alias from that one.
-            line = self.contact_line(request, ctx.flow, bool(ctx.flags & Flag.NATS) and request.via_count == 1, seal)
+            line = self.contact_line(request, ctx.flow, bool(ctx.flags & Flag.NATS) and from_neighbour(request), seal)
         relay(ctx, line)
         return Verdict.RELAYED
 

@@ -118,11 +118,6 @@ class SipMessage:
         return via
 
     @property
-    def via_count(self) -> int:
-        """How many elements it has passed; 2 stands for any number above 1."""
-        return 1 if self.names.count("via") == 1 and "," not in self.lines[self.index()["via"]] else 2
-
-    @property
     def from_(self) -> NameAddr:
         """From.
 
