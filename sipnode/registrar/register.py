@@ -241,7 +241,9 @@ class _Registration:
             text = params.get("reg-id", "")
             if len(text) <= 9 and is_number(text):
                 reg_id = int(text)
-        old = self._find(contact, instance, reg_id)
+        # Without reg-id there is no flow to name: what is taken out is the URI that is named (RFC 5626 §6, RFC 3261 §10.2.2), so a phone
+        # that has moved can register its new contact first and take the old one out then.
+        old = self._find(contact, instance if seconds or reg_id else "", reg_id)
         if old is None or old.contact != contact:
             _check_uri(contact)
         if old is not None and old.ruid not in self._changes:

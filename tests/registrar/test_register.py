@@ -247,6 +247,12 @@ class IdentityTests(_PlanCase):
         old = binding(UA, instance="<urn:uuid:1111>", reg_id=1)
         self.assertEqual(self.deleted(self.plan(register(UA, expires="0", cseq=2), old)), ["r1"])
 
+    def test_removal_with_instance_alone(self) -> None:
+        """Who shows an instance without reg-id takes out the URI that it names, and no other binding of that instance."""
+        old = binding(OTHER, instance="<urn:uuid:1111>", call_id="old")
+        self.assertEqual(self.deleted(self.plan(register(f"{UA};{INSTANCE}", expires="0"), old)), [])
+        self.assertEqual(self.deleted(self.plan(register(f"{OTHER};{INSTANCE}", expires="0"), old)), ["r1"])
+
     def test_two_contacts_of_an_instance(self) -> None:
         """Two contacts in one request that name one instance are two bindings and don't replace each other."""
         done = self.plan(register(f"{UA};{INSTANCE}", f"{OTHER};{INSTANCE}"))
