@@ -1,8 +1,8 @@
-"""The configuration file: ``sipnode.toml`` read against the table of :mod:`sipnode.settings`, and written from it.
+"""The configuration: ``sipnode.toml`` and the environment read against the table of :mod:`sipnode.settings`, and written from it.
 
 Invariant: no text reaches a room unread. A section or key that the table doesn't know, a value of another type or out of its
-bounds is a :class:`~sipnode.errors.ConfigError` that names file, line, key and what to write instead. What only a room can judge
-(that an address is one, that a file exists) is checked by that room, whose error :func:`placed` completes.
+bounds is a :class:`~sipnode.errors.ConfigError` that names file, line (or the variable), key and what to write instead. What only a
+room can judge (that an address is one, that a file exists) is checked by that room, whose error :func:`placed` completes.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import dataclasses
 import difflib
 import json
 import math
+import os
 import re
 import sys
 import tomllib
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sipnode import environment
 from sipnode.errors import ConfigError
 from sipnode.forms import FORMS
 from sipnode.settings import Settings
@@ -27,6 +30,7 @@ FILE_NAME = "sipnode.toml"
 _SECTION = re.compile(r"\s*\[\s*([\w-]+)\s*\]\s*(?:#.*)?$")
 _KEY = re.compile(r"\s*([\"']?)([\w-]+)\1\s*(?:\.\s*([\"']?)([\w-]+)\3\s*)?=")
 _TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
+_NOTHING: Mapping[str, str] = {}
 
 _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     str: ((str,), "text in quotes"),
@@ -50,30 +54,30 @@ def find(path: str) -> Path:
 
 
 def load(path: str) -> Settings:
-    """Settings from a folder or file.
+    """Settings from a folder or file, and from the environment of this process, which goes before the file.
 
     Raises:
         ConfigError: The first fault; :func:`read` gives them all.
     """
     file = find(path)
-    settings, errors = read(_text_of(file), str(file))
+    settings, errors = read(_text_of(file), str(file), os.environ)
     if errors:
         raise errors[0]
     return settings
 
 
-def read(text: str, file: str = "") -> tuple[Settings, list[ConfigError]]:
+def read(text: str, file: str = "", variables: Mapping[str, str] = _NOTHING) -> tuple[Settings, list[ConfigError]]:
     """Settings from the text of a file, with every fault of it in the order of its lines.
 
     A setting with a fault has its default in the settings returned.
+
+    Args:
+        variables: The environment (:mod:`sipnode.environment`): its settings take the place of the file's.
     """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        reason = str(error)
-        place = _TOML_PLACE.search(reason)
-        line = int(place[1]) if place and place[1] else text.count("\n") + 1
-        return Settings(), [ConfigError(f"not TOML: {_TOML_PLACE.sub('', reason)}", file=file, line=line)]
+        return Settings(), [_not_toml(str(error), text, file)]
     lines = _Lines(text)
     errors: list[ConfigError] = []
     sections: dict[str, Any] = {}
@@ -87,7 +91,55 @@ def read(text: str, file: str = "") -> tuple[Settings, list[ConfigError]]:
         else:
             sections[name] = _section(known[name], name, content, file, lines, errors)
     errors.sort(key=lambda error: error.line)
-    return Settings(**sections), errors
+    given, faults = _given(variables)
+    for (section, key), value in given.items():
+        sections[section] = dataclasses.replace(sections.get(section) or known[section](), **{key: value})
+        # What nobody will use isn't at fault.
+        errors = [error for error in errors if error.key != f"{section}.{key}"]
+    return Settings(**sections), errors + faults
+
+
+def _not_toml(reason: str, text: str, file: str) -> ConfigError:
+    place = _TOML_PLACE.search(reason)
+    number = int(place[1]) if place and place[1] else text.count("\n") + 1
+    line = text.splitlines()[number - 1] if number <= len(text.splitlines()) else ""
+    before = "\n".join(text.splitlines()[: number - 1])
+    head, pair = _SECTION.match(line), _KEY.match(line)
+    if reason.startswith("Cannot declare") and head:
+        first = _Lines(before).of(head[1])
+        return ConfigError(f"stands twice, first on line {first}: put all its settings below one [{head[1]}]", file, number, head[1])
+    if reason.startswith("Cannot overwrite") and pair:
+        known = _Lines(before)
+        section, key = (known.last, pair[2]) if known.last else (pair[2], pair[4] or "")
+        first = known.of(section, key)
+        return ConfigError(f"stands twice, first on line {first}: take one out", file, number, f"{section}.{key}".rstrip("."))
+    return ConfigError(f"not TOML: {_TOML_PLACE.sub('', reason)}", file=file, line=number)
+
+
+def _given(variables: Mapping[str, str]) -> tuple[dict[tuple[str, str], Any], list[ConfigError]]:
+    """What the environment sets, and what is wrong with it."""
+    known = typing.get_type_hints(Settings)
+    given: dict[tuple[str, str], Any] = {}
+    errors = []
+    for variable, (section, key) in environment.named(variables).items():
+        kind = known.get(section)
+        fields = {field.name: field for field in dataclasses.fields(kind)} if kind is not None else {}
+        if key not in fields:
+            every = [environment.variable(each, name) for each, of in known.items() for name in typing.get_type_hints(of)]
+            near = difflib.get_close_matches(variable, every, 1)
+            hint = f"; did you mean {near[0]}?" if near else "; `sipnode conf` prints all settings: it is SIPNODE_SECTION__NAME"
+            errors.append(ConfigError(f"there is no setting of this name{hint}", variable))
+            continue
+        wanted = typing.get_type_hints(kind)[key]
+        faults: list[str] = []
+        try:
+            given[section, key] = _value(environment.value_of(variables[variable], wanted), wanted, fields[key], faults)
+        except ValueError as error:
+            faults.append(str(error))
+        if faults:
+            given.pop((section, key), None)
+        errors += [ConfigError(fault, variable, key=f"{section}.{key}") for fault in faults]
+    return given, errors
 
 
 def state_folder(settings: Settings, conf_folder: Path) -> Path:
@@ -96,15 +148,17 @@ def state_folder(settings: Settings, conf_folder: Path) -> Path:
 
 
 def placed(error: ConfigError, path: str) -> ConfigError:
-    """The error of a room, which knows only its key, completed with file and line."""
+    """The error of a room, which knows only its key, completed with file and line, or with the variable that gave the value."""
     if error.file or not error.key:
         return error
+    section, _, key = error.key.partition(".")
+    if environment.variable(section, key) in os.environ:
+        return ConfigError(error.reason, environment.variable(section, key), key=error.key)
     try:
         file = find(path)
         lines = _Lines(_text_of(file))
     except ConfigError:
         return error
-    section, _, key = error.key.partition(".")
     return ConfigError(error.reason, str(file), lines.of(section, key), error.key)
 
 
@@ -138,7 +192,7 @@ class Shown(typing.NamedTuple):
         key: ``section.name``.
         value: As the file has it; ``"(set)"`` for a secret.
         default: Alike.
-        place: ``FILE:LINE`` that it comes from, "" for the default.
+        place: ``FILE:LINE`` or ``environment VARIABLE`` that it comes from, "" for the default.
         meaning: What it is for, with its bounds.
     """
 
@@ -153,25 +207,27 @@ def explained(path: str) -> list[Shown]:
     """Every setting in force with where it comes from; secrets masked.
 
     Raises:
-        ConfigError: the file has a fault.
+        ConfigError: the file or the environment has a fault.
     """
     file = find(path)
     text = _text_of(file)
-    settings, errors = read(text, str(file))
+    settings, errors = read(text, str(file), os.environ)
     if errors:
         raise errors[0]
     document, lines, shown = tomllib.loads(text), _Lines(text), []
     for section, kind in typing.get_type_hints(Settings).items():
         for field in dataclasses.fields(kind):
             value = getattr(getattr(settings, section), field.name)
-            there = field.name in document.get(section, {})
+            place = f"{file}:{lines.of(section, field.name)}" if field.name in document.get(section, {}) else ""
+            if environment.variable(section, field.name) in os.environ:
+                place = f"environment {environment.variable(section, field.name)}"
             secret = field.metadata["secret"] and value != field.default
             shown.append(
                 Shown(
                     f"{section}.{field.name}",
                     toml_value("(set)" if secret else value),
                     toml_value(field.default),
-                    f"{file}:{lines.of(section, field.name)}" if there else "",
+                    place,
                     field.metadata["meaning"] + bounds_text(field),
                 )
             )
@@ -191,6 +247,7 @@ class _Lines:
 
     def __init__(self, text: str) -> None:
         self.places: dict[tuple[str, str], int] = {}
+        self.last = ""
         section, multiline = "", False
         for number, line in enumerate(text.splitlines(), 1):
             inside = multiline
@@ -199,7 +256,7 @@ class _Lines:
             if inside:
                 continue
             if head := _SECTION.match(line):
-                section = head[1]
+                self.last = section = head[1]
                 self.places.setdefault((section, ""), number)
             elif pair := _KEY.match(line):
                 name = (section, pair[2]) if section else (pair[2], pair[4] or "")
@@ -222,28 +279,32 @@ def _section(kind: type, name: str, content: dict[str, Any], file: str, lines: _
     hints = typing.get_type_hints(kind)
     values = {}
     for key, value in content.items():
-        reason = ""
+        faults: list[str] = []
         if key not in fields:
-            reason = _unknown("setting", key, fields, _owners(key))
+            faults.append(_unknown("setting", key, fields, _owners(key)))
         else:
-            field = fields[key]
-            wanted = hints[key]
-            try:
-                values[key] = _value(value, wanted, field)
-            except ValueError as error:
-                reason = str(error)
-        if reason:
-            errors.append(ConfigError(reason, file, lines.of(name, key), f"{name}.{key}"))
+            read_value = _value(value, hints[key], fields[key], faults)
+            if not faults:
+                values[key] = read_value
+        errors += [ConfigError(fault, file, lines.of(name, key), f"{name}.{key}") for fault in faults]
     return kind(**values)
 
 
-def _value(value: Any, wanted: Any, field: dataclasses.Field[Any]) -> Any:
-    if typing.get_origin(wanted) is tuple:
-        element = typing.get_args(wanted)[0]
-        if not isinstance(value, list):
-            raise ValueError(f"has to be a list, as {toml_value(field.default) if field.default else '[…]'}{_got(value, field)}")
-        return tuple(_scalar(item, element, field) for item in value)
-    return _scalar(value, wanted, field)
+def _value(value: Any, wanted: Any, field: dataclasses.Field[Any], faults: list[str]) -> Any:
+    """The value of a setting, of use where nothing was added to ``faults``: of a list each item that can't be is told."""
+    several = typing.get_origin(wanted) is tuple
+    if several and not isinstance(value, list):
+        faults.append(f"has to be a list, as {toml_value(field.default) if field.default else '[…]'}{_got(value, field)}")
+        return ()
+    kind = typing.get_args(wanted)[0] if several else wanted
+    items = []
+    for item in value if several else [value]:
+        try:
+            items.append(_scalar(item, kind, field))
+        except ValueError as error:
+            if str(error) not in faults:
+                faults.append(str(error))
+    return tuple(items) if several else items[0] if items else None
 
 
 def _scalar(value: Any, wanted: Any, field: dataclasses.Field[Any]) -> Any:

@@ -10,6 +10,9 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode import __version__, cli, config
+from sipnode.cli import files, running
+from sipnode.demo import probes
+from sipnode.lifecycle.reload import differences
 from sipnode.settings import Settings
 
 
@@ -41,14 +44,24 @@ class UserTests(CommandCase):
         return self.run_command("user", action, *arguments, "-c", str(self.folder), stdin=stdin)
 
     def test_life(self) -> None:
-        """A user is added, listed, given another password and removed."""
-        self.assertEqual(self.user("add", "alice@a.test", "--password-stdin", stdin="one\n"), (0, "", ""))
+        """A user is added, which says what it made, listed, given another password and removed."""
+        (self.folder / config.FILE_NAME).write_text('[core]\ndomains = ["a.test"]\n')
+        made = "user alice@a.test made; it may sign in with user name alice and its password\n"
+        self.assertEqual(self.user("add", "alice@a.test", "--password-stdin", stdin="one\n"), (0, made, ""))
         self.user("add", "bob@B.test", "--password-stdin", stdin="two\n")
         self.assertEqual(self.user("list"), (0, "alice@a.test\nbob@b.test\n", ""))
         self.assertEqual(self.user("list", "b.test")[1], "bob@b.test\n")
         self.assertEqual(self.user("passwd", "alice@a.test", "--password-stdin", stdin="three\n"), (0, "", ""))
         self.assertEqual(self.user("remove", "alice@a.test"), (0, "", ""))
         self.assertEqual(self.user("list")[1], "bob@b.test\n")
+
+    def test_foreign_domain(self) -> None:
+        """A user of a domain that isn't ours is made, with a warning that says where to write what."""
+        (self.folder / config.FILE_NAME).write_text('[core]\n\ndomains = ["a.test"]\n')
+        status, out, err = self.user("add", "bob@b.test", "--password-stdin", stdin="two\n")
+        self.assertEqual((status, out.count("made"), err.count("\n")), (0, 1, 1))
+        self.assertTrue(err.startswith(f"warning: {self.folder}/{config.FILE_NAME}:3: core.domains: users of b.test can't register"), err)
+        self.assertIn('domains = ["a.test", "b.test"]', err)
 
     def test_refusals(self) -> None:
         """What can't be done is said in one line, with status 1; no password is asked for in vain."""
@@ -124,6 +137,107 @@ class ConfigurationTests(CommandCase):
         """A command that isn't there is wrong usage, status 2."""
         self.assertEqual(self.run_command("frobnicate")[0], 2)
         self.assertEqual(self.run_command("demo", "--sip-port", "70000")[0], 2)
+
+
+class InitTests(CommandCase):
+    """``sipnode init``."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.file = self.folder / "new" / config.FILE_NAME
+        # Whether one runs here must not matter.
+        self.relay = False
+        self.patch(probes, "media_relay", lambda host, port: self.relay)
+
+    def init(self, *arguments: str) -> tuple[int, str, str]:
+        """Run it for a new folder."""
+        return self.run_command("init", *arguments, "-c", str(self.file.parent))
+
+    def test_written(self) -> None:
+        """The file differs from the defaults by the domain alone; the lines to type next are named, and what is missing."""
+        status, out, err = self.init("Example.com")
+        self.assertEqual((status, err), (0, ""))
+        settings, errors = config.read(self.file.read_text())
+        self.assertEqual(errors, [])
+        self.assertEqual(differences(Settings(), settings), ["core.domains"])
+        self.assertEqual(settings.core.domains, ("example.com",))
+        self.assertLess(len(self.file.read_text().splitlines()), 25)
+        for line in (f"sipnode user add erika@example.com -c {self.file.parent}", f"twistd -n sipnode -c {self.file.parent}"):
+            self.assertIn(f"  {line}\n", out)
+        self.assertIn("rtpengine", out)
+        self.assertIn("a certificate for example.com", out)
+
+    def test_commented_lines_are_right(self) -> None:
+        """What stands behind # is right once the # is gone, and so are the lines with an address and an rtpengine."""
+        self.init("example.com")
+        bare = [line.removeprefix("#") for line in self.file.read_text().splitlines() if not line.startswith("# ")]
+        settings, errors = config.read("\n".join(bare))
+        self.assertEqual((errors, settings.media.nodes), ([], ("127.0.0.1:2223",)))
+        self.file.unlink()
+        self.relay = True
+        _, out, _ = self.init("example.com", "--host", "2001:db8::7")
+        settings, errors = config.read(self.file.read_text())
+        self.assertEqual(settings.core.listen, ("udp:[2001:db8::7]:5060", "tcp:[2001:db8::7]:5060", "ws:[2001:db8::7]:8080"))
+        self.assertEqual((errors, settings.media.nodes), ([], ("127.0.0.1:2223",)))
+        self.assertNotIn("  - rtpengine", out)
+
+    def test_refused(self) -> None:
+        """A folder that has a configuration stays as it is."""
+        self.file.parent.mkdir()
+        self.file.write_text("mine")
+        status, out, err = self.init("example.com")
+        self.assertEqual((status, out, self.file.read_text()), (1, "", "mine"))
+        self.assertIn("is there already, and stays as it is", err)
+        self.assertEqual(os.listdir(self.file.parent), [config.FILE_NAME])
+
+    def test_wrong_words(self) -> None:
+        """What is no domain or no address is wrong usage; a folder that can't be made is named."""
+        for wrong in (("not a domain",), ("example.com", "--host", "everywhere"), ()):
+            self.assertEqual(self.init(*wrong)[0], 2)
+        self.file = self.folder / config.FILE_NAME / "below" / config.FILE_NAME
+        status, _, err = self.init("example.com")
+        self.assertEqual((status, err.count("\n")), (1, 1))
+        self.assertIn("can't be written", err)
+
+
+class FilesTests(CommandCase):
+    """``sipnode files``."""
+
+    def test_each(self) -> None:
+        """Every file that is listed can be printed, and none is carried that isn't listed."""
+        self.assertEqual(sorted(path.name for path in Path(str(files.place("tls.cfg"))).parent.iterdir()), sorted(files.WHAT))
+        for name in files.WHAT:
+            status, out, err = self.run_command("files", name)
+            self.assertEqual((status, err), (0, ""))
+            self.assertEqual(out, files.place(name).read_text("utf-8"))
+            self.assertIn(name, self.run_command("files")[1])
+
+    def test_unknown(self) -> None:
+        """Another name is told which there are."""
+        status, out, err = self.run_command("files", "../settings.py")
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("there are sipnode.service", err)
+
+
+class ReloadTests(CommandCase):
+    """``sipnode reload``."""
+
+    def test_told(self) -> None:
+        """What was refused is on standard error and makes the status 1; a restart that is needed is a warning."""
+        out, err = io.StringIO(), io.StringIO()
+        self.patch(sys, "stdout", out)
+        self.patch(sys, "stderr", err)
+        self.assertEqual(running.told({"done": ["users"], "refused": [], "restart": ["core.listen"]}), 0)
+        self.assertEqual(running.told({"done": [], "refused": ["x:1: bad"], "restart": []}), 1)
+        self.assertEqual(out.getvalue(), "read anew: users\n")
+        self.assertEqual(err.getvalue(), "warning: these need a restart: core.listen\nsipnode: not taken: x:1: bad\n")
+
+    def test_no_server(self) -> None:
+        """Without a server, or with a file that can't be read, nothing was read anew."""
+        self.assertEqual(self.run_command("reload", "-c", str(self.folder))[0], 1)
+        (self.folder / config.FILE_NAME).write_text("[core\n")
+        status, _, err = self.run_command("reload", "-c", str(self.folder))
+        self.assertEqual((status, "nothing was read anew" in err), (1, True))
 
 
 class RelativePathTests(CommandCase):

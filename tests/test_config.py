@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 from pathlib import Path
 
@@ -109,6 +110,94 @@ class ReadTests(SynchronousTestCase):
         """No text at all makes it fail in another way than with faults."""
         settings, _errors = config.read(text)
         self.assertIsInstance(settings, Settings)
+
+
+    def test_duplicates(self) -> None:
+        """A setting or section that stands twice is named, with the line where it was first."""
+        reason = "stands twice, first on line 2: take one out"
+        self.assertEqual(faults('[core]\ndomains = ["a.test"]\n\ndomains = ["b.test"]\n'), [f"x.toml:4: core.domains: {reason}"])
+        expected = "x.toml:3: core: stands twice, first on line 1: put all its settings below one [core]"
+        self.assertEqual(faults("[core]\n[nat]\n[core]\n"), [expected])
+        self.assertEqual(len(faults('core.server = "a"\ncore.server = "b"')), 1)
+
+    def test_every_wrong_item(self) -> None:
+        """All bad values of a list are told, each once."""
+        found = faults('[core]\ndomains = ["a.test", "b c", 5, "d..e", "b c"]')
+        self.assertEqual(
+            found,
+            [
+                "x.toml:2: core.domains: has to be a domain or an address, not 'b c'",
+                "x.toml:2: core.domains: has to be text in quotes, not 5",
+                "x.toml:2: core.domains: has to be a domain or an address, not 'd..e'",
+            ],
+        )
+
+
+class EnvironmentTests(SynchronousTestCase):
+    """Settings by environment."""
+
+    def read(self, text: str = "", **variables: str) -> tuple[Settings, list[str]]:
+        """Settings and faults of a text with these variables, whose names lack the prefix."""
+        settings, errors = config.read(text, "x.toml", {f"SIPNODE_{name}": value for name, value in variables.items()})
+        return settings, [str(error) for error in errors]
+
+    def test_every_setting(self) -> None:
+        """Each setting can be given so: text as it stands, lists as JSON, the rest as in the file."""
+        for section, kind in typing.get_type_hints(Settings).items():
+            for field in dataclasses.fields(kind):
+                value = field.default
+                text = value if isinstance(value, str) else config.toml_value(value).replace(",\n]", "]")
+                settings, errors = self.read(**{f"{section}__{field.name}".upper(): text})
+                self.assertEqual((errors, settings), ([], Settings()), f"{section}.{field.name}")
+
+    def test_before_the_file(self) -> None:
+        """It goes before the file, whose fault in that setting then counts for nothing; other settings of the section stay."""
+        text = "[core]\nmax_forwards = 0\nserver = 'x'"
+        settings, errors = self.read(
+            text, CORE__MAX_FORWARDS="9", CORE__DOMAINS='["a.test"]', AUTH__ENABLED="false", NODE__PING_SECONDS="2",
+        )  # fmt: skip
+        self.assertEqual(errors, [])
+        self.assertEqual((settings.core.max_forwards, settings.core.server, settings.core.domains), (9, "x", ("a.test",)))
+        self.assertEqual((settings.auth.enabled, settings.node.ping_seconds), (False, 2.0))
+
+    def test_faults(self) -> None:
+        """What can't be read, is out of bounds or isn't known is named by its variable."""
+        form = "`sipnode conf` prints all settings: it is SIPNODE_SECTION__NAME"
+        for name, value, reason in (
+            ("CORE__DOMAINS", "a.test", 'core.domains: has to be a list in JSON, as ["a", "b"]'),
+            ("CORE__DOMAINS", '["a b"]', "core.domains: has to be a domain or an address, not 'a b'"),
+            ("CORE__MAX_FORWARDS", "many", "core.max_forwards: has to be a whole number"),
+            ("CORE__MAX_FORWARDS", "0", "core.max_forwards: is out of bounds [1 .. 255], not 0"),
+            ("TRANSACTION__T1", "fast", "transaction.t1: has to be a number"),
+            ("TRANSACTION__T1", "nan", "transaction.t1: has to be a finite number"),
+            ("AUTH__ENABLED", "yes", "auth.enabled: has to be true or false"),
+            ("MEDIA__TIMEOUTS", '["x"]', "media.timeouts: has to be a number, not 'x'"),
+            ("CORE__DOMANS", "[]", "there is no setting of this name; did you mean SIPNODE_CORE__DOMAINS?"),
+            ("QQQQQQQQ__QQQQQQQQ", "1", f"there is no setting of this name; {form}"),
+        ):
+            settings, errors = self.read(**{name: value})
+            self.assertEqual((errors, settings), ([f"SIPNODE_{name}: {reason}"], Settings()))
+
+    def test_secret_isnt_repeated(self) -> None:
+        """What is wrong with a secret is said without it."""
+        self.assertNotIn("hunter2", self.read(METRICS__TOKEN="hunter2")[1][0])
+
+    def test_others(self) -> None:
+        """Variables of others that begin alike are left alone, as those that Kubernetes makes for a service."""
+        others = {"PORT": "tcp://10.0.0.1:5060", "SERVICE_HOST": "10.0.0.1", "OWN_NETWORK": "1", "__X": "1", "X__": "1"}
+        self.assertEqual(self.read(**others), (Settings(), []))
+
+    def test_origin(self) -> None:
+        """What is explained says which variable it comes from; so does the error of a room."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / config.FILE_NAME).write_text("[core]\nmax_forwards = 9\n")
+        self.patch(os, "environ", {"SIPNODE_CORE__MAX_FORWARDS": "8", "SIPNODE_CORE__LISTEN": '["x"]'})
+        (shown,) = [each for each in config.explained(str(folder)) if each.key == "core.max_forwards"]
+        self.assertEqual((shown.value, shown.place), ("8", "environment SIPNODE_CORE__MAX_FORWARDS"))
+        self.assertEqual(config.load(str(folder)).core.max_forwards, 8)
+        told = config.placed(ConfigError("no transport x", key="core.listen"), str(folder))
+        self.assertEqual(str(told), "SIPNODE_CORE__LISTEN: core.listen: no transport x")
 
 
 class FileTests(SynchronousTestCase):

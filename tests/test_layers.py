@@ -14,7 +14,7 @@ import sipnode
 
 TOP = Path(sipnode.__file__).parent
 
-FLOOR = {"errors", "records", "interfaces", "settings", "addresses", "tables", "privatefile", "forms"}
+FLOOR = {"errors", "records", "interfaces", "settings", "addresses", "tables", "privatefile", "forms", "environment"}
 SERVICE = FLOOR | {"sip", "transaction"}
 # They know everybody and nobody knows them but those who start things: the composition root, and the test kit that wires rooms in memory.
 ROOTS = {"app", "wiring", "testing"}
@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "settings": set(),
     "addresses": {"errors"},
     "forms": {"errors", "addresses"},
+    "environment": set(),
     "tables": set(),
     "privatefile": {"errors"},
     "interfaces": {"records", "sip"},
@@ -53,14 +54,18 @@ ALLOWED: dict[str, set[str]] = {
     "fakes": FLOOR | {"sip"},
     # Ours are thin: what they offer stands in the room that it belongs to.
     "plugins": FLOOR | {"presence"},
-    "config": {"settings", "errors", "forms"},
+    "config": {"settings", "errors", "forms", "environment"},
     "log": FLOOR,
     "services": FLOOR,
     "demo": {"config", "settings", "errors", "storage"},
-    "cli": {"__init__", "config", "errors", "app", "storage", "transport", "demo", "rpc.client", "check"},
+    "cli": {
+        "__init__", "config", "errors", "forms", "settings", "app", "storage", "transport", "demo", "rpc.client", "check",
+        "lifecycle.domains",
+    },
+    "__main__": {"cli"},
     "tap": {"config", "errors", "app", "services"},
 }
-EVERYTHING = set(ALLOWED) - {"cli", "tap", "demo"}
+EVERYTHING = set(ALLOWED) - {"cli", "__main__", "tap", "demo"}
 ALLOWED["app"] = EVERYTHING | {"wiring"}
 ALLOWED["check"] = EVERYTHING | {"wiring", "app"}
 PURE = ("sip", "transaction")

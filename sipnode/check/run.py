@@ -1,24 +1,30 @@
-"""All checks in their order: the file, the rooms, the folder, the store, the ports, the certificates."""
+"""All checks in their order: the file, the rooms, the folder, the store, the domains, the ports, the media nodes and DNS."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from sipnode import config
+from sipnode.check.asking import ask_dns, ask_media
 from sipnode.check.building import built
 from sipnode.check.findings import Findings
 from sipnode.check.folder import check_folder, check_store
 from sipnode.check.ports import check_ports, is_running
 from sipnode.errors import ConfigError
+from sipnode.lifecycle.domains import strangers
+from sipnode.storage.look import user_domains
+from sipnode.web import pages
 
 
-def check(path: str, reactor: Any, ports: bool = True) -> Findings:
+def check(path: str, reactor: Any, ports: bool = True, ask: bool = False) -> Findings:
     """Look at a configuration and at what it needs.
 
     Args:
         path: As ``-c`` takes it.
         reactor: For its clock; nothing is started.
         ports: Look whether they are free.
+        ask: Ask the media nodes and DNS.
 
     Raises:
         ConfigError: there is no such file, or it can't be read.
@@ -29,7 +35,7 @@ def check(path: str, reactor: Any, ports: bool = True) -> Findings:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", file=str(file)) from None
     findings = Findings(str(file))
-    settings, faults = config.read(text, str(file))
+    settings, faults = config.read(text, str(file), os.environ)
     for fault in faults:
         findings.fault(fault)
     if faults and not faults[0].key:
@@ -48,10 +54,17 @@ def check(path: str, reactor: Any, ports: bool = True) -> Findings:
     check_folder(state, settings, findings.fault, findings.warn)
     if "storage.url" not in keys and not any(": storage.url: " in text for text in findings.errors):
         check_store(settings.storage.url, state, findings.fault, findings.warn)
+        for text in strangers(settings, user_domains(settings.storage.url, str(state))):
+            findings.warn(ConfigError(text, key="core.domains"))
+    if settings.web.softphone and not pages.is_built() and any(line.lower().startswith("ws") for line in settings.core.listen):
+        findings.warn(ConfigError(f"the page isn't built: {pages.remedy()}", key="web.softphone"))
     # The ports of a server that runs are its own.
     running = bool(settings.rpc.socket) and is_running(str(state / settings.rpc.socket))
     if ports:
         check_ports(settings, keys, findings.warn if running else findings.fault, findings.warn)
     if running:
         findings.warn(ConfigError("a server runs with this configuration: what it has taken is free for its next start"))
+    if ask:
+        ask_media(settings, keys, findings.warn)
+        ask_dns(settings, keys, findings.warn)
     return findings

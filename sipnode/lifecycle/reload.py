@@ -6,6 +6,7 @@ The invariant: a file with a fault changes nothing, and a part that refuses its 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -89,7 +90,7 @@ class Reloader:
         report = Report([], [], [])
         try:
             file = config.find(self._path)
-            new, errors = config.read(file.read_text("utf-8"), str(file))
+            new, errors = config.read(file.read_text("utf-8"), str(file), os.environ)
         except (ConfigError, OSError, UnicodeDecodeError) as error:
             return Report([], [str(error)], [])
         if errors:

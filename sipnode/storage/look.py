@@ -9,11 +9,15 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 from sipnode.errors import ConfigError, StorageError
 from sipnode.storage.database import named_errors
 from sipnode.storage.factory import database_path
 from sipnode.storage.migrate import inspect
+
+MOST_DOMAINS: Final = 50
+_DOMAINS: Final = "SELECT DISTINCT domain FROM subscriber ORDER BY domain LIMIT ?"
 
 
 def look(url: str, state_dir: str) -> list[str]:
@@ -50,7 +54,35 @@ def look(url: str, state_dir: str) -> list[str]:
         return [f"{path} isn't there yet, and so nobody can sign in: `sipnode user add` makes it"]
     if not os.access(path, os.W_OK):
         raise StorageError(f"{path} can't be written")
+    with named_errors(path), closing(_reader(path)) as connection:
+        return inspect(connection, path)
+
+
+def user_domains(url: str, state_dir: str) -> list[str]:
+    """The domains that users of the store are of, at most :data:`MOST_DOMAINS`; none where that can't be told now.
+
+    Args:
+        url: ``[storage] url``.
+        state_dir: Where a relative ``sqlite:`` file is.
+    """
+    scheme, _, rest = url.partition(":")
+    try:
+        if scheme.lower() in ("postgres", "postgresql"):
+            from sipnode.storage.postgres.dsn import parse
+            from sipnode.storage.postgres.users import domains
+
+            return domains(parse(rest), MOST_DOMAINS)
+        path = database_path(url, state_dir)
+        if not os.path.exists(path):
+            return []
+        with named_errors(path), closing(_reader(path)) as connection:
+            inspect(connection, path)
+            return [domain for (domain,) in connection.execute(_DOMAINS, (MOST_DOMAINS,))]
+    except (ConfigError, StorageError, ImportError):
+        return []
+
+
+def _reader(path: str) -> sqlite3.Connection:
     # A file that no server has open is read without the lock files that would be made beside it.
     alone = "" if os.path.exists(f"{path}-wal") else "&immutable=1"
-    with named_errors(path), closing(sqlite3.connect(f"{Path(path).as_uri()}?mode=ro{alone}", uri=True)) as connection:
-        return inspect(connection, path)
+    return sqlite3.connect(f"{Path(path).as_uri()}?mode=ro{alone}", uri=True)

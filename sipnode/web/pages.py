@@ -34,14 +34,24 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; media-src 'self' blob:; "
     "connect-src 'self'{sockets}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
-_NOT_BUILT = b"""<!doctype html>
+_NOT_BUILT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>The softphone isn't built</title>
 <h1>The softphone page isn't built yet</h1>
-<p>The SIP server is running; only this page is missing. In the folder of the sources, type</p>
-<pre>python -m sipnode.web.build</pre>
-<p>(it needs npm: <code>apt-get install npm</code>), then load this page again. The server needs no restart.
-A wheel made by <code>make wheel</code> carries the page.</p>
+<p>The SIP server is running; only this page is missing: {remedy}.
+Then load this page again. The server needs no restart.</p>
 """
+
+
+def is_built() -> bool:
+    """Whether there is a page to serve."""
+    return (BUILD / "index.html").is_file()
+
+
+def remedy() -> str:
+    """What an installation without the page lacks, as a phrase."""
+    if (BUILD.parents[1] / "softphone" / "package.json").is_file():
+        return "in the folder of the sources, type: python -m sipnode.web.build"
+    return "this installation was made without it (SIPNODE_PAGE=no); install sipnode again, by pip install . or from a wheel"
 
 
 def content_security_policy(host: bytes | None) -> str:
@@ -129,7 +139,7 @@ class BuiltFile(Page):
 
     def render_GET(self, request: Request) -> bytes:
         if not self._load():
-            return respond(request, http.SERVICE_UNAVAILABLE, CONTENT_TYPES[".html"], _NOT_BUILT)
+            return respond(request, http.SERVICE_UNAVAILABLE, CONTENT_TYPES[".html"], _NOT_BUILT.format(remedy=remedy()).encode())
         headers = request.responseHeaders
         if self._packed:
             headers.setRawHeaders("vary", ["accept-encoding"])

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import sys
 import tempfile
 import time
 from contextlib import closing
@@ -109,8 +110,8 @@ class CommandTests(FolderCase):
     def test_status(self) -> None:
         """0 when a start would go well, whatever is to be warned of; 1 when it wouldn't."""
         out, err = [], []
-        self.patch(cli.sys, "stdout", Taker(out))
-        self.patch(cli.sys, "stderr", Taker(err))
+        self.patch(sys, "stdout", Taker(out))
+        self.patch(sys, "stderr", Taker(err))
         self.file.write_text(self.base())
         self.assertEqual(cli.main(["check", "-c", str(self.folder)]), 0)
         self.assertEqual("".join(out), f"{self.file}: right\n")
@@ -162,12 +163,20 @@ class PortTests(FolderCase):
 class StateTests(FolderCase):
     """The folder and the store."""
 
+    def test_domains(self) -> None:
+        """No domain, and users of a domain that isn't ours, are warnings that say what to write."""
+        self.assertTrue(any(": core.domains: is empty, and so nobody can register" in text for text in self.found(self.base()).warnings))
+        users.add_user(str(self.folder / "sipnode.sqlite"), "alice", "a.test", "secret")
+        text, = self.found(self.base('domains = ["b.test"]')).warnings
+        self.assertIn('core.domains: users of a.test can\'t register, as it has no a.test; write domains = ["b.test", "a.test"]', text)
+        self.assertEqual(self.found(self.base('domains = ["b.test", "A.test"]')).warnings, [])
+
     def test_store(self) -> None:
         """No file is a warning; another program's and a newer one are faults; one of ours is nothing."""
         self.assertTrue(any("nobody can sign in" in text for text in self.found(self.base()).warnings))
         path = self.folder / "sipnode.sqlite"
         users.add_user(str(path), "alice", "a.test", "secret")
-        findings = self.found(self.base())
+        findings = self.found(self.base('domains = ["a.test"]'))
         self.assertEqual((findings.errors, findings.warnings), ([], []))
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA user_version = 99")
@@ -244,8 +253,8 @@ class ShowTests(FolderCase):
         """Status, output and complaint."""
         out: list[str] = []
         err: list[str] = []
-        self.patch(cli.sys, "stdout", Taker(out))
-        self.patch(cli.sys, "stderr", Taker(err))
+        self.patch(sys, "stdout", Taker(out))
+        self.patch(sys, "stderr", Taker(err))
         return cli.main(["conf", "show", *arguments, "-c", str(self.folder)]), "".join(out), "".join(err)
 
     def test_every_setting(self) -> None:

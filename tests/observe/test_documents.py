@@ -32,7 +32,7 @@ class DocumentTests(SynchronousTestCase):
     """What is named is there, and what is there is named."""
 
     def setUp(self) -> None:
-        self.board: dict[str, Any] = json.loads((DOCS / "grafana" / "sipnode.json").read_text())
+        self.board: dict[str, Any] = json.loads((DOCS.parent / "sipnode" / "files" / "grafana.json").read_text())
         self.expressions = [target["expr"] for panel in self.board["panels"] for target in panel.get("targets", ())]
         self.names = metric_names()
 

@@ -85,6 +85,13 @@ def remove_user(dsn: Dsn, username: str, domain: str) -> None:
             raise StorageError(f"there is no user {username}@{domain}")
 
 
+def domains(dsn: Dsn, most: int) -> list[str]:
+    """The domains that users are of, at most so many. Raises StorageError: the database can't be used."""
+    with _subscriber(dsn) as (cursor, _):
+        cursor.execute("SELECT DISTINCT domain FROM subscriber ORDER BY domain LIMIT %s", (most,))
+        return [domain for (domain,) in cursor.fetchall()]
+
+
 def list_users(dsn: Dsn, domain: str = "") -> list[User]:
     """Users of one domain, or all, as :func:`sipnode.storage.users.list_users` has them."""
     with _subscriber(dsn) as (cursor, sha):

@@ -1,0 +1,7 @@
+"""``python -m sipnode``: the console script where it isn't on the path."""
+
+import sys
+
+from sipnode.cli import main
+
+sys.exit(main())
