@@ -1,3 +1,3 @@
 """sipnode: a SIP registrar, proxy and presence server for browsers and phones, in one Twisted process."""
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.2.0"

@@ -43,8 +43,9 @@ class CoreSettings:
     server: str = setting("sipnode", "Server header of our own responses; empty for none.")
     max_forwards: int = setting(70, "Max-Forwards given to requests that have none.", minimum=1, maximum=255)
     state_dir: str = setting("", "Folder for the database and the server's secret; empty: the conf folder.")
-    drain_seconds: float = setting(32.0, "A stop waits so long for what has begun, while new calls get 503; 0: not at all.", minimum=0, maximum=3600)
-    drain_calls: bool = setting(True, "It waits for calls that are up, too; false: only for those that ring and for requests in flight.")
+    stop_seconds: float = setting(5.0, "A stop takes so long at most: new calls get 503 at once, those that ring may be answered meanwhile, else get it too; 0: at once.", minimum=0, maximum=3600)
+    drain_seconds: float = setting(32.0, "Within stop_seconds, it waits so long for what has begun; 0: not at all.", minimum=0, maximum=3600)
+    drain_calls: bool = setting(False, "It waits for the end of calls that are up, too; false: they go on, and the next process has them.")
 
 
 @dataclass(frozen=True, slots=True)

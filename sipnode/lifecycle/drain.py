@@ -1,10 +1,10 @@
-"""A planned stop without a lost call: what has begun is brought to its end, what is new is sent away.
+"""A planned stop without a lost call, and within ``[core] stop_seconds``: what has begun is brought to its end, what is new is sent away.
 
 From the first moment new calls get 503 with Retry-After (``core.busy``), and so does a REGISTER on a connection that has no
-binding yet, for that connection is about to close. All else goes on: ringing, answers, re-INVITE, BYE, refreshes. The drain is
-over when nothing is in flight and no call is up, or when ``[core] drain_seconds`` have passed. A call that is up by then isn't
-cut: nobody is sent a BYE, rtpengine keeps relaying, and the process that is started next takes the call's requests by the signed
-Route that they carry.
+binding yet, for that connection is about to close. All else goes on: ringing, answers, re-INVITE, BYE, refreshes. What still rings
+shortly before the time is over gets 503, and its phones CANCEL. The drain is over when nothing waits for an answer any more; a
+transaction that has its answer doesn't hold it. A call that is up isn't cut: nobody is sent a BYE, rtpengine keeps relaying, and the
+process that is started next takes the call's requests by the signed Route that they carry.
 
 The invariant: while it waits, everything that a call in progress needs still runs.
 """
@@ -17,14 +17,22 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from sipnode.transaction.states import ACCEPTED, COMPLETED
+from sipnode.transaction.states import ACCEPTED
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
+    from sipnode.settings import CoreSettings
+
 LOOK_SECONDS: Final = 0.2
 SETTLE_SECONDS: Final = 0.6
 """So long it has to stay quiet: a response that UDP lost is asked for again within T1 (RFC 3261 §17.1.2.2)."""
+CLOSING_SECONDS: Final = 1.5
+"""Of ``stop_seconds``, for what comes behind the drain: connections are closed, changes written."""
+LAST_SECONDS: Final = 1.0
+"""So long before its end the drain sends away what still rings: for the ACK of the 503, and what the CANCEL brings."""
+STOPPING: Final = (("reason", 'SIP;cause=503;text="Server stops"'),)
+"""Reason of that CANCEL (RFC 3326)."""
 RETRY_AFTER: Final = (2, 10)
 """Seconds; each refusal has a number of its own, so that those who were sent away don't come back all at once."""
 
@@ -49,6 +57,7 @@ class Drain:
         self._call: IDelayedCall | None = None
         self._began = 0.0
         self._quiet = 0.0
+        self._turned_away = 0
         self.active = False
 
     def start(self) -> Deferred[None]:
@@ -57,11 +66,14 @@ class Drain:
         self._core.busy["drain"] = lambda: random.randint(*RETRY_AFTER)
         self._began = self._reactor.seconds()
         calls, requests = self.pending()
-        limit = self._core.settings.core.drain_seconds
-        if not (calls or requests) or not limit:
+        limit = self._limit()
+        if not (calls or requests):
+            return succeed(None)
+        if not limit:
+            self._turn_away()
             return succeed(None)
         self.log.info(
-            "stopping: {calls} calls and {requests} requests are to be ended first, within {limit:g} s",
+            "stopping: {calls} calls and {requests} requests have {limit:g} s to come to their end",
             calls=calls, requests=requests, limit=limit,
         )  # fmt: skip
         self._quiet = 0.0
@@ -75,13 +87,12 @@ class Drain:
             self._end("cut short")
 
     def pending(self) -> tuple[int, int]:
-        """Calls that are waited for, and requests in flight that belong to none."""
+        """Calls that are waited for, and requests that wait for their answer."""
         core = self._core
         layer = core.transactions
         requests = 0
         for server in layer.servers.values():
-            # An INVITE that was refused still waits for its ACK, and repeats the answer until then.
-            requests += server.state < ACCEPTED or (server.invite and server.state == COMPLETED)
+            requests += server.state < ACCEPTED
         for client in layer.clients.values():
             requests += client.state < ACCEPTED
         if core.settings.core.drain_calls:
@@ -90,16 +101,30 @@ class Drain:
         fresh = self._reactor.seconds() - 2 * SETTLE_SECONDS
         return sum(call.answered > fresh for call in core.dialogs.list()), requests
 
+    def _limit(self) -> float:
+        """Seconds that the drain may take."""
+        settings: CoreSettings = self._core.settings.core
+        return max(0.0, min(settings.drain_seconds, settings.stop_seconds - CLOSING_SECONDS))
+
+    def _turn_away(self) -> None:
+        """503 for what still rings."""
+        for server in list(self._core.transactions.servers.values()):
+            if server.invite and server.state < ACCEPTED and server.user is not None and server.user.fork is not None:
+                server.user.fork.turn_away(503, (("retry-after", str(random.randint(*RETRY_AFTER))),), STOPPING)
+                self._turned_away += 1
+
     def _look(self) -> None:
         self._call = None
         now = self._reactor.seconds()
+        if not self._turned_away and now - self._began >= self._limit() - LAST_SECONDS:
+            self._turn_away()
         if any(self.pending()):
             self._quiet = 0.0
         elif not self._quiet:
             self._quiet = now
         if self._quiet and now - self._quiet >= SETTLE_SECONDS:
             self._end("all has ended")
-        elif now - self._began >= self._core.settings.core.drain_seconds:
+        elif now - self._began >= self._limit():
             self._end("the time is over")
         else:
             self._call = self._reactor.callLater(LOOK_SECONDS, self._look)
@@ -109,10 +134,12 @@ class Drain:
             self._call.cancel()
         self._call = None
         done, self._done = self._done, None
-        calls, requests = self.pending()
+        requests = self.pending()[1]
         self.log.info(
-            "{why} after {seconds:.1f} s; {calls} calls and {requests} requests are left to the next process",
-            why=why, seconds=self._reactor.seconds() - self._began, calls=calls, requests=requests,
+            "{why} after {seconds:.1f} s; {calls} calls are left to the next process, {requests} requests have no answer,"
+            " {rang} that rang got 503",
+            why=why, seconds=self._reactor.seconds() - self._began, calls=len(self._core.dialogs), requests=requests,
+            rang=self._turned_away,
         )  # fmt: skip
         if done is not None:
             done.callback(None)

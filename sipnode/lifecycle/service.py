@@ -13,6 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sipnode.lifecycle.drain import Drain
     from sipnode.lifecycle.notify import Notifier
     from sipnode.lifecycle.reload import Reloader, Report
@@ -29,6 +31,7 @@ class Lifecycle(Service):
 
     Attributes:
         loaded: The bindings have been read.
+        greeting: Gives the line that the start ends with.
     """
 
     name = "lifecycle"
@@ -40,6 +43,7 @@ class Lifecycle(Service):
         self.reloader = reloader
         self._notifier = notifier
         self.loaded = False
+        self.greeting: Callable[[], str] = lambda: "ready"
         reloader.around = self._reloading
 
     @property
@@ -54,7 +58,7 @@ class Lifecycle(Service):
 
     def _is_loaded(self, _result: Any) -> None:
         self.loaded = True
-        self.log.info("ready")
+        self.log.info("{text}", text=self.greeting())
         self._notifier.tell("READY=1", "STATUS=ready")
 
     def reload(self) -> Report:

@@ -5,6 +5,7 @@ The invariant: no message from outside makes a line of its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -12,7 +13,11 @@ from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from sipnode.observe.life import plain
+
 PERIOD_SECONDS: Final = 10.0
+MOST_NAMED: Final = 5
+"""Foreign domains in a line."""
 WORDS: Final = {
     "broken_requests": "requests that can't be read",
     "broken_messages": "messages that can't be read",
@@ -31,14 +36,19 @@ class HostileSummary(Service):
         reactor: Delayed calls.
         counters: All numbers that only grow, by name; those in :data:`WORDS` and those given as ``words`` are told.
         words: Further names with what to say.
+        foreign: REGISTERs by a domain that isn't ours, emptied by each look.
     """
 
     name = "summary"
     log = Logger(namespace="sipnode.input")
 
-    def __init__(self, reactor: Any, counters: Callable[[], Mapping[str, float]], words: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, reactor: Any, counters: Callable[[], Mapping[str, float]], words: Mapping[str, str] | None = None,
+        foreign: Counter[str] | None = None,
+    ) -> None:  # fmt: skip
         self._counters = counters
         self._words = {**WORDS, **(words or {})}
+        self._foreign: Counter[str] = Counter() if foreign is None else foreign
         self._before: dict[str, float] = {}
         self._loop = LoopingCall(self.look)
         self._loop.clock = reactor
@@ -63,3 +73,10 @@ class HostileSummary(Service):
         if grown:
             text = ", ".join(f"{count:g} {self._words[name]}" for name, count in grown.items())
             self.log.warn("within {seconds:g} s: {text}", seconds=PERIOD_SECONDS, text=text)
+        if self._foreign:
+            named = ", ".join(f"{plain(domain)} ({count})" for domain, count in self._foreign.most_common(MOST_NAMED))
+            self._foreign.clear()
+            self.log.warn(
+                "within {seconds:g} s REGISTERs were refused, since their domains are none of [core] domains: {named}",
+                seconds=PERIOD_SECONDS, named=named,
+            )  # fmt: skip

@@ -241,6 +241,21 @@ class Fork:
 
     # -- CANCEL
 
+    def turn_away(self, status: int, headers: tuple[tuple[str, str], ...], reason: tuple[tuple[str, str], ...]) -> None:
+        """Have the caller try elsewhere: a final response of ours at once, and CANCEL for what was begun.
+
+        Args:
+            headers: ``(name, value)`` of the response.
+            reason: The same for the CANCEL.
+        """
+        if self.finished or self.cancelled:
+            return
+        self.cancelled = self.finished = True
+        self._serial.clear()
+        self.ctx.reply(status, "", headers)
+        for branch in self.branches:
+            branch.cancel(reason)
+
     def cancel(self, reason: tuple[tuple[str, str], ...]) -> None:
         """The caller gave up (RFC 3261 §16.10)."""
         if self.finished or self.cancelled:

@@ -5,7 +5,7 @@ Made once by the composition root; read by everybody, changed by nobody.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _LOST: Final = (("reason", 'SIP;cause=480;text="Connection lost"'),)
 
 _RTPWS: Final = BindingFlag.RTPWS
+MOST_FOREIGN: Final = 20
+"""Domains that aren't ours of which REGISTERs are counted, between two lines of the log."""
 
 
 class Core:
@@ -57,6 +59,7 @@ class Core:
         registrar: RegistrarService. authenticator: Authenticator. dialogs: DialogService.
         presence: PresenceService, or None where no event package is served.
         counters: What happened how often, by name. traffic: Messages by method and status.
+        foreign: How many REGISTERs lately were for which domains that aren't ours.
         rpc: Registry of the methods that can be called from outside; None where there is no RPC.
         trace: None, or what writes every message to the log.
         is_own: ``(host, port) -> bool``: an address that we listen on or advertise. own_host: the same whatever the port.
@@ -79,6 +82,7 @@ class Core:
         self.transactions = transactions
         self.signer = RouteSigner(secret)
         self.counters: dict[str, int] = defaultdict(int)
+        self.foreign: Counter[str] = Counter()
         self.traffic = Traffic(transactions.requests)
         self.trace: Any = None
         self.flows: Any = None
@@ -326,6 +330,11 @@ class Core:
             if self.life is not None:
                 self.life.step(fork.ctx.request.get("call-id") or "", "dialog", "the caller's connection is gone: cancelled")
             fork.cancel(_LOST)
+
+    def foreign_register(self, domain: str) -> None:
+        """A REGISTER for a domain that isn't ours: the commonest fault of a first configuration, and strangers send it too."""
+        if domain in self.foreign or len(self.foreign) < MOST_FOREIGN:
+            self.foreign[domain[:100]] += 1
 
     # -- what the proxy tells
 

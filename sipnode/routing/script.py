@@ -208,6 +208,8 @@ class RoutingScript:
             return None
         if self.core.authenticator.trusts(ctx.flow):
             ctx.set(Flag.TRUSTED)
+        if request.method == "REGISTER":
+            self.core.foreign_register(uri.host)
         if self.core.settings.proxy.foreign != "users" or not (ctx.identity or ctx.has(Flag.TRUSTED)):
             raise Reject(403, "Relaying Denied")
         if request.method == "REGISTER":
@@ -237,7 +239,9 @@ class RoutingScript:
         """REGISTER: save("location")."""
         if ctx.request.method != "REGISTER":
             return None
-        if not ctx.domain_is_local(aor_of(ctx.request).rpartition("@")[2]):
+        domain = aor_of(ctx.request).rpartition("@")[2]
+        if not ctx.domain_is_local(domain):
+            self.core.foreign_register(domain)
             raise Reject(404, "Not Our Domain")
         return self.core.registrar.save(ctx, fix_nated_register(ctx.flags & Flag.NATS, ctx.flow.transport))
 

@@ -33,7 +33,7 @@ _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 # Destinations whose local socket is remembered, where there is more than one socket to choose from.
 _MAX_ROUTES: Final = 8192
 # How long stopService waits for connections to say goodbye.
-_GOODBYE_SECONDS: Final = 2.0
+_GOODBYE_SECONDS: Final = 1.0
 
 
 @implementer(IFlowTable)
@@ -61,6 +61,7 @@ class FlowTable(Service):
         self._endpoints: dict[int, list[UdpEndpoint]] = {}
         self._routes: dict[str, UdpEndpoint] = {}
         self._drained: Deferred[None] | None = None
+        self._patience = _GOODBYE_SECONDS
         self.connector: Callable[[Hop], Deferred[IFlow]] = _no_connector
 
     def startService(self) -> None:
@@ -77,7 +78,7 @@ class FlowTable(Service):
             self._wheel.stop()
             return succeed(None)
         self._drained = done
-        call = self._clock.callLater(_GOODBYE_SECONDS, self._cut_all)
+        call = self._clock.callLater(self._patience, self._cut_all)
 
         def finished(_: None) -> None:
             if call.active():
@@ -85,6 +86,12 @@ class FlowTable(Service):
             self._wheel.stop()
 
         return done.addCallback(finished)
+
+    def hurry(self) -> None:
+        """Wait for no goodbyes, be it now or at the stop to come."""
+        self._patience = 0.0
+        if self._drained is not None:
+            self._cut_all()
 
     def new_token(self) -> str:
         """A name that no other connection of this or an earlier run has: [0-9a-z-]."""

@@ -60,6 +60,21 @@ def run(command: Sequence[str], where: Path) -> None:
         raise BuildError(f"{' '.join(command[:2])} ended with {done.returncode}:\n{said}")
 
 
+def has_npm() -> bool:
+    """Whether the system has npm."""
+    return shutil.which("npm") is not None
+
+
+def is_current(sources: Path = SOURCES, output: Path = OUTPUT) -> bool:
+    """Whether the page is there and of the sources as they are now."""
+    stamp = output / STAMP
+    return stamp.is_file() and stamp.read_text() == _wanted(sources)
+
+
+def _wanted(sources: Path) -> str:
+    return fingerprint([*source_files(sources), Path(__file__)])
+
+
 def npm_command() -> list[str]:
     """How npm is called: the system's, else the one of the ``web`` extra.
 
@@ -140,10 +155,9 @@ def build(sources: Path = SOURCES, output: Path = OUTPUT) -> bool:
     Raises:
         BuildError: with what to do about it.
     """
-    wanted = fingerprint([*source_files(sources), Path(__file__)])
-    stamp = output / STAMP
-    if stamp.is_file() and stamp.read_text() == wanted:
+    if is_current(sources, output):
         return False
+    wanted = _wanted(sources)
     esbuild = install_libraries(sources)
     output.parent.mkdir(parents=True, exist_ok=True)
     target = Path(tempfile.mkdtemp(prefix=".build-", dir=output.parent))

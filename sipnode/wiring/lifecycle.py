@@ -8,18 +8,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
+from sipnode import __version__, config
+from sipnode.errors import ConfigError
 from sipnode.lifecycle.activation import PassedSockets, first_environment, passed_descriptors
+from sipnode.lifecycle.domains import strangers
 from sipnode.lifecycle.drain import Drain
+from sipnode.lifecycle.greeting import greeting
 from sipnode.lifecycle.notify import Notifier, Watchdog, watchdog_seconds
 from sipnode.lifecycle.reload import Reloader
 from sipnode.lifecycle.service import Lifecycle
 from sipnode.lifecycle.signals import SignalService
 from sipnode.log import LogControl
 from sipnode.sip.parser import Limits
+from sipnode.storage.look import user_domains
 from sipnode.transport.listeners import StreamService
 from sipnode.transport.udp import UdpService
+from sipnode.web import pages
 from sipnode.wiring.observe import reloaded
 
 if TYPE_CHECKING:
@@ -28,6 +36,9 @@ if TYPE_CHECKING:
     from sipnode.routing.dispatch import Dispatcher
     from sipnode.settings import Settings
     from sipnode.transport.assembly import Transports
+
+_log = Logger(namespace="sipnode")
+
 
 class LogService(Service):
     """The log's level and form while the server runs.
@@ -104,12 +115,36 @@ def add_lifecycle(
     """
     notifier = Notifier(os.environ.pop("NOTIFY_SOCKET", "") if own_process else "")
     lifecycle = Lifecycle(core, Drain(core, core.reactor), Reloader(core.settings, conf_path), notifier)
+    lifecycle.greeting = lambda: greeting(
+        __version__, core.settings, [each.name for each in transports.listeners], page_of(core.settings)
+    )
     core.lifecycle = lifecycle
+    if own_process:
+        core.registrar.when_ready().addCallback(lambda _: look_for_strangers(core.settings, conf_path))
     connect_reload(lifecycle.reloader, core, transports, media, storage, dispatcher, script)
     services = process_services(lifecycle, transports, notifier, core.reactor) if own_process else []
     for service in (*services, lifecycle):
         service.setServiceParent(root)
     return lifecycle
+
+
+def page_of(settings: Settings) -> str:
+    """Why there is no page, "" where there is one."""
+    if not settings.web.softphone:
+        return "switched off ([web] softphone)"
+    return "" if pages.is_built() else f"not built: {pages.remedy()}"
+
+
+def look_for_strangers(settings: Settings, conf_path: str) -> Deferred[None]:
+    """Say in the log which users can't register as their domain isn't ours; the store is asked beside the reactor."""
+    state = config.state_folder(settings, config.find(conf_path).parent)
+
+    def say(domains: list[str]) -> None:
+        for text in strangers(settings, domains):
+            _log.warn("{error}", error=config.placed(ConfigError(text, key="core.domains"), conf_path))
+
+    asked: Deferred[list[str]] = deferToThread(user_domains, settings.storage.url, str(state))
+    return asked.addCallback(say).addErrback(lambda failure: _log.failure("the users' domains can't be looked at", failure))
 
 
 def process_services(lifecycle: Lifecycle, transports: Transports, notifier: Notifier, reactor: Any) -> list[IService]:
@@ -118,10 +153,15 @@ def process_services(lifecycle: Lifecycle, transports: Transports, notifier: Not
     for service in transports.services:
         if isinstance(service, (StreamService, UdpService)):
             service.passed = sockets
+
+    def hurry() -> None:
+        lifecycle.drain.hurry()
+        transports.flows.hurry()
+
     return [
         PassedSocketsService(sockets),
         Watchdog(notifier, watchdog_seconds(os.environ, os.getpid()), reactor),
-        SignalService(reactor, lifecycle.drain.hurry, lifecycle.reload),
+        SignalService(reactor, hurry, lifecycle.reload),
     ]
 
 
@@ -153,9 +193,8 @@ def connect_reload(
         return f"{', '.join(came) or 'none'} came, {', '.join(gone) or 'none'} went"
 
     def policy(new: Settings, old: Settings) -> None:
-        core.settings = replace(
-            core.settings, core=replace(core.settings.core, drain_seconds=new.core.drain_seconds, drain_calls=new.core.drain_calls)
-        )
+        wanted = {name: getattr(new.core, name) for name in ("stop_seconds", "drain_seconds", "drain_calls")}
+        core.settings = replace(core.settings, core=replace(core.settings.core, **wanted))
         core.settings = replace(core.settings, proxy=replace(core.settings.proxy, foreign=new.proxy.foreign))
 
     def defence(new: Settings, old: Settings) -> None:
@@ -165,7 +204,7 @@ def connect_reload(
     add("log", ("log.level", "log.format", "log.wire", "log.calls"), lambda new, old: reloaded(core, new))
     add("limits", ("limits.message_bytes", "limits.header_lines", "limits.line_bytes", "limits.via_values", "limits.transactions",
                    "limits.connections", "limits.connections_per_source"), limits)  # fmt: skip
-    add("policy", ("core.drain_seconds", "core.drain_calls", "proxy.foreign"), policy)
+    add("policy", ("core.stop_seconds", "core.drain_seconds", "core.drain_calls", "proxy.foreign"), policy)
     add("defence", tuple(f"defence.{key}" for key in DEFENCE_KEYS), defence)
     if transports.tls.profiles():
         add("tls", (), lambda new, old: "; ".join(transports.tls.reload()))

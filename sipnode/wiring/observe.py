@@ -84,7 +84,7 @@ class Observation:
         core.logs.calls = self.calls
         core.dialogs.on_change(self.calls.changed, "terminated")
         set_mode(core, self.calls.mode)
-        services: list[Any] = [self.calls, self.pulse, HostileSummary(core.reactor, lambda: core.counters)]
+        services: list[Any] = [self.calls, self.pulse, HostileSummary(core.reactor, lambda: core.counters, foreign=core.foreign)]
         if self._listener is not None:
             services.append(self._listener)
         for service in services:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.lifecycle.drain import LOOK_SECONDS, SETTLE_SECONDS, Drain
+from sipnode.lifecycle.drain import CLOSING_SECONDS, LAST_SECONDS, LOOK_SECONDS, SETTLE_SECONDS, Drain
 from sipnode.testing import Phone, World
 
 
@@ -72,6 +72,7 @@ class DrainTests(SynchronousTestCase):
         sent = alice.send("INVITE", bob.aor)
         invite = bob.got("INVITE")
         bob.reply(invite, 180)
+        self.drain_settings(stop_seconds=60.0, drain_calls=True)
         done = self.drain.start()
         self.wait(3)
         bob.reply(invite, 200)
@@ -89,8 +90,7 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual(world.core.transactions.unsent, 0)
 
     def test_calls_needn_t_end(self) -> None:
-        """With ``drain_calls = false`` it is over as soon as the answered call has its ACK, and nobody is sent a BYE."""
-        self.drain_settings(drain_calls=False)
+        """Calls that are up don't hold it: it is over as soon as the answered call has its ACK, and nobody is sent a BYE."""
         call = self.world.call(self.alice, self.bob)
         self.assertIsNotNone(call)
         done = self.drain.start()
@@ -101,8 +101,8 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual(self.bob.methods(), [])
 
     def test_limit(self) -> None:
-        """After ``drain_seconds`` it is over whatever is up; the calls aren't cut."""
-        self.drain_settings(drain_seconds=10.0)
+        """With ``drain_calls`` it waits for calls as long as ``stop_seconds`` let it, and no longer; the calls aren't cut."""
+        self.drain_settings(stop_seconds=10.0 + CLOSING_SECONDS, drain_calls=True)
         self.world.call(self.alice, self.bob)
         done = self.drain.start()
         self.wait(9)
@@ -122,14 +122,43 @@ class DrainTests(SynchronousTestCase):
         self.drain.hurry()
         self.assertEqual(self.drain._call, None)
 
-    def test_unacknowledged(self) -> None:
-        """A refusal is repeated until its ACK has come, and so long the drain waits."""
-        sent = self.alice.send("INVITE", self.bob.aor)
+    def test_answered(self) -> None:
+        """A transaction that has its answer doesn't hold it, be it without the ACK: a caller who is gone holds no stop."""
+        self.alice.send("INVITE", self.bob.aor)
         self.bob.reply(self.bob.got("INVITE"), 486)
-        refusal = self.alice.response("INVITE")
+        self.assertEqual(self.alice.response("INVITE").status, 486)
+        self.successResultOf(self.drain.start())
+
+    def test_still_ringing(self) -> None:
+        """Who still rings shortly before the end gets 503 with Retry-After, its phone CANCEL; all within ``stop_seconds``."""
+        bob, invite = self.ring()
         done = self.drain.start()
-        self.wait(2)
+        self.wait(5.0 - CLOSING_SECONDS - LAST_SECONDS - 2 * LOOK_SECONDS)
+        self.assertEqual(self.alice.methods() + bob.methods(), [])
+        self.wait(2 * LOOK_SECONDS)
+        refusal = self.alice.response("INVITE")
+        self.assertEqual((refusal.status, int(refusal.get("retry-after") or 0) in range(2, 11)), (503, True))
+        cancel = bob.got("CANCEL")
+        self.assertEqual(cancel.get("reason"), 'SIP;cause=503;text="Server stops"')
+        bob.reply(cancel, 200)
+        bob.reply(invite, 487)
         self.assertNoResult(done)
-        self.alice.ack(sent, refusal)
-        self.wait(SETTLE_SECONDS + 2 * LOOK_SECONDS)
+        self.wait(SETTLE_SECONDS + LOOK_SECONDS)
         self.successResultOf(done)
+        self.assertEqual(len(self.world.core.dialogs), 0)
+
+    def test_silent_phone(self) -> None:
+        """A phone that answers no CANCEL holds it no longer than ``stop_seconds`` less what comes behind."""
+        self.ring()
+        done = self.drain.start()
+        self.wait(5.0 - CLOSING_SECONDS - LOOK_SECONDS)
+        self.assertNoResult(done)
+        self.wait(LOOK_SECONDS)
+        self.successResultOf(done)
+
+    def test_at_once(self) -> None:
+        """With ``drain_seconds = 0`` who rings gets 503, and that is all."""
+        self.ring()
+        self.drain_settings(drain_seconds=0.0)
+        self.successResultOf(self.drain.start())
+        self.assertEqual(self.alice.response("INVITE").status, 503)

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.lifecycle.activation import PassedSockets, passed_descriptors
 from sipnode.lifecycle.notify import Notifier, Watchdog, watchdog_seconds
-from sipnode.lifecycle.signals import SignalService
+from sipnode.lifecycle.signals import PATIENCE, SignalService
 
 
 class NotifierTests(SynchronousTestCase):
@@ -116,7 +116,11 @@ class SignalTests(SynchronousTestCase):
         self.reactor = Reactor()
         self.heard: list[str] = []
         service = SignalService(
-            self.reactor, lambda: self.heard.append("hurry"), lambda: self.heard.append("reload"), self.handlers.__setitem__
+            self.reactor,
+            lambda: self.heard.append("hurry"),
+            lambda: self.heard.append("reload"),
+            self.handlers.__setitem__,
+            lambda status: self.heard.append(f"left {status}"),
         )
         service.startService()
 
@@ -129,6 +133,16 @@ class SignalTests(SynchronousTestCase):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
             self.send(number)
         self.assertEqual((self.reactor.stopped, self.heard), (1, ["hurry", "hurry"]))
+
+    def test_held(self) -> None:
+        """What doesn't stop a second after the second TERM is left behind, by no means before."""
+        self.send(signal.SIGTERM)
+        self.reactor.advance(60)
+        self.send(signal.SIGTERM)
+        self.reactor.advance(PATIENCE - 0.1)
+        self.assertEqual(self.heard, ["hurry"])
+        self.reactor.advance(0.2)
+        self.assertEqual(self.heard, ["hurry", "left 1"])
 
     def test_hup(self) -> None:
         """HUP reloads; not any more when it stops."""
