@@ -86,6 +86,8 @@ def _peer(flow: Any) -> str:
 LEVELS: Final = ("debug", "info", "warn", "error")
 _RANK: Final = {LogLevel.debug: 0, LogLevel.info: 1, LogLevel.warn: 2, LogLevel.error: 3, LogLevel.critical: 4}
 _CHATTER: Final = ("twisted.", "autobahn", "txaio")
+_OLD_CHATTER: Final = re.compile(r"\([A-Z]+ Port .* Closed\)|\S+ starting on |(Starting|Stopping) (protocol|factory) ")
+"""What Twisted's ports and factories say by its old log, which has no namespaces."""
 _WARN: Final = 2
 
 
@@ -109,7 +111,10 @@ class Threshold:
         rank = _RANK.get(event.get("log_level"), _WARN)
         if rank < self._rank:
             return False
-        return rank >= _WARN or not self._rank or not str(event.get("log_namespace")).startswith(_CHATTER)
+        if rank >= _WARN or not self._rank:
+            return True
+        namespace = str(event.get("log_namespace"))
+        return not (namespace.startswith(_CHATTER) or (namespace == "log_legacy" and _OLD_CHATTER.match(formatEvent(event))))
 
 
 def json_line(event: LogEvent) -> str:

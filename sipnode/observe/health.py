@@ -5,6 +5,7 @@ A media node that is down, or a lost sister, is told and doesn't make the server
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sipnode.observe.web import Answer, as_json
@@ -33,6 +34,12 @@ def unready(core: Any, storage: Any) -> list[str]:
     if storage is not None and storage.degraded and core.settings.location.db_mode in _NEEDS_STORE:
         reasons.append("the store takes no writes")
     return reasons
+
+
+def bare(answer: Answer) -> Answer:
+    """An answer of these without its details, for whom ever."""
+    status, _, body = answer
+    return as_json(status, {"status": json.loads(body)["status"]})
 
 
 def readiness(core: Any, storage: Any, media: Any) -> Answer:

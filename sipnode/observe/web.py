@@ -1,6 +1,7 @@
 """``/metrics``, ``/healthz`` and ``/readyz`` on the HTTP side of the WebSocket ports; everything else is the page's.
 
-Whoever has neither an address of ``[metrics] allow`` nor the token gets 403 and learns nothing. Invariant: an address vouches only for
+Whoever has neither an address of ``[metrics] allow`` nor the token gets 403 and learns nothing; of its health, which probes and load
+balancers ask for from anywhere, the bare status. Invariant: an address vouches only for
 who sits there. A request that a reverse proxy passes on comes from the proxy's address and not from its sender's, so it needs the token;
 so does one that came by loopback and asked for another name, as a proxy that leaves no trace but the Host passes it on.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.web.resource import Resource
@@ -28,6 +29,9 @@ _PASSED_ON: Final = (
 
 Answer = tuple[int, str, bytes]
 """Status, content type, body."""
+Answers = Mapping[bytes, Callable[[], Answer]]
+"""By path, without the slash."""
+_NOTHING: Final[Answers] = {}
 
 
 class Door:
@@ -73,6 +77,10 @@ def _names_loopback(asked_for: str) -> bool:
     return name == "localhost" or is_loopback(name)
 
 
+def _refused() -> Answer:
+    return 403, "text/plain; charset=utf-8", b"not for you\n"
+
+
 class ObservedPage(Resource):
     """The three paths, in front of the page.
 
@@ -80,10 +88,14 @@ class ObservedPage(Resource):
         door: Who may look.
         answers: What each path says, by its name.
         page: Everything else; None answers 404.
+        strangers: What a path says to those who may not look; 403 for one that isn't here.
     """
 
-    def __init__(self, door: Door, answers: dict[bytes, Callable[[], Answer]], page: IResource | None = None) -> None:
+    def __init__(
+        self, door: Door, answers: Answers, page: IResource | None = None, strangers: Answers = _NOTHING
+    ) -> None:
         Resource.__init__(self)
+        self._strangers = strangers
         self._door = door
         self._answers = answers
         self._page = page
@@ -92,7 +104,7 @@ class ObservedPage(Resource):
         """Twisted's name."""
         answer = self._answers.get(path)
         if answer is not None and not request.postpath:
-            return _Answered(self._door, answer)
+            return _Answered(self._door, answer, self._strangers.get(path, _refused))
         if self._page is None:
             return _Answered(None, lambda: (404, "text/plain; charset=utf-8", b"nothing here\n"))
         return self._page.getChildWithDefault(path, request)
@@ -101,14 +113,15 @@ class ObservedPage(Resource):
 class _Answered(Resource):
     isLeaf = True
 
-    def __init__(self, door: Door | None, answer: Callable[[], Answer]) -> None:
+    def __init__(self, door: Door | None, answer: Callable[[], Answer], stranger: Callable[[], Answer] = _refused) -> None:
         Resource.__init__(self)
+        self._stranger = stranger
         self._door = door
         self._answer = answer
 
     def render_GET(self, request: Request) -> bytes:
         """Twisted's name; HEAD comes here too."""
-        status, kind, body = self._answer() if self._may(request) else (403, "text/plain; charset=utf-8", b"not for you\n")
+        status, kind, body = self._answer() if self._may(request) else self._stranger()
         request.setResponseCode(status)
         request.setHeader(b"content-type", kind.encode())
         request.setHeader(b"cache-control", b"no-store")

@@ -54,9 +54,9 @@ class LogService(Service):
         self.control = control
         self._ours = own_process
 
-    def startService(self) -> None:
-        """``twistd`` has its observers by now."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+    def privilegedStartService(self) -> None:
+        """``twistd`` has its observers by now, and no port has been bound."""
+        super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         if self._ours:
             self.control.install()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sipnode import __version__
 from sipnode.nodes.sisters import SisterWatch
-from sipnode.observe.health import alive, readiness
+from sipnode.observe.health import alive, bare, readiness
 from sipnode.observe.life import CallLog
 from sipnode.observe.listener import MetricsService
 from sipnode.observe.metrics import CONTENT_TYPE, Sources, exposition, registry_of
@@ -50,7 +50,7 @@ class Observation:
         self.pulse = Pulse(core.reactor, own_process)
         self.sources = Sources(core, __version__, core.clock(), self.pulse, self.calls, by_code)
         self._registry = registry_of(self.sources)
-        root: Any = ObservedPage(self._door, self._answers())
+        root: Any = ObservedPage(self._door, self._answers(), None, self._strangers())
         self._listener = MetricsService(settings.listen, root, core.reactor) if settings.enabled and settings.listen else None
 
     def _answers(self) -> dict[bytes, Callable[[], Answer]]:
@@ -60,11 +60,15 @@ class Observation:
             b"readyz": lambda: readiness(self._core, self.sources.storage, self.sources.media),
         }
 
+    def _strangers(self) -> dict[bytes, Callable[[], Answer]]:
+        answers = self._answers()
+        return {b"healthz": alive, b"readyz": lambda: bare(answers[b"readyz"]())}
+
     def page(self, page: IResource | None) -> IResource | None:
         """What the WebSocket ports show: metrics and health, and the page behind them."""
         if not (self._settings.enabled and self._settings.on_websocket_ports):
             return page
-        return ObservedPage(self._door, self._answers(), page)
+        return ObservedPage(self._door, self._answers(), page, self._strangers())
 
     def attach(
         self, root: Any, transports: Transports, media: MediaService, storage: Any, writer: Any, others: Iterable[IService] = ()

@@ -13,6 +13,7 @@ from twisted.web.server import Site
 from twisted.web.static import Data
 
 from sipnode.errors import ConfigError
+from sipnode.observe.health import bare
 from sipnode.observe.listener import MOST_CONNECTIONS, MetricsService
 from sipnode.observe.web import Door, ObservedPage, as_json
 from sipnode.settings import MetricsSettings
@@ -104,6 +105,19 @@ class PageTests(SynchronousTestCase):
         self.assertIn(b" 403 ", self.ask("GET /readyz", f"Host: {LOCAL}", "Connection: upgrade").splitlines()[0])
         self.assertIn(b" 403 ", self.ask("GET /readyz", f"Host: {LOCAL}", version="1.0").splitlines()[0])
         self.assertEqual(self.looked, 0)
+
+    def test_health(self) -> None:
+        """What is for whom ever is answered to whom ever, in its own words."""
+        root = ObservedPage(Door(MetricsSettings()), {b"readyz": self.answer}, None, {b"readyz": lambda: bare(self.told())})
+        for lines in ((), ("Host: sip.example.com", "X-Forwarded-For: 203.0.113.9")):
+            answer = self.ask("GET /readyz", *lines, peer="192.0.2.1", root=root)
+            self.assertIn(b" 503 ", answer.splitlines()[0])
+            self.assertTrue(answer.endswith(b'\r\n{"status": "not ready"}\n'), answer)
+        self.assertEqual(self.looked, 0)
+
+    def told(self) -> tuple[int, str, bytes]:
+        """An answer with a detail."""
+        return as_json(503, {"status": "not ready", "reasons": ["the store takes no writes"]})
 
     def test_page_behind(self) -> None:
         """Everything else is the page's, for whom ever; without a page there is nothing."""
