@@ -107,12 +107,22 @@ class MediaError(SipnodeError):
     Args:
         reason: The node's own words (``error-reason``) or "no answer".
         status: What the caller is told: 488 for SDP that cannot be read, 503 for no ports or no node, else 500.
+
+    Attributes:
+        node: The node as the configuration names it, "" where it was none; for the log, not for callers.
+        words: The reason alone, where ``reason`` goes to callers with a name that tells them nothing.
     """
 
     def __init__(self, reason: str, status: int = 503) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = self.words = reason
         self.status = status
+        self.node = ""
+
+    @property
+    def blame(self) -> str:
+        """Who it was, and why."""
+        return f"media node {self.node}, {self.words}" if self.node else f"media relay, {self.words}"
 
 
 class StorageError(SipnodeError):

@@ -187,6 +187,10 @@ class RecordingMediaRelay:
         """One node."""
         return "n0"
 
+    def place(self, name: str) -> str:
+        """Its name is all there is."""
+        return name
+
     def offer(self, key: MediaKey, sdp: bytes, profile: MediaProfile) -> Deferred[bytes]:
         """SDP that names the branch."""
         return self._ask("offer", key, profile, b"v=0\r\ns=offer " + key.via_branch.encode() + b"\r\n")

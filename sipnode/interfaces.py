@@ -221,6 +221,9 @@ class IMediaRelay(Interface):
     def choose(call_id: str) -> str:
         """Name of the node that a new call takes ([0-9A-Za-z_.-]); '' when none is up."""
 
+    def place(name: str) -> str:
+        """That node as the configuration has it, for people; '' for none."""
+
     def offer(key: MediaKey, sdp: bytes, profile: MediaProfile) -> Deferred[bytes]:
         """SDP for the callee side; fails with MediaError."""
 

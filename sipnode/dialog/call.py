@@ -65,12 +65,13 @@ class Call:
         status: Status of the last response to the INVITE; 0 before any.
         outcome: "" while it lives; then ``completed``, ``cancelled``, ``busy``, ``no answer``, ``declined``, ``not found``,
             ``failed``, ``lost`` or ``ended``.
-        ended_by: ``caller``, ``callee`` or ``server``; "" while it lives.
+        ended_by: ``caller``, ``callee``, ``server`` or ``media node NAME``, behind a comma which stage it was or why; "" while it lives.
         caller_flow: Where the INVITE came from: transport and ``(host, port)``.
         callee_flow: Where the answering branch went, alike; ``("", ("", 0))`` before the answer.
         node: The media relay's node, "" where media doesn't go through it.
         media_call: What the relay calls it, "" where that is its Call-ID.
         moved: Addresses from where an end of it has proved itself since it began.
+        media_place: The same as the configuration has it, for people.
         bridged: Media goes through the relay.
         pending: The fork of the INVITE until it has its final response.
         interval: Seconds of the session timer (RFC 4028), 0 for none.
@@ -79,8 +80,8 @@ class Call:
 
     __slots__ = (
         "_caller", "_ends", "_from", "_is_local", "_kept", "_ruri", "answered", "bridged", "call_id", "callee_flow", "caller_flow",
-        "ended", "ended_by", "from_tag", "id", "interval", "key", "media_call", "moved", "node", "outcome", "pending", "slot", "started",
-        "state", "status", "to_tag", "uri",
+        "ended", "ended_by", "from_tag", "id", "interval", "key", "media_call", "media_place", "moved", "node", "outcome", "pending",
+        "slot", "started", "state", "status", "to_tag", "uri",
     )  # fmt: skip
 
     def __init__(self, number: int, request: SipRequest, identity: str, flow: Any, now: float, is_local: Callable[[str], bool]) -> None:
@@ -100,7 +101,7 @@ class Call:
         self.ended_by = ""
         self.caller_flow = (flow.transport, flow.remote)
         self.callee_flow = _NOWHERE
-        self.node = ""
+        self.node = self.media_place = ""
         self.bridged = False
         self.media_call = ""
         self.moved: frozenset[str] = frozenset()

@@ -182,7 +182,14 @@ class DialogService(Service):
             except ParseError:
                 return
         call.status = status
-        self._end(call, outcome_of(status), "caller" if status == 487 else "callee")
+        self._end(call, outcome_of(status), self._blame(ctx, status))
+
+    def _blame(self, ctx: Any, status: int) -> str:
+        """Who is behind a refusal: a branch of its fork where that has decided, else the stage that the request is in."""
+        if ctx.fork is not None and ctx.fork.blame:
+            blame: str = ctx.fork.blame
+            return blame
+        return "caller" if status == 487 else f"server, stage {self._core.engine.stage_of(ctx)}"
 
     def established(self, ctx: Any, branch: Any, response: SipResponse) -> None:
         """A 2xx to an INVITE went to the caller."""
@@ -220,6 +227,7 @@ class DialogService(Service):
         media = branch.media
         if media is not None:
             call.bridged, call.node, call.media_call = True, media.node, media.call
+            call.media_place = self._core.media.place(media.node)
         call.callee_flow = (branch.flow.transport, branch.flow.remote)
         call.status = response.status
         call.answered = now

@@ -82,6 +82,11 @@ class RtpengineRelay:
         node = self.nodes.choose(call_id)
         return node.name if node is not None else ""
 
+    def place(self, name: str) -> str:
+        """The node of that name as the configuration has it, "" for none."""
+        node = self.nodes.named(name)
+        return node.place if node is not None else "" if name == BYPASS else name
+
     def offer(self, key: MediaKey, sdp: bytes, profile: MediaProfile) -> Deferred[bytes]:
         """Send an offer to the call's node, or to the next one where that one is down, silent or full.
 
@@ -124,7 +129,7 @@ class RtpengineRelay:
 
     def _offered(self, reply: dict[bytes, Value], key: MediaKey, node: Node) -> bytes:
         if key.node and key.node != node.name:
-            self._log.info("media moved: {call_id} from {old} to {new}", call_id=key.call_id, old=key.node, new=node.name)
+            self._log.info("media moved: {call_id} from {old} to {new}", call_id=key.call_id, old=self.place(key.node), new=node.place)
         key.node = node.name
         note = self._notes.pop(key.call_id, None)
         if note is None or note.deleted >= 0:
@@ -203,7 +208,7 @@ class RtpengineRelay:
 
     def _undeleted(self, failure: Failure, call_id: str, node: Node) -> None:
         failure.trap(MediaError)
-        self._log.debug("delete of {call_id} at {node}: {error}", call_id=call_id, node=node.name, error=failure.value)
+        self._log.debug("delete of {call_id} at {node}: {error}", call_id=call_id, node=node.place, error=failure.value)
 
     def _holder(self, key: MediaKey) -> Node | None:
         """The node that holds the call: as the key says, unless its dialog was seen to move away from there.
@@ -230,7 +235,8 @@ def _nothing(reply: object) -> None:
 
 
 def _at(error: MediaError, node: Node) -> MediaError:
-    """The error with the node's name in its reason, for the log and a Warning header."""
+    """The error with its node: by an opaque name in the reason, which goes into a Warning header, and as configured for the log."""
+    error.node, error.words = node.place, error.reason
     error.reason = f"{error.reason} ({node.name})"
     error.args = (error.reason,)
     return error
@@ -249,6 +255,10 @@ class NoRelay:
     enabled = False
 
     def choose(self, call_id: str) -> str:
+        """No node: ""."""
+        return ""
+
+    def place(self, name: str) -> str:
         """No node: ""."""
         return ""
 

@@ -53,6 +53,11 @@ class Node:
     draining: bool = False
     pinging: bool = False
 
+    @property
+    def place(self) -> str:
+        """``HOST:PORT``, as the configuration has it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
 
 def parse_node(line: str) -> Node:
     """Read ``HOST:PORT [weight N]``; HOST is a name, an IPv4 literal, or an IPv6 literal in brackets.
@@ -190,11 +195,11 @@ class NodeSet:
     def _up(self, node: Node) -> None:
         if node.down_until:
             node.down_until = 0.0
-            self._log.info("media node {name} {host}:{port} answers again", name=node.name, host=node.host, port=node.port)
+            self._log.info("media node {place} answers again", place=node.place)
 
     def _down(self, node: Node) -> None:
         if not node.down_until:
-            self._log.warn("media node {name} {host}:{port} doesn't answer", name=node.name, host=node.host, port=node.port)
+            self._log.warn("media node {place} doesn't answer", place=node.place)
             node.down_until = self._clock.seconds() + self._disable_seconds
             self._ping(node)
         else:

@@ -134,7 +134,7 @@ class MediaService(Service):
         try:
             client = self._client(node.address)
         except CannotListenError as error:
-            self._log.warn("no socket for media node {name}: {error}", name=node.name, error=error)
+            self._log.warn("no socket for media node {place}: {error}", place=node.place, error=error)
             return fail(MediaError("no socket to the media node", 503))
         return client.command((node.address, node.port), command, waits)
 
@@ -154,9 +154,9 @@ class MediaService(Service):
                 return
             if address:
                 node.address = address
-                self._log.info("media node {name} {host} is {address}", name=node.name, host=node.host, address=address)
+                self._log.info("media node {place} is at {address}", place=node.place, address=address)
                 return
-            self._log.warn("media node {name}: no address for {host}", name=node.name, host=node.host)
+            self._log.warn("media node {place}: its name has no address", place=node.place)
             call = self._reactor.callLater(self._settings.ping_seconds, again)
             self._again.add(call)
 

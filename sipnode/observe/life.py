@@ -159,6 +159,9 @@ class CallLog(Service):
         """
         steps = self._calls.get(call_id)
         if steps is None:
+            if not call_id:
+                # What has no Call-ID is no call.
+                return
             steps = self._calls[call_id] = []
             if len(self._calls) > MOST_CALLS:
                 self._calls.popitem(last=False)
@@ -259,7 +262,7 @@ def facts_of(call: Any) -> dict[str, Any]:
         "callee": plain(call.callee or call.uri),
         "outcome": call.outcome,
         "status": call.status,
-        "ended_by": call.ended_by,
+        "ended_by": plain(call.ended_by),
         "ringing_seconds": round(ringing, 3),
         "talking_seconds": round(call.duration, 3),
         "from": f"{caller_transport.lower()}:{caller_host}:{caller_port}",
@@ -267,8 +270,8 @@ def facts_of(call: Any) -> dict[str, Any]:
     callee_transport, (callee_host, callee_port) = call.callee_flow
     if callee_transport:
         facts["to"] = f"{callee_transport.lower()}:{callee_host}:{callee_port}"
-    if call.node:
-        facts["media"] = call.node
+    if call.media_place:
+        facts["media"] = call.media_place
     return facts
 
 
@@ -278,9 +281,9 @@ def sentence(call: Any) -> str:
     callee_transport, (callee_host, callee_port) = call.callee_flow
     status = f", {call.status}" if call.status else ""
     talked = f", talked {call.duration:.1f} s" if call.duration else ""
-    by = f", ended by {call.ended_by}" if call.ended_by else ""
+    by = f", ended by {plain(call.ended_by)}" if call.ended_by else ""
     to = f" -> {callee_transport.lower()}:{callee_host}:{callee_port}" if callee_transport else ""
-    media = f", media by {call.node}" if call.node else ""
+    media = f", media by {call.media_place}" if call.media_place else ""
     rang = (call.answered or call.ended) - call.started
     who = f"{plain(call.caller or call.from_uri)} -> {plain(call.callee or call.uri)}"
     how = f"{call.outcome}{status}, rang {rang:.1f} s{talked}{by}"

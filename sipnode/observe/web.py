@@ -89,6 +89,9 @@ class ObservedPage(Resource):
         answers: What each path says, by its name.
         page: Everything else; None answers 404.
         strangers: What a path says to those who may not look; 403 for one that isn't here.
+
+    Attributes:
+        any_host: Paths that are answered whatever Host was asked for.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class ObservedPage(Resource):
     ) -> None:
         Resource.__init__(self)
         self._strangers = strangers
+        self.any_host = frozenset(strangers)
         self._door = door
         self._answers = answers
         self._page = page

@@ -23,7 +23,7 @@ class AckBranch(Branch):
         except FlowClosed:
             core.counters["unsent_acks"] += 1
 
-    def fail(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
+    def fail(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = (), blame: str = "") -> None:
         """No answer; counted."""
         self.ended = True
         self.fork.ctx.core.counters["unsent_acks"] += 1

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from sipnode.errors import MediaError, NoRoute
 from sipnode.proxy import nexthop
-from sipnode.proxy.faults import answer_to
+from sipnode.proxy.faults import SILENT, answer_to, blame_of
 from sipnode.proxy.forkpolicy import LOCAL, RECEIVED
 from sipnode.proxy.forward import forwarded_request
 from sipnode.proxy.target import Target
@@ -42,7 +42,7 @@ class Branch:
         body: Sent in place of the request's body, or None.
         response: The best that it got: the last provisional or the final response.
         status: Of ``response``; 0 before anything came.
-        source: Whether the final response was received or made here.
+        source: Whether the final response was received or made here; ``blame`` says who is behind one that was made here.
         ended: A final response is known.
         media: Owned by the media control of the script.
         contact_line: The Contact header line that its replies go back with, "" for their own.
@@ -60,6 +60,7 @@ class Branch:
         "_retried",
         "_transaction",
         "answered",
+        "blame",
         "body",
         "branch_id",
         "cancelled",
@@ -87,7 +88,7 @@ class Branch:
         self.body: bytes | None = None
         self.response: SipResponse | None = None
         self.status = 0
-        self.source = LOCAL
+        self.source, self.blame = LOCAL, ""
         self.ended = False
         self.cancelled = False
         self.media: Any = None
@@ -164,14 +165,14 @@ class Branch:
 
     def _not_found(self, failure: Failure) -> None:
         error = failure.value
-        self.fail(430 if self.target.beyond else error.status if isinstance(error, NoRoute) else 503)
+        self.fail(430 if self.target.beyond else error.status if isinstance(error, NoRoute) else 503, blame=blame_of(error))
 
     def _policy_failed(self, failure: Failure) -> None:
         answer = answer_to(failure.value)
         if answer is None:
             self.fork.ctx.core.failed("branch route", failure)
             answer = (500, "", ())
-        self.fail(*answer)
+        self.fail(*answer, blame=blame_of(failure.value))
 
     def _send(self) -> None:
         if self.cancelled:
@@ -227,7 +228,7 @@ class Branch:
     def send_failed(self) -> None:
         """The flow closed: as a 503 (§16.9), or 430 where only this flow reached the target (RFC 5626 §5.3)."""
         if not self._next_hop():
-            self.fail(430 if self.target.flow or self.target.beyond else 503)
+            self.fail(430 if self.target.flow or self.target.beyond else 503, blame="callee, whose connection is gone")
 
     def _next_hop(self) -> bool:
         """RFC 3263 §4.3: another address of the same target, in a new transaction; others leave this one alone for a while."""
@@ -330,13 +331,13 @@ class Branch:
         self.source = RECEIVED
         self._end(core, response)
 
-    def fail(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
+    def fail(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = (), blame: str = SILENT) -> None:
         """End the branch with a final response of our own."""
         if self.ended:
             return
         self.response = build.response_to(self.request, status, reason, self.branch_id[-12:].replace(".", ""), headers)
         self.status = status
-        self.source = LOCAL
+        self.source, self.blame = LOCAL, blame
         self._end(self.fork.ctx.core, self.response)
 
     def _end(self, core: Any, response: SipResponse) -> None:

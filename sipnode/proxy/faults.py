@@ -5,7 +5,20 @@ Pure. Implements: RFC 3261 §16.6 (a branch that fails counts as its response), 
 
 from __future__ import annotations
 
+from typing import Final
+
 from sipnode.errors import MediaError, NoRoute, ParseError, Reject
+
+SILENT: Final = "callee, who gave no answer in time"
+
+
+def blame_of(error: BaseException | None) -> str:
+    """Who is behind such an answer, and why: for the log, where names of ours may stand."""
+    if isinstance(error, MediaError):
+        return error.blame
+    if isinstance(error, (NoRoute, ParseError, Reject)):
+        return f"server, {error.reason or error.status}"
+    return "server, by an error of its own"
 
 
 def answer_to(error: BaseException | None) -> tuple[int, str, tuple[tuple[str, str], ...]] | None:

@@ -38,10 +38,12 @@ class Fork:
         extra: ``(name, value)`` of headers that only this fork adds (Max-Breadth).
         media_call: What the media relay calls it, "" where it isn't asked; owned by the media control of the script.
         finished: A final response went to the caller.
+        blame: Who is behind a refusal, and why, once it is decided; "" where it never was a branch's.
     """
 
     __slots__ = (
-        "_serial", "_waiting", "branches", "cancelled", "contact_line", "ctx", "extra", "finished", "invite", "loop_mark", "media_call",
+        "_serial", "_waiting", "blame", "branches", "cancelled", "contact_line", "ctx", "extra", "finished", "invite", "loop_mark",
+        "media_call",
     )  # fmt: skip
 
     def __init__(self, ctx: ProxyContext) -> None:
@@ -54,6 +56,7 @@ class Fork:
         self.invite = ctx.request.method == "INVITE"
         self.finished = False
         self.cancelled = False
+        self.blame = ""
         self._serial: list[list[Target]] = []
         self._waiting = False
         ctx.fork = self
@@ -138,8 +141,8 @@ class Fork:
         """A branch has ended with 300..699, received or made here."""
         core = self.ctx.core
         if core.life is not None and self.invite and branch.source == forkpolicy.LOCAL:
-            text = f"branch {branch.index} counts as {response.status}: nobody there, no answer in time, or refused here"
-            core.life.step(self.ctx.request.get("call-id") or "", "proxy", text)
+            parts = (branch.index, response.status, branch.blame or "server")
+            core.life.step(self.ctx.request.get("call-id") or "", "proxy", "branch %s counts as %s, by %s", *parts)
         if self.finished:
             return
         if forkpolicy.cancels_others(response.status):
@@ -179,6 +182,7 @@ class Fork:
             self.ctx.core.failed("failure route", failure)
             answer = (500, "", ())
         self.finished = True
+        self.blame = "server, failure route"
         self.ctx.reply(*answer)
 
     def _failure_managed(self) -> None:
@@ -191,11 +195,13 @@ class Fork:
 
     def _answer_failure(self) -> None:
         if self.cancelled and self.invite:
+            self.blame = "caller"
             self.ctx.reply(487)
             return
         position = forkpolicy.best((branch.status, branch.source) for branch in self.branches)
         branch = self.branches[position]
         response = branch.response
+        self.blame = "callee" if branch.source != forkpolicy.LOCAL else branch.blame or "server"
         if branch.source == forkpolicy.LOCAL or response is None:
             self._reply_local(branch, response)
             return
@@ -251,6 +257,7 @@ class Fork:
         if self.finished or self.cancelled:
             return
         self.cancelled = self.finished = True
+        self.blame = "server, as it stops"
         self._serial.clear()
         self.ctx.reply(status, "", headers)
         for branch in self.branches:
@@ -264,6 +271,7 @@ class Fork:
         self._serial.clear()
         if self._waiting:
             self.finished = True
+            self.blame = "caller"
             self.ctx.reply(487)
             return
         for branch in self.branches:

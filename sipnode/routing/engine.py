@@ -114,7 +114,7 @@ class Engine:
         waiting.addErrback(lambda failure: self._failed(ctx, failure))
 
     def _fell_off(self, ctx: RequestContext) -> None:
-        self.log.error("no stage decided on {method} {call_id}", method=ctx.method, call_id=ctx.request.get("call-id"))
+        self.log.error("no stage decided on {method} {call_id}", method=ctx.method, call_id=ctx.request.get("call-id") or "-")
         ctx.reply(500, "Routing Undecided")
 
     def _failed(self, ctx: RequestContext, failure: Failure) -> None:
@@ -126,7 +126,7 @@ class Engine:
             ctx.reply(error.status, _phrase(error))
             return
         name = self.stage_of(ctx)
-        call_id = ctx.request.get("call-id")
+        call_id = ctx.request.get("call-id") or "-"
         self.log.failure("stage {stage} failed on {method} {call_id}", failure, stage=name, method=ctx.method, call_id=call_id)
         ctx.reply(500)
 

@@ -166,12 +166,14 @@ class NatManage:
         def moved(result: bytes) -> bytes:
             media.node = key.node
             if life is not None:
-                life.step(message.call_id, "media", f"{operation.value} taken by {key.node} as {key.call_id}")
+                place = self._relay.place(key.node) or "none"
+                life.step(message.call_id, "media", "%s taken by %s as %s", operation.value, place, key.call_id)
             return result
 
         def lost(failure: Failure) -> Failure:
             if life is not None:
-                life.step(message.call_id, "media", f"{operation.value} failed: {failure.getErrorMessage()}")
+                blame = getattr(failure.value, "blame", failure.getErrorMessage())
+                life.step(message.call_id, "media", "%s failed: %s", operation.value, blame)
             return failure
 
         return asked.addCallbacks(moved, lost)

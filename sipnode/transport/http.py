@@ -57,6 +57,8 @@ class XHTTPRoot(Resource):
         self._rules = rules
         self._upgrade = _Upgrade(websockets)
         self._page = page
+        # Paths of the page that say so: a probe or load balancer asks by whatever name it has.
+        self._any_host = getattr(page, "any_host", ())
         self._xhttp_request = xhttp_request
         self._server = server
 
@@ -67,7 +69,9 @@ class XHTTPRoot(Resource):
         return self._child(path, request)
 
     def _child(self, path: bytes, request: Request) -> Any:
-        refusal = self._rules.check_host(_text(request, b"host"), str(request.getHost().host))
+        refusal = None
+        if path not in self._any_host or request.postpath:
+            refusal = self._rules.check_host(_text(request, b"host"), str(request.getHost().host))
         if refusal is None and self._xhttp_request is not None:
             status = self._xhttp_request(request)
             refusal = Refusal(status, "refused by the routing script") if status is not None else None

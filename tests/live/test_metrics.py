@@ -177,6 +177,7 @@ class MetricsTests(TestCase):
             seen = [await deferToThread(fetch, port, path) for port in ports]
             seen.append(await self.asked(site, path, X_Forwarded_For=HOST))
             seen.append(await self.asked(site, path, Host=DOMAIN))
+            seen.append(await self.asked(site, path, Host="10.1.2.3:8080" if status == 200 else DOMAIN))
             self.assertEqual([each[0] for each in seen], [status] * len(seen), path)
             if status == 200:
                 self.assertEqual({tuple(json.loads(each[1])) for each in seen}, {("status",)})

@@ -7,7 +7,10 @@ from typing import Any
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
+from sipnode.errors import MediaError
 from sipnode.log import apart, json_line
+from sipnode.media.bridge import _at
+from sipnode.media.nodes import parse_node
 from sipnode.observe import life
 from sipnode.observe.life import CallLog, plain
 from sipnode.observe.summary import PERIOD_SECONDS, HostileSummary
@@ -42,7 +45,8 @@ class CallLogCase(SynchronousTestCase):
     mode = "failed"
 
     def setUp(self) -> None:
-        self.world = World(media=RecordingMediaRelay())
+        self.relay = RecordingMediaRelay()
+        self.world = World(media=self.relay)
         self.calls = CallLog(self.world.clock, self.mode)
         self.calls.log = self.said = Lines(self.calls.write_settled)
         self.world.core.life = self.calls
@@ -109,7 +113,53 @@ class LifeTests(CallLogCase):
         invite = self.alice.send("INVITE", "sip:nobody@example.test")
         self.assertEqual(len(self.said.lines), 1)
         self.assertIn("not found, 404", self.said.lines[0])
-        self.assertIn("decided by location", self.calls.life(invite.call_id)[-1].text)
+        self.assertIn(", ended by server, stage location, udp:", self.said.lines[0])
+        self.assertIn("decided by stage location", self.calls.life(invite.call_id)[-1].text)
+
+    def outcome(self) -> str:
+        """The line about the outcome."""
+        return self.said.lines[-1]
+
+    def test_refused_while_it_was_sent(self) -> None:
+        """A stage that refuses when the fork is there already is named too, and so is one that sends new calls away."""
+        self.world.core.dialogs._most_of_user = 1
+        self.world.call(self.alice, self.bob)
+        self.alice.send("INVITE", self.bob.aor)
+        self.assertEqual(self.alice.response("INVITE").status, 403)
+        self.assertIn(": failed, 403, rang 0.0 s, ended by server, stage location, udp:", self.outcome())
+        self.world.core.busy["drain"] = lambda: 5
+        self.alice.send("INVITE", self.bob.aor)
+        self.assertIn(": failed, 503, rang 0.0 s, ended by server, stage reqinit, udp:", self.outcome())
+
+    def test_refused_by_the_media_relay(self) -> None:
+        """A node that refuses is named as in the configuration, with its reason; the caller isn't told its address."""
+        error = MediaError("no answer", 503)
+        _at(error, parse_node("192.0.2.50:2223 weight 2"))
+        self.relay.error = error
+        self.alice.send("INVITE", self.bob.aor, body=SDP)
+        refusal = self.alice.response("INVITE")
+        self.assertEqual(refusal.status, 503)
+        self.assertNotIn("192.0.2.50", refusal.get("warning") or "")
+        self.assertIn(": failed, 503, rang 0.0 s, ended by media node 192.0.2.50:2223, no answer, udp:", self.outcome())
+        self.relay.error = MediaError("no media node is up", 503)
+        self.alice.send("INVITE", self.bob.aor, body=SDP)
+        self.assertIn("ended by media relay, no media node is up, udp:", self.outcome())
+
+    def test_refused_by_the_callee(self) -> None:
+        """A phone that declines is what it was; one that never answers, or whose connection is gone, is told so."""
+        self.alice.send("INVITE", self.bob.aor)
+        self.bob.reply(self.bob.got("INVITE"), 488)
+        self.assertIn(", ended by callee, udp:", self.outcome())
+        self.alice.send("INVITE", self.bob.aor)
+        self.bob.got("INVITE")
+        self.world.close(self.bob)
+        self.assertIn("ended by callee, whose connection is gone", self.outcome())
+
+    def test_no_call_id(self) -> None:
+        """What has no Call-ID is no call: nothing is noted under an empty one."""
+        self.calls.set_mode("all")
+        self.calls.step("", "wire", "INVITE")
+        self.assertEqual((self.calls.last(), self.said.lines), ([], []))
 
     def test_no_answer(self) -> None:
         """A phone that says nothing is named as what the call failed of."""
