@@ -10,7 +10,7 @@ SHARED ?= ../shared
 T ?= tests
 export PYTHON
 
-.PHONY: help run test lint docs acceptance corpus cases bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence compiled wheel packaging web clean
+.PHONY: help run test lint docs acceptance corpus cases bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence compiled wheel packaging recipe picture changes web clean
 
 help:
 	@echo 'run [HOST=ADDRESS SIP_PORT=5060 HTTP_PORT=8080]   server, rtpengine and two users to try'
@@ -19,6 +19,9 @@ help:
 	@echo 'docs                                              the manual, to docs/_build/html'
 	@echo 'web                                               the softphone page, from npm packages'
 	@echo 'wheel                                             a wheel with the page in it, to dist/'
+	@echo 'recipe                                            the recipe of the README, typed on a bare Debian 12 (root)'
+	@echo 'picture                                           the picture of the README, from Chromium'
+	@echo 'changes                                           CHANGES.rst from newsfragments/, for a release'
 	@echo 'packaging                                         installs and starts it on every Python >= 3.11 found here'
 	@echo 'compiled                                          sip/ and transaction/ by mypyc in build/compiled, with the same tests'
 	@echo 'acceptance [ONLY=webrtc-sip,register-wss]         the checks of $(SHARED)/e2e against a server of its own'
@@ -110,6 +113,19 @@ wheel: web
 
 packaging: web
 	@$(BIN)/python tools/packaging.py
+
+recipe:
+	@tools/setup.sh test
+	@$(BIN)/python tools/recipe.py
+
+picture:
+	@tools/setup.sh test
+	@$(BIN)/python -m sipnode.web.build
+	@SIPNODE_PICTURE=$(CURDIR)/docs/images/call.png $(BIN)/python tools/run_tests.py tests.live.test_picture
+
+changes:
+	@tools/setup.sh test
+	@$(BIN)/towncrier build --yes --version $$($(BIN)/python -c 'import sipnode; print(sipnode.__version__)')
 
 clean:
 	rm -rf build dist .work docs/_build sipnode/web/static/build _trial_temp* .mypy_cache .ruff_cache .hypothesis *.egg-info

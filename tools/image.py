@@ -29,6 +29,7 @@ from sipnode.demo import probes
 TARGET = "sipnode"
 _CONTINUED = re.compile(r"\\\n\s*")
 _IGNORED = ("EXPOSE", "VOLUME", "STOPSIGNAL")
+KNOWN = ("RUN", "COPY", "ENV", "WORKDIR", "USER", "CMD", "HEALTHCHECK", *_IGNORED)
 
 
 class Step(NamedTuple):

@@ -108,7 +108,7 @@ def archives(work: Path) -> tuple[Path, Path]:
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check", "--no-deps", "-w", work, TOP]
     subprocess.run(pip, check=True, cwd=work)
     make = f"import sys; sys.path.insert(0, 'backend'); import sipnode_backend; sipnode_backend.build_sdist({str(work)!r})"
-    subprocess.run([sys.executable, "-c", make], check=True, cwd=TOP, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-c", make], check=True, cwd=TOP, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return next(work.glob("sipnode-*.whl")), next(work.glob("sipnode-*.tar.gz"))
 
 

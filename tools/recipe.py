@@ -122,7 +122,7 @@ def register(transport: str) -> int:
 
 def last_line(said: str) -> str:
     """What a person sees last, before the prompt."""
-    lines = [line for line in said.removesuffix(_PROMPT).splitlines() if line.strip()]
+    lines = [line for line in said.removesuffix(_PROMPT).splitlines() if line.replace("(venv)", "").strip()]
     return lines[-1].strip()[:200] if lines else ""
 
 

@@ -166,7 +166,7 @@ class RequestContext:
         # A good answer that is only passed on was noted when it came.
         if life is not None and status > 100 and method in ("INVITE", "BYE", "CANCEL") and (life.whole or status >= 300):
             host, port = self.flow.remote
-            decided = "" if self.fork is not None else f", decided by stage {core.engine.stage_of(self)}"
+            decided = "" if self.fork is not None else f", decided by {core.engine.stage_of(self)}"
             call_id = self.request.get("call-id") or ""
             life.step(call_id, "wire", "%s to %s for %s:%s:%s%s", status, method, self.flow.transport.lower(), host, port, decided)
         if status >= 300 and self.flags & Flag.INITIAL and self.request.method == "INVITE":

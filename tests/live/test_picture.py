@@ -10,6 +10,7 @@ from twisted.trial.unittest import TestCase
 
 from .support.browser import Browser, Page, missing_browser
 from .support.site import DOMAIN, Site, missing
+from .support.waiting import until
 
 WHERE = os.environ.get("SIPNODE_PICTURE", "")
 MOST_OCTETS = 150 * 1024
@@ -33,6 +34,7 @@ class PictureTests(TestCase):
         self.assertTrue(await alice.do("call", f"sip:bob@{DOMAIN}"))
         await alice.call("up")
         await alice.hears(440)
+        await until(lambda: browser.run(lambda: "0:03" in tab.inner_text("body")), "it has lasted for a while")
         picture: bytes = await browser.run(lambda: tab.screenshot(type="png", animations="disabled"))
         self.assertIn("bob", await alice.text())
         self.assertLess(len(picture), MOST_OCTETS)

@@ -114,7 +114,7 @@ class LifeTests(CallLogCase):
         self.assertEqual(len(self.said.lines), 1)
         self.assertIn("not found, 404", self.said.lines[0])
         self.assertIn(", ended by server, stage location, udp:", self.said.lines[0])
-        self.assertIn("decided by stage location", self.calls.life(invite.call_id)[-1].text)
+        self.assertIn("decided by location", self.calls.life(invite.call_id)[-1].text)
 
     def outcome(self) -> str:
         """The line about the outcome."""

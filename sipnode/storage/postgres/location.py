@@ -54,7 +54,7 @@ class PostgresLocation:
         """All rows, expired ones included, oldest first, page by page."""
         total, last = 0, -(1 << 31)
         while True:
-            rows = yield self._query(self.statements.page, (last, _PAGE))
+            rows = yield self._query(lambda: self.statements.page, (last, _PAGE))
             if rows:
                 total += len(rows)
                 last = rows[-1][-1]

@@ -7,7 +7,7 @@ Invariant: the reactor never waits for the database. While it is away every call
 from __future__ import annotations
 
 import secrets
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
@@ -147,11 +147,15 @@ class PostgresStorage:
 
     def _look_up(self, keys: list[Key]) -> Deferred[dict[Key, Credential]]:
         names, domains = [text_value(name) for name, _ in keys], [text_value(domain) for _, domain in keys]
-        found = self.query(self._users, (names, domains))
+        found = self.query(lambda: self._users, (names, domains))
         return found.addCallback(lambda rows: {(row[0], row[1]): Credential(*row) for row in rows})
 
-    def query(self, sql: str, arguments: Sequence[Any] = ()) -> Deferred[list[Row]]:
-        """Run a select on the reader that is least busy. Fails with StorageError, also when there is no answer in time."""
+    def query(self, sql: str | Callable[[], str], arguments: Sequence[Any] = ()) -> Deferred[list[Row]]:
+        """Run a select on the reader that is least busy. Fails with StorageError, also when there is no answer in time.
+
+        Args:
+            sql: Its text, or what gives it when the columns of the tables are known.
+        """
         if self._opening:
             # Who starts with the store asks before its first connection is made.
             opened: Deferred[None] = Deferred()
@@ -176,7 +180,7 @@ class PostgresStorage:
                 answer.callback(result)
 
         limit = self._reactor.callLater(READ_SECONDS, late)
-        link.query(sql, arguments).addBoth(answered)
+        link.query(sql if isinstance(sql, str) else sql(), arguments).addBoth(answered)
         return answer
 
     def command(self, sql: str, arguments: Sequence[Any] = ()) -> Deferred[None]:
