@@ -99,6 +99,15 @@ def read(text: str, file: str = "", variables: Mapping[str, str] = _NOTHING) -> 
     return Settings(**sections), errors + faults
 
 
+def is_toml(text: str) -> bool:
+    """Whether a text can be read at all, whatever its settings are."""
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return False
+    return True
+
+
 def _not_toml(reason: str, text: str, file: str) -> ConfigError:
     place = _TOML_PLACE.search(reason)
     number = int(place[1]) if place and place[1] else text.count("\n") + 1

@@ -38,8 +38,8 @@ def check(path: str, reactor: Any, ports: bool = True, ask: bool = False) -> Fin
     settings, faults = config.read(text, str(file), os.environ)
     for fault in faults:
         findings.fault(fault)
-    if faults and not faults[0].key:
-        # Not TOML: nothing of it is known.
+    if not config.is_toml(text):
+        # Nothing of it is known.
         return findings
     keys = {fault.key for fault in faults}
     server = built(settings, file.parent, str(file), reactor, findings.fault)

@@ -79,8 +79,19 @@ class ManyFaultsTests(FolderCase):
         )  # fmt: skip
 
     def test_not_toml(self) -> None:
-        """A file that is no TOML has that fault alone."""
+        """A file that is no TOML, or has a setting twice, has that fault alone."""
         self.assertEqual(len(self.found("[core\n").errors), 1)
+        (text,) = self.found('[core]\ndomains = []\ndomains = ["x y"]\n[media]\nnodes = ["x"]\n').errors
+        self.assertIn(":3: core.domains: stands twice", text)
+
+    def test_environment(self) -> None:
+        """A variable that is no setting, or whose value a room refuses, is told by its name; the rest of the check goes on."""
+        variables = {"SIPNODE_CORE__DOMANS": "[]", "SIPNODE_MEDIA__NODES": '["nowhere"]'}
+        self.patch(os, "environ", {**os.environ, **variables})
+        found = self.found(self.base("nonsense = 1")).errors
+        self.assertEqual(len(found), 3)
+        self.assertTrue(found[1].startswith("SIPNODE_CORE__DOMANS: there is no setting of this name"), found)
+        self.assertTrue(found[2].startswith("SIPNODE_MEDIA__NODES: media.nodes: 'nowhere' isn't 'HOST:PORT"), found)
 
     def test_script(self) -> None:
         """A script that can't be imported is told with its own words, one without the class too."""
