@@ -112,7 +112,7 @@ wheel: web
 	@ls dist/*.whl
 
 packaging: web
-	@$(BIN)/python tools/packaging.py
+	@$(BIN)/python tools/installations.py
 
 recipe:
 	@tools/setup.sh test

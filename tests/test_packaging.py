@@ -105,7 +105,7 @@ class InstallTests(SynchronousTestCase):
 
 
 class BackendTests(SynchronousTestCase):
-    """The build backend."""
+    """The build backend; it finds setuptools by itself, whatever the runners of tools/ are called."""
 
     def setUp(self) -> None:
         self.patch(sys, "path", [str(TOP / "backend"), *sys.path])

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from sipnode.dialog import call as stages
 from sipnode.dialog.access import DialogAccess
+from sipnode.dialog.blame import blame
 from sipnode.dialog.bye import say_bye
 from sipnode.dialog.call import Call, outcome_of
 from sipnode.dialog.ends import Ends, Party
@@ -182,14 +183,7 @@ class DialogService(Service):
             except ParseError:
                 return
         call.status = status
-        self._end(call, outcome_of(status), self._blame(ctx, status))
-
-    def _blame(self, ctx: Any, status: int) -> str:
-        """Who is behind a refusal: a branch of its fork where that has decided, else the stage that the request is in."""
-        if ctx.fork is not None and ctx.fork.blame:
-            blame: str = ctx.fork.blame
-            return blame
-        return "caller" if status == 487 else f"server, stage {self._core.engine.stage_of(ctx)}"
+        self._end(call, outcome_of(status), blame(self._core, ctx, status))
 
     def established(self, ctx: Any, branch: Any, response: SipResponse) -> None:
         """A 2xx to an INVITE went to the caller."""
@@ -226,8 +220,7 @@ class DialogService(Service):
         call.answer(ctx.request if first else None, response, (caller, callee), self._is_ours)
         media = branch.media
         if media is not None:
-            call.bridged, call.node, call.media_call = True, media.node, media.call
-            call.media_place = self._core.media.place(media.node)
+            call.bridged, call.node, call.media_call, call.media_place = True, media.node, media.call, self._core.media.place(media.node)
         call.callee_flow = (branch.flow.transport, branch.flow.remote)
         call.status = response.status
         call.answered = now
@@ -244,8 +237,7 @@ class DialogService(Service):
         if "sn=" not in record_route:
             return False
         uri = NameAddr.parse(record_route).uri
-        own: bool = self._core.is_own(uri.host, uri.port)
-        return own
+        return bool(self._core.is_own(uri.host, uri.port))
 
     def request(self, ctx: Any) -> None:
         """A request inside some dialog passes: note its CSeq; BYE ends the call."""
