@@ -24,7 +24,7 @@ help:
 	@echo 'acceptance [ONLY=webrtc-sip,register-wss]         the checks of $(SHARED)/e2e against a server of its own'
 	@echo 'corpus                                            the messages of $(SHARED)/corpus against a server of its own'
 	@echo 'cases [ONLY=c01,c12]                              programs made after bug reports, of $(SHARED)/cases, against a server of its own'
-	@echo 'bench [SEARCH=1]                                  cost beside Kamailio, to docs/performance.rst'
+	@echo 'bench [SEARCH=1]                                  cost beside Kamailio, to docs/understand/performance.rst'
 	@echo 'bench-abuse, bench-observed                       what others feel of one who attacks; what being seen and guarded costs'
 	@echo 'bench-postgres, bench-durable, bench-freeze       the same with a database, and what survives its end and ours'
 	@echo 'bench-tls [ONLY=wss_open,idle_memory IDLE=10000]  TLS and secure WebSocket beside Kamailio'

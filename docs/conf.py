@@ -25,9 +25,13 @@ project = "sipnode"
 author = "the sipnode developers"
 copyright = "the sipnode developers"
 version = release = __version__
+extensions = ["links", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
-html_theme = "alabaster"
-html_theme_options = {"description": "SIP for browsers and phones, in one Twisted process", "page_width": "1100px"}
+html_theme = "furo"
+html_title = f"sipnode {version}"
+# Only what is typed is copied: no prompt, no output.
+copybutton_prompt_text = r"\$ |>>> "
+copybutton_prompt_is_regexp = True
 
 
 class SettingsTable(Directive):
@@ -82,5 +86,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("settings", SettingsTable)
     app.add_directive("metrics", MetricsTable)
     # The tables change with the server, not with the page.
-    app.connect("env-get-outdated", lambda *_: ["configuration", "observe"])
+    app.connect("env-get-outdated", lambda *_: ["reference/configuration", "howto/observe"])
     return {"parallel_read_safe": True}

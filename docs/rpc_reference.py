@@ -1,4 +1,4 @@
-"""``python docs/rpc_reference.py`` writes ``docs/rpc_reference.rst``: every method of the RPC with what it really answers.
+"""``python docs/rpc_reference.py`` writes ``docs/reference/rpc_reference.rst``: every method of the RPC with what it really answers.
 
 A server in memory plays a small scene, each method is called in it, and the page shows call and answer. ``--check`` only says whether
 the page is up to date. Chance, time and the machine are taken out before anything of the server is imported.
@@ -52,7 +52,7 @@ from sipnode.wiring.presence import build_presence, named_packages  # noqa: E402
 from sipnode.wiring.rpc import parts_of, registry_of  # noqa: E402
 
 DOCS = Path(__file__).parent
-PAGE = DOCS / "rpc_reference.rst"
+PAGE = DOCS / "reference" / "rpc_reference.rst"
 MOST_LINES = 44
 NODE = "udp:192.0.2.50:2223"
 STRANGER = "198.51.100.7"

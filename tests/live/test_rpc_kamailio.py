@@ -24,7 +24,7 @@ from tests.live.support.rpc_scene import HOST, Scene
 from tests.live.support.site import free_port, missing
 
 SCRIPT = Path(__file__).parent / "support" / "kamailio_rpc.cfg"
-REFERENCE = Path(__file__).parents[2] / "docs" / "rpc_reference.rst"
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "rpc_reference.rst"
 AOR = f"alice@{HOST}"
 CAROL = ("location", f"carol@{HOST}", f"sip:carol@{HOST}:5099")
 
