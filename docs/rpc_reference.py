@@ -71,6 +71,8 @@ Every method with its parameters and what it answers, called on a server in memo
 
 """
 KAMAILIO = frozenset((
+    "cfg.commit", "cfg.diff", "cfg.get", "cfg.help", "cfg.list", "cfg.reset", "cfg.rollback", "cfg.set", "cfg.set_delayed",
+    "cfg.set_delayed_int", "cfg.set_delayed_string", "cfg.set_now_int", "cfg.set_now_string", "cfg.seti", "cfg.sets",
     "core.aliases_list", "core.arg", "core.echo", "core.flags", "core.info", "core.ps", "core.psa", "core.psx", "core.pwd",
     "core.runinfo", "core.sockets_list", "core.tcp_info", "core.tcp_list", "core.tcp_options", "core.uptime", "core.version",
     "corex.debug", "corex.list_sockets", "dlg.briefing", "dlg.dlg_list", "dlg.end_dlg", "dlg.is_alive", "dlg.list",
@@ -85,6 +87,11 @@ KAMAILIO = frozenset((
 """Names that Kamailio 5.6 has too; ``tests/live/test_rpc_kamailio.py`` compares the list with the real one."""
 
 CALLS: tuple[tuple[Any, ...], ...] = (
+    ("cfg.list", "defence"), ("cfg.get", "defence", "rate"), ("cfg.help", "defence", "rate"), ("cfg.set", "defence", "rate", 60),
+    ("cfg.seti", "defence", "rate", 70), ("cfg.sets", "log", "level", "warn"), ("cfg.set_now_int", "defence", "rate", 75),
+    ("cfg.set_now_string", "log", "level", "info"), ("cfg.set_delayed", "defence", "rate", 60),
+    ("cfg.set_delayed_int", "defence", "rate", 80), ("cfg.set_delayed_string", "log", "level", "warn"), ("cfg.diff",), ("cfg.commit",),
+    ("cfg.rollback",), ("cfg.reset", "defence"),
     ("core.version",), ("core.info",), ("core.flags",), ("core.runinfo",), ("core.uptime",), ("core.ps",), ("core.psx",), ("core.psa",),
     ("core.echo", "hello", 5), ("core.pwd",), ("core.arg",), ("core.sockets_list",), ("core.aliases_list",), ("core.tcp_info",),
     ("core.tcp_list",), ("core.tcp_options",), ("corex.list_sockets",), ("corex.debug",),
@@ -166,6 +173,8 @@ def _registry(world: World) -> Registry:
     folder = Path(tempfile.mkdtemp())
     (folder / config.FILE_NAME).write_text(config.render(settings))
     reloader = Reloader(settings, str(folder))
+    reloader.add("log", ("log.level",), lambda new, old: core.logs.apply(new.log))
+    reloader.add("defence", ("defence.rate",), lambda new, old: core.defence.guard.apply(new.defence))
     core.lifecycle = SimpleNamespace(ready=True, reload=reloader.reload, reloader=reloader)
     parts.pid, parts.arguments, parts.started = 4711, ["twistd", "-n", "sipnode", "-c", "conf"], clock.seconds() - 93784
     parts.sisters = lambda: [Sister(NodeAddress("192.0.2.2", 5060, "UDP"), clock.seconds() + 3600)]
