@@ -1,8 +1,8 @@
 """``make bench``: what a REGISTER, an authenticated REGISTER and a call cost, beside one Kamailio worker, and the memory for contacts.
 
 Needs the folder ``bench`` with bench.py and kamailio/start.sh (``--bench``), SIPp and Kamailio. Servers run one at a time, in turns,
-each with one worker pinned to core 0, the load on core 1. The table goes into docs/understand/performance.rst; the last lines are the ratios of
-the medians.
+each with one worker pinned to core 0, the load on core 1. The table goes into docs/understand/performance.rst; the last lines are the
+ratios of the medians.
 """
 
 from __future__ import annotations
