@@ -25,9 +25,19 @@ project = "sipnode"
 author = "the sipnode developers"
 copyright = "the sipnode developers"
 version = release = __version__
-extensions = ["links", "sphinx_copybutton"]
-exclude_patterns = ["_build"]
+extensions = ["links", "interfaces_list", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 100
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+# What others include is no page of its own.
+exclude_patterns = ["_build", "security/*"]
 html_theme = "furo"
+# Quotes of settings and commands are copied as they are.
+smartquotes = False
+html_static_path = ["_static"]
+html_css_files = ["manual.css"]
 html_title = f"sipnode {version}"
 # Only what is typed is copied: no prompt, no output.
 copybutton_prompt_text = r"\$ |>>> "
@@ -40,7 +50,16 @@ class SettingsTable(Directive):
     def run(self) -> list[Any]:
         text = StringList()
         for section, kind in typing.get_type_hints(Settings).items():
-            for line in (f"[{section}]", "-" * (len(section) + 2), "", ".. list-table::", "   :widths: 22 20 58", "   :header-rows: 1", ""):
+            for line in (
+                f"[{section}]",
+                "-" * (len(section) + 2),
+                "",
+                ".. list-table::",
+                "   :class: stacked",
+                "   :widths: 22 20 58",
+                "   :header-rows: 1",
+                "",
+            ):
                 text.append(line, "settings")
             for number, cell in enumerate(("setting", "default", "meaning")):
                 text.append(f"   {'  ' if number else '* '}- {cell}", "settings")
@@ -61,7 +80,7 @@ class MetricsTable(Directive):
 
     def run(self) -> list[Any]:
         text = StringList()
-        for line in (".. list-table::", "   :widths: 46 12 42", "   :header-rows: 1", ""):
+        for line in (".. list-table::", "   :class: stacked", "   :widths: 46 12 42", "   :header-rows: 1", ""):
             text.append(line, "metrics")
         for number, cell in enumerate(("metric", "kind", "what")):
             text.append(f"   {'  ' if number else '* '}- {cell}", "metrics")
