@@ -1,4 +1,4 @@
-"""Who is busy has a mailbox, and nobody calls 0900. Goes into the folder of the configuration."""
+"""The callers of a busy phone get a mailbox; nobody calls 0900."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SiteRouting(RoutingScript):
         return super().sipout(ctx)
 
     def manage_failure(self, fork: Any) -> Any:
-        """Every phone has failed: a busy one's caller gets the mailbox."""
+        """Every phone has failed: if it was busy, try the mailbox."""
         if fork.branches[-1].status != 486:
             return super().manage_failure(fork)
         fork.add_targets([Target("sip:mailbox@192.0.2.99")])
