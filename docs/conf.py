@@ -42,6 +42,7 @@ html_title = f"sipnode {version}"
 # Only what is typed is copied: no prompt, no output.
 copybutton_prompt_text = r"\$ |>>> "
 copybutton_prompt_is_regexp = True
+copybutton_line_continuation_character = "\\"
 
 
 class SettingsTable(Directive):
