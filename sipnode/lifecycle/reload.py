@@ -132,7 +132,7 @@ class Reloader:
                 continue
             # It was refused, and will be tried again next time.
             changed -= keys
-        self.settings = _with(old, new, taken)
+        self.settings = _with(self.settings, new, taken)
         report.restart.extend(sorted(changed - taken))
         return report
 

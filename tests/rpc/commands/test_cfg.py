@@ -120,6 +120,13 @@ class ChangeTests(ConfigCase):
         self.call("cfg.set", "defence", "rate", was)
         self.assertEqual((self.core.defence.limits()["rate"], self.core.defence.limits()["burst"]), (was, 3000))
 
+    def test_reload_after_a_change_elsewhere(self) -> None:
+        """A limit that defence.set_limit has changed outlives a reload as before, whatever cfg.set has changed besides."""
+        self.call("defence.set_limit", "rate", 77)
+        self.call("cfg.set", "log", "level", "warn")
+        self.assertEqual(self.reloader.reload().refused, [])
+        self.assertEqual((self.core.defence.limits()["rate"], self.call("cfg.get", "log", "level")), (77, "info"))
+
     def test_typed_at_a_shell(self) -> None:
         """Text is read as what is wanted; Kamailio's switches are numbers, lists are JSON or words between commas."""
         for group, name, given, read in (
