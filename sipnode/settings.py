@@ -263,8 +263,7 @@ class PresenceSettings:
     )
     dialog_policy: str = setting(
         "state",
-        "What a watcher of calls sees whom policy lets and nobody approved: their 'state' and direction alone, nothing until it is 'approved', "
-        "or in 'full' with addresses and tags, so that everybody may pick up every call.",
+        "What an unapproved watcher sees of calls: their 'state' alone, nothing until 'approved', or in 'full' with addresses and tags.",
         choices=("state", "approved", "full"),
     )
     min_expires: int = setting(30, "Shortest PUBLISH and SUBSCRIBE; below it 423.", minimum=1, maximum=3600)
@@ -275,12 +274,8 @@ class PresenceSettings:
     publications: int = setting(16, "Most publications of one user and package; the oldest goes for a new one.", minimum=1, maximum=1000)
     subscriptions: int = setting(200000, "Most subscriptions in all; over it 503.", minimum=1)
     subscriptions_per_watcher: int = setting(2000, "Most subscriptions of one watcher; over it 403.", minimum=1)
-    unanswered_per_watcher: int = setting(
-        256, "Most subscriptions of one watcher that wait for a first answer over UDP; over it 503.", minimum=1, maximum=100000
-    )
-    unanswered_per_address: int = setting(
-        256, "The same at one address, which gets one NOTIFY at a time until it has answered; over it 503.", minimum=1, maximum=100000
-    )
+    unanswered_per_watcher: int = setting(256, "Most of one watcher that wait for a first answer over UDP; over it 503.", minimum=1)
+    unanswered_per_address: int = setting(256, "The same at one address, until that has answered; over it 503.", minimum=1)
 
 
 @dataclass(frozen=True, slots=True)

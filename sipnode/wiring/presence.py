@@ -121,7 +121,7 @@ def build_presence(core: Core, storage: Any, reactor: Any, packages: Sequence[An
     if not packages:
         return []
     node = settings.node.id
-    sources, subscribers = Sources(core, node), Subscribers(core, node)
+    sources, way = Sources(core, node), Subscribers(core, node)
     for package in packages:
         package.start(sources)
     durable = storage is not None and settings.location.db_mode != 0
@@ -129,7 +129,7 @@ def build_presence(core: Core, storage: Any, reactor: Any, packages: Sequence[An
     writer = GroupCommitWriter(storage.presence, reactor, settings.location, eager=True) if durable else None
     ready = core.registrar.when_ready
     service = PresenceService(
-        settings.presence, reactor, packages, subscribers.flow, subscribers.transmit, subscribers.origin, subscribers.is_watcher, backend, writer, node, ready
+        settings.presence, reactor, packages, way.flow, way.transmit, way.origin, way.is_watcher, backend, writer, node, ready
     )
     sources.service = core.presence = service
 
@@ -141,7 +141,7 @@ def build_presence(core: Core, storage: Any, reactor: Any, packages: Sequence[An
         if kind in ("registered", "refreshed") and service.notifier.waits_for_keys:
             service.notifier.wake(instance_key(binding.aor, binding.instance, binding.contact))
         if node and kind in ("registered", "refreshed"):
-            origin = subscribers.of_binding(binding)
+            origin = way.of_binding(binding)
             if origin is not None:
                 take_over(service, origin)
 
