@@ -5,15 +5,18 @@ Implements: RFC 3857 §4.7.1 (the watcher's states). The invariant: a decision i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
 
 from sipnode.presence.policy import PICKUP
 from sipnode.records import PresenceChange, Subscription, SubscriptionStatus, Watcher
 
 if TYPE_CHECKING:
     from sipnode.presence.service import PresenceService
+
+_log: Final = Logger()
 
 
 def decide(service: PresenceService, resource: str, watcher: str, event: str, allowed: bool | None, pickup: bool) -> Deferred[None]:
@@ -39,15 +42,19 @@ def again(service: PresenceService, resource: str, watcher: str, event: str) -> 
     if package is None:
         return
     for one in service.subscriptions.at(event, resource):
-        if one.watcher == watcher and one.node == service.node and judge(service, one) and getattr(package, "private", False):
+        if one.watcher == watcher and one.node == service.node and is_as_judged(service, one) and getattr(package, "private", False):
             # It may see more now, or less.
             service.notifier.changed([one])
 
 
-def judge(service: PresenceService, one: Subscription) -> bool:
-    """Have a subscription be as policy says now; gives whether it has been so before."""
+def is_as_judged(service: PresenceService, one: Subscription) -> bool:
+    """Have a subscription be as policy says now; gives whether it has been so before. Where a site's hook fails it stays as it is."""
     package = service.packages.get(one.event)
-    status = one.status if package is None else service.policy.status(one.watcher, one.resource, package)
+    try:
+        status = one.status if package is None else service.policy.status(one.watcher, one.resource, package)
+    except Exception:
+        _log.failure("presence_policy failed")
+        return True
     if one.status == status:
         return True
     if status == SubscriptionStatus.TERMINATED:

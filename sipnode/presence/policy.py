@@ -53,7 +53,11 @@ class Policy:
 
     def sees_all(self, watcher: str, resource: str, package: Any) -> bool:
         """Whether a watcher of a package with a private part is told that too."""
-        return self._judge(watcher, resource, package)[1]
+        try:
+            return self._judge(watcher, resource, package)[1]
+        except Exception:
+            # A site's fault, which the SUBSCRIBE has told of; it must not keep a NOTIFY from going out.
+            return False
 
     def _judge(self, watcher: str, resource: str, package: Any) -> tuple[int, bool]:
         if watcher == resource:

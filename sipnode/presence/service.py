@@ -181,7 +181,7 @@ class PresenceService(Service):
         """After a start everybody hears how things are now; many of them not all in the same second."""
         for _ in range(min(_AT_ONCE, len(self._to_greet))):
             one = self.subscriptions.by_tag.get(self._to_greet.popleft())
-            if one is not None and judging.judge(self, one):
+            if one is not None and judging.is_as_judged(self, one):
                 self.notifier.changed([one])
 
     def now(self) -> float:

@@ -106,6 +106,20 @@ class DialogPolicyTests(PrivateCase):
         bob.subscribe("alice", event="dialog")
         self.assertEqual(self.sees(bob), ("confirmed", True, True))
 
+    def test_broken_hook(self) -> None:
+        """A site's script that fails keeps nobody from being told, and shows nobody more."""
+        net = self.server()
+        _, bob = self.scene(net)
+        bob.subscribe("alice", event="dialog")
+        self.sees(bob)
+        net.core.presence.policy.hook = lambda watcher, resource, event: "maybe"
+        self.call.from_caller("BYE")
+        net.advance(2)
+        self.assertEqual(self.sees(bob), ("terminated", False, False))
+        net.core.presence.judge_again(ALICE, BOB, "dialog")
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(len(net.core.presence.subscriptions), 1)
+
     def test_two_lamps_tell_no_pair(self) -> None:
         """Whoever has lamps of both ends of a call can't tell by the names in them that it is the same one."""
         net = self.server()
