@@ -113,7 +113,7 @@ CALLS: tuple[tuple[Any, ...], ...] = (
     ("defence.ban", "198.51.100.0/24", 600, "abuse"), ("defence.list",), ("defence.unban", "198.51.100.0/24"), ("defence.limits",),
     ("defence.set_limit", "rate", 80), ("defence.trust", "203.0.113.0/24"), ("defence.trusted",), ("defence.distrust", "203.0.113.0/24"),
     ("defence.counts",),
-    ("presence.counts",), ("presence.publications",), ("presence.presentity_list", "full"),
+    ("presence.counts",), ("presence.limits",), ("presence.publications",), ("presence.presentity_list", "full"),
     ("presence.subscriptions",), ("presence.watchers", "alice@example.test"),
     ("presence.refreshWatchers", "alice@example.test", "presence"), ("presence.updateWatchers", "alice@example.test", "presence"),
     ("presence.cleanup",), ("presence.allow", "alice@example.test", "bob@example.test"),

@@ -344,6 +344,7 @@ class IEventPackage(Interface):
     follows: frozenset[str] = Attribute("Besides publications, what changes its states: of 'bindings', 'calls', 'watchers'.")
     own_only: bool = Attribute("Only the resource's own user may subscribe, whatever the policy says (winfo, mailboxes).")
     personal: bool = Attribute("state() depends on the watcher; where it doesn't, one document serves all.")
+    private: bool = Attribute("state() tells its owner, and who may pick up its calls, more than others; False where it is left out.")
     versioned: bool = Attribute("state() depends on version.")
     hold_seconds: float = Attribute("Least seconds between NOTIFYs of a subscription in the long run; -1 for [presence] notify_seconds.")
 
@@ -371,7 +372,8 @@ class IEventPackage(Interface):
         """The whole state of a resource now. It never raises.
 
         Args:
-            watcher: Canonical ``user@host`` of who asks; "" where personal is False.
+            watcher: Canonical ``user@host`` of who asks; "" where personal is False. Where private is True: the resource itself for
+                everybody who may see all of it, "" for others.
             publications: Those that haven't expired, oldest first.
             version: Of the document for this subscription: 0 first, rises by 1 (by more after a restart or a lost document).
             content_type: One of content_types.
