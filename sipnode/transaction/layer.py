@@ -86,8 +86,7 @@ class TransactionLayer:
         Args:
             flow: What it came by. Another connection of the same host repeats and acknowledges nothing.
 
-        Returns:
-            Whether nobody else has to see it.
+        Returns: Whether nobody else has to see it.
         """
         transaction = self.servers.get(key)
         if transaction is None:
@@ -177,7 +176,8 @@ class TransactionLayer:
             self.dropped += 1
             return False
         asked, request = transaction.flow, transaction.request
-        known = is_about(response, request) if request is not None else hash_of(response) == (transaction.about or -1)
+        # Where it is completed a repeat passes nothing on, and the kept ACK goes where it always went.
+        known = transaction.state == COMPLETED or (is_about(response, request) if request else hash_of(response) == transaction.about)
         if not known or (flow is not asked and not from_same(asked, flow)):
             self.counters["forged_responses"] += 1
             return True
@@ -327,8 +327,8 @@ class TransactionLayer:
             self._schedule(transaction)
             if state >= ACCEPTED and isinstance(transaction, ClientTransaction):
                 # Only an ACK or a CANCEL would still be built from it.
-                if message is not None and transaction.request is not None:
-                    transaction.about = hash_of(message)
+                if state == ACCEPTED and message is not None and transaction.request is not None:
+                    transaction.about = hash_of(message) or -1
                 transaction.request = None
         if state >= COMPLETED:
             # From here on it only absorbs repeats: whatever the user holds needn't wait for its last timer.

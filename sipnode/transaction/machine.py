@@ -96,7 +96,7 @@ class ClientTransaction(Transaction):
 
     Attributes:
         request: What was sent; the INVITE that an ACK or CANCEL is built from. None once a final response was taken.
-        about: In its place then: a hash of the Call-ID, From tag and CSeq that a repeat of the response must have.
+        about: In its place then: a hash of the Call-ID, From tag and CSeq that a repeat of the response must have, -1 for none.
     """
 
     __slots__ = ("about", "request")
@@ -105,4 +105,4 @@ class ClientTransaction(Transaction):
         table = _INVITE_CLIENT if invite else _NON_INVITE_CLIENT
         super().__init__(table, CALLING if invite else TRYING, key, invite, flow, user)
         self.request: SipRequest | None = request
-        self.about = 0
+        self.about = -1
