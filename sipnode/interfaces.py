@@ -50,6 +50,8 @@ class IFlow(Interface):
     remote: tuple[str, int] = Attribute("(host, port) of the peer as seen.")
     token: str = Attribute("Identity of the connection, unique across restarts, [0-9A-Za-z_-]; '' for UDP.")
     closed: bool = Attribute("True when nothing can be sent any more.")
+    proved: bool = Attribute("Whether who is there has shown it: by an answer that only they could give; a connection by its handshake.")
+    offered: str = Attribute("The last nonce of a challenge that went there while it wasn't proved; '' for none.")
     vars: dict[str, Any] = Attribute("Owned by policy, lives as long as the flow.")
     peer_domains: tuple[str, ...] = Attribute("Domains that the peer has proved to be by a certificate we verified; () for none.")
     offers_alias: bool = Attribute("Whether the peer may send us requests by it, though we opened it (RFC 5923).")

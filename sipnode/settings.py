@@ -61,6 +61,11 @@ class LimitSettings:
     handshakes_per_source: int = setting(200, "Most of them that haven't said anything yet.", minimum=1)
     write_buffer_bytes: int = setting(1048576, "A peer that lets more than this pile up is disconnected.", minimum=65536)
     transactions: int = setting(200000, "Most live transactions; over it new requests get 503.", minimum=100)
+    pending_per_call_id: int = setting(100, "Most requests of one Call-ID that wait for their answer; over it 503.", minimum=2)
+    pending_per_callee: int = setting(2000, "Most calls that ring at one address-of-record; over it 486.", minimum=1)
+    strangers_per_callee: int = setting(20, "Most of them from strangers: nobody has proved to be a user of ours, nor is trusted.", minimum=0)
+    strangers_per_source: int = setting(100, "Most calls that ring for strangers of one source address (IPv6: /64); over it 503.", minimum=0)
+    strangers: int = setting(500, "Most calls that ring for strangers in all; over it 503.", minimum=0)
 
 
 @dataclass(frozen=True, slots=True)
