@@ -47,8 +47,11 @@ class FakeFlow:
     vars: dict[str, Any] = field(default_factory=dict)
     peer_domains: tuple[str, ...] = ()
     offers_alias: bool = False
+    proved: bool = False
+    offered: str = ""
 
     def __post_init__(self) -> None:
+        self.proved = self.proved or self.reliable
         if self.listener is None:
             self.listener = listener_of(self.transport)
 

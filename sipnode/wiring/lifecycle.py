@@ -203,7 +203,7 @@ def connect_reload(
 
     add("log", ("log.level", "log.format", "log.wire", "log.calls"), lambda new, old: reloaded(core, new))
     add("limits", ("limits.message_bytes", "limits.header_lines", "limits.line_bytes", "limits.via_values", "limits.transactions",
-                   "limits.connections", "limits.connections_per_source"), limits)  # fmt: skip
+                   "limits.connections", "limits.connections_per_source", "limits.handshakes_per_source"), limits)  # fmt: skip
     add("policy", ("core.stop_seconds", "core.drain_seconds", "core.drain_calls", "proxy.foreign"), policy)
     add("defence", tuple(f"defence.{key}" for key in DEFENCE_KEYS), defence)
     if transports.tls.profiles():
