@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "presence": SERVICE,
     "nodes": SERVICE,
     # It knows no SIP; what is stored of a password is what digest authentication computes with.
-    "storage": FLOOR | {"sip.digest"},
+    "storage": FLOOR | {"sip.digest", "sip.hosts"},
     "routing": SERVICE | {"auth", "registrar", "nat", "media", "proxy", "dialog"},
     "web": FLOOR | {"sip"},
     # The services come as arguments; it knows their verbs, not their modules.
@@ -67,7 +67,7 @@ PURE = ("sip", "transaction")
 IMPURE_STDLIB = {"asyncio", "multiprocessing", "select", "selectors", "signal", "socket", "ssl", "subprocess", "threading", "time"}
 MOST_LINES = 400
 # A catalogue is looked things up in, not read at a sitting.
-CATALOGUES = {"interfaces": 600}
+CATALOGUES = {"interfaces": 600, "settings": 600}
 
 
 class Import(NamedTuple):
