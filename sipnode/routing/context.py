@@ -42,6 +42,7 @@ class RequestContext:
         extra: ``(name, value)`` of headers to add when it goes on.
         call: What is known of the call, for an INVITE outside of any dialog that was sent on, or None.
         reach: How its sender is reached later, when somebody has asked.
+        rule: Name of the rule that refuses it, "" for none; see :meth:`blame`.
         vars: For site scripts and plugins; made when first asked for.
     """
 
@@ -61,6 +62,7 @@ class RequestContext:
         "record_route",
         "request",
         "route",
+        "rule",
         "stage",
         "targets",
         "to_tag",
@@ -86,6 +88,7 @@ class RequestContext:
         self.reach: Reach | None = None
         self.stage = 0
         self.to_tag = ""
+        self.rule = ""
         self._vars: dict[str, Any] | None = None
 
     @property
@@ -119,6 +122,15 @@ class RequestContext:
             for position, other in enumerate(self.request.names):
                 if other == name and line_value(self.request.lines[position]) in wanted:
                     self.dropped.append(position)
+
+    def blame(self, rule: str) -> None:
+        """Name the rule by which the request is about to be refused, for the line about its call and for the counter ``refused_RULE``.
+
+        Args:
+            rule: One word, as ``strangers``.
+        """
+        self.rule = rule
+        self.core.counters[f"refused_{rule}"] += 1
 
     def done(self) -> None:
         """It has its final response: the request and what was decided about it needn't wait for the last timer of its
@@ -170,7 +182,7 @@ class RequestContext:
             call_id = self.request.get("call-id") or ""
             life.step(call_id, "wire", "%s to %s for %s:%s:%s%s", status, method, self.flow.transport.lower(), host, port, decided)
         if status >= 300 and self.flags & Flag.INITIAL and self.request.method == "INVITE":
-            core.dialogs.refused(self, status)
+            core.dialogs.refused(self, status, "" if status == 487 else self.refused_by())
         if self.transaction is not None:
             core.transactions.respond(self.transaction, status, data, core.clock())
             return
@@ -178,6 +190,12 @@ class RequestContext:
             self.flow.send(data)
         except FlowClosed:
             core.counters["unsent_responses"] += 1
+
+    def refused_by(self) -> str:
+        """What of this server a refusal comes from, for the line about the call; "" where it came from elsewhere."""
+        if self.rule:
+            return f"rule {self.rule}"
+        return f"stage {self.core.engine.stage_of(self)}" if self.fork is None else ""
 
     # -- what the transaction layer tells
 

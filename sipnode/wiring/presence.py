@@ -18,6 +18,7 @@ from sipnode.presence.moving import take_over
 from sipnode.presence.recent import Recent
 from sipnode.presence.service import PresenceService
 from sipnode.presence.subscription import Origin
+from sipnode.proxy.destinations import witness
 from sipnode.records import Hop
 from sipnode.registrar.location import instance_key
 from sipnode.registrar.register import is_lost
@@ -102,12 +103,15 @@ class Reach:
     def __init__(self, core: Core, node: int) -> None:
         self._core = core
         self._node = node
-        self._literals: dict[str, Hop] = {}
+        self._literals: dict[tuple[str, str], Hop] = {}
 
     def origin(self, ctx: Any) -> Origin:
         """Where a SUBSCRIBE came from."""
         flow, side = ctx.flow, self._core.near_side(ctx)
         host, port = (side.host, side.port) if side.natted and not side.flow else ("", 0)
+        if not flow.reliable and not host and not witness(flow.listener.name) and self._core.destinations.is_machine(flow.remote[0]):
+            # Who has seen it there will be gone when it is notified, and nobody's Contact is believed to be on this machine.
+            host, port = flow.remote
         return Origin(flow.listener.name, _contact(flow), side.flow, side.key, host, port, flow.websocket, self._node)
 
     def of_binding(self, binding: Binding) -> Origin | None:
@@ -129,8 +133,12 @@ class Reach:
             if binding is not None and is_lost(binding):
                 return None
         if subscription.host:
+            if core.destinations.refusal(subscription.host, subscription.port, subscription.host):
+                return None
             return core.flows.udp(Hop("UDP", subscription.host, subscription.port), subscription.socket)
-        known = self._literals.get(subscription.routes or subscription.contact)
+        # A peer on loopback may name what another may not.
+        literal = (subscription.routes or subscription.contact, witness(subscription.socket))
+        known = self._literals.get(literal)
         if known is not None:
             return core.flows.udp(known, subscription.socket)
         try:
@@ -144,10 +152,19 @@ class Reach:
         if hops and hops[0].transport == "UDP":
             if len(self._literals) >= _LITERALS:
                 self._literals.clear()
-            self._literals[subscription.routes or subscription.contact] = hops[0]
+            if not self._permitted(hops, subscription):
+                return None
+            self._literals[literal] = hops[0]
             return core.flows.udp(hops[0], subscription.socket)
         finding: Deferred[Any] = succeed(hops) if hops else core.resolver.resolve(uri.host, uri.port, transport, uri.secure)
-        return finding.addCallback(lambda found: core.flows.connect(found[0]))
+        return finding.addCallback(lambda found: core.flows.connect(core.destinations.permitted(found, witness(subscription.socket))[0]))
+
+    def _permitted(self, hops: list[Hop], subscription: Subscription) -> bool:
+        """Whether its subscriber may have us send there."""
+        rule = self._core.destinations.refusal(hops[0].host, hops[0].port, witness(subscription.socket))
+        if rule:
+            self._core.counters[f"refused_destination_{rule}"] += 1
+        return not rule
 
     def transmit(self, request: SipRequest, branch: str, flow: Any, user: Any) -> Any:
         """Send a NOTIFY."""
