@@ -94,6 +94,21 @@ class DestinationFlows(SynchronousTestCase):
         self.alice.send("INVITE", "sip:x@127.0.0.9:6379;transport=tcp")
         self.assertEqual(ended, [("server", "rule destination_this_machine")])
 
+    def test_dialog(self) -> None:
+        """Inside a dialog who named what it may not is reached where it was seen; one on loopback at what it named."""
+        bob, here = self.world.phone("bob", host="127.0.0.6"), self.world.phone("carol", host="127.0.0.7")
+        here.contact = "sip:carol@127.0.0.8:5070"
+        here.register()
+        bob.register()
+        self.alice.contact = "sip:alice@127.0.0.9:6379"
+        for phone in (bob, self.alice, here):
+            phone.take()
+        self.world.call(self.alice, bob).from_callee("INFO")
+        self.alice.got("INFO")
+        self.assertNotIn(("127.0.0.9", 6379), self.reached())
+        self.world.call(here, bob).from_callee("INFO")
+        self.assertIn(("127.0.0.8", 5070), self.reached())
+
     def test_bye(self) -> None:
         """When a browser vanishes its peer gets a BYE, but not at an address that only the peer's Contact names."""
         bob = self.world.phone("bob", "WS")
