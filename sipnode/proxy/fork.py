@@ -17,7 +17,7 @@ from sipnode.proxy import forkpolicy
 from sipnode.proxy.branch import Branch
 from sipnode.proxy.faults import answer_to
 from sipnode.proxy.forward import challenges, own_headers, returned_response
-from sipnode.proxy.identity import remove_claims
+from sipnode.proxy.identity import is_harmless, remove_claims
 from sipnode.proxy.sides import answered_lines
 from sipnode.proxy.target import Target
 from sipnode.sip.message import SipResponse
@@ -240,8 +240,8 @@ class Fork:
                 response = response.copy()
                 response.remove("record-route")
         back = returned_response(response, branch.contact_line, changed)
-        if remove_claims(back, lambda: core.authenticator.trusts(branch.flow)):
-            core.counters["removed_claims"] += 1
+        if not is_harmless(response) and not core.authenticator.trusts(branch.flow):
+            core.counters["removed_claims"] += remove_claims(back)
         self.ctx.send_response(response.status, back.to_bytes())
 
     # -- CANCEL

@@ -98,6 +98,11 @@ class Judgement(NamedTuple):
 NOTHING: Final = Judgement()
 
 
+def is_harmless(message: SipMessage) -> bool:
+    """Whether a message has none of these headers, nor one that nobody has heard of: the answer for nearly all, by one look."""
+    return message.index().keys() <= _HARMLESS
+
+
 def judge(request: SipRequest, sender: str, trusted: bool, may_answer: bool, is_local: Callable[[str], bool]) -> Judgement:
     """Judge the headers of a request that is about to be sent on.
 
@@ -107,8 +112,7 @@ def judge(request: SipRequest, sender: str, trusted: bool, may_answer: bool, is_
         may_answer: Headers that make a phone answer by itself go on.
         is_local: Whether a host is ours, so that credentials for it are.
     """
-    index = request.index()
-    if index.keys() <= _HARMLESS:
+    if is_harmless(request):
         return NOTHING
     gone: list[int] = []
     claims = 0
@@ -141,18 +145,15 @@ def judge(request: SipRequest, sender: str, trusted: bool, may_answer: bool, is_
     return Judgement(tuple(gone), added, claims)
 
 
-def remove_claims(response: SipResponse, is_trusted: Callable[[], bool]) -> int:
+def remove_claims(response: SipResponse) -> int:
     """Take what an untrusted callee asserts out of a response (RFC 3325 §5).
 
     Args:
         response: One of our own; it is changed.
-        is_trusted: Whether the callee is; asked only where it asserts anything.
 
     Returns:
         How many headers are gone.
     """
-    if response.index().keys() <= _HARMLESS or is_trusted():
-        return 0
     names = {name for name in response.names if kind_of(name) in (ASSERTED, CLAIM)}
     for name in names:
         response.remove(name)

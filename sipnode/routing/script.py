@@ -17,7 +17,7 @@ from sipnode.interfaces import IRoutingScript
 from sipnode.nat.alias import PROTO, handle_ruri_alias, set_contact_alias, with_uri_param
 from sipnode.nat.fixup import fix_nated_register
 from sipnode.nat.tests import from_neighbour, nat_uac_test
-from sipnode.proxy.identity import judge
+from sipnode.proxy.identity import is_harmless, judge
 from sipnode.proxy.record_route import loose_route, taken_over
 from sipnode.proxy.relay import relay
 from sipnode.proxy.sides import callee_reach
@@ -282,7 +282,7 @@ class RoutingScript:
     def relay(self, ctx: RequestContext) -> Verdict:
         """t_relay()."""
         line, request = "", ctx.request
-        if not ctx.flags & Flag.PATH:
+        if not (is_harmless(request) or ctx.flags & Flag.PATH):
             self.remove_claims(ctx)
         if request.method in CONTACT_METHODS and (ctx.flags & Flag.NATS or ctx.route is not None):
             seal = "" if ctx.route is None else self.core.contact_seal(ctx, self.core.near_side(ctx), request.from_.tag)
