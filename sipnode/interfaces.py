@@ -243,6 +243,9 @@ class IRequestContext(Interface):
     flags: int = Attribute("routing.verdict.Flag bits.")
     domain_is_local: Any = Attribute("callable(host: str) -> bool")
 
+    def blame(rule: str) -> None:
+        """Name the rule by which the request is about to be refused, for the line about its call and for a counter (``refused_RULE``)."""
+
     def reply(status: int, reason: str = "", headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Any:
         """Answer, statelessly before a transaction exists, statefully after. Returns Verdict.REPLIED."""
 
