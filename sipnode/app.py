@@ -62,6 +62,7 @@ from sipnode.transaction.layer import TransactionLayer
 from sipnode.transaction.timers import Timings
 from sipnode.transport.assembly import Transports, build_transports
 from sipnode.wiring.defence import connect_defence, guarded
+from sipnode.wiring.destinations import build_destinations, contact_policy, know_sisters
 from sipnode.wiring.lifecycle import LogService, add_lifecycle, log_control
 from sipnode.wiring.manhole import manhole_service
 from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
@@ -201,6 +202,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     core.resolver = transports.resolver
     core.is_own = transports.is_own_address
     core.own_host = transports.own.has_host
+    core.destinations = build_destinations(core, settings)
 
     media = MediaService(settings.media, reactor)
     core.media = media.relay
@@ -220,10 +222,12 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     keepalive = KeepaliveService(
         settings.nat, reactor, _pinger(core), core.registrar.remove, f"sip:{_domain(settings)}", derive(secret, "ping")
     )
+    core.registrar.contact_refusal = contact_policy(core)
     core.registrar.on_change(core.binding_changed)
     core.registrar.on_change(only_ours(settings.node.id, keepalive.changed))
     core.ping_answered = keepalive.answered
     sisters = build_nodes(core, transports.listeners, reactor, shared)
+    know_sisters(core.destinations, sisters)
     defence = connect_defence(core, transports, sisters)
     presence = build_presence(core, storage, reactor)
     assemble(core, _script(settings, conf_dir), _stages(settings))
@@ -271,8 +275,11 @@ def _pinger(core: Core) -> Any:
 
     def send(binding: Binding, request: SipRequest) -> None:
         received = SipUri.parse(binding.received)
+        host, port = received.host.strip("[]"), received.port or 5060
+        if core.destinations.refusal(host, port, host):
+            raise FlowClosed("it isn't to be sent to")
         # From the socket that the phone registered by: only that hole in its NAT is open.
-        flow = core.flows.udp(Hop("UDP", received.host.strip("[]"), received.port or 5060), binding.socket)
+        flow = core.flows.udp(Hop("UDP", host, port), binding.socket)
         if flow is None:
             raise FlowClosed("no UDP listener reaches it")
         _, via = new_via(flow)

@@ -12,7 +12,6 @@ from zope.interface import implementer
 from sipnode.errors import FlowClosed, MediaError, NoRoute
 from sipnode.interfaces import IFlow, IFlowTable, IListener, IMediaRelay, IResolver
 from sipnode.records import Hop, MediaKey, MediaProfile
-from sipnode.sip.message import SipRequest
 
 
 @implementer(IListener)
@@ -238,9 +237,9 @@ class OpenAuthenticator:
         local: bool = ctx.domain_is_local(ctx.request.from_.uri.host)
         return local
 
-    def consumed(self, request: SipRequest) -> list[str]:
-        """Nothing was consumed."""
-        return []
+    def is_stranger(self, ctx: Any) -> bool:
+        """Whether its From isn't ours."""
+        return not ctx.identity and not self.trusts(ctx.flow)
 
     def trusts(self, flow: Any) -> bool:
         """No address is trusted."""

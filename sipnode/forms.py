@@ -16,6 +16,7 @@ from sipnode.errors import ConfigError
 
 _LABELS: Final = re.compile(r"(?=.{1,253}$)[0-9A-Za-z_](?:[0-9A-Za-z_.-]*[0-9A-Za-z_])?\.?")
 _ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,]+")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 LEAST_TOKEN: Final = 16
 
 
@@ -38,7 +39,11 @@ def domain(value: str) -> None:
     try:
         ipaddress.ip_address(bare)
     except ValueError:
-        if not _LABELS.fullmatch(value) or ".." in value:
+        try:
+            labels = value if value.isascii() else value.encode("idna").decode("ascii")
+        except UnicodeError:
+            labels = ""
+        if not _LABELS.fullmatch(labels) or ".." in labels:
             raise ValueError(f"has to be a domain or an address, not {value!r}") from None
 
 
@@ -62,12 +67,32 @@ def around(value: str) -> None:
     network(value, False)
 
 
+def method(value: str) -> None:
+    """A SIP method, alone or with an event package (``NOTIFY/message-summary``), or 'any'."""
+    name, slash, event = value.partition("/")
+    if not _TOKEN.fullmatch(name) or (value != "any" and name != name.upper()) or (slash and not _TOKEN.fullmatch(event)):
+        raise ValueError(f"has to be a SIP method in capitals such as NOTIFY, or NOTIFY/message-summary, or 'any', not {value!r}")
+
+
 def address(value: str) -> None:
     """``ADDRESS:PORT``."""
     try:
         split_address(value, "")
     except ConfigError as error:
         raise ValueError(error.reason) from None
+
+
+def destination(value: str) -> None:
+    """What may be sent to: a word, a network, or one port of an address."""
+    if value in ("interfaces", "private"):
+        return
+    try:
+        network(value)
+    except ValueError as error:
+        try:
+            address(value)
+        except ValueError:
+            raise error from None
 
 
 def literal(value: str) -> None:
@@ -85,5 +110,5 @@ def token(value: str) -> None:
 
 
 FORMS: Final[Mapping[str, Callable[[str], None]]] = MappingProxyType(
-    {each.__name__: each for each in (text, part, domain, origin, network, around, address, literal, token)}
+    {each.__name__: each for each in (text, part, domain, origin, network, around, address, destination, literal, method, token)}
 )

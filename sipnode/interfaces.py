@@ -246,6 +246,9 @@ class IRequestContext(Interface):
     flags: int = Attribute("routing.verdict.Flag bits.")
     domain_is_local: Any = Attribute("callable(host: str) -> bool")
 
+    def blame(rule: str) -> None:
+        """Name the rule by which the request is about to be refused, for the line about its call and for a counter (``refused_RULE``)."""
+
     def reply(status: int, reason: str = "", headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Any:
         """Answer, statelessly before a transaction exists, statefully after. Returns Verdict.REPLIED."""
 
@@ -377,8 +380,7 @@ class IEventPackage(Interface):
         """The whole state of a resource now. It never raises.
 
         Args:
-            watcher: Canonical ``user@host`` of who asks; "" where personal is False. Where private is True: the resource itself for
-                everybody who may see all of it, "" for others.
+            watcher: Canonical ``user@host``; "" where personal is False. Where private is True the resource for who may see all, else "".
             publications: Those that haven't expired, oldest first.
             version: Of the document for this subscription: 0 first, rises by 1 (by more after a restart or a lost document).
             content_type: One of content_types.

@@ -123,14 +123,20 @@ class AuthSettings:
     enabled: bool = setting(True, "Digest authentication of REGISTER and of requests from local users.")
     algorithms: tuple[str, ...] = setting(["SHA-256", "MD5"], "Offered in this order.", choices=("SHA-256", "MD5"))
     md5_only: tuple[str, ...] = setting(
-        ["Asterisk", "FreeSWITCH", "SIPp", "baresip"],
-        "Beginnings of User-Agents that give up where any other algorithm than MD5 is offered: they are offered MD5 alone.",
+        [],
+        "Exceptions to sha256_agents: beginnings of User-Agents that are offered MD5 alone all the same.",
+        form="part",
+    )
+    sha256_agents: tuple[str, ...] = setting(
+        ["PJSUA", "PJSIP", "MicroSIP", "Linphone", "belle-sip", "baresip v3", "baresip v4"],
+        "Beginnings of User-Agents that are known to handle RFC 8760 and are offered every algorithm; others are offered MD5 alone.",
         form="part",
     )
     nonce_expire: float = setting(300.0, "Age at which a nonce turns stale.", minimum=5)
     nonce_table: int = setting(50000, "Nonces whose count is remembered; the oldest are forgotten first.", minimum=100)
     calculate_ha1: bool = setting(True, "Use the password column where it is filled; false: only the ha1 columns (auth_db calculate_ha1).")
-    lenient_uri: bool = setting(False, "Accept a digest uri that differs from the Request-URI (old phones behind proxies).")
+    lenient_uri: bool = setting(False, "Accept a digest uri of another user or host than the Request-URI's (old phones behind proxies).")
+    foreign_from: bool = setting(False, "A user who proves its password may show a From of another domain; false: 403.")
     cache_seconds: float = setting(60.0, "How long a credential is answered from memory.", minimum=0)
     trusted: tuple[str, ...] = setting(
         [], "Addresses or networks whose requests need no digest (trunks), e.g. '192.0.2.0/24'.", form="network"
@@ -207,6 +213,29 @@ class ProxySettings:
     udp_mtu: int = setting(1300, "A larger request to a resolved foreign host goes by TCP where it can (RFC 3261 18.1.1); 0 never.", minimum=0)
     foreign: str = setting("users", "Who may call foreign domains: 'users' authenticated local ones, or 'none'.", choices=("users", "none"))
     failed_target_seconds: float = setting(30.0, "How long an address that failed isn't tried.", minimum=0)
+    strangers: tuple[str, ...] = setting(
+        ["INVITE", "MESSAGE", "OPTIONS", "NOTIFY/message-summary"],
+        "Methods outside of calls, METHOD or METHOD/EVENT, that who is neither a user of ours nor trusted may send to our users; others get 403. 'any' for all.",
+        form="method",
+    )
+    anonymous: bool = setting(True, "Strangers may call without a name (From anonymous@anonymous.invalid); false: 433.")
+    auto_answer: str = setting(
+        "trusted",
+        "Whose headers that make a phone answer by itself (Alert-Info, Answer-Mode, Call-Info answer-after) go on: of 'trusted' addresses"
+        " alone, or of 'users' too.",
+        choices=("trusted", "users"),
+    )
+    destinations: tuple[str, ...] = setting(
+        ["interfaces"],
+        "Private addresses that may be sent to because a message names them: networks, 'ADDRESS:PORT', 'interfaces' for the private networks"
+        " that a listener is in, 'private' for all of them. Loopback is only what is named here, or what a peer on loopback names.",
+        form="destination",
+    )
+
+    def strangers_may(self, method: str, event: str | None) -> bool:
+        """Whether ``strangers`` has a method for an Event (its value as it came), or anything at all."""
+        package = (event or "").partition(";")[0].strip().lower()
+        return "any" in self.strangers or f"{method}/{package}" in self.strangers
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ from twisted.internet.task import Clock
 
 from sipnode.dialog.service import DialogService
 from sipnode.fakes import PORTS, FakeFlow, FakeFlows, FakeListener, FakeResolver, OpenAuthenticator, RecordingMediaRelay, listener_of
+from sipnode.proxy.destinations import Destinations
+from sipnode.registrar.contacts import ContactPolicy
 from sipnode.registrar.service import RegistrarService
 from sipnode.routing.assembly import assemble
 from sipnode.routing.core import Core
@@ -297,6 +299,8 @@ class World:
         core.dialogs.startService()
         core.is_own = lambda host, port: host == "192.0.2.1" and port in (0, *PORTS.values())
         core.own_host = lambda host: host == "192.0.2.1"
+        core.destinations = Destinations(self.settings.proxy.destinations, (), core.is_own, core.own_host)
+        core.registrar.contact_refusal = ContactPolicy(core.is_domain, core.is_own, core.destinations.refusal, core.own_host)
         assemble(core, script, stages)
         self.sink = Dispatcher(core, Limits())
         self._script, self._stages = script, stages

@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "presence": SERVICE,
     "nodes": SERVICE,
     # It knows no SIP; what is stored of a password is what digest authentication computes with.
-    "storage": FLOOR | {"sip.digest"},
+    "storage": FLOOR | {"sip.digest", "sip.hosts"},
     "routing": SERVICE | {"auth", "registrar", "nat", "media", "proxy", "dialog"},
     "web": FLOOR | {"sip"},
     # The services come as arguments; it knows their verbs, not their modules.

@@ -9,32 +9,48 @@ from __future__ import annotations
 
 import hmac
 import os
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sipnode.auth.challenge import challenge_headers, consumed_values, credentials_for, header_for, status_for
+from sipnode.auth.challenge import challenge_headers, credentials_for, same_resource, status_for
+from sipnode.auth.claims import claim_of, is_anonymous, shown_realm
 from sipnode.auth.nonce import FORGED, GOOD, NonceKeeper
 from sipnode.auth.secret import derive
+from sipnode.auth.seldom import Seldom
 from sipnode.auth.trust import TrustedSources
 from sipnode.errors import ConfigError, ParseError, StorageError
 from sipnode.interfaces import ICredentialStore, IDigestGuard, IFlow, IRequestContext
 from sipnode.records import Credential
 from sipnode.settings import AuthSettings
 from sipnode.sip.digest import MD5, SHA256, Credentials, ha1, matches
+from sipnode.sip.hosts import normal_host
 from sipnode.sip.message import SipRequest
-from sipnode.sip.uri import SipUri, unescape
+from sipnode.sip.uri import unescape
 
 # RFC 3261 §22.1: a challenge to these can't be answered with a new request.
 _NEVER: Final = frozenset(("ACK", "CANCEL"))
 # Takes the place of the hash of a user that doesn't exist, so that it costs what a wrong password costs.
 _NOBODY: Final = "0" * 64
 _RETRY_AFTER: Final = (("Retry-After", "5"),)
+# Counts have eight hex digits; a nonce that was used without one (RFC 2069) is used up.
+_USED_UP: Final = 1 << 32
 # With two challenges the answer to less than this is more than three times as long.
 _TINY: Final = 190
+
+
+class _Asked(NamedTuple):
+    """What is known of a request while its credential is fetched; ``owner`` None where any user of the realm may send it."""
+
+    proxy: bool
+    realm: str
+    owner: str | None
+    username: str
+    sent: Credentials
+    state: int
 
 
 class Authenticator:
@@ -63,27 +79,28 @@ class Authenticator:
         self._md5_alone = md5 or self._algorithms
         self._md5_last = tuple(name for name in self._algorithms if name != MD5) + md5
         self._md5_agents = settings.md5_only
+        self._capable_agents = settings.sha256_agents
         self._use_password = settings.calculate_ha1
         self._lenient = settings.lenient_uri
+        self._any_from = settings.foreign_from
         self._credentials = credentials
         self._seconds = clock.seconds
         self._trusted = TrustedSources(settings.trusted)
-        self._peers = frozenset(domain.lower() for domain in settings.trusted_peers)
+        self._peers = frozenset(map(normal_host, settings.trusted_peers))
         self._nonces = NonceKeeper(
             derive(secret, "nonce"), clock.seconds(), int.from_bytes(os.urandom(6)), settings.nonce_expire, settings.nonce_table
         )
         self._told_of_missing_hash = False
+        self._told = Seldom()
         self.guard: IDigestGuard | None = None
 
     def realm_of(self, ctx: IRequestContext) -> str:
         """The domain whose user has to prove itself: that of the AoR for REGISTER, else of From; "" when it isn't ours.
 
         Raises:
-            ParseError: the address can't be read.
+            ParseError: the address can't be read, or can't be anybody's.
         """
-        request = ctx.request
-        host = (request.to if request.method == "REGISTER" else request.from_).uri.host
-        return host if host and ctx.domain_is_local(host) else ""
+        return claim_of(ctx.request, ctx.domain_is_local).realm
 
     def needs_auth(self, ctx: IRequestContext) -> bool:
         """Whether :meth:`check` has something to ask: authentication is on, the source isn't trusted, the method can be challenged
@@ -94,6 +111,12 @@ class Authenticator:
             return self.realm_of(ctx) != ""
         except ParseError:
             return True
+
+    def is_stranger(self, ctx: IRequestContext) -> bool:
+        """Whether a request that :meth:`check` let pass comes from nobody that we know."""
+        if ctx.identity or self.trusts(ctx.flow):
+            return False
+        return self._enabled or not ctx.domain_is_local(ctx.request.from_.uri.host)
 
     def check(self, ctx: IRequestContext, proxy: bool) -> Any:
         """Let the request prove its user.
@@ -109,35 +132,46 @@ class Authenticator:
         if not self._enabled or request.method in _NEVER or self.trusts(ctx.flow):
             return None
         try:
-            realm = self.realm_of(ctx)
+            owner, realm = claim_of(request, ctx.domain_is_local)
             if not realm:
-                return None
+                realm = "" if request.method == "REGISTER" else shown_realm(request, ctx.domain_is_local)
+                if not realm:
+                    return None
+                if not self._any_from and not is_anonymous(request.from_.uri):
+                    ctx.blame("foreign_from")
+                    return ctx.reply(403, "From Is Not Yours")
             sent = credentials_for(request, proxy, realm, self._algorithms)
         except ParseError as fault:
-            return ctx.reply(400, fault.reason)
-        if sent is None or sent.algorithm not in self._algorithms or sent.qop != "auth":
+            if fault.status == 403:
+                ctx.blame("from_scheme")
+            return ctx.reply(fault.status, fault.reason)
+        if sent is None or sent.algorithm not in self._algorithms or sent.qop not in ("auth", ""):
             return self._challenge(ctx, proxy, realm, sent, False)
         state = self._nonces.check(sent.nonce, realm, self._seconds())
         if state == FORGED:
             return self._challenge(ctx, proxy, realm, sent, False)
-        if sent.uri != request.uri and not self._lenient and not _same_resource(sent.uri, ctx):
+        if sent.uri != request.uri and not self._lenient and not same_resource(sent.uri, request, ctx.domain_is_local):
             return ctx.reply(400, "Digest uri is not the Request-URI")
         username, at, domain = sent.username.rpartition("@")
-        if at and domain.lower() != realm:
+        if at and normal_host(domain) != realm:
             return self._challenge(ctx, proxy, realm, sent, False)
-        if self.guard is not None and self.guard.is_barred(ctx.flow.remote[0], f"{username or sent.username}@{realm}"):
+        username = username or sent.username
+        if self.guard is not None and self.guard.is_barred(ctx.flow.remote[0], f"{username}@{realm}"):
+            ctx.blame("barred_user")
+            self._tell(ctx, f"{username}@{realm}", "shut out after too many wrong passwords")
             return ctx.reply(403, "Too Many Wrong Passwords")
+        asked = _Asked(proxy, realm, owner, username, sent, state)
         try:
-            known = self._credentials.cached(username or sent.username, realm)
+            known = self._credentials.cached(username, realm)
         except KeyError:
-            waiting: Deferred[Any] = self._credentials.fetch(username or sent.username, realm)
-            waiting.addCallback(self._judge, ctx, proxy, realm, sent, state)
+            waiting: Deferred[Any] = self._credentials.fetch(username, realm)
+            waiting.addCallback(self._judge, ctx, asked)
             return waiting.addErrback(self._unavailable, ctx)
-        return self._judge(known, ctx, proxy, realm, sent, state)
+        return self._judge(known, ctx, asked)
 
     def verify(self, username: str, domain: str, password: str) -> Deferred[bool]:
         """Whether this is the user's password, for those who come by another way than SIP. Fails with StorageError."""
-        domain = domain.lower()
+        domain = normal_host(domain)
         try:
             return succeed(self._knows(self._credentials.cached(username, domain), username, domain, password))
         except KeyError:
@@ -158,45 +192,39 @@ class Authenticator:
             return True
         return bool(self._peers) and not self._peers.isdisjoint(flow.peer_domains)
 
-    def consumed(self, request: SipRequest) -> list[str]:
-        """Values of the Proxy-Authorization lines that were for us; REGISTER and its Authorization end here anyway."""
-        if request.method == "REGISTER" or "proxy-authorization" not in request:
-            return []
-        return consumed_values(request, True, request.from_.uri.host)
-
-    def remove_consumed(self, forwarded: SipRequest) -> None:
-        """Take them out of a copy that is to be forwarded (RFC 3261 §22.3)."""
-        mine = self.consumed(forwarded)
-        if mine:
-            name = header_for(True)
-            others = [value for value in forwarded.get_all(name) if value not in mine]
-            forwarded.remove(name)
-            for value in others:
-                forwarded.append(name, value)
-
-    def _judge(self, known: Credential | None, ctx: IRequestContext, proxy: bool, realm: str, sent: Credentials, state: int) -> Any:
-        request = ctx.request
+    def _judge(self, known: Credential | None, ctx: IRequestContext, asked: _Asked) -> Any:
+        proxy, realm, owner, username, sent, state = asked
+        user = f"{username}@{realm}"
         hashed = "" if known is None else self._hash_of(known, sent, realm)
-        right = matches(sent, hashed or _NOBODY, request.method)
+        right = matches(sent, hashed or _NOBODY, ctx.request.method)
         if not right or not hashed:
             if self.guard is not None and (hashed or known is None):
-                self.guard.wrong(ctx.flow.remote[0], f"{sent.username.rpartition('@')[0] or sent.username}@{realm}")
+                self.guard.wrong(ctx.flow.remote[0], user)
+            self._tell(ctx, user, "wrong password" if hashed else "unknown user or no such hash")
             return self._challenge(ctx, proxy, realm, sent, False)
         # A used count gets stale=true as an old nonce does: the password was right, so nobody needs to be asked for it again.
-        if state != GOOD or not self._nonces.use(sent.nonce, sent.nc, self._seconds()):
+        count = sent.nc if sent.qop else _USED_UP
+        if state != GOOD or not self._nonces.use(sent.nonce, count, self._seconds()):
             return self._challenge(ctx, proxy, realm, sent, True)
         flow = ctx.flow
         if not flow.proved and flow.offered == sent.nonce:
             # The challenge that it answers went to this very address: who forges a source doesn't see it.
             flow.proved, flow.offered = True, ""
-        username = sent.username.rpartition("@")[0] or sent.username
         if self.guard is not None:
-            self.guard.right(ctx.flow.remote[0], f"{username}@{realm}")
-        owner = (request.to if request.method == "REGISTER" else request.from_).uri.user
-        if owner != username and unescape(owner) != username:
+            self.guard.right(ctx.flow.remote[0], user)
+        if owner is not None and owner != username and unescape(owner) != username:
+            ctx.blame("other_user")
+            self._tell(ctx, user, f"the address of {unescape(owner)!r} isn't its own")
             return ctx.reply(403, "Not your address")
-        ctx.identity = f"{username}@{realm}"
+        ctx.identity = user
         return None
+
+    def _tell(self, ctx: IRequestContext, user: str, reason: str) -> None:
+        """One line of the log in ten seconds for each source and user."""
+        host = ctx.flow.remote[0]
+        if self._told.may((host, user), self._seconds()):
+            text = "{method} of {user!r} from {host} refused: {reason}"
+            self._log.warn(text, method=ctx.request.method, user=user, host=host, reason=reason)
 
     def _hash_of(self, known: Credential, sent: Credentials, realm: str) -> str:
         if self._use_password and known.password:
@@ -231,11 +259,12 @@ class Authenticator:
         return ctx.reply(status_for(proxy), "", challenge_headers(proxy, realm, nonce, order, stale))
 
     def _knows_md5_alone(self, ctx: IRequestContext, sent: Credentials | None) -> bool:
-        # Some phones give up at the first challenge that they don't know, whatever stands beside it.
-        if sent is not None and sent.algorithm == MD5:
-            return True
+        # Many phones give up at the first challenge that they don't know, whatever stands beside it: a second one is for those only
+        # that have shown, or are known, to read on (RFC 8760 §2.4).
+        if sent is not None and sent.response:
+            return sent.algorithm == MD5
         agent = ctx.request.get("user-agent")
-        return agent is not None and agent.startswith(self._md5_agents)
+        return agent is None or agent.startswith(self._md5_agents) or not agent.startswith(self._capable_agents)
 
     def _unavailable(self, failure: Failure, ctx: IRequestContext) -> Any:
         failure.trap(StorageError)
@@ -249,18 +278,3 @@ def _octets(request: SipRequest) -> int:
 
 def _same(left: str, right: str) -> bool:
     return hmac.compare_digest(left.encode("utf-8", "surrogateescape"), right.encode("utf-8", "surrogateescape"))
-
-
-def _same_resource(text: str, ctx: IRequestContext) -> bool:
-    """Whether a digest ``uri`` that isn't the Request-URI to the letter names the same thing (RFC 7616 §3.4.6): the same URI by the
-    rules of RFC 3261 §19.1.4, or for a REGISTER another name of this registrar (some clients put its address there)."""
-    try:
-        uri = SipUri.parse(text)
-        request_uri = ctx.request.ruri
-    except ParseError:
-        return False
-    if uri.equals(request_uri):
-        return True
-    return (
-        ctx.request.method == "REGISTER" and not uri.user and bool(ctx.domain_is_local(uri.host) and ctx.domain_is_local(request_uri.host))
-    )

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 from sipnode.errors import ParseError
 from sipnode.sip import digest
+from sipnode.sip.uri import SipUri, unescape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from sipnode.sip.message import SipRequest
 
 MAX_LINES: Final = 8
+_SIP: Final = ("sip", "sips")
 
 
 def status_for(proxy: bool) -> int:
@@ -54,6 +56,9 @@ def credentials_for(request: SipRequest, proxy: bool, realm: str, algorithms: It
             continue
         try:
             found = digest.parse_credentials(value)
+        except digest.NoProof:
+            # What 3GPP TS 24.229 §5.1.1.2 has clients send first: a name and no proof.
+            continue
         except ParseError as fault:
             broken = fault
             continue
@@ -67,14 +72,21 @@ def credentials_for(request: SipRequest, proxy: bool, realm: str, algorithms: It
     return first
 
 
-def consumed_values(request: SipRequest, proxy: bool, realm: str) -> list[str]:
-    """The credential lines that were for the realm: nobody behind us has a use for them (RFC 3261 §22.3)."""
-    values = []
-    for value in request.get_all(header_for(proxy)):
-        if digest.is_digest(value):
-            try:
-                if digest.parse_credentials(value).realm == realm:
-                    values.append(value)
-            except ParseError:
-                continue
-    return values
+def same_resource(text: str, request: SipRequest, is_local: Callable[[str], bool]) -> bool:
+    """Whether a digest ``uri`` that isn't the Request-URI to the letter means the same resource (RFC 7616 §3.4.6 leaves it to the server).
+
+    Phones leave out port and parameters, and take one name of ours for another; SIPp names the server and no user. All that counts is
+    the user, and whose host it is; the nonce is good for one request anyway.
+    """
+    try:
+        uri, asked = SipUri.parse(text), request.ruri
+    except ParseError:
+        return False
+    if uri.equals(asked):
+        return True
+    if uri.scheme not in _SIP or asked.scheme not in _SIP:
+        return False
+    local = is_local(uri.host)
+    if local and not uri.user:
+        return True
+    return unescape(uri.user) == unescape(asked.user) and (uri.host == asked.host or bool(local and is_local(asked.host)))

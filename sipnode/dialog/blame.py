@@ -1,19 +1,22 @@
-"""Who is behind the refusal of a call, for the log. Pure."""
+"""Who is behind the refusal of a call, and why, for the log. Pure."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def blame(core: Any, ctx: Any, status: int) -> str:
-    """``caller``, ``callee``, ``media node NAME, REASON`` or ``server, stage NAME``.
+def blame(core: Any, ctx: Any, status: int, by: str) -> tuple[str, str]:
+    """``caller``, ``callee``, ``media node NAME`` or ``server``; and which rule or stage, or the reason, "" for none.
 
     Args:
         core: ``engine`` is used.
         ctx: The INVITE. A branch of its fork decided, or the stage of the script that it is in.
         status: Of the refusal.
+        by: Which rule or stage of ours refused it, "" where that isn't known.
     """
+    if by:
+        return "server", by
     if ctx.fork is not None and ctx.fork.blame:
-        decided: str = ctx.fork.blame
-        return decided
-    return "caller" if status == 487 else f"server, stage {core.engine.stage_of(ctx)}"
+        who, _, why = ctx.fork.blame.partition(", ")
+        return who, why
+    return ("caller", "") if status == 487 else ("server", f"stage {core.engine.stage_of(ctx)}")

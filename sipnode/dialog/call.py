@@ -65,7 +65,8 @@ class Call:
         status: Status of the last response to the INVITE; 0 before any.
         outcome: "" while it lives; then ``completed``, ``cancelled``, ``busy``, ``no answer``, ``declined``, ``not found``,
             ``failed``, ``lost`` or ``ended``.
-        ended_by: ``caller``, ``callee``, ``server`` or ``media node NAME``, behind a comma which stage it was or why; "" while it lives.
+        ended_by: ``caller``, ``callee``, ``server`` or ``media node NAME``; "" while it lives.
+        rule: Which rule or stage of the server refused it, as ``stage sipout`` or ``rule strangers``, or why the other did; "" for none.
         caller_flow: Where the INVITE came from: transport and ``(host, port)``.
         callee_flow: Where the answering branch went, alike; ``("", ("", 0))`` before the answer.
         node: The media relay's node, "" where media doesn't go through it.
@@ -81,7 +82,7 @@ class Call:
     __slots__ = (
         "_caller", "_ends", "_from", "_is_local", "_kept", "_ruri", "answered", "bridged", "call_id", "callee_flow", "caller_flow",
         "ended", "ended_by", "from_tag", "id", "interval", "key", "media_call", "media_place", "moved", "node", "outcome", "pending",
-        "slot", "started", "state", "status", "to_tag", "uri",
+        "rule", "slot", "started", "state", "status", "to_tag", "uri",
     )  # fmt: skip
 
     def __init__(self, number: int, request: SipRequest, identity: str, flow: Any, now: float, is_local: Callable[[str], bool]) -> None:
@@ -99,6 +100,7 @@ class Call:
         self.status = 0
         self.outcome = ""
         self.ended_by = ""
+        self.rule = ""
         self.caller_flow = (flow.transport, flow.remote)
         self.callee_flow = _NOWHERE
         self.node = self.media_place = ""

@@ -79,8 +79,7 @@ class DialogService(Service):
         self._most_of_user = settings.calls_per_user
         self._of_user: dict[str, int] = {}
         self.on_unknown: Callable[[str, str, str, str], None] | None = None
-        self.answered = 0
-        self.lost = 0
+        self.answered = self.lost = 0
 
     def __len__(self) -> int:
         return len(self._table)
@@ -136,6 +135,7 @@ class DialogService(Service):
             call = self._new(ctx)
             self.access.over.discard(call.call_id, call.from_tag)
             if self._most_of_user and self._of_user.get(call.caller, 0) >= self._most_of_user:
+                ctx.blame("calls_per_user")
                 raise Reject(403, "Too Many Calls")
             if self._table.add(call, ctx.now + self._lifetime):
                 self._count(call, 1)
@@ -172,8 +172,8 @@ class DialogService(Service):
             if self._watchers[stages.EARLY]:
                 self._tell(stages.EARLY, call)
 
-    def refused(self, ctx: Any, status: int) -> None:
-        """An INVITE outside of any dialog got its 3xx..6xx."""
+    def refused(self, ctx: Any, status: int, by: str = "") -> None:
+        """An INVITE outside of any dialog got its 3xx..6xx; ``by`` says which rule or stage of ours refused it, "" for none."""
         call, ctx.call = ctx.call, None
         if call is None:
             if not self._watchers[stages.TERMINATED] or status in (401, 407):
@@ -182,8 +182,8 @@ class DialogService(Service):
                 call = self._new(ctx)
             except ParseError:
                 return
-        call.status = status
-        self._end(call, outcome_of(status), blame(self._core, ctx, status))
+        call.status, (who, call.rule) = status, blame(self._core, ctx, status, by)
+        self._end(call, outcome_of(status), who)
 
     def established(self, ctx: Any, branch: Any, response: SipResponse) -> None:
         """A 2xx to an INVITE went to the caller."""

@@ -263,6 +263,7 @@ def facts_of(call: Any) -> dict[str, Any]:
         "outcome": call.outcome,
         "status": call.status,
         "ended_by": plain(call.ended_by),
+        "rule": plain(call.rule),
         "ringing_seconds": round(ringing, 3),
         "talking_seconds": round(call.duration, 3),
         "from": f"{caller_transport.lower()}:{caller_host}:{caller_port}",
@@ -281,7 +282,7 @@ def sentence(call: Any) -> str:
     callee_transport, (callee_host, callee_port) = call.callee_flow
     status = f", {call.status}" if call.status else ""
     talked = f", talked {call.duration:.1f} s" if call.duration else ""
-    by = f", ended by {plain(call.ended_by)}" if call.ended_by else ""
+    by = f", ended by {plain(call.ended_by)}{', ' + plain(call.rule) if call.rule else ''}" if call.ended_by else ""
     to = f" -> {callee_transport.lower()}:{callee_host}:{callee_port}" if callee_transport else ""
     media = f", media by {call.media_place}" if call.media_place else ""
     rang = (call.answered or call.ended) - call.started

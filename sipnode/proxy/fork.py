@@ -17,6 +17,7 @@ from sipnode.proxy import forkpolicy
 from sipnode.proxy.branch import Branch
 from sipnode.proxy.faults import answer_to
 from sipnode.proxy.forward import challenges, own_headers, returned_response
+from sipnode.proxy.identity import is_harmless, remove_claims
 from sipnode.proxy.sides import answered_lines
 from sipnode.proxy.target import Target
 from sipnode.sip.build import octets_of
@@ -236,6 +237,7 @@ class Fork:
             return
         if status in forkpolicy.CHALLENGES and len(self.branches) > 1:
             response = self._gathered(branch, response)
+        self.ctx.rule = ""
         self._forward(branch, response)
 
     def _reply_local(self, branch: Branch, response: SipResponse | None) -> None:
@@ -260,7 +262,7 @@ class Fork:
         return copy
 
     def _forward(self, branch: Branch, response: SipResponse) -> None:
-        changed = None
+        changed, core = None, self.ctx.core
         if branch.token and "record-route" in response and self.ctx.route is None:
             if response.status < 300:
                 changed = answered_lines(branch, response)
@@ -268,7 +270,10 @@ class Fork:
                 # It makes no dialog, so nobody needs a way into one.
                 response = response.copy()
                 response.remove("record-route")
-        self.ctx.send_response(response.status, returned_response(response, branch.contact_line, changed).to_bytes())
+        back = returned_response(response, branch.contact_line, changed)
+        if not is_harmless(response) and not core.authenticator.trusts(branch.flow):
+            core.counters["removed_claims"] += remove_claims(back)
+        self.ctx.send_response(response.status, back.to_bytes())
 
     # -- CANCEL
 

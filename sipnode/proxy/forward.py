@@ -73,7 +73,7 @@ def forwarded_request(branch: Branch) -> SipRequest:
         else:
             gone = [*gone, *(i for i, name in enumerate(request.names) if name == "route")]
     if gone:
-        for position in sorted(gone, reverse=True):
+        for position in sorted(set(gone), reverse=True):
             del names[position]
             del lines[position]
     if forwards is None:

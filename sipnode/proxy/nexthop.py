@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from sipnode.errors import NoRoute
+from sipnode.proxy.destinations import Refused
 from sipnode.proxy.reach import literal
 from sipnode.records import BindingFlag, Hop
 from sipnode.sip.address import NameAddr
@@ -45,6 +46,7 @@ def flow_for(branch: Branch) -> Any:
         if target.websocket:
             raise NoRoute("its connection is gone", 480 if ctx.initial else 481)
     if target.host:
+        allow(branch, [Hop("UDP", target.host, target.port)], target.host)
         flow = core.flows.udp(Hop("UDP", target.host, target.port))
         if flow is not None:
             return flow
@@ -54,6 +56,8 @@ def flow_for(branch: Branch) -> Any:
         if not sealed.host:
             raise NoRoute("its connection is gone", 481)
         host, port, transport, secure = literal(sealed.host), sealed.port, sealed.transport, False
+        # Whether its owner may be there was judged when it was sealed.
+        peer = sealed.host
     else:
         uri = next_uri(branch)
         if uri.scheme == "tel":
@@ -64,8 +68,11 @@ def flow_for(branch: Branch) -> Any:
         if transport in ("WS", "WSS"):
             raise NoRoute("a WebSocket can't be opened from here", 480 if ctx.initial else 481)
         host, port, secure = uri.params.get("maddr") or uri.host, uri.port, uri.secure
+        peer = target.named_by or ctx.flow.remote[0]
     hops = core.resolver.numeric(host, port, transport, secure)
     if hops is not None:
+        if not target.beyond:
+            allow(branch, hops, peer)
         if hops[0].transport == "UDP":
             flow = core.flows.udp(hops[0])
             if flow is None:
@@ -77,10 +84,26 @@ def flow_for(branch: Branch) -> Any:
     resolving: Deferred[Any] = core.resolver.resolve(host, port, transport, secure)
 
     def resolved(hops: list[Hop]) -> Deferred[Any]:
-        branch._hops = list(hops)
+        branch._hops = list(hops) if target.beyond else list(allow(branch, hops, peer))
         return flow_to_hops(branch)
 
     return resolving.addCallback(resolved)
+
+
+def allow(branch: Branch, hops: list[Hop], peer: str) -> list[Hop]:
+    """Those of the hops that may be sent to because the peer named them.
+
+    Raises:
+        Refused: none of them; the request and a counter know why.
+    """
+    ctx = branch.fork.ctx
+    try:
+        return ctx.core.destinations.permitted(hops, peer)  # type: ignore[no-any-return]  # the core is typed elsewhere
+    except Refused as refused:
+        ctx.blame(f"destination_{refused.rule}")
+        if ctx.core.life is not None:
+            ctx.core.life.step(ctx.request.get("call-id") or "", "proxy", "branch %s: %s", branch.index, refused.reason)
+        raise
 
 
 def next_uri(branch: Branch) -> SipUri:

@@ -93,6 +93,7 @@ class ProxyContext(Protocol):
     record_route: bool
     extra: list[tuple[str, str]]
     fork: Any
+    rule: str
 
     @property
     def stranger(self) -> bool:
@@ -104,6 +105,9 @@ class ProxyContext(Protocol):
 
     def has(self, flag: int) -> bool:
         """Whether any of these bits is set."""
+
+    def blame(self, rule: str) -> None:
+        """Name the rule by which it is refused."""
 
     def done(self) -> None:
         """It has its final response: what only routing needed can go."""

@@ -16,6 +16,8 @@ from sipnode.sip.address import NameAddr
 from sipnode.sip.uri import SipUri
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sipnode.sip.message import SipMessage
 
 _TRANSPORTS: Final = frozenset(("UDP", "TCP", "TLS"))
@@ -41,18 +43,19 @@ def of_source(flow: Any) -> Reach:
     return Reach("", "", host, port, flow.transport if flow.transport in _TRANSPORTS else "")
 
 
-def as_named(message: SipMessage, routes: list[str], flow: Any) -> Reach:
+def as_named(message: SipMessage, routes: list[str], flow: Any, refusal: Callable[[str, int, str], str]) -> Reach:
     """Where the sender of a message that makes a dialog wants to be reached: at the nearest proxy that recorded itself, else at its
-    Contact, else where the message came from.
+    Contact, else, or where it may not name that address, where the message came from.
 
     Args:
         routes: What other proxies recorded between it and us, nearest first.
+        refusal: See :meth:`sipnode.proxy.destinations.Destinations.refusal`.
     """
     try:
         value = routes[0] if routes else (message.get("contact") or "")
         if value:
             found = of_uri(NameAddr.parse(value).uri)
-            if found is not None:
+            if found is not None and not refusal(found.host, found.port or 5060, flow.remote[0]):
                 return found
     except ParseError:
         pass
@@ -93,14 +96,14 @@ def find(core: Any, reach: Reach) -> Any:
         raise NoRoute("its connection is gone", 480)
     hops = core.resolver.numeric(literal(reach.host), reach.port, reach.transport, False)
     if hops and hops[0].transport == "UDP":
-        flow = core.flows.udp(hops[0])
+        flow = core.flows.udp(core.destinations.permitted(hops, reach.host)[0])
         if flow is None:
             raise NoRoute("no UDP listener reaches it", 503)
         return flow
     finding: Deferred[list[Hop]] = (
         succeed(hops) if hops is not None else core.resolver.resolve(literal(reach.host), reach.port, reach.transport, False)
     )
-    return finding.addCallback(lambda found: core.flows.connect(found[0]))
+    return finding.addCallback(lambda found: core.flows.connect(core.destinations.permitted(found, reach.host)[0]))
 
 
 def literal(host: str) -> str:

@@ -67,7 +67,7 @@ def callee_reach(branch: Branch, response: SipResponse, beyond: list[str]) -> Re
             return Reach(flow.token, target.key, websocket=target.websocket, natted=natted)
         if target.host:
             return Reach("", "", target.host, target.port, "UDP", natted=True)
-    reach = as_named(response, beyond, flow)
+    reach = as_named(response, beyond, flow, branch.fork.ctx.core.destinations.refusal)
     if flow.reliable and not target.beyond:
         reach.flow, reach.key = flow.token, target.key
     reach.websocket = target.websocket

@@ -27,6 +27,7 @@ class Target:
         beyond: Another node holds its flow, and ``routes`` lead through that node.
         source: Its true address where that node says that its SDP can't be believed, "" for none.
         reach: Inside a dialog, where that end is by what was sealed; no URI of the message counts then.
+        named_by: Address of whoever named its URI, "" for the sender of the request.
         server_id: Client section of ``tls.cfg`` for a TLS connection to it, "" for the one of its address.
     """
 
@@ -44,3 +45,4 @@ class Target:
     source: str = ""
     server_id: str = ""
     reach: Reach | None = None
+    named_by: str = ""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sipnode.errors import ParseError
 from sipnode.records import Binding, BindingFlag, LocationChange
@@ -54,6 +54,7 @@ class Source:
         cflags: :class:`~sipnode.records.BindingFlag` bits.
         path: Route value by which other nodes reach it through this one, "" for none.
         server_id: This node.
+        peer: Address that it came from, without brackets.
     """
 
     received: str = ""
@@ -62,6 +63,11 @@ class Source:
     cflags: int = 0
     path: str = ""
     server_id: int = 0
+    peer: str = ""
+
+
+ContactRefusal: TypeAlias = Callable[[SipUri, Source], str]
+"""Says why a new contact isn't taken, as the reason phrase of a 403; "" for one that is."""
 
 
 @dataclass(slots=True)
@@ -123,6 +129,7 @@ def plan(
     settings: LocationSettings,
     source: Source,
     new_ruid: Callable[[], str],
+    contact_refusal: ContactRefusal | None = None,
 ) -> RegisterPlan:
     """Decide about a REGISTER whose sender may change this address-of-record.
 
@@ -134,9 +141,10 @@ def plan(
         settings: Limits and policies.
         source: Facts of the flow that the request came by.
         new_ruid: Gives a name, unique in the table for ever, to a new binding.
+        contact_refusal: Says why a new contact isn't taken (a 403), "" for one that is.
     """
     try:
-        return _Registration(request, aor, bindings, now, settings, source, new_ruid).run()
+        return _Registration(request, aor, bindings, now, settings, source, new_ruid, contact_refusal).run()
     except _Refused as refusal:
         return refusal.plan
     except ParseError as error:
@@ -150,6 +158,7 @@ class _Registration:
         "_aor",
         "_call_id",
         "_changes",
+        "_contact_refusal",
         "_cseq",
         "_left",
         "_new_ruid",
@@ -168,6 +177,7 @@ class _Registration:
         settings: LocationSettings,
         source: Source,
         new_ruid: Callable[[], str],
+        contact_refusal: ContactRefusal | None,
     ) -> None:
         self._request = request
         self._aor = bindings[0].aor if bindings else aor
@@ -176,6 +186,7 @@ class _Registration:
         self._settings = settings
         self._source = source
         self._new_ruid = new_ruid
+        self._contact_refusal = contact_refusal
         self._changes: dict[str, LocationChange] = {}
         self._call_id = request.call_id
         self._cseq = request.cseq
@@ -245,7 +256,10 @@ class _Registration:
         # that has moved can register its new contact first and take the old one out then.
         old = self._find(contact, instance if seconds or reg_id else "", reg_id)
         if old is None or old.contact != contact:
-            _check_uri(contact)
+            uri = _check_uri(contact)
+            reason = self._contact_refusal(uri, self._source) if seconds and self._contact_refusal is not None else ""
+            if reason:
+                raise _Refused(403, reason)
         if old is not None and old.ruid not in self._changes:
             self._check_order(old)
         if seconds:
@@ -332,7 +346,7 @@ def _apart(binding: Binding, instance: str, reg_id: int) -> bool:
     return bool(reg_id and binding.reg_id) and (binding.instance != instance or binding.reg_id != reg_id)
 
 
-def _check_uri(contact: str) -> None:
+def _check_uri(contact: str) -> SipUri:
     if len(contact) > _MAX_CONTACT:
         raise ParseError("Contact too long")
     if not contact.isprintable():
@@ -340,6 +354,7 @@ def _check_uri(contact: str) -> None:
     uri = SipUri.parse(contact)
     if uri.scheme not in ("sip", "sips"):
         raise ParseError("Contact is not a sip URI")
+    return uri
 
 
 def _header_expires(request: SipRequest) -> int | None:

@@ -29,7 +29,7 @@ from sipnode.registrar.feed import Feed
 from sipnode.registrar.loading import Loading
 from sipnode.registrar.location import LocationTable
 from sipnode.registrar.ownership import adopt, is_ours, is_reachable, source_of
-from sipnode.registrar.register import RegisterPlan
+from sipnode.registrar.register import ContactRefusal, RegisterPlan
 from sipnode.registrar.writethrough import RETRY_AFTER, WriteThrough
 from sipnode.sip.ids import BOOT
 
@@ -76,6 +76,7 @@ class RegistrarService(Service):
         ready: False until the table is loaded; so long an address is read by itself before a REGISTER or lookup of it.
         table: The table in memory.
         node: INode: this server among those that share the table; None when it is alone.
+        contact_refusal: Judges new contacts; None takes all.
         settle: Called behind each page of rows that the load has brought, which stay.
     """
 
@@ -94,8 +95,8 @@ class RegistrarService(Service):
         mode = settings.db_mode
         if mode and (backend is None or (mode != 4 and writer is None)):
             raise ValueError(f"db_mode {mode} needs a backend and a writer")
-        self.ready = False
-        self.table = LocationTable()
+        self.ready, self.table = False, LocationTable()
+        self.contact_refusal: ContactRefusal | None = None
         self.node: INode | None = None
         self.settle: Callable[[], None] = lambda: None
         self._settings = settings
@@ -206,9 +207,8 @@ class RegistrarService(Service):
         self._loading = None
         if self._feed is not None:
             self._feed.loaded()
-        waiters, self._on_ready = self._on_ready, []
-        for waiter in waiters:
-            waiter.callback(None)
+        while self._on_ready:
+            self._on_ready.pop(0).callback(None)
 
     def _unknown(self, aor: str) -> Deferred[None] | None:
         """While the table is being read: None when that address is known already, else fires when it is."""
@@ -250,7 +250,7 @@ class RegistrarService(Service):
     def _plan(self, context: IRequestContext, aor: str, bindings: list[Binding], cflags: int) -> RegisterPlan:
         now = self._clock.seconds()
         source = source_of(context.flow, cflags, self.node, now + self._settings.max_expires)
-        return register.plan(context.request, aor, bindings, now, self._settings, source, self._new_ruid)
+        return register.plan(context.request, aor, bindings, now, self._settings, source, self._new_ruid, self.contact_refusal)
 
     def _save(self, context: IRequestContext, aor: str, cflags: int) -> Any:
         if context.flow.closed:

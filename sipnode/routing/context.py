@@ -45,6 +45,7 @@ class RequestContext:
         call: What is known of the call, for an INVITE outside of any dialog that was sent on, or None.
         pending: What it takes of the bounds on unanswered requests until it is answered, or None.
         reach: How its sender is reached later, when somebody has asked.
+        rule: Name of the rule that refuses it, "" for none; see :meth:`blame`.
         vars: For site scripts and plugins; made when first asked for.
     """
 
@@ -65,6 +66,7 @@ class RequestContext:
         "record_route",
         "request",
         "route",
+        "rule",
         "stage",
         "targets",
         "to_tag",
@@ -91,6 +93,7 @@ class RequestContext:
         self.reach: Reach | None = None
         self.stage = 0
         self.to_tag = ""
+        self.rule = ""
         self._vars: dict[str, Any] | None = None
 
     @property
@@ -124,6 +127,15 @@ class RequestContext:
             for position, other in enumerate(self.request.names):
                 if other == name and line_value(self.request.lines[position]) in wanted:
                     self.dropped.append(position)
+
+    def blame(self, rule: str) -> None:
+        """Name the rule by which the request is about to be refused, for the line about its call and for the counter ``refused_RULE``.
+
+        Args:
+            rule: One word, as ``strangers``.
+        """
+        self.rule = rule
+        self.core.counters[f"refused_{rule}"] += 1
 
     def done(self) -> None:
         """It has its final response: the request and what was decided about it needn't wait for the last timer of its
@@ -182,7 +194,7 @@ class RequestContext:
         if self.pending is not None and status >= 200:
             core.pending.leave(self)
         if status >= 300 and self.flags & Flag.INITIAL and self.request.method == "INVITE":
-            core.dialogs.refused(self, status)
+            core.dialogs.refused(self, status, "" if status == 487 else self.refused_by())
         if self.transaction is not None:
             core.transactions.respond(self.transaction, status, data, core.clock())
             return
@@ -190,6 +202,12 @@ class RequestContext:
             self.flow.send(data)
         except FlowClosed:
             core.counters["unsent_responses"] += 1
+
+    def refused_by(self) -> str:
+        """What of this server a refusal comes from, for the line about the call; "" where it came from elsewhere."""
+        if self.rule:
+            return f"rule {self.rule}"
+        return f"stage {self.core.engine.stage_of(self)}" if self.fork is None else ""
 
     # -- what the transaction layer tells
 

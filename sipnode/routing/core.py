@@ -17,6 +17,7 @@ from sipnode.dialog.pending import PendingRequests
 from sipnode.errors import NoRoute, Reject
 from sipnode.nat.tests import same_host
 from sipnode.proxy import reach
+from sipnode.proxy.destinations import Destinations
 from sipnode.proxy.reach import as_named
 from sipnode.proxy.record_route import RouteSigner
 from sipnode.proxy.seal import mark_of
@@ -28,6 +29,7 @@ from sipnode.registrar.location import instance_key
 from sipnode.routing.traffic import Traffic
 from sipnode.routing.verdict import Flag, Verdict
 from sipnode.sip.address import NameAddr
+from sipnode.sip.hosts import normal_host
 from sipnode.sip.uri import SipUri
 from sipnode.transaction.keys import server_key
 from sipnode.transaction.layer import TransactionLayer
@@ -67,6 +69,7 @@ class Core:
         rpc: Registry of the methods that can be called from outside; None where there is no RPC.
         trace: None, or what writes every message to the log.
         is_own: ``(host, port) -> bool``: an address that we listen on or advertise. own_host: the same whatever the port.
+        destinations: What a message may make us send to.
         ping_answered: Takes the responses to keepalives, with the flow that they came by.
         misbehaved: Told of a flow that sent what can't be read. defence: DefenceService, None without one.
         busy: Why new calls are refused with 503 just now (``overload``, ``drain``): what says the seconds of Retry-After, by
@@ -103,6 +106,7 @@ class Core:
         self.rpc: Any = None
         self.is_own: Callable[[str, int], bool] = lambda host, port: False
         self.own_host: Callable[[str], bool] = lambda host: False
+        self.destinations = Destinations()
         self.ping_answered: Callable[[SipResponse, Any], bool] = lambda response, flow: False
         self.misbehaved: Callable[[Any], None] = lambda flow: None
         self.defence: Any = None
@@ -118,12 +122,19 @@ class Core:
         self.max_branches = settings.proxy.max_branches
         self.serial = settings.proxy.fork == "serial"
         self.udp_mtu = settings.proxy.udp_mtu
-        self._domains = frozenset(domain.lower() for domain in settings.core.domains)
+        self._domains = frozenset(map(normal_host, settings.core.domains))
         self._waiting: dict[str, list[Deferred[Any]]] = {}
 
     def is_local(self, host: str) -> bool:
         """Whether a host is a domain or an address of ours (``myself``)."""
+        if host in self._domains:
+            return True
+        host = normal_host(host)
         return host in self._domains or self.own_host(host)
+
+    def is_domain(self, host: str) -> bool:
+        """Whether a host is one of ``[core] domains``, addresses of listeners left out."""
+        return normal_host(host) in self._domains
 
     def xhttp_request(self, http: Any) -> int | None:
         """The script's word on an HTTP request; it may be replaced while the server runs."""
@@ -152,7 +163,8 @@ class Core:
                     break
             if flow.websocket or natted:
                 return Reach(flow.token, key, websocket=flow.websocket, natted=natted)
-        named = as_named(request, request.values("record-route") if "record-route" in request else [], flow)
+        routes = request.values("record-route") if "record-route" in request else []
+        named = as_named(request, routes, flow, self.destinations.refusal)
         if flow.reliable:
             named.flow, named.key = flow.token, key
         return named
@@ -294,6 +306,9 @@ class Core:
         elif binding.received:
             received = SipUri.parse(binding.received)
             target.host, target.port = received.host.strip("[]"), received.port or 5060
+        elif binding.server_id == self.settings.node.id and self.destinations.is_machine(SipUri.parse(binding.contact).host):
+            # No REGISTER from elsewhere gets such a contact in; what others wrote into the table is their word.
+            target.named_by = "127.0.0.1"
         return target
 
     def from_path(self, ctx: RequestContext, reach: Any) -> Target:

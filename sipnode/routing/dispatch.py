@@ -6,7 +6,8 @@ can't be read gets its 4xx or 505, a response or ACK that can't be read is dropp
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -163,8 +164,8 @@ class Dispatcher:
         except ParseError:
             pass
         response = build.response_to(request, error.status, reason, f"{hash(request.get('via')) & 0xFFFFFFFF:x}")
-        # A bare CR or LF that came in a header must not go out as one: some would read it as the end of a line.
-        response.lines = [" ".join(line.split()) if "\n" in line or "\r" in line else line for line in response.lines]
+        # What no header may have must not go out in one: some would read a bare CR or LF as the end of a line.
+        response.lines = [line if line.isprintable() else _CONTROLS.sub("?", " ".join(line.split())) for line in response.lines]
         data = response.to_bytes()
         core.traffic.answered(request.method, error.status)
         if core.trace is not None:
@@ -215,6 +216,9 @@ def _answerable(request: SipRequest) -> bool:
     """A Via that names no transport at all is no Via: there's nobody to answer."""
     value = request.get("via") or ""
     return value[:3].upper() == "SIP"
+
+
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def _printable(text: str) -> str:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from sipnode.auth.claims import is_anonymous
 from sipnode.errors import Reject
 from sipnode.interfaces import IRoutingScript
 from sipnode.nat.alias import PROTO, handle_ruri_alias, set_contact_alias, with_uri_param
 from sipnode.nat.fixup import fix_nated_register
 from sipnode.nat.tests import from_neighbour, nat_uac_test
+from sipnode.proxy.identity import is_harmless, judge
 from sipnode.proxy.record_route import loose_route, taken_over
 from sipnode.proxy.relay import relay
 from sipnode.proxy.sides import callee_reach
@@ -70,7 +72,7 @@ class RoutingScript:
             # A REGISTER makes no dialog and is in none, whatever tag a phone has kept from an answer (RFC 3261 §10.2).
             ctx.set(Flag.INITIAL)
             if self.core.busy and (request.method in NEW_WORK or (request.method == "REGISTER" and self.would_be_cut(ctx.flow))):
-                self.core.counters["refused_busy"] += 1
+                ctx.blame("busy")
                 seconds = max(wait() for wait in self.core.busy.values())
                 raise Reject(503, "", (("retry-after", str(seconds)),))
         return None
@@ -191,16 +193,27 @@ class RoutingScript:
         return self.core.authenticator.check(ctx, ctx.request.method != "REGISTER")
 
     def record(self, ctx: RequestContext) -> None:
-        """Stay in the path of dialogs; credentials that were for us end here."""
+        """Stay in the path of dialogs; strangers don't steer phones outside of them."""
         request = ctx.request
         if ctx.flags & Flag.INITIAL:
+            if not ctx.identity and self.core.authenticator.is_stranger(ctx):
+                self.stranger(ctx)
             self.core.dialogs.access.admit(ctx)
         if request.method in ("INVITE", "SUBSCRIBE", "REFER"):
             ctx.record_route = True
         if self.core.life is not None and ctx.identity and request.method == "INVITE":
             self.core.life.step(request.call_id, "auth", "%s has proved its password", ctx.identity)
-        if ctx.identity and request.method not in ("REGISTER", "PUBLISH"):
-            ctx.drop("proxy-authorization", self.core.authenticator.consumed(request))
+
+    def stranger(self, ctx: RequestContext) -> None:
+        """What anybody may send: calls, messages and questions, with a name or without one."""
+        request, proxy = ctx.request, self.core.settings.proxy
+        method = request.method
+        if method not in proxy.strangers and method != "REGISTER" and not proxy.strangers_may(method, request.get("event")):
+            ctx.blame("strangers")
+            raise Reject(403, "Not for Strangers")
+        if not proxy.anonymous and is_anonymous(request.from_.uri):
+            ctx.blame("anonymous")
+            raise Reject(433, "Anonymity Disallowed")
 
     def sipout(self, ctx: RequestContext) -> Verdict | None:
         """Foreign domains: for users of ours and trusted addresses only. Nobody else's Route is followed anywhere."""
@@ -213,6 +226,7 @@ class RoutingScript:
         if request.method == "REGISTER":
             self.core.foreign_register(uri.host)
         if self.core.settings.proxy.foreign != "users" or not (ctx.identity or ctx.has(Flag.TRUSTED)):
+            ctx.blame("relaying")
             raise Reject(403, "Relaying Denied")
         if request.method == "REGISTER":
             raise Reject(403, "Not Our Domain")
@@ -275,12 +289,25 @@ class RoutingScript:
     def relay(self, ctx: RequestContext) -> Verdict:
         """t_relay()."""
         line, request = "", ctx.request
+        if not (is_harmless(request) or ctx.flags & Flag.PATH):
+            self.remove_claims(ctx)
         if request.method in CONTACT_METHODS and (ctx.flags & Flag.NATS or ctx.route is not None):
             seal = "" if ctx.route is None else self.core.contact_seal(ctx, self.core.near_side(ctx), request.from_.tag)
             # Whoever sent it to the proxy before us has its alias from that one.
             line = self.contact_line(request, ctx.flow, bool(ctx.flags & Flag.NATS) and from_neighbour(request), seal)
         relay(ctx, line)
         return Verdict.RELAYED
+
+    def remove_claims(self, ctx: RequestContext) -> None:
+        """Who sends it says who it is only as far as that is proved; nobody makes another's phone answer; our credentials end here."""
+        core = self.core
+        trusted = core.authenticator.trusts(ctx.flow)
+        may_answer = trusted or (ctx.identity != "" and core.settings.proxy.auto_answer == "users")
+        gone, added, claims = judge(ctx.request, ctx.identity, trusted, may_answer, core.is_local)
+        if gone:
+            ctx.dropped.extend(gone)
+            ctx.extra.extend(added)
+            core.counters["removed_claims"] += claims
 
     def contact_line(self, message: SipMessage, flow: Any, natted: bool, seal: str) -> str:
         """set_contact_alias(): the Contact with the true source of its sender, once, and inside a dialog sealed; "" where it stays

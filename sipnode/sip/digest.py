@@ -13,6 +13,7 @@ import re
 from typing import Final
 
 from sipnode.errors import ParseError
+from sipnode.sip.grammar import unquote
 
 MD5: Final = "MD5"
 SHA256: Final = "SHA-256"
@@ -25,7 +26,12 @@ _TOKEN: Final = r"[\w!#$%&'*+.^`|~-]"
 _TEXT: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _ITEM: Final = re.compile(rf"[\s,]*+({_TOKEN}++)\s*+=\s*+({_TEXT}|{_TOKEN}++)\s*+(?:,[\s,]*+|\Z)|(.++)", re.S | re.A)
 _HEX: Final = re.compile(r"[0-9a-fA-F]+")
+_REALM: Final = re.compile(rf"""(?<![\w-])realm\s*+=\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+"?|{_TOKEN}++)""", re.I | re.S | re.A)
 _UNSAFE: Final = re.compile(r'["\\\x00-\x1f\x7f]')
+
+
+class NoProof(ParseError):
+    """Credentials that name a user and prove nothing: no nonce or no response, or an empty one."""
 
 
 class Credentials:
@@ -74,6 +80,13 @@ def is_digest(value: str) -> bool:
     return value[:7].lower() in _SCHEME
 
 
+def realms_of(value: str) -> list[str]:
+    """Every realm that stands in a credentials value, whatever the scheme and however broken the rest of it is: who forwards credentials
+    has to know for whom they could be. Quotes and escapes are taken off.
+    """
+    return [unquote(text.rstrip('"') + '"' if text[:1] == '"' else text) for text in _REALM.findall(value)]
+
+
 def _params(value: str) -> dict[str, str]:
     if len(value) > _MAX_VALUE:
         raise ParseError("a digest header that is too long")
@@ -112,9 +125,14 @@ def parse_credentials(value: str) -> Credentials:
     skipped; a parameter that is there twice is a fault.
 
     Raises:
+        NoProof: it has no nonce or no response: it is to be challenged, not refused.
         ParseError: status 400; not a Digest value, or one with a fault.
     """
     params = _params(value)
+    if "username" in params and "realm" in params:
+        for name in ("nonce", "response"):
+            if params.get(name, '""') == '""':
+                raise NoProof(f"digest without {name}")
     try:
         required = (params["username"], params["realm"], params["nonce"], params["uri"], params["response"])
     except KeyError as fault:

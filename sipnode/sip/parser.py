@@ -35,6 +35,8 @@ class Limits:
 
 DEFAULT_LIMITS: Final = Limits()
 _MOST: Final = 256
+CONTROLS: Final = bytes({*range(32), 127} - {9, 10, 13})
+"""No header has them (RFC 3261 §25.1), and what a sloppy peer makes of NUL, vertical tab or ESC is nobody's to find out."""
 _POSITIONS: Final = tuple(range(_MOST))
 _spelled: Final = SPELLINGS.get
 _METHODS: Final = frozenset(
@@ -84,6 +86,9 @@ def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS, exact: bool = Fa
     breaks = len(lines) - 1
     if head.count("\n") != breaks or head.count("\r") != breaks:
         fault = fault or "a bare CR or LF in the header"
+    octets = data if split < 0 else data[:split]
+    if len(octets.translate(None, CONTROLS)) != len(octets):
+        fault = fault or "a control character in the header"
     start = lines[0]
     del lines[0]
     try:

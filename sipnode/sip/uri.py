@@ -11,6 +11,7 @@ from typing import Final
 
 from sipnode.errors import ParseError
 from sipnode.sip.grammar import parse_params
+from sipnode.sip.hosts import normal_host
 
 _URI: Final = re.compile(
     r"(sips?):"
@@ -43,7 +44,7 @@ class SipUri:
     Attributes:
         scheme: ``sip``, ``sips``, ``tel`` or another, in lower case.
         user: As written (escapes kept), "" when absent; the number of a ``tel`` URI.
-        host: Lower case, IPv6 in brackets; "" for schemes without one.
+        host: As :func:`~sipnode.sip.hosts.normal_host` spells it, whatever was written; "" for schemes without one.
         port: 0 when absent.
     """
 
@@ -82,7 +83,7 @@ class SipUri:
                 raise ParseError("an empty user part")
             if "%" in text and _BAD_ESCAPE.search(text[len(scheme) :]):
                 raise ParseError("a broken escape in a URI")
-            uri = SipUri(text, scheme.lower(), user, password or "", host.lower(), number, params, query or "")
+            uri = SipUri(text, scheme.lower(), user, password or "", normal_host(host), number, params, query or "")
             if params:
                 _ = uri.params
         else:
@@ -113,7 +114,7 @@ class SipUri:
 
     @property
     def aor(self) -> str:
-        """Canonical ``user@host``: user decoded, host in lower case, nothing else (RFC 3261 §10.3 step 5)."""
+        """Canonical ``user@host``: user decoded, host in its one spelling, nothing else (RFC 3261 §10.3 step 5)."""
         return f"{unescape(self.user)}@{self.host}" if self.user else self.host
 
     def __str__(self) -> str:

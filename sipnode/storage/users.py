@@ -15,6 +15,7 @@ from typing import Final
 from sipnode.errors import StorageError
 from sipnode.records import Credential, User
 from sipnode.sip.digest import MD5, SHA256, ha1
+from sipnode.sip.hosts import normal_host
 from sipnode.storage.database import connect, named_errors, transaction
 from sipnode.storage.migrate import migrate
 
@@ -45,7 +46,7 @@ def check_name(username: str, domain: str) -> tuple[str, str]:
     Raises:
         StorageError: says what is wrong.
     """
-    domain = domain.lower()
+    domain = normal_host(domain) if domain.isascii() else domain
     if not username or len(username) > _MAX_USER:
         raise StorageError(f"a user name has 1 to {_MAX_USER} characters")
     bad = _BAD_IN_NAME.search(username)

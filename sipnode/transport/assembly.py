@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from autobahn.websocket import USES_NVX
 
 from sipnode.errors import ConfigError, NoRoute
+from sipnode.sip.hosts import bare_host
 from sipnode.sip.parser import Limits
 from sipnode.transport.admission import Admission
 from sipnode.transport.connect import Connector
@@ -177,9 +178,9 @@ class _Builder:
 
     def _root(self, listener: Listener) -> XHTTPRoot:
         transport, core = self.settings.transport, self.settings.core
-        names = {name.lower().strip("[]") for name in (*core.domains, *transport.hosts)}
+        names = {bare_host(name) for name in (*core.domains, *transport.hosts)}
         own = self.made.own
-        rules = HandshakeRules(lambda host: host in names or own.has_host(host), transport.origins, transport.require_origin)
+        rules = HandshakeRules(lambda host: bare_host(host) in names or own.has_host(host), transport.origins, transport.require_origin)
         websockets = websocket_factory(self.hub, listener, self.reactor)
         return XHTTPRoot(rules, websockets, self.page, self.xhttp_request, core.server)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.application.service import Service
 from twisted.internet.error import CannotListenError
 
+from sipnode.sip.hosts import bare_host, normal_host
 from sipnode.transport.eager import EagerServer
 from sipnode.transport.listen import family_of, is_loopback, is_unspecified
 from sipnode.transport.portowner import local_addresses, port_taken
@@ -119,14 +120,14 @@ class OwnAddresses:
 
     def has(self, host: str, port: int) -> bool:
         """Whether ``host:port`` is ours; port 0 (none given) is the default port of a transport."""
-        return (host, port) in self._known or (host.lower(), port) in self._known
+        return (host, port) in self._known or (normal_host(host), port) in self._known
 
     def has_host(self, host: str) -> bool:
         """Whether some listener has that host, at any port."""
-        return host in self._hosts
+        return host in self._hosts or normal_host(host) in self._hosts
 
     def _add(self, host: str, port: int, default: int) -> None:
-        bare = host.strip("[]").lower()
+        bare = bare_host(host)
         for form in (bare, f"[{bare}]") if ":" in bare else (bare,):
             self._hosts.add(form)
             self._known.add((form, port))

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 from sipnode.errors import ParseError
 from sipnode.presence.subscription import Origin
 from sipnode.presence.whereto import destination, is_same_place
+from sipnode.proxy.destinations import witness
 from sipnode.records import Hop
 from sipnode.registrar.location import instance_key
 from sipnode.registrar.register import is_lost
@@ -39,7 +40,7 @@ class Subscribers:
     def __init__(self, core: Core, node: int) -> None:
         self._core = core
         self._node = node
-        self._literals: dict[str, Hop] = {}
+        self._literals: dict[tuple[str, str], Hop] = {}
 
     # -- where it came from
 
@@ -113,9 +114,12 @@ class Subscribers:
             binding = core.registrar.by_key(subscription.key) if subscription.key else None
             if binding is not None and is_lost(binding):
                 return None
+        # A peer on this machine may name what another may not.
+        peer = subscription.source.rpartition(":")[0] or witness(subscription.socket)
         if subscription.host:
-            return core.flows.udp(Hop("UDP", subscription.host, subscription.port), subscription.socket)
-        target = subscription.routes or subscription.contact
+            hop = Hop("UDP", subscription.host, subscription.port)
+            return core.flows.udp(hop, subscription.socket) if self._may_send(hop, peer) else None
+        target = (subscription.routes or subscription.contact, peer)
         known = self._literals.get(target)
         if known is not None and self._is_open(subscription, known):
             return core.flows.udp(known, subscription.socket)
@@ -129,13 +133,22 @@ class Subscribers:
         hops = core.resolver.numeric(uri.host, uri.port, transport, uri.secure)
         if not self._is_open(subscription, hops[0] if hops else None):
             return None
+        if hops and not self._may_send(hops[0], peer):
+            return None
         if hops and hops[0].transport == "UDP":
             if len(self._literals) >= _LITERALS:
                 self._literals.clear()
             self._literals[target] = hops[0]
             return core.flows.udp(hops[0], subscription.socket)
         finding: Deferred[Any] = succeed(hops) if hops else core.resolver.resolve(uri.host, uri.port, transport, uri.secure)
-        return finding.addCallback(lambda found: core.flows.connect(found[0]))
+        return finding.addCallback(lambda found: core.flows.connect(core.destinations.permitted(found, peer)[0]))
+
+    def _may_send(self, hop: Hop, peer: str) -> bool:
+        """Whether a subscriber may have us send there."""
+        rule = self._core.destinations.refusal(hop.host, hop.port, peer)
+        if rule:
+            self._core.counters[f"refused_destination_{rule}"] += 1
+        return not rule
 
     def _is_open(self, subscription: Subscription, hop: Hop | None) -> bool:
         """Whether a subscriber whose connection is gone may be reached there: it listens on the host that it came from."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.auth.challenge import challenge_headers, consumed_values, credentials_for
+from sipnode.auth.challenge import challenge_headers, credentials_for
 from sipnode.errors import ParseError
 from sipnode.sip.build import request
 from sipnode.sip.digest import authorization, challenge, parse_challenge
@@ -67,9 +67,3 @@ class ChallengeTests(SynchronousTestCase):
         """Only the first lines are looked at."""
         lines = [("Authorization", answer("other.test"))] * 8 + [("Authorization", answer("example.test"))]
         self.assertIsNone(credentials_for(message(*lines), False, "example.test", BOTH))
-
-    def test_consumed(self) -> None:
-        """What was for our realm is told from what is for others."""
-        mine, theirs = answer("example.test"), answer("other.test")
-        lines = [("Proxy-Authorization", text) for text in (theirs, mine, "Digest broken", "Bearer x")]
-        self.assertEqual(consumed_values(message(*lines), True, "example.test"), [mine])

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.errors import FlowClosed, NoRoute, Reject
+from sipnode.proxy.destinations import Destinations
 from sipnode.proxy.target import Target
 from sipnode.records import Hop
 from sipnode.routing.script import RoutingScript
@@ -412,13 +413,17 @@ class LoopTests(SynchronousTestCase):
 
     def test_loop(self) -> None:
         """A request that comes back unchanged is ended with 482, long before Max-Forwards would."""
+        self.world.core.registrar.contact_refusal = None
+        self.world.core.destinations = Destinations()
         self.bob.contact = "sip:bob@example.test"
         self.bob.register()
         self.alice.send("MESSAGE", self.bob.aor, body=b"hi", content_type="text/plain")
         self.assertEqual(self.round(), [482])
 
     def test_spiral(self) -> None:
-        """A request that comes back with another Request-URI is no loop: call forwarding to a user of the same server."""
+        """A request that comes back with another Request-URI is no loop, even where a database brought such contacts in."""
+        self.world.core.registrar.contact_refusal = None
+        self.world.core.destinations = Destinations()
         self.bob.contact = "sip:carol@example.test"
         self.bob.register()
         carol = self.world.phone("carol")

@@ -18,7 +18,7 @@ SDP = b"v=0\r\no=- 1 1 IN IP4 192.0.2.40\r\ns=-\r\nc=IN IP4 192.0.2.40\r\nt=0 0\
 
 
 class Passwords(OpenAuthenticator):
-    """Asks everybody of ours for a password; a Proxy-Authorization of ``user`` is the right one of that user."""
+    """Asks everybody of ours for a password; the :func:`proof` of a user is the right one."""
 
     def check(self, ctx: Any, proxy: bool) -> Any:
         """Challenge, or believe."""
@@ -27,12 +27,14 @@ class Passwords(OpenAuthenticator):
         said = ctx.request.get("proxy-authorization")
         if said is None:
             return ctx.reply(407)
-        ctx.identity = f"{said}@{DOMAIN}"
+        user = said.rpartition("username=")[2].strip('"')
+        ctx.identity = f"{user}@{DOMAIN}"
         return None
 
-    def consumed(self, request: SipRequest) -> list[str]:
-        """All of them."""
-        return request.get_all("proxy-authorization")
+
+def proof(user: str) -> tuple[str, str]:
+    """Its right Proxy-Authorization."""
+    return "proxy-authorization", f'Digest realm="{DOMAIN}", username="{user}"'
 
 
 class SealedCase(SynchronousTestCase):
@@ -178,10 +180,10 @@ class HolderTests(SealedCase):
     def test_another_user(self) -> None:
         """A user with a password of her own doesn't speak for another."""
         mallory = self.world.phone("mallory", host="203.0.113.66")
-        self.stolen(mallory, headers=(("proxy-authorization", "mallory"),))
+        self.stolen(mallory, headers=(proof("mallory"),))
         self.assertEqual(mallory.statuses(), [403])
         mallory.aor = self.alice.aor
-        self.stolen(mallory, "BYE", headers=(("proxy-authorization", "mallory"),))
+        self.stolen(mallory, "BYE", headers=(proof("mallory"),))
         self.assertEqual(mallory.statuses(), [403])
         self.nothing_at(self.bob)
 
@@ -202,7 +204,7 @@ class HolderTests(SealedCase):
     def test_moved(self) -> None:
         """A user who has moved proves the password once, is reached at the new place, and speaks from there: ACK, INFO, BYE."""
         self.elsewhere.contact = "sip:alice@203.0.113.77:5060"
-        invite = self.stolen(self.elsewhere, "INVITE", (("proxy-authorization", "alice"),))
+        invite = self.stolen(self.elsewhere, "INVITE", (proof("alice"),))
         received = self.bob.got("INVITE")
         self.assertNotIn("proxy-authorization", received)
         answered = self.bob.reply(received, 200)
@@ -225,7 +227,7 @@ class HolderTests(SealedCase):
         for transport in ("UDP", "TCP"):
             contact = f"sip:alice@10.7.7.7;transport={transport}"
             place = self.world.phone("alice", transport, host="203.0.113.80", port=41000, contact=contact)
-            self.stolen(place, "INVITE", (("proxy-authorization", "alice"),))
+            self.stolen(place, "INVITE", (proof("alice"),))
             received = self.bob.got("INVITE")
             self.bob.reply(received, 200)
             first = self.call.received.copy()
@@ -236,7 +238,7 @@ class HolderTests(SealedCase):
     def test_callee_moved(self) -> None:
         """The callee as well, who proves the address that was called."""
         place = self.world.phone("bob", host="203.0.113.90")
-        place.within("INVITE", self.call.received, self.call.answered, False, headers=(("proxy-authorization", "bob"),))
+        place.within("INVITE", self.call.received, self.call.answered, False, headers=(proof("bob"),))
         received = self.alice.got("INVITE")
         self.alice.reply(received, 200)
         answer = self.call.answer.copy()
@@ -253,7 +255,7 @@ class HolderTests(SealedCase):
     def test_stolen_seal(self) -> None:
         """A sealed Contact of one dialog leads nowhere in another, and a made-up one nowhere at all."""
         place = self.world.phone("alice", host="203.0.113.81")
-        self.stolen(place, "INVITE", (("proxy-authorization", "alice"),))
+        self.stolen(place, "INVITE", (proof("alice"),))
         sealed = (self.bob.got("INVITE").get("contact") or "").strip("<>")
         place.take()
         self.world.core.authenticator = OpenAuthenticator()

@@ -121,12 +121,12 @@ class LifeTests(CallLogCase):
         return self.said.lines[-1]
 
     def test_refused_while_it_was_sent(self) -> None:
-        """A stage that refuses when the fork is there already is named too, and so is one that sends new calls away."""
+        """A rule that refuses when the fork is there already is named too, and so is the stage that sends new calls away."""
         self.world.core.dialogs._most_of_user = 1
         self.world.call(self.alice, self.bob)
         self.alice.send("INVITE", self.bob.aor)
         self.assertEqual(self.alice.response("INVITE").status, 403)
-        self.assertIn(": failed, 403, rang 0.0 s, ended by server, stage location, udp:", self.outcome())
+        self.assertIn(": failed, 403, rang 0.0 s, ended by server, rule calls_per_user, udp:", self.outcome())
         self.world.core.busy["drain"] = lambda: 5
         self.alice.send("INVITE", self.bob.aor)
         self.assertIn(": failed, 503, rang 0.0 s, ended by server, stage reqinit, udp:", self.outcome())

@@ -11,7 +11,7 @@ from zope.interface import implementer
 from sipnode.errors import ParseError
 from sipnode.interfaces import IEventPackage, IPresenceSources
 from sipnode.records import Publication
-from sipnode.settings import LocationSettings, NodeSettings, PresenceSettings, Settings
+from sipnode.settings import LocationSettings, NodeSettings, PresenceSettings, ProxySettings, Settings
 from sipnode.sip.message import SipRequest, SipResponse
 from sipnode.testing import DOMAIN, Phone, World
 from sipnode.wiring.presence import build_presence
@@ -102,7 +102,9 @@ def world(
         former: A server that was killed, to go on in its time and with its network.
         node: Its number.
     """
-    settings = replace(Settings(), presence=presence or PresenceSettings(), node=NodeSettings(id=node))
+    # Who else may watch is for the packages' own policy.
+    proxy = ProxySettings(strangers=("any",))
+    settings = replace(Settings(), presence=presence or PresenceSettings(), node=NodeSettings(id=node), proxy=proxy)
     made = World(settings, script=script, clock=former.clock if former is not None else None)
     if former is not None:
         made.flows.flows = former.flows.flows

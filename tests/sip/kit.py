@@ -98,6 +98,7 @@ def corpus() -> Path | None:
 
 # -- strategies
 
+CONTROLS = "".join(map(chr, range(32))) + "\x7f"
 TOKEN_MARKS = "-.!%*_+`'~"
 ALNUM = "abcXYZ019"
 tokens = st.text(ALNUM + TOKEN_MARKS, min_size=1, max_size=8)
@@ -107,7 +108,7 @@ hosts = st.one_of(
     st.sampled_from(["192.0.2.7", "[2001:db8::1]", "[::ffff:192.0.2.7]", "df7jal23ls0d.invalid"]),
 )
 ports = st.one_of(st.just(""), st.integers(1, 65535).map(lambda port: f":{port}"))
-quoted = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=12).map(
+quoted = st.text(st.characters(codec="utf-8", exclude_characters=CONTROLS), max_size=12).map(
     lambda text: '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 )
 param_values = st.one_of(st.just(""), words.map("={}".format), tokens.map("={}".format), quoted.map("={}".format))
@@ -130,6 +131,9 @@ uri_headers = st.one_of(
 )
 
 
+phrases = st.text(st.characters(codec="utf-8", exclude_characters=CONTROLS), max_size=9)
+
+
 @st.composite
 def uris(draw: st.DrawFn) -> str:
     """Valid sip and sips URIs."""
@@ -147,7 +151,7 @@ blanks = st.sampled_from(["", " ", "  ", "\t", "\r\n ", " \r\n\t"])
 def header_lines(draw: st.DrawFn) -> str:
     """Header lines that no rule but that of the frame holds for: any name, any octets, folds."""
     name = draw(st.one_of(tokens, st.sampled_from(["Subject", "s", "USER-AGENT", "X-Odd", "Allow", "k", "Contact"])))
-    texts = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=20)
+    texts = st.text(st.characters(codec="utf-8", exclude_characters=CONTROLS.replace("\t", "")), max_size=20)
     parts = draw(st.lists(texts, min_size=1, max_size=3))
     folds = draw(st.sampled_from(["\r\n ", "\r\n\t", " \r\n  "]))
     return name + draw(st.sampled_from(["", " ", "\t"])) + ":" + draw(blanks) + folds.join(parts)
@@ -169,7 +173,7 @@ def messages(draw: st.DrawFn) -> bytes:
         st.one_of(
             st.builds("{} {} SIP/2.0".format, tokens, uris()),
             st.builds(
-                "SIP/2.0 {} {}".format, st.integers(100, 699), st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=9)
+                "SIP/2.0 {} {}".format, st.integers(100, 699), phrases
             ),
         )
     )

@@ -176,6 +176,14 @@ class HeaderTests(SynchronousTestCase):
         for line in ("nonsense", "Supportedx", "Viax", "To", "Call-ID; 7", ": empty", "Na me: x", "Nämé: x", "\0: x"):
             self.assertEqual(fault(octets("INVITE sip:a@b SIP/2.0", line)).status, 400, line)
 
+    def test_control_characters(self) -> None:
+        """A control character draws a 400 wherever it stands in the head; tabs, folds and bodies may have what they like."""
+        for octet in (*range(9), 11, 12, *range(14, 32), 127):
+            for line in (f"Subject: a{chr(octet)}b", f'P-Asserted-Identity: "{chr(octet)}" <sip:a@b>', f"X{chr(octet)}: a"):
+                self.assertEqual(fault(octets("INVITE sip:a@b SIP/2.0", line)).status, 400, repr(line))
+        self.assertEqual(fault(octets("INVITE sip:a\x0b@b SIP/2.0")).status, 400)
+        self.assertEqual(parsed("INVITE sip:a@b SIP/2.0", "Subject: a\tb\r\n c", body=b"\0\x0b").get("subject"), "a\tb c")
+
     def test_bare_line_ends(self) -> None:
         """A CR or LF alone inside the header draws a 400: others might take it for the end of a line."""
         for value in ("a\rb", "a\nb", "a\n\rb", "a\r\r\n b", "a\n\n"):
