@@ -121,7 +121,7 @@ class LifeTests(CallLogCase):
         return self.said.lines[-1]
 
     def test_refused_while_it_was_sent(self) -> None:
-        """A rule that refuses when the fork is there already is named too, and so is the stage that sends new calls away."""
+        """A rule that refuses when the fork is there already is named too, and so is the one that sends new calls away."""
         self.world.core.dialogs._most_of_user = 1
         self.world.call(self.alice, self.bob)
         self.alice.send("INVITE", self.bob.aor)
@@ -129,7 +129,7 @@ class LifeTests(CallLogCase):
         self.assertIn(": failed, 403, rang 0.0 s, ended by server, rule calls_per_user, udp:", self.outcome())
         self.world.core.busy["drain"] = lambda: 5
         self.alice.send("INVITE", self.bob.aor)
-        self.assertIn(": failed, 503, rang 0.0 s, ended by server, stage reqinit, udp:", self.outcome())
+        self.assertIn(": failed, 503, rang 0.0 s, ended by server, rule busy, udp:", self.outcome())
 
     def test_refused_by_the_media_relay(self) -> None:
         """A node that refuses is named as in the configuration, with its reason; the caller isn't told its address."""
