@@ -255,7 +255,11 @@ def _page(settings: Settings, core: Core, storage: Any, reactor: Any) -> IResour
     directory = None
     if settings.web.directory:
         directory = DirectoryResource(
-            storage.list_users, lambda aor: core.registrar.online(aor), lambda u, d, p: core.authenticator.verify(u, d, p), reactor
+            storage.list_users,
+            lambda aor: core.registrar.online(aor),
+            lambda u, d, p: core.authenticator.verify(u, d, p),
+            reactor,
+            lambda: None if core.defence is None else core.defence.guard,
         )
     return softphone_resource(settings.core.domains[0] if settings.core.domains else "", __version__, directory)
 

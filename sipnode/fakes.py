@@ -47,6 +47,8 @@ class FakeFlow:
     vars: dict[str, Any] = field(default_factory=dict)
     peer_domains: tuple[str, ...] = ()
     offers_alias: bool = False
+    rested: float = 0.0
+    proved: str = ""
 
     def __post_init__(self) -> None:
         if self.listener is None:
@@ -76,6 +78,17 @@ class FakeFlow:
     def close(self, reason: str) -> None:
         """Be closed."""
         self.closed = self.reliable
+
+    def rest(self, seconds: float) -> None:
+        """Add up for how long nothing is read."""
+        self.rested += seconds
+
+    def prove(self, user: str) -> bool:
+        """Nobody counts connections here."""
+        return False
+
+    def unsaid(self) -> None:
+        """Nobody waits for something to be said."""
 
 
 PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061, "WS": 8080, "WSS": 8443}

@@ -44,7 +44,8 @@ class TransactionLayer:
         created: Server transactions since the start.
         repeated: Messages that were sent once more.
         requests: Requests that were sent, by method, repeats not counted.
-        held: Live server transactions by the address that their request came from.
+        held: Live server transactions by where their request came from.
+        place_of: Under what those of a flow are counted in ``held``.
     """
 
     def __init__(self, timings: Timings, wake_at: Callable[[float], None], limit: int = 200000) -> None:
@@ -56,6 +57,7 @@ class TransactionLayer:
         self.repeated = 0
         self.requests = dict.fromkeys((*METHODS, OTHER), 0)
         self.held: dict[str, int] = {}
+        self.place_of: Callable[[Any], str] = _host
         self.dropped = 0
         self.unsent = 0
         self._by_flow: dict[Any, set[str]] = {}
@@ -90,8 +92,8 @@ class TransactionLayer:
         transaction = ServerTransaction(key, invite, flow, user)
         self.servers[key] = transaction
         self.created += 1
-        host = flow.remote[0]
-        self.held[host] = self.held.get(host, 0) + 1
+        transaction.place = place = self.place_of(flow)
+        self.held[place] = self.held.get(place, 0) + 1
         return transaction
 
     def respond(self, transaction: ServerTransaction, status: int, data: bytes, now: float) -> None:
@@ -339,12 +341,12 @@ class TransactionLayer:
         transaction.user = None
         if isinstance(transaction, ServerTransaction):
             if self.servers.pop(transaction.key, None) is not None:
-                host = transaction.flow.remote[0]
-                left = self.held[host] - 1
+                place = transaction.place
+                left = self.held[place] - 1
                 if left:
-                    self.held[host] = left
+                    self.held[place] = left
                 else:
-                    del self.held[host]
+                    del self.held[place]
         else:
             self.clients.pop(transaction.key, None)
             cast(ClientTransaction, transaction).request = None
@@ -354,3 +356,8 @@ class TransactionLayer:
                     keys.discard(transaction.key)
                     if not keys:
                         del self._by_flow[transaction.flow]
+
+
+def _host(flow: Any) -> str:
+    host: str = flow.remote[0]
+    return host

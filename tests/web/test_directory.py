@@ -9,9 +9,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
+from sipnode.addresses import source_of
 from sipnode.errors import StorageBusy
 from sipnode.web import directory
-from sipnode.web.directory import DirectoryResource, FailureLimiter, is_loopback, parse_basic, source_of
+from sipnode.web.directory import DirectoryResource, FailureLimiter, is_loopback, parse_basic
 
 from .kit import Answer, Exchange, fetch
 
@@ -237,7 +238,7 @@ class AddressTests(TestCase):
         """IPv4 counts by address, IPv6 by its /64, and an IPv4 address in IPv6 clothes is the same source."""
         self.assertEqual("192.0.2.7", source_of("192.0.2.7"))
         self.assertEqual("192.0.2.7", source_of("::ffff:192.0.2.7"))
-        self.assertEqual("2001:db8:0:1", source_of("2001:db8:0:1:aaaa::1"))
+        self.assertEqual("2001:db8:0:1::/64", source_of("2001:db8:0:1:aaaa::1"))
         self.assertEqual(source_of("2001:db8:0:1::1"), source_of("2001:0db8:0000:0001:ffff:1:2:3"))
         self.assertNotEqual(source_of("2001:db8:0:1::1"), source_of("2001:db8:0:2::1"))
         self.assertEqual(source_of("fe80::1"), source_of("fe80::1%eth0"))
