@@ -55,6 +55,7 @@ from sipnode.storage.writer import GroupCommitWriter
 from sipnode.transaction.layer import TransactionLayer
 from sipnode.transaction.timers import Timings
 from sipnode.transport.assembly import Transports, build_transports
+from sipnode.transport.descriptors import complaint, raised, room
 from sipnode.wiring.defence import connect_defence, guarded
 from sipnode.wiring.lifecycle import LogService, add_lifecycle, log_control
 from sipnode.wiring.manhole import manhole_service
@@ -137,9 +138,17 @@ class Server(OrderedMultiService):
                 raise
             raise SystemExit(f"sipnode: {config.placed(error, self._conf_file)}") from None
 
+    def _look_at_descriptors(self) -> None:
+        descriptors, admission = raised(), self.transports.admission
+        admission.set_ceiling(room(descriptors))
+        said = complaint(admission.caps[0], descriptors)
+        if said:
+            _log.warn("{text}", text=said)
+
     def startService(self) -> None:
         """Start; the garbage collector learns which bindings were loaded: to walk over a million of them takes half a second."""
         if self._own_process:
+            self._look_at_descriptors()
             self.core.registrar.settle = gc.freeze
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         if self._own_process:

@@ -139,7 +139,7 @@ class FakeFlows:
             self.flows.append(found)
         return found
 
-    def connect(self, hop: Hop) -> Deferred[Any]:
+    def connect(self, hop: Hop, cause: str = "") -> Deferred[Any]:
         """A live connection; nothing is opened."""
         flow = self.udp(hop) if hop.transport == "UDP" else self.by_address(hop.transport, hop.host, hop.port)
         if flow is None:

@@ -188,6 +188,8 @@ class DefenceService(Service):
         found["unplaced_digests"] = self.unplaced()
         found["overloads"] = self.overload.times
         found["sources"] = len(guard.sources) + len(guard.datagrams)
+        if self.admission is not None:
+            found.update((f"connections_{name}", count) for name, count in self.admission.counts.items())
         return {**found, "proved_pairs": len(guard.peers), "banned_now": len(guard.bans) + len(guard.udp_bans)}
 
     def _say(self, ban: Ban) -> None:

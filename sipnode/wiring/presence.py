@@ -147,7 +147,7 @@ class Reach:
             self._literals[subscription.routes or subscription.contact] = hops[0]
             return core.flows.udp(hops[0], subscription.socket)
         finding: Deferred[Any] = succeed(hops) if hops else core.resolver.resolve(uri.host, uri.port, transport, uri.secure)
-        return finding.addCallback(lambda found: core.flows.connect(found[0]))
+        return finding.addCallback(lambda found: core.flows.connect(found[0], subscription.watcher))
 
     def transmit(self, request: SipRequest, branch: str, flow: Any, user: Any) -> Any:
         """Send a NOTIFY."""
