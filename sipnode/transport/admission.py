@@ -191,6 +191,10 @@ class Admission:
         self._join(ticket, key)
         return True
 
+    def allows(self, host: str, stream: bool, cost: float, kind: str) -> bool:
+        """What :attr:`spend` says, whoever that is by then."""
+        return self.spend(host, stream, cost, kind)
+
     def count(self, event: str) -> None:
         """One of :data:`EVENTS` happened."""
         self.counts[event] += 1

@@ -151,8 +151,7 @@ class _Builder:
         for spec in self.specs:
             if spec.transport == "UDP":
                 endpoint = UdpEndpoint(Listener.from_spec(spec), self.hub.sink)
-                admission = made.admission
-                endpoint.spend = lambda host, stream, cost, kind: admission.spend(host, stream, cost, kind)
+                endpoint.spend = made.admission.allows
                 made.flows.add_endpoint(endpoint)
                 made.listeners.append(endpoint.listener)
                 made.services.append(UdpService(endpoint, self.hub.transport.udp_receive_buffer, self.reactor, made.own.add))

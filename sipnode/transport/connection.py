@@ -89,10 +89,10 @@ class ConnectionFlow(Flow):
     __slots__ = (
         "_backlog",
         "_blocked_since",
-        "_hub",
-        "_opened",
         "_frames",
         "_frames_at",
+        "_hub",
+        "_opened",
         "_peer",
         "_reason",
         "_rest",

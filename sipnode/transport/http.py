@@ -294,7 +294,8 @@ class XHTTPChannel(HTTPChannel):
         kind = self._hub.transport.forwarded
         if kind == "none" or not self._hub.admission.proxy(peer):
             return
-        headers = self.requests[-1].requestHeaders
+        request = self.requests[-1]
+        headers = request.requestHeaders
 
         def values(name: str) -> list[str]:
             return [value.decode("latin-1") for value in headers.getRawHeaders(name.encode()) or ()]
@@ -309,6 +310,7 @@ class XHTTPChannel(HTTPChannel):
         make = IPv6Address if ":" in found.host else IPv4Address
         self._told = make("TCP", found.host, self.transport.getPeer().port) if found.host != peer else None
         self._told_secure = found.secure
+        request.client = self.getPeer()
 
     def refuses(self) -> bool:
         """Whether the client behind our proxy may have no WebSocket: it has too many, or is shut out."""

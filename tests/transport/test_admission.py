@@ -89,7 +89,7 @@ class AdmissionTests(SynchronousTestCase):
     def test_those_on_their_way_in(self) -> None:
         """Who fills the place with connections that said one thing each makes newcomers no rivals of each other."""
         admission = self.make(20, 100)
-        for number in range(20):
+        for _ in range(20):
             self.enter(admission, "attacker", "attacker", "spoke")
         for number in range(4):
             self.enter(admission, f"new{number}", "new")
