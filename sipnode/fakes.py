@@ -234,6 +234,8 @@ class RecordingMediaRelay:
 class OpenAuthenticator:
     """Believes everybody: the identity is what From says."""
 
+    unplaced = 0
+
     def check(self, ctx: Any, proxy: bool) -> None:
         """Let it pass."""
         if ctx.domain_is_local(ctx.request.from_.uri.host):

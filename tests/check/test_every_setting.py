@@ -33,6 +33,7 @@ SENSELESS: dict[str, tuple[str, str]] = {
     "routing.script": ('"gone.Script"', ""),
     "routing.stages": ('["gone"]', ""),
     "auth.md5_only": ('[""]', ""),
+    "transport.proxies": ('["10.0.0.1/8"]', ""),
     "auth.trusted": ('["10.0.0.1/8"]', ""),
     "auth.trusted_peers": ('["a b"]', ""),
     "storage.url": ('"nonsense"', ""),
