@@ -12,10 +12,10 @@ from __future__ import annotations
 import ipaddress
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sipnode.defence.bans import Ban, BanList
+from sipnode.defence.limits import changed
 from sipnode.defence.passwords import Passwords
 from sipnode.defence.peers import PeerTable
 from sipnode.defence.scanners import ScannerNames
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 BROKEN_COST: Final = 10.0
 """Messages that one that can't be read counts for: it costs an answer, and nobody's phone sends many."""
+HANDSHAKE_COST: Final = 5.0
+"""Messages that a connection counts for that ends without a word: of TLS it cost a signature."""
 MOST_PROVED: Final = 100_000
 
 
@@ -145,7 +147,9 @@ class Guard:
     def refuses(self, host: str) -> bool:
         """Whether a connection from there isn't taken."""
         source = self.sources.find(host)
-        if source.free or not source.shut_until or not self.shut_out(source, self._seconds()):
+        now = self._seconds()
+        # Who owes for what its last connections were can wait.
+        if source.free or not ((source.shut_until and self.shut_out(source, now)) or not source.take(now, 0.0)):
             return False
         self.counts["refused_connections"] += 1
         return True
@@ -202,8 +206,13 @@ class Guard:
     def hung_up(self, host: str) -> None:
         """A connection ended without a first line, which costs a handshake and says nothing."""
         source = self.sources.find(host)
-        if not source.free and source.proved_until <= self._seconds():
-            source.tokens = max(source.tokens - 1.0, -source.burst)
+        if source.free:
+            return
+        now = self._seconds()
+        cost = 1.0 if self._is_proved(source, now) else HANDSHAKE_COST
+        if not source.take(now, cost):
+            source.tokens = max(source.tokens - cost, -source.burst)
+            self.over(source, now, "handshakes")
 
     def _is_proved(self, source: Source, now: float) -> bool:
         if not source.proved_until:
@@ -369,15 +378,7 @@ class Guard:
         Raises:
             ConfigError: no limit of that name, or a value out of its bounds.
         """
-        found = {each.name: each for each in fields(self.limits) if isinstance(getattr(self.limits, each.name), (int, float))}
-        if name not in found or isinstance(getattr(self.limits, name), bool) or name in ("sources", "ipv4_prefix", "ipv6_prefix"):
-            raise ConfigError(f"there is no limit {name!r} that can be changed", key=f"defence.{name}")
-        low, high = found[name].metadata["minimum"], found[name].metadata["maximum"]
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ConfigError("a number is needed", key=f"defence.{name}")
-        if not (low is None or value >= low) or not (high is None or value <= high):
-            raise ConfigError(f"{value} is out of bounds", key=f"defence.{name}")
-        self.apply(replace(self.limits, **{name: type(getattr(self.limits, name))(value)}))
+        self.apply(changed(self.limits, name, value))
 
     def apply(self, settings: DefenceSettings) -> None:
         """Take other limits; trusted networks stay as they are, bans too."""

@@ -39,6 +39,7 @@ COUNTS: Final = (
     "broken",
     "dropped_banned",
     "dropped_frames",
+    "dropped_handshakes",
     "dropped_http",
     "dropped_keepalives",
     "dropped_rate",

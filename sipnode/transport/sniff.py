@@ -106,12 +106,14 @@ class Sniffer(Protocol):
         wire: Any = self.transport
         if kind == DROP:
             self._port.hub.admission.ended("not text")
+            self._port.hub.admission.hung_up(self._peer_host())
             wire.abortConnection()
         elif kind == SIP:
             self._hand_over(self._port.sip(self._ticket))
         elif self._port.http is not None:
             self._hand_over(self._port.http(self._ticket))
         else:
+            self._port.hub.admission.hung_up(self._peer_host())
             wire.write(FORBIDDEN)
             wire.loseConnection()
             self._timer = self._port.hub.wheel.after(self._port.hub.transport.handshake_seconds, wire.abortConnection)

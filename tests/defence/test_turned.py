@@ -145,6 +145,19 @@ class SpendTests(SynchronousTestCase):
         self.assertFalse(stand.guard.spend(HOSTILE, True, 1.0, "http"))
         self.assertTrue(stand.guard.spend("127.0.0.1", True, 1e9, "http"))
 
+    def test_silent_connections(self) -> None:
+        """Connections that end without a word cost their source, which then finds none for a while, and is shut out if it goes on."""
+        stand = Stand(rate=10.0, burst=100.0, flood_messages=50)
+        for _ in range(21):
+            stand.guard.hung_up(HOSTILE)
+        self.assertTrue(stand.guard.refuses(HOSTILE))
+        stand.clock.advance(2)
+        self.assertFalse(stand.guard.refuses(HOSTILE))
+        for _ in range(100):
+            stand.guard.hung_up(HOSTILE)
+        self.assertEqual([ban.reason for ban in stand.guard.bans.list(stand.clock.seconds())], ["flood"])
+        self.assertGreater(stand.guard.counts["dropped_handshakes"], 50)
+
     def test_stun(self) -> None:
         """STUN questions in another's name draw fewer answers than messages would, and touch no connection."""
         stand = Stand(rate=10.0, burst=100.0)
