@@ -203,7 +203,8 @@ class DirectoryResource(Page):
             if guard.refuses_password(host, _who(credentials)):
                 # Others from there were judged meanwhile: guesses side by side are no more than one by one.
                 right = False
-            (guard.right if right else guard.wrong)(host, _who(credentials))
+            else:
+                (guard.right if right else guard.wrong)(host, _who(credentials))
         if right:
             self._limiter.forgive(source)
             names = await self._names(credentials.domain)
