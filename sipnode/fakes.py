@@ -48,7 +48,7 @@ class FakeFlow:
     peer_domains: tuple[str, ...] = ()
     offers_alias: bool = False
     rested: float = 0.0
-    proved: str = ""
+    signed_in: str = ""
 
     def __post_init__(self) -> None:
         if self.listener is None:

@@ -52,7 +52,7 @@ class IFlow(Interface):
     closed: bool = Attribute("True when nothing can be sent any more.")
     vars: dict[str, Any] = Attribute("Owned by policy, lives as long as the flow.")
     peer_domains: tuple[str, ...] = Attribute("Domains that the peer has proved to be by a certificate we verified; () for none.")
-    proved: str = Attribute("'user@domain' that has shown its password by this connection; '' for nobody, and for UDP.")
+    signed_in: str = Attribute("'user@domain' that has shown its password by this connection; '' for nobody, and for UDP.")
     offers_alias: bool = Attribute("Whether the peer may send us requests by it, though we opened it (RFC 5923).")
 
     def send(data: bytes) -> None:

@@ -240,7 +240,7 @@ class Guard:
             return False
         now = self._seconds()
         ban = self.passwords.bar_of(self.sources.find(host).key, user, now)
-        if ban is None or (flow is not None and user in (flow.proved, self.peers.user(flow.remote, now))):
+        if ban is None or (flow is not None and user in (flow.signed_in, self.peers.user(flow.remote, now))):
             return False
         ban.dropped += 1
         self.counts["barred_digests"] += 1
@@ -264,7 +264,7 @@ class Guard:
         datagrams = flow is not None and not flow.reliable
         table = self.datagrams if datagrams else self.sources
         source = table.young.get(host) or table.find(host)
-        if flow is not None and flow.proved != user:
+        if flow is not None and flow.signed_in != user:
             flow.prove(user)
         if source.free:
             return

@@ -170,7 +170,7 @@ class ConnectionFlow(Flow):
         self._hub.sink.opened(self)
 
     @property
-    def proved(self) -> str:
+    def signed_in(self) -> str:
         """Who has shown a password by it, "" for nobody."""
         return self._ticket.user if isinstance(self._ticket, Ticket) else ""
 

@@ -95,7 +95,7 @@ class Flow:
         return False
 
     @property
-    def proved(self) -> str:
+    def signed_in(self) -> str:
         """Over UDP somebody else may send the next message."""
         return ""
 

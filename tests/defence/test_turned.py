@@ -127,7 +127,7 @@ class PasswordTests(SynchronousTestCase):
             self.guard.wrong(OFFICE, USER)
         self.assertTrue(self.guard.is_barred(OFFICE, USER, FakeFlow("UDP", (OFFICE, 5062))))
         self.assertFalse(self.guard.is_barred(OFFICE, USER, flow))
-        signed_in = FakeFlow("TCP", (OFFICE, 5062), token="t", proved=USER)
+        signed_in = FakeFlow("TCP", (OFFICE, 5062), token="t", signed_in=USER)
         self.assertFalse(self.guard.is_barred(OFFICE, USER, signed_in))
 
 

@@ -100,7 +100,7 @@ class FakeFlow:
         """Mark it closed."""
         self.closed = True
 
-    proved = ""
+    signed_in = ""
 
     def rest(self, seconds: float) -> None:
         """Nobody asks."""
