@@ -10,7 +10,7 @@ SHARED ?= ../shared
 T ?= tests
 export PYTHON
 
-.PHONY: help run test lint docs acceptance corpus cases bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence compiled wheel packaging web clean
+.PHONY: help run test lint docs acceptance corpus cases attack bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence compiled wheel packaging web clean
 
 help:
 	@echo 'run [HOST=ADDRESS SIP_PORT=5060 HTTP_PORT=8080]   server, rtpengine and two users to try'
@@ -24,7 +24,8 @@ help:
 	@echo 'acceptance [ONLY=webrtc-sip,register-wss]         the checks of $(SHARED)/e2e against a server of its own'
 	@echo 'corpus                                            the messages of $(SHARED)/corpus against a server of its own'
 	@echo 'cases [ONLY=c01,c12]                              programs made after bug reports, of $(SHARED)/cases, against a server of its own'
-	@echo 'bench [SEARCH=1]                                  cost beside Kamailio, to docs/performance.rst'
+	@echo 'attack [ONLY=a05,a12]                             the attacks of $(SHARED)/cases/attack, each on a server of its own'
+	@echo 'bench [SEARCH=1]                                  cost beside Kamailio, to docs/understand/performance.rst'
 	@echo 'bench-abuse, bench-observed                       what others feel of one who attacks; what being seen and guarded costs'
 	@echo 'bench-postgres, bench-durable, bench-freeze       the same with a database, and what survives its end and ours'
 	@echo 'bench-tls [ONLY=wss_open,idle_memory IDLE=10000]  TLS and secure WebSocket beside Kamailio'
@@ -67,6 +68,11 @@ corpus:
 cases:
 	@tools/setup.sh test
 	@$(BIN)/python tools/cases.py --cases $(SHARED)/cases $(if $(ONLY),--only $(ONLY))
+
+attack:
+	@tools/setup.sh test
+	@$(BIN)/python -m sipnode.web.build
+	@$(BIN)/python tools/attack.py --cases $(SHARED)/cases/attack $(if $(ONLY),--only $(ONLY))
 
 bench:
 	@tools/setup.sh bench

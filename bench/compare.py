@@ -1,8 +1,8 @@
 """``make bench``: what a REGISTER, an authenticated REGISTER and a call cost, beside one Kamailio worker, and the memory for contacts.
 
 Needs the folder ``bench`` with bench.py and kamailio/start.sh (``--bench``), SIPp and Kamailio. Servers run one at a time, in turns,
-each with one worker pinned to core 0, the load on core 1. The table goes into docs/performance.rst; the last lines are the ratios of
-the medians.
+each with one worker pinned to core 0, the load on core 1. The table goes into docs/understand/performance.rst; the last lines are the
+ratios of the medians.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sipnode.demo import probes  # noqa: E402
 from sipnode.demo.parts import Part  # noqa: E402
 from sipnode.settings import AuthSettings, CoreSettings, LocationSettings, Settings, StorageSettings  # noqa: E402
 
-PAGE = TOP / "docs" / "performance.rst"
+PAGE = TOP / "docs" / "understand" / "performance.rst"
 BEGIN, END = ".. bench: begin", ".. bench: end"
 DOMAIN = "bench.test"
 USERS = 10_000
@@ -177,7 +177,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--search", action="store_true", help="calls a second sustained, too")
     parser.add_argument("--no-memory", action="store_true")
-    parser.add_argument("--no-write", action="store_true", help="leave docs/performance.rst as it is")
+    parser.add_argument("--no-write", action="store_true", help="leave docs/understand/performance.rst as it is")
     options = parser.parse_args()
     options.only = [test for test in options.only.split(",") if test in TESTS]
     bench = options.bench.resolve()

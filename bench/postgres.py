@@ -2,7 +2,7 @@
 
 Needs the folder ``bench`` with bench.py, postgres.sh and kamailio/start.sh (``--bench``), SIPp, PostgreSQL and Kamailio. Servers run
 one at a time, in turns, pinned to core 0, the load on core 1; PostgreSQL is counted as a tree of its own. The table goes into
-docs/performance.rst; the last lines are the ratios.
+docs/understand/performance.rst; the last lines are the ratios.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def main() -> int:
     parser.add_argument("--bench", type=Path, default=TOP.parent / "shared" / "bench")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--rate", type=int, default=500)
-    parser.add_argument("--no-write", action="store_true", help="leave docs/performance.rst as it is")
+    parser.add_argument("--no-write", action="store_true", help="leave docs/understand/performance.rst as it is")
     options = parser.parse_args()
     bench = options.bench.resolve()
     if not (bench / "postgres.sh").exists():

@@ -3,7 +3,7 @@
 Needs the folder ``bench`` with presence.py, postgres.sh and kamailio/start.sh (``--bench``), PostgreSQL and Kamailio. Servers run one at
 a time, in turns, one worker each, pinned to core 0, the load on core 1; no NOTIFY is held back. "Durable" is a PUBLISH that is in
 PostgreSQL when its 200 goes out: PostgreSQL is the same for both and counted as a tree of its own. The tables go into
-docs/performance.rst; the last lines are the ratios of the medians.
+docs/understand/performance.rst; the last lines are the ratios of the medians.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--subscriptions", default="10000,100000")
-    parser.add_argument("--no-write", action="store_true", help="leave docs/performance.rst as it is")
+    parser.add_argument("--no-write", action="store_true", help="leave docs/understand/performance.rst as it is")
     options = parser.parse_args()
     bench = options.bench.resolve()
     if not (bench / "presence.py").exists():

@@ -1,7 +1,7 @@
 """``make bench-tls``: handshakes, requests and idle connections over TLS and secure WebSocket beside one Kamailio worker.
 
 Needs the folder ``bench`` with streams.py and kamailio/start.sh (``--bench``) and Kamailio. Servers run one at a time, in turns, pinned
-to core 0, the load on core 1. The table goes into docs/performance.rst; the last lines are the ratios of the medians.
+to core 0, the load on core 1. The table goes into docs/understand/performance.rst; the last lines are the ratios of the medians.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--idle", type=int, default=2000, help="idle wss connections")
     parser.add_argument("--only", default="", help="ratios to measure, e.g. wss_open,idle_memory; nothing is written then")
-    parser.add_argument("--no-write", action="store_true", help="leave docs/performance.rst as it is")
+    parser.add_argument("--no-write", action="store_true", help="leave docs/understand/performance.rst as it is")
     options = parser.parse_args()
     bench = options.bench.resolve()
     if not (bench / "streams.py").exists():

@@ -25,9 +25,24 @@ project = "sipnode"
 author = "the sipnode developers"
 copyright = "the sipnode developers"
 version = release = __version__
-exclude_patterns = ["_build"]
-html_theme = "alabaster"
-html_theme_options = {"description": "SIP for browsers and phones, in one Twisted process", "page_width": "1100px"}
+extensions = ["links", "interfaces_list", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 100
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+# What others include is no page of its own.
+exclude_patterns = ["_build", "security/*"]
+html_theme = "furo"
+# Quotes of settings and commands are copied as they are.
+smartquotes = False
+html_static_path = ["_static"]
+html_css_files = ["manual.css"]
+html_title = f"sipnode {version}"
+# Only what is typed is copied: no prompt, no output.
+copybutton_prompt_text = r"\$ |>>> "
+copybutton_prompt_is_regexp = True
+copybutton_line_continuation_character = "\\"
 
 
 class SettingsTable(Directive):
@@ -36,7 +51,16 @@ class SettingsTable(Directive):
     def run(self) -> list[Any]:
         text = StringList()
         for section, kind in typing.get_type_hints(Settings).items():
-            for line in (f"[{section}]", "-" * (len(section) + 2), "", ".. list-table::", "   :widths: 22 20 58", "   :header-rows: 1", ""):
+            for line in (
+                f"[{section}]",
+                "-" * (len(section) + 2),
+                "",
+                ".. list-table::",
+                "   :class: stacked",
+                "   :widths: 22 20 58",
+                "   :header-rows: 1",
+                "",
+            ):
                 text.append(line, "settings")
             for number, cell in enumerate(("setting", "default", "meaning")):
                 text.append(f"   {'  ' if number else '* '}- {cell}", "settings")
@@ -57,7 +81,7 @@ class MetricsTable(Directive):
 
     def run(self) -> list[Any]:
         text = StringList()
-        for line in (".. list-table::", "   :widths: 46 12 42", "   :header-rows: 1", ""):
+        for line in (".. list-table::", "   :class: stacked", "   :widths: 46 12 42", "   :header-rows: 1", ""):
             text.append(line, "metrics")
         for number, cell in enumerate(("metric", "kind", "what")):
             text.append(f"   {'  ' if number else '* '}- {cell}", "metrics")
@@ -82,5 +106,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("settings", SettingsTable)
     app.add_directive("metrics", MetricsTable)
     # The tables change with the server, not with the page.
-    app.connect("env-get-outdated", lambda *_: ["configuration", "observe"])
+    app.connect("env-get-outdated", lambda *_: ["reference/configuration", "howto/observe"])
     return {"parallel_read_safe": True}

@@ -1,4 +1,4 @@
-"""``python docs/rfc_index.py`` writes ``docs/rfc-index.rst``: which module implements which part of which RFC.
+"""``python docs/rfc_index.py`` writes ``docs/reference/rfc-index.rst``: which module implements which part of which RFC.
 
 It reads the ``Implements:`` paragraphs of the modules' docstrings; ``--check`` only says whether the page is up to date.
 """
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-PAGE = DOCS / "rfc-index.rst"
+PAGE = DOCS / "reference" / "rfc-index.rst"
 PACKAGE = DOCS.parent / "sipnode"
 HEAD = """RFC index
 =========

@@ -1,4 +1,4 @@
-"""``python docs/rpc_reference.py`` writes ``docs/rpc_reference.rst``: every method of the RPC with what it really answers.
+"""``python docs/rpc_reference.py`` writes ``docs/reference/rpc_reference.rst``: every method of the RPC with what it really answers.
 
 A server in memory plays a small scene, each method is called in it, and the page shows call and answer. ``--check`` only says whether
 the page is up to date. Chance, time and the machine are taken out before anything of the server is imported.
@@ -52,7 +52,7 @@ from sipnode.wiring.presence import build_presence, named_packages  # noqa: E402
 from sipnode.wiring.rpc import parts_of, registry_of  # noqa: E402
 
 DOCS = Path(__file__).parent
-PAGE = DOCS / "rpc_reference.rst"
+PAGE = DOCS / "reference" / "rpc_reference.rst"
 MOST_LINES = 44
 NODE = "udp:192.0.2.50:2223"
 STRANGER = "198.51.100.7"
@@ -71,6 +71,8 @@ Every method with its parameters and what it answers, called on a server in memo
 
 """
 KAMAILIO = frozenset((
+    "cfg.commit", "cfg.diff", "cfg.get", "cfg.help", "cfg.list", "cfg.reset", "cfg.rollback", "cfg.set", "cfg.set_delayed",
+    "cfg.set_delayed_int", "cfg.set_delayed_string", "cfg.set_now_int", "cfg.set_now_string", "cfg.seti", "cfg.sets",
     "core.aliases_list", "core.arg", "core.echo", "core.flags", "core.info", "core.ps", "core.psa", "core.psx", "core.pwd",
     "core.runinfo", "core.sockets_list", "core.tcp_info", "core.tcp_list", "core.tcp_options", "core.uptime", "core.version",
     "corex.debug", "corex.list_sockets", "dlg.briefing", "dlg.dlg_list", "dlg.end_dlg", "dlg.is_alive", "dlg.list",
@@ -85,6 +87,11 @@ KAMAILIO = frozenset((
 """Names that Kamailio 5.6 has too; ``tests/live/test_rpc_kamailio.py`` compares the list with the real one."""
 
 CALLS: tuple[tuple[Any, ...], ...] = (
+    ("cfg.list", "defence"), ("cfg.get", "defence", "rate"), ("cfg.help", "defence", "rate"), ("cfg.set", "defence", "rate", 60),
+    ("cfg.seti", "defence", "rate", 70), ("cfg.sets", "log", "level", "warn"), ("cfg.set_now_int", "defence", "rate", 75),
+    ("cfg.set_now_string", "log", "level", "info"), ("cfg.set_delayed", "defence", "rate", 60),
+    ("cfg.set_delayed_int", "defence", "rate", 80), ("cfg.set_delayed_string", "log", "level", "warn"), ("cfg.diff",), ("cfg.commit",),
+    ("cfg.rollback",), ("cfg.reset", "defence"),
     ("core.version",), ("core.info",), ("core.flags",), ("core.runinfo",), ("core.uptime",), ("core.ps",), ("core.psx",), ("core.psa",),
     ("core.echo", "hello", 5), ("core.pwd",), ("core.arg",), ("core.sockets_list",), ("core.aliases_list",), ("core.tcp_info",),
     ("core.tcp_list",), ("core.tcp_options",), ("corex.list_sockets",), ("corex.debug",),
@@ -106,7 +113,7 @@ CALLS: tuple[tuple[Any, ...], ...] = (
     ("defence.ban", "198.51.100.0/24", 600, "abuse"), ("defence.list",), ("defence.unban", "198.51.100.0/24"), ("defence.limits",),
     ("defence.set_limit", "rate", 80), ("defence.trust", "203.0.113.0/24"), ("defence.trusted",), ("defence.distrust", "203.0.113.0/24"),
     ("defence.counts",),
-    ("presence.counts",), ("presence.publications",), ("presence.presentity_list", "full"),
+    ("presence.counts",), ("presence.limits",), ("presence.publications",), ("presence.presentity_list", "full"),
     ("presence.subscriptions",), ("presence.watchers", "alice@example.test"),
     ("presence.refreshWatchers", "alice@example.test", "presence"), ("presence.updateWatchers", "alice@example.test", "presence"),
     ("presence.cleanup",), ("presence.allow", "alice@example.test", "bob@example.test"),
@@ -166,6 +173,8 @@ def _registry(world: World) -> Registry:
     folder = Path(tempfile.mkdtemp())
     (folder / config.FILE_NAME).write_text(config.render(settings))
     reloader = Reloader(settings, str(folder))
+    reloader.add("log", ("log.level",), lambda new, old: core.logs.apply(new.log))
+    reloader.add("defence", ("defence.rate",), lambda new, old: core.defence.guard.apply(new.defence))
     core.lifecycle = SimpleNamespace(ready=True, reload=reloader.reload, reloader=reloader)
     parts.pid, parts.arguments, parts.started = 4711, ["twistd", "-n", "sipnode", "-c", "conf"], clock.seconds() - 93784
     parts.sisters = lambda: [Sister(NodeAddress("192.0.2.2", 5060, "UDP"), clock.seconds() + 3600)]

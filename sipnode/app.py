@@ -3,6 +3,7 @@
 ::
 
     sipnode (OrderedMultiService; starts downwards, stops upwards)
+    ├ log            its level and form while the server runs
     ├ storage        open and upgrade; close after the last write
     ├ transactions   the clock of the transaction layer
     ├ media          the rtpengine nodes
@@ -10,11 +11,16 @@
     ├ dialogs        ends calls whose browser has vanished
     ├ presence       publications, subscriptions and their NOTIFYs
     ├ keepalive      pings of natted phones
+    ├ defence        overload; ends bans
     ├ rpc            JSON-RPC on a UNIX socket and HTTP
-    ├ flows, udp:…, tcp:…, ws:… (listeners)
+    ├ flows          connections that are open
+    ├ udp:…, tcp:…, ws:…   a listener for each line of [core] listen
+    ├ memory         what many closed connections held goes back to the system
     ├ bursts         REGISTERs of a few milliseconds in one go
-    ├ calls, pulse, summary, metrics (who watches)
+    ├ sisters        other nodes: do they live? (where [node] address is set)
+    ├ calls, pulse, summary, metrics   who watches
     ├ manhole        a prompt, where one is wanted
+    ├ activation, watchdog, signals    the service manager (where the process is the server's own)
     └ lifecycle      ready, reload, drain
 """
 

@@ -49,8 +49,11 @@ class FakeFlow:
     offers_alias: bool = False
     rested: float = 0.0
     signed_in: str = ""
+    proved: bool = False
+    offered: str = ""
 
     def __post_init__(self) -> None:
+        self.proved = self.proved or self.reliable
         if self.listener is None:
             self.listener = listener_of(self.transport)
 

@@ -50,6 +50,8 @@ class IFlow(Interface):
     remote: tuple[str, int] = Attribute("(host, port) of the peer as seen.")
     token: str = Attribute("Identity of the connection, unique across restarts, [0-9A-Za-z_-]; '' for UDP.")
     closed: bool = Attribute("True when nothing can be sent any more.")
+    proved: bool = Attribute("Whether who is there has shown it: by an answer that only they could give; a connection by its handshake.")
+    offered: str = Attribute("The last nonce of a challenge that went there while it wasn't proved; '' for none.")
     vars: dict[str, Any] = Attribute("Owned by policy, lives as long as the flow.")
     peer_domains: tuple[str, ...] = Attribute("Domains that the peer has proved to be by a certificate we verified; () for none.")
     signed_in: str = Attribute("'user@domain' that has shown its password by this connection; '' for nobody, and for UDP.")
@@ -357,6 +359,7 @@ class IEventPackage(Interface):
     follows: frozenset[str] = Attribute("Besides publications, what changes its states: of 'bindings', 'calls', 'watchers'.")
     own_only: bool = Attribute("Only the resource's own user may subscribe, whatever the policy says (winfo, mailboxes).")
     personal: bool = Attribute("state() depends on the watcher; where it doesn't, one document serves all.")
+    private: bool = Attribute("state() tells its owner, and who may pick up its calls, more than others; False where it is left out.")
     versioned: bool = Attribute("state() depends on version.")
     hold_seconds: float = Attribute("Least seconds between NOTIFYs of a subscription in the long run; -1 for [presence] notify_seconds.")
 
@@ -384,7 +387,8 @@ class IEventPackage(Interface):
         """The whole state of a resource now. It never raises.
 
         Args:
-            watcher: Canonical ``user@host`` of who asks; "" where personal is False.
+            watcher: Canonical ``user@host`` of who asks; "" where personal is False. Where private is True: the resource itself for
+                everybody who may see all of it, "" for others.
             publications: Those that haven't expired, oldest first.
             version: Of the document for this subscription: 0 first, rises by 1 (by more after a restart or a lost document).
             content_type: One of content_types.

@@ -197,6 +197,8 @@ class Subscription:
     ``routes`` are Route values, nearest first, joined by ", ". ``local_cseq`` is the number of the last NOTIFY, ``reserved`` the highest
     that may be used before the row is written again. ``flow``, ``key``, ``host``, ``port``, ``websocket`` say how the subscriber is
     reached (``Reach``), ``socket`` is our listener, ``node`` who sends its NOTIFYs, ``updated`` when it began.
+    ``source`` is the address that the last SUBSCRIBE came from, "" for one that may send its NOTIFYs anywhere (a trusted one); ``proved``
+    the address that has answered a NOTIFY of it, "" for none; both are ``ip:port``, of IPv6 without brackets.
     """
 
     resource: str
@@ -227,12 +229,15 @@ class Subscription:
     websocket: bool = False
     node: int = 0
     updated: float = 0.0
+    source: str = ""
+    proved: str = ""
 
 
 @dataclass(slots=True)
 class Watcher:
-    """Who watches whom; fields of Kamailio's ``watchers``, version 3, for what a presentity decided about a watcher, and of one
-    subscription for watcher information (RFC 3858 §4.3: ``id``, ``cause``, ``expires`` and ``since`` as epoch seconds).
+    """Who watches whom; fields of Kamailio's ``watchers``, version 3, for what a presentity decided about a watcher (``reason`` is
+    'pickup' for who may pick up its calls), and of one subscription for watcher information (RFC 3858 §4.3: ``id``, ``cause``, ``expires``
+    and ``since`` as epoch seconds).
     """
 
     resource: str

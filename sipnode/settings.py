@@ -63,6 +63,11 @@ class LimitSettings:
     outgoing_per_user: int = setting(100, "Most that we open for one user, or one source without a user; over it 503.", minimum=1)
     write_buffer_bytes: int = setting(1048576, "A peer that lets more than this pile up is disconnected.", minimum=65536)
     transactions: int = setting(200000, "Most live transactions; over it new requests get 503.", minimum=100)
+    pending_per_call_id: int = setting(100, "Most requests of one Call-ID that wait for their answer; over it 503.", minimum=2)
+    pending_per_callee: int = setting(2000, "Most calls that ring at one address-of-record; over it 486.", minimum=1)
+    strangers_per_callee: int = setting(20, "Most of them from strangers: nobody has proved to be a user of ours, nor is trusted.", minimum=0)
+    strangers_per_source: int = setting(100, "Most calls that ring for strangers of one source address (IPv6: /64); over it 503.", minimum=0)
+    strangers: int = setting(500, "Most calls that ring for strangers in all; over it 503.", minimum=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +282,11 @@ class PresenceSettings:
         "Who may watch whom where nobody decided: 'all', users of the same 'domain', or 'contacts', whom the presentity approved; others wait.",
         choices=("all", "domain", "contacts"),
     )
+    dialog_policy: str = setting(
+        "state",
+        "What an unapproved watcher sees of calls: their 'state' alone, nothing until 'approved', or in 'full' with addresses and tags.",
+        choices=("state", "approved", "full"),
+    )
     min_expires: int = setting(30, "Shortest PUBLISH and SUBSCRIBE; below it 423.", minimum=1, maximum=3600)
     max_expires: int = setting(3600, "Longest PUBLISH and SUBSCRIBE; longer ones are cut.", minimum=60, maximum=86400)
     notify_seconds: float = setting(5.0, "A subscription gets a NOTIFY each so many seconds in the long run (RFC 3856 6.10).", minimum=0)
@@ -285,6 +295,8 @@ class PresenceSettings:
     publications: int = setting(16, "Most publications of one user and package; the oldest goes for a new one.", minimum=1, maximum=1000)
     subscriptions: int = setting(200000, "Most subscriptions in all; over it 503.", minimum=1)
     subscriptions_per_watcher: int = setting(2000, "Most subscriptions of one watcher; over it 403.", minimum=1)
+    unanswered_per_watcher: int = setting(256, "Most of one watcher that wait for a first answer over UDP; over it 503.", minimum=1)
+    unanswered_per_address: int = setting(256, "The same at one address, until that has answered; over it 503.", minimum=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def script() -> ModuleType:
 
 
 class RfcIndexTests(SynchronousTestCase):
-    """``docs/rfc-index.rst``."""
+    """``docs/reference/rfc-index.rst``."""
 
     def test_up_to_date(self) -> None:
         """The page is what the modules say today."""

@@ -198,6 +198,10 @@ class Authenticator:
         # A used count gets stale=true as an old nonce does: the password was right, so nobody needs to be asked for it again.
         if state != GOOD or not self._nonces.use(sent.nonce, sent.nc, self._seconds()):
             return self._challenge(ctx, proxy, realm, sent, True)
+        flow = ctx.flow
+        if not flow.proved and flow.offered == sent.nonce:
+            # The challenge that it answers went to this very address: who forges a source doesn't see it.
+            flow.proved, flow.offered = True, ""
         username = sent.username.rpartition("@")[0] or sent.username
         if self.guard is not None:
             self.guard.right(ctx.flow.remote[0], f"{username}@{realm}", ctx.flow)
@@ -227,6 +231,8 @@ class Authenticator:
 
     def _challenge(self, ctx: IRequestContext, proxy: bool, realm: str, sent: Credentials | None, stale: bool) -> Any:
         nonce = self._nonces.issue(realm, self._seconds(), ctx.flow.remote[0])
+        if not ctx.flow.proved:
+            ctx.flow.offered = nonce
         if ctx.flow.websocket:
             # JsSIP and SIP.js know MD5 alone, and keep the last line where a header stands twice.
             order = self._md5_last

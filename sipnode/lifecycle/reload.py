@@ -55,13 +55,14 @@ class Reloader:
 
     Attributes:
         settings: Those in force now.
+        filed: Those of the file, as of the last start or reload.
         around: Told ``True`` before and ``False`` after each reload.
     """
 
     log = Logger(namespace="sipnode.reload")
 
     def __init__(self, settings: Settings, path: str) -> None:
-        self.settings = settings
+        self.settings = self.filed = settings
         self.around: Callable[[bool], Any] = lambda begins: None
         self._path = path
         self._parts: list[Part] = []
@@ -85,25 +86,44 @@ class Reloader:
             self.log.warn("these need a restart: {keys}", keys=", ".join(report.restart))
         return report
 
+    def takes(self, key: str) -> bool:
+        """Whether a part takes a setting, ``section.key``, while the server runs."""
+        return any(_has(part, key) for part in self._parts)
+
+    def change(self, old: Settings, new: Settings) -> Report:
+        """Put other settings in force until the next reload. Only parts that take what differs are asked; no file is read.
+
+        Args:
+            old: As the parts have them, which they may know better than this object.
+        """
+        return self._take(old, new, every=False)
+
     def _reload(self) -> Report:
-        report = Report([], [], [])
         try:
             file = config.find(self._path)
             new, errors = config.read(file.read_text("utf-8"), str(file))
         except (ConfigError, OSError, UnicodeDecodeError) as error:
             return Report([], [str(error)], [])
         if errors:
-            report.refused.extend(map(str, errors))
-            return report
-        old = self.settings
+            return Report([], list(map(str, errors)), [])
+        report = self._take(self.settings, new, every=True)
+        self.filed = self.settings
+        return report
+
+    def _take(self, old: Settings, new: Settings, every: bool) -> Report:
+        """Give new settings to the parts: to each, as files may have changed, or only to those whose own have."""
+        report = Report([], [], [])
         changed = set(differences(old, new))
         taken: set[str] = set()
         for part in self._parts:
-            keys = {key for key in changed if key in part.keys or key.partition(".")[0] in part.keys}
+            keys = {key for key in changed if _has(part, key)}
+            if not keys and not every:
+                continue
             try:
                 said = part.apply(new, old)
             except ConfigError as error:
-                report.refused.append(f"{part.name}: {config.placed(error, self._path)}")
+                # Only what was read from the file has a line in it.
+                report.refused.append(f"{part.name}: {config.placed(error, self._path) if every else error}")
             except (SipnodeError, OSError, ValueError) as error:
                 report.refused.append(f"{part.name}: {error}")
             else:
@@ -112,9 +132,13 @@ class Reloader:
                 continue
             # It was refused, and will be tried again next time.
             changed -= keys
-        self.settings = _with(old, new, taken)
+        self.settings = _with(self.settings, new, taken)
         report.restart.extend(sorted(changed - taken))
         return report
+
+
+def _has(part: Part, key: str) -> bool:
+    return key in part.keys or key.partition(".")[0] in part.keys
 
 
 def differences(old: Settings, new: Settings) -> list[str]:

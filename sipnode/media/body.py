@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MAX_PARTS = 32
 """Parts of a multipart body that are looked at, in all levels together."""
 
+MAX_BOUNDARY = 200
+"""Octets of a boundary (RFC 2046 §5.1.1 allows 70): a pattern is made of it, which takes longer than to read it."""
+
 MAX_DEPTH = 3
 """Multipart within multipart."""
 
@@ -90,7 +93,7 @@ def _search(content_type: str, body: bytes, start: int, end: int, depth: int, le
         return None
     quoted, plain = match.groups()
     boundary = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain
-    if not boundary:
+    if not boundary or len(boundary) > MAX_BOUNDARY:
         return None
     for first, last in _parts(boundary.encode("utf-8", "surrogateescape"), body, start, end):
         left[0] -= 1

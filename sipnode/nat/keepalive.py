@@ -24,12 +24,14 @@ from twisted.logger import Logger
 from sipnode.errors import ParseError, SipnodeError
 from sipnode.records import BindingFlag
 from sipnode.sip import build
+from sipnode.sip.uri import SipUri
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.interfaces import IReactorTime
 
+    from sipnode.interfaces import IFlow
     from sipnode.records import Binding
     from sipnode.settings import NatSettings
     from sipnode.sip.message import SipRequest, SipResponse
@@ -123,8 +125,8 @@ class KeepaliveService(Service):
         else:
             entry.binding, entry.heard, entry.unanswered = binding, now, 0
 
-    def answered(self, response: SipResponse) -> bool:
-        """Take a response in.
+    def answered(self, response: SipResponse, flow: IFlow) -> bool:
+        """Take a response in; it counts where it comes from the host that was pinged, which has proved to be there by it.
 
         Returns:
             Whether it answers a ping of ours; then nobody else needs it.
@@ -141,6 +143,9 @@ class KeepaliveService(Service):
             return False
         entry = self._pinged.get(ruid)
         if entry is not None and response.status >= 200:
+            if flow.reliable or SipUri.parse(entry.binding.received).host.strip("[]") != flow.remote[0]:
+                return False
+            flow.proved = True
             entry.heard = self._clock.seconds()
             entry.unanswered = 0
         return True

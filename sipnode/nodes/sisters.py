@@ -24,6 +24,7 @@ from twisted.logger import Logger
 
 from sipnode.errors import ParseError
 from sipnode.sip import build
+from sipnode.transaction.proof import from_same
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -46,12 +47,14 @@ class Sister:
         until: Epoch seconds when the last of her bindings that we know expires.
         unanswered: Questions since her last answer.
         down: She is silent.
+        flow: IFlow that she was asked by.
     """
 
     address: NodeAddress
     until: float
     unanswered: int = 0
     down: bool = False
+    flow: Any = None
 
 
 class SisterWatch(Service):
@@ -60,7 +63,7 @@ class SisterWatch(Service):
     Args:
         settings: ``[node]``.
         clock: Of seconds and delayed calls.
-        send: Sends a request without a transaction to an address; fires when it is out, fails when nobody is there.
+        send: Sends a request without a transaction to an address; fires with the flow when it is out, fails when nobody is there.
         lost: Told of the address of one that has fallen silent.
         identity: ``sip:`` URI of this server, for From.
         secret: Tells answers to our questions from invented ones.
@@ -120,8 +123,8 @@ class SisterWatch(Service):
             if self.running:
                 self._ask(sister)
 
-    def answered(self, response: SipResponse) -> bool:
-        """Take a response in.
+    def answered(self, response: SipResponse, flow: Any) -> bool:
+        """Take a response in; it counts where it comes from where she was asked.
 
         Returns:
             Whether it answers a question of ours; then nobody else needs it.
@@ -138,6 +141,9 @@ class SisterWatch(Service):
             if (uri.host.lower(), uri.port) == (host, port) and compare_digest(
                 tag.encode("utf-8", "surrogateescape"), self._tag(sister.address).encode()
             ):
+                if flow is not sister.flow and (sister.flow is None or not from_same(sister.flow, flow)):
+                    return False
+                flow.proved = True
                 self._heard(sister)
                 return True
         return False
@@ -167,7 +173,11 @@ class SisterWatch(Service):
 
     def _ask(self, sister: Sister) -> None:
         sister.unanswered += 1
-        self._send(sister.address, self._question(sister.address)).addErrback(self._unsent, sister)
+        asking = self._send(sister.address, self._question(sister.address))
+        asking.addCallbacks(self._sent, self._unsent, callbackArgs=(sister,), errbackArgs=(sister,))
+
+    def _sent(self, flow: Any, sister: Sister) -> None:
+        sister.flow = flow
 
     def _unsent(self, failure: Failure, sister: Sister) -> None:
         # Nobody takes a connection there, which says more than silence.

@@ -159,6 +159,15 @@ class ServerCollector(Collector):
         subscriptions, publications = (len(presence.subscriptions), len(presence.publications)) if presence is not None else (0, 0)
         yield _gauge("sipnode_presence_subscriptions", "Live subscriptions.", subscriptions)
         yield _gauge("sipnode_presence_publications", "Live publications.", publications)
+        refused = {name.removeprefix("refused_"): count for name, count in presence.counters.items()} if presence is not None else {}
+        yield _counters("sipnode_presence_refused", "SUBSCRIBEs that were refused, by limit.", "limit", refused)
+        held, shortened, silenced, waiting = 0, 0, 0, 0
+        if presence is not None:
+            proving = presence.proving
+            held, shortened, silenced, waiting = proving.held, presence.notifier.shortened, proving.silenced, len(proving)
+        limited = {"held": held, "shortened": shortened, "silenced": silenced}
+        yield _counters("sipnode_presence_notify_limited", "NOTIFYs to unanswered addresses, by what was done.", "how", limited)
+        yield _gauge("sipnode_presence_unanswered", "Subscriptions that wait for a first answer over UDP.", waiting)
 
     def _outside(self) -> Iterator[Metric]:
         it = self._from

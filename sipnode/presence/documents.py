@@ -25,15 +25,22 @@ class Documents:
         packages: IEventPackage by name.
         publications: What is published.
         is_watched: Whether a place has subscriptions.
+        sees_all: ``(watcher, resource, package)``: whether a watcher is told the private part of a state too.
         now: Epoch seconds.
     """
 
     def __init__(
-        self, packages: Mapping[str, Any], publications: Publications, is_watched: Callable[[str, str], bool], now: Callable[[], float]
+        self,
+        packages: Mapping[str, Any],
+        publications: Publications,
+        is_watched: Callable[[str, str], bool],
+        sees_all: Callable[[str, str, Any], bool],
+        now: Callable[[], float],
     ) -> None:
         self._packages = packages
         self._publications = publications
         self._is_watched = is_watched
+        self._sees_all = sees_all
         self._now = now
         self._place: Place = ("", "")
         self._made: dict[tuple[str, str, int], bytes] = {}
@@ -46,6 +53,8 @@ class Documents:
             return "", b""
         content_type = subscription.content_type or package.content_types[0]
         watcher = subscription.watcher if package.personal else ""
+        if getattr(package, "private", False) and self._sees_all(subscription.watcher, subscription.resource, package):
+            watcher = subscription.resource
         number = version if package.versioned else 0
         return content_type, self._document(package, subscription.event, subscription.resource, watcher, number, content_type)
 
@@ -61,7 +70,7 @@ class Documents:
         if before is None:
             return True
         package = self._packages[event]
-        self._document(package, event, resource, "", 0, package.content_types[0])
+        self._document(package, event, resource, _whole(package, resource), 0, package.content_types[0])
         return self._told.get((event, resource)) != before
 
     def unwatched(self, event: str, resource: str) -> None:
@@ -81,7 +90,8 @@ class Documents:
             if len(self._made) >= _MOST_MADE:
                 self._made.clear()
             body = self._made[key] = package.state(resource, watcher, there, version, content_type)
-            if not package.personal and not version and content_type == package.content_types[0] and self._is_watched(event, resource):
+            first = content_type == package.content_types[0] and watcher == _whole(package, resource)
+            if first and not package.personal and not version and self._is_watched(event, resource):
                 self._told[place] = hash(body)
         return body
 
@@ -92,3 +102,8 @@ class Documents:
             except ParseError:
                 # Another program's row, or one of an older release: the package makes of it what it can.
                 return
+
+
+def _whole(package: Any, resource: str) -> str:
+    """For whom a package makes the document that tells all."""
+    return resource if getattr(package, "private", False) else ""

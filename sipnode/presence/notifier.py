@@ -1,19 +1,23 @@
 """Sends NOTIFYs: one at a time to each subscriber, no faster than it should be, the newest state, down its own connection.
 
+What goes to a UDP address that has answered nothing yet is bounded by :mod:`sipnode.presence.proving`.
+
 Implements: RFC 6665 §4.2.2, §4.1.3; RFC 3856 §6.10 (rate). The invariant: what one subscriber does or doesn't answer changes nothing
 for another; a long list of watchers is worked off in slices, between which the rest of the server goes on.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from sipnode.presence.outgoing import ENDING, Outgoing, notify, retry_after, state_of
+from sipnode.presence.agenda import Agenda
+from sipnode.presence.outgoing import ENDING, Outgoing, fitting, has_left, notify, retry_after, state_of
+from sipnode.presence.proving import FAIR
+from sipnode.presence.unproved import Unproved
 from sipnode.records import SubscriptionStatus
 from sipnode.sip import ids
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
+    from sipnode.presence.proving import Proving
     from sipnode.records import Subscription
     from sipnode.sip.message import SipRequest, SipResponse
 
@@ -40,11 +45,14 @@ class Notifier:
         number: ``(subscription) -> None`` when its next CSeq may be used, else a Deferred that fires when it may.
         dead: ``(subscription, reason)``: it has ended by itself.
         seconds: ``(subscription) -> float``: between two NOTIFYs in the long run.
+        proving: Addresses that have answered, and the turns at those that haven't.
+        kept: ``(subscription) -> None``: the address that has proved itself to it is another one.
         burst: So many may come faster before that counts.
 
     Attributes:
         sent: NOTIFYs that went out.
         failed: Those that ended their subscription.
+        shortened: NOTIFYs whose document was left out, as their address hasn't answered yet.
     """
 
     def __init__(
@@ -56,6 +64,8 @@ class Notifier:
         number: Callable[[Subscription], Deferred[Any] | None],
         dead: Callable[[Subscription, str], None],
         seconds: Callable[[Subscription], float],
+        proving: Proving[Outgoing],
+        kept: Callable[[Subscription], None],
         burst: int = 5,
     ) -> None:
         self._clock = clock
@@ -65,19 +75,20 @@ class Notifier:
         self._number = number
         self._dead = dead
         self._seconds = seconds
+        self.proving = proving
+        self._unproved = Unproved(clock, proving, self._find, self._give_up, self._at, kept)
         self._burst = burst
         self._out: dict[str, Outgoing] = {}
         self._stranded: dict[str, set[str]] = {}
         self._ready: deque[Subscription] = deque()
         self._queued: set[str] = set()
-        self._later: list[tuple[float, str]] = []
-        self._timer: IDelayedCall | None = None
-        self._due = 0.0
+        self._agenda = Agenda(clock, self._time_has_come)
         self._pumping: IDelayedCall | None = None
         self._stopped = False
         self._log = Logger()
         self.sent = 0
         self.failed = 0
+        self.shortened = 0
 
     # -- what the service asks
 
@@ -90,28 +101,32 @@ class Notifier:
         if self._pumping is None and not self._stopped:
             self._pump()
 
-    def at_once(self, subscription: Subscription) -> None:
-        """Tell a subscriber its state whatever the rate is (RFC 6665 §4.2.1.2). What is under way to a connection that it has
-        left is given up.
-        """
-        outgoing = self._of(subscription)
-        transaction = outgoing.transaction
-        if transaction is not None and outgoing.flow.token != subscription.flow:
-            self._drop(outgoing)
-        outgoing.dirty = outgoing.urgent = True
-        outgoing.not_before = 0.0
-        self._go(outgoing)
+    def at_once(self, subscription: Subscription, received: int = 0) -> None:
+        """Tell a subscriber its state whatever the rate is (RFC 6665 §4.2.1.2). What is under way to a connection or address that it
+        has left is given up.
 
-    def finish(self, subscription: Subscription, reason: str, bodiless: bool = False) -> None:
+        Args:
+            received: Octets of the SUBSCRIBE that asked for it.
+        """
+        self._urge(self._of(subscription), received)
+
+    def finish(self, subscription: Subscription, reason: str, bodiless: bool = False, received: int = 0) -> None:
         """Send the last NOTIFY of a subscription that has left the table.
 
         Args:
             reason: ``timeout``, ``rejected``, ``noresource``, ``deactivated`` (RFC 6665 §4.1.3).
             bodiless: Tell no state.
+            received: Octets of the SUBSCRIBE that ended it.
         """
         outgoing = self._of(subscription)
         outgoing.final = f"terminated;reason={reason}"
         outgoing.bodiless = bodiless
+        self._urge(outgoing, received)
+
+    def _urge(self, outgoing: Outgoing, received: int) -> None:
+        if outgoing.busy and has_left(outgoing):
+            self._drop(outgoing)
+        outgoing.credit += FAIR * received
         outgoing.dirty = outgoing.urgent = True
         outgoing.not_before = 0.0
         self._go(outgoing)
@@ -143,9 +158,9 @@ class Notifier:
     def stop(self) -> None:
         """No more timers."""
         self._stopped = True
-        for call in (self._timer, self._pumping):
-            if call is not None and call.active():
-                call.cancel()
+        self._agenda.stop()
+        if self._pumping is not None and self._pumping.active():
+            self._pumping.cancel()
 
     # -- slices and times
 
@@ -167,31 +182,16 @@ class Notifier:
         if 0.0 < outgoing.timed <= when:
             return
         outgoing.timed = when
-        heapq.heappush(self._later, (when, outgoing.subscription.to_tag))
-        self._set_timer()
+        self._agenda.add(when, outgoing.subscription.to_tag)
 
-    def _set_timer(self) -> None:
-        if not self._later or self._stopped:
-            return
-        when = self._later[0][0]
-        if self._timer is not None and self._timer.active():
-            if self._due <= when:
-                return
-            self._timer.cancel()
-        self._due = when
-        self._timer = self._clock.callLater(max(0.0, when - self._clock.seconds()), self._times)
-
-    def _times(self) -> None:
-        now = self._clock.seconds()
-        due: list[str] = []
-        while self._later and self._later[0][0] <= now and len(due) < _SLICE:
-            due.append(heapq.heappop(self._later)[1])
-        for tag in due:
-            outgoing = self._out.get(tag)
-            if outgoing is not None:
-                outgoing.timed = 0.0
+    def _time_has_come(self, tag: str) -> None:
+        outgoing = self._out.get(tag)
+        if outgoing is not None:
+            outgoing.timed = 0.0
+            if not outgoing.next_try:
                 self._go(outgoing)
-        self._set_timer()
+            elif self._unproved.is_time(outgoing) and self._number(outgoing.subscription) is None:
+                self._out_with(outgoing, outgoing.flow)
 
     # -- one subscription
 
@@ -241,7 +241,13 @@ class Notifier:
         if flow is None:
             self.unsent(outgoing)
             return
+        if not flow.reliable and not self._unproved.may(outgoing, flow.remote):
+            return
         outgoing.dirty = outgoing.urgent = False
+        self._out_with(outgoing, flow)
+
+    def _out_with(self, outgoing: Outgoing, flow: Any) -> None:
+        subscription = outgoing.subscription
         content_type, body = "", b""
         if not outgoing.bodiless and subscription.status == SubscriptionStatus.ACTIVE:
             content_type, body = self._compose(subscription, subscription.local_cseq)
@@ -249,23 +255,45 @@ class Notifier:
         via = f"SIP/2.0/{flow.transport} {flow.listener.via_host}:{flow.listener.via_port};branch={branch}"
         if not flow.reliable:
             via += ";rport"
-        request = notify(subscription, state_of(outgoing, self._clock.seconds()), via, content_type, body)
+        state = state_of(outgoing, self._clock.seconds())
+        if outgoing.address is None:
+            request = notify(subscription, state, via, content_type, body)
+        else:
+            found = fitting(outgoing, state, via, content_type, body)
+            if found is None:
+                return
+            request = found
+            if body and not request.body:
+                self.shortened += 1
+                outgoing.dirty = outgoing.urgent = True
         self.sent += 1
         outgoing.flow = flow
         transaction = self._transmit(request, branch, flow, outgoing)
         if outgoing.busy:
             outgoing.transaction = transaction
+            if outgoing.address is not None:
+                self._unproved.sent(outgoing, transaction)
+
+    def _give_up(self, outgoing: Outgoing) -> None:
+        """Its address doesn't answer."""
+        self._idle(outgoing)
+        if outgoing.final:
+            self._gone(outgoing)
+        else:
+            self._end(outgoing, "no answer")
 
     def _drop(self, outgoing: Outgoing) -> None:
         """Give up what is under way."""
-        transaction, outgoing.transaction, outgoing.flow = outgoing.transaction, None, None
-        outgoing.busy = False
-        if transaction is not None:
-            transaction.user = None
+        if outgoing.transaction is not None:
+            outgoing.transaction.retransmit_at = 0.0
+        self._idle(outgoing)
+        self._unproved.leave(outgoing)
+        outgoing.credit = 0
 
     def _gone(self, outgoing: Outgoing) -> None:
         subscription = outgoing.subscription
         self._out.pop(subscription.to_tag, None)
+        self._unproved.leave(outgoing)
         stranded = self._stranded.get(subscription.key)
         if stranded is not None:
             stranded.discard(subscription.to_tag)
@@ -276,10 +304,14 @@ class Notifier:
 
     def answered(self, outgoing: Outgoing, response: SipResponse) -> None:
         """A final response."""
+        flow, status = outgoing.flow, response.status
         self._idle(outgoing)
+        if status < 300 and not flow.reliable:
+            self._unproved.answered(outgoing, flow.remote)
+        else:
+            self._unproved.leave(outgoing)
         if self._last(outgoing):
             return
-        status = response.status
         if status in ENDING:
             self._end(outgoing, f"answered with {status}")
             return
@@ -294,7 +326,10 @@ class Notifier:
 
     def unanswered(self, outgoing: Outgoing) -> None:
         """No response came."""
+        flow = outgoing.flow
         self._idle(outgoing)
+        if flow is not None and not flow.reliable and self._unproved.unanswered(outgoing, flow.remote):
+            return
         if not self._last(outgoing):
             self._end(outgoing, "no answer")
 
@@ -319,8 +354,16 @@ class Notifier:
                 self._end(outgoing, failure.getErrorMessage())
 
     def _idle(self, outgoing: Outgoing) -> None:
+        """Nothing is under way any more; what is heard of it from now on isn't meant."""
+        transaction = outgoing.transaction
         outgoing.busy = False
         outgoing.transaction = outgoing.flow = None
+        if transaction is not None:
+            transaction.user = None
+        for each in outgoing.tries:
+            each.user = None
+        outgoing.tries.clear()
+        outgoing.next_try = 0.0
 
     def _last(self, outgoing: Outgoing) -> bool:
         """Whether that was the last NOTIFY; one that was asked for meanwhile goes out first."""
@@ -336,3 +379,4 @@ class Notifier:
         self.failed += 1
         self._gone(outgoing)
         self._dead(outgoing.subscription, reason)
+

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from sipnode.presence.proving import octets
 from sipnode.presence.subscription import state_value
 from sipnode.sip.message import SipRequest
 
 if TYPE_CHECKING:
     from sipnode.presence.notifier import Notifier
+    from sipnode.presence.proving import Address
     from sipnode.records import Subscription
     from sipnode.sip.message import SipResponse
 
@@ -35,11 +37,15 @@ class Outgoing:
         timed: Epoch seconds at which the notifier looks at it again; 0 for never.
         transaction: The client transaction, None while there is none.
         flow: Of that transaction.
+        address: Where it has its turn or waits for it (:mod:`sipnode.presence.proving`), None at an address that has proved itself.
+        credit: Octets that may go to such an address yet.
+        tries: Client transactions of what was sent to it; the last is ``transaction``.
+        next_try: Epoch seconds of the next one, 0 for none.
     """
 
     __slots__ = (
-        "_notifier", "bodiless", "busy", "dirty", "final", "flow", "not_before", "paced", "subscription", "timed", "transaction",
-        "urgent",
+        "_notifier", "address", "bodiless", "busy", "credit", "dirty", "final", "flow", "next_try", "not_before", "paced", "subscription",
+        "timed", "transaction", "tries", "urgent",
     )  # fmt: skip
 
     def __init__(self, notifier: Notifier, subscription: Subscription) -> None:
@@ -55,6 +61,10 @@ class Outgoing:
         self.timed = 0.0
         self.transaction: Any = None
         self.flow: Any = None
+        self.address: Address | None = None
+        self.credit = 0
+        self.tries: list[Any] = []
+        self.next_try = 0.0
 
     def response_received(self, response: SipResponse) -> None:
         """An answer to the NOTIFY."""
@@ -63,11 +73,18 @@ class Outgoing:
 
     def timed_out(self) -> None:
         """There was no answer."""
-        self._notifier.unanswered(self)
+        if len(self.tries) > 1:
+            # The first of them is the first to time out.
+            del self.tries[0]
+        else:
+            self._notifier.unanswered(self)
 
     def send_failed(self) -> None:
-        """Its connection is gone."""
-        self._notifier.unsent(self)
+        """Its connection is gone; over UDP the kernel will never deliver it."""
+        if self.address is not None:
+            self._notifier.unanswered(self)
+        else:
+            self._notifier.unsent(self)
 
 
 def notify(subscription: Subscription, state: str, via: str, content_type: str, body: bytes) -> SipRequest:
@@ -112,3 +129,40 @@ def retry_after(response: SipResponse, most: float = 300.0) -> float:
     """Seconds of Retry-After, bounded; 0 where there is none that can be read."""
     text = (response.get("retry-after") or "").partition(";")[0].partition("(")[0].strip()
     return min(float(text), most) if text.isascii() and text.isdigit() and len(text) < 9 else 0.0
+
+
+def fitting(outgoing: Outgoing, state: str, via: str, content_type: str, body: bytes) -> SipRequest | None:
+    """The same for an address that has answered nothing yet, paid from its credit: without the document where that is too much.
+
+    Returns:
+        None where it has no credit for a further one. A first one goes out in any case.
+    """
+    subscription = outgoing.subscription
+    request = notify(subscription, state, via, content_type, body)
+    cost = octets(request)
+    if body and cost >= outgoing.credit:
+        subscription.local_cseq -= 1
+        request = notify(subscription, state, via, "", b"")
+        cost = octets(request)
+    if outgoing.tries and cost >= outgoing.credit:
+        subscription.local_cseq -= 1
+        return None
+    outgoing.credit -= cost
+    return request
+
+
+def text_of(address: Address) -> str:
+    """An address as :class:`~sipnode.records.Subscription` keeps it."""
+    return f"{address[0]}:{address[1]}"
+
+
+def has_left(outgoing: Outgoing) -> bool:
+    """Whether a subscriber is reached elsewhere by now than where its NOTIFY is under way to, or waits for its turn."""
+    subscription, flow, there = outgoing.subscription, outgoing.flow, outgoing.address
+    if flow is not None:
+        if flow.token != subscription.flow:
+            return True
+        there = None if flow.reliable else flow.remote
+    elif there is not None and subscription.flow:
+        return True
+    return there is not None and bool(subscription.host) and there != (subscription.host, subscription.port)

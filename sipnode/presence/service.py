@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from sipnode.presence import publish, subscribe
+from sipnode.presence import judging, publish, subscribe
 from sipnode.presence.calls import EVENT as CALLS
 from sipnode.presence.calls import CallStates
 from sipnode.presence.documents import Documents
@@ -22,10 +22,11 @@ from sipnode.presence.feed import PresenceFeed
 from sipnode.presence.mailboxes import Mailboxes
 from sipnode.presence.notifier import Notifier
 from sipnode.presence.policy import Policy
+from sipnode.presence.proving import Proving
 from sipnode.presence.store import PresenceStore
 from sipnode.presence.table import Decisions, Publications, Subscriptions
 from sipnode.presence.turns import Turns
-from sipnode.records import PresenceChange, Publication, Subscription, SubscriptionStatus, Watcher
+from sipnode.records import PresenceChange, Publication, Subscription, Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from sipnode.interfaces import IEventPackage, IPresenceBackend
+    from sipnode.presence.outgoing import Outgoing
     from sipnode.presence.subscription import Origin
     from sipnode.settings import PresenceSettings
 
@@ -40,6 +42,9 @@ _TICK: Final = 1.0
 _AT_ONCE: Final = 500
 _PURGE_SECONDS: Final = 3600.0
 _AGAIN_SECONDS: Final = 5.0
+
+REFUSALS: Final = ("refused_full", "refused_per_watcher", "refused_unanswered", "refused_silent", "refused_not_watcher")
+"""What is counted in :attr:`PresenceService.counters`."""
 
 
 class PresenceService(Service):
@@ -51,6 +56,7 @@ class PresenceService(Service):
         packages: IEventPackage of all that are served, started.
         reach: See :class:`~sipnode.presence.notifier.Notifier`. transmit: Alike.
         origin: Where a request came from: ``(ctx) -> Origin``.
+        is_watcher: ``(ctx, subscription)``: whether a SUBSCRIBE comes from who has that subscription.
         backend: The tables on disk; None to keep all in memory.
         writer: The queue in front of them; None likewise.
         node: Number of this node; the NOTIFYs of others' subscriptions are theirs to send.
@@ -61,6 +67,9 @@ class PresenceService(Service):
         calls: Of parties, for the packages that follow them. mailboxes: Of users, for ``message-summary``.
         publications: Of all nodes. subscriptions: Alike. decisions: Alike.
         ready: False until the tables are read.
+        counters: What was refused, by reason: ``refused_full``, ``refused_per_watcher``, ``refused_unanswered``, ``refused_silent``,
+            ``refused_not_watcher``.
+        proving: UDP addresses that have answered, and what waits at those that haven't.
     """
 
     name = "presence"
@@ -73,6 +82,7 @@ class PresenceService(Service):
         reach: Callable[[Subscription], Any],
         transmit: Callable[..., Any],
         origin: Callable[[Any], Origin],
+        is_watcher: Callable[[Any, Subscription], bool],
         backend: IPresenceBackend | None = None,
         writer: Any = None,
         node: int = 0,
@@ -80,21 +90,25 @@ class PresenceService(Service):
     ) -> None:
         self.settings = settings
         self.origin = origin
+        self.is_watcher = is_watcher
+        self.counters: dict[str, int] = dict.fromkeys(REFUSALS, 0)
         self.node = node
         self.ready = False
         self.packages: dict[str, Any] = {package.name: package for package in packages}
         self.publications = Publications()
         self.subscriptions = Subscriptions()
         self.decisions = Decisions()
-        self.policy = Policy(settings.policy, self.decisions)
+        self.policy = Policy(settings.policy, self.decisions, private=settings.dialog_policy)
         self.turns = Turns()
         self.store = PresenceStore(writer, self.subscriptions.by_tag.__contains__)
-        self.documents = Documents(self.packages, self.publications, self.subscriptions.is_watched, self.now)
+        self.documents = Documents(self.packages, self.publications, self.subscriptions.is_watched, self.policy.sees_all, self.now)
         self.calls = CallStates(self)
         self.mailboxes = Mailboxes(self)
+        self.proving: Proving[Outgoing] = Proving(settings.unanswered_per_watcher, settings.unanswered_per_address)
         self.notifier = Notifier(
-            clock, self.documents.of, reach, transmit, self.store.number, self._dead, self._seconds, settings.notify_burst
-        )
+            clock, self.documents.of, reach, transmit, self.store.number, self._dead, self._seconds, self.proving, self._keep_proof,
+            settings.notify_burst,
+        )  # fmt: skip
         self._winfo = {name.removesuffix(".winfo"): name for name, package in self.packages.items() if "watchers" in package.follows}
         self._follow = {
             what: tuple(name for name, package in self.packages.items() if what in package.follows) for what in ("bindings", "calls")
@@ -165,8 +179,10 @@ class PresenceService(Service):
 
     def _greet(self) -> None:
         """After a start everybody hears how things are now; many of them not all in the same second."""
-        found = (self.subscriptions.by_tag.get(self._to_greet.popleft()) for _ in range(min(_AT_ONCE, len(self._to_greet))))
-        self.notifier.changed([one for one in found if one is not None])
+        for _ in range(min(_AT_ONCE, len(self._to_greet))):
+            one = self.subscriptions.by_tag.get(self._to_greet.popleft())
+            if one is not None and judging.is_as_judged(self, one):
+                self.notifier.changed([one])
 
     def now(self) -> float:
         """Epoch seconds."""
@@ -181,6 +197,10 @@ class PresenceService(Service):
     def subscribe(self, ctx: Any) -> Any:
         """Process a SUBSCRIBE; see :func:`sipnode.presence.subscribe.handle`."""
         return subscribe.handle(self, ctx)
+
+    def is_at_home(self, ctx: Any) -> bool:
+        """Whether a SUBSCRIBE inside a dialog needs no password; see :func:`sipnode.presence.subscribe.is_at_home`."""
+        return subscribe.is_at_home(self, ctx)
 
     def allow_events(self, to_publish: bool) -> tuple[tuple[str, str], ...]:
         """The header of a 489 (RFC 6665 §8.2.2)."""
@@ -293,43 +313,20 @@ class PresenceService(Service):
             if one.expires > now
         ]
 
-    def decide(self, resource: str, watcher: str, event: str, allowed: bool | None) -> Deferred[None]:
+    def decide(self, resource: str, watcher: str, event: str, allowed: bool | None, pickup: bool = False) -> Deferred[None]:
         """A presentity's word on a watcher: it may watch, it may not, or (None) the settings say.
+
+        Args:
+            pickup: It may see the private part of a state, too.
 
         Returns:
             A Deferred that fires when it is on disk and the watcher's subscriptions are as decided.
         """
-        status = SubscriptionStatus.ACTIVE if allowed else SubscriptionStatus.TERMINATED
-        row = Watcher(resource, watcher, event, status, "" if allowed else "rejected", self.now())
-        waiting = self.store.put([PresenceChange(row, allowed is None)])
-
-        def stored(_result: object) -> None:
-            if allowed is None:
-                self.decisions.remove(row)
-            else:
-                self.decisions.save(row)
-            self.judge_again(resource, watcher, event)
-
-        return (waiting if waiting is not None else succeed(None)).addCallback(stored)
+        return judging.decide(self, resource, watcher, event, allowed, pickup)
 
     def judge_again(self, resource: str, watcher: str, event: str) -> None:
         """Have the subscriptions of a watcher of this node be as policy says now."""
-        package = self.packages.get(event)
-        if package is None:
-            return
-        status = self.policy.status(watcher, resource, package)
-        for one in self.subscriptions.at(event, resource):
-            if one.watcher != watcher or one.node != self.node or one.status == status:
-                continue
-            if status == SubscriptionStatus.TERMINATED:
-                self.end(one, "rejected")
-                continue
-            if one.status == SubscriptionStatus.PENDING:
-                one.reason = "approved"
-            one.status = status
-            self.store.behind([PresenceChange(one)])
-            self.notifier.at_once(one)
-            self.watched(one)
+        judging.again(self, resource, watcher, event)
 
     def end(self, subscription: Subscription, reason: str) -> None:
         """End a subscription with a last NOTIFY that tells no state."""
@@ -349,6 +346,10 @@ class PresenceService(Service):
         if self.subscriptions.remove(subscription.to_tag) is not None:
             self.store.delete([subscription])
             self.watched(subscription)
+
+    def _keep_proof(self, subscription: Subscription) -> None:
+        if subscription.to_tag in self.subscriptions.by_tag:
+            self.store.behind([PresenceChange(subscription)])
 
     # -- time
 

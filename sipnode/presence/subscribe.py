@@ -5,13 +5,17 @@ Implements: RFC 6665 §4.2.1. The invariant: a subscription is told of with a 20
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from sipnode.presence import subscription
 from sipnode.presence.fields import Refused, event_of
+from sipnode.presence.outgoing import text_of
+from sipnode.presence.proving import octets
 from sipnode.presence.publish import refused
 from sipnode.presence.store import RESERVE, RETRY_AFTER
 from sipnode.presence.subscription import SubscribePlan
+from sipnode.presence.whereto import is_same_place
 from sipnode.records import PresenceChange
 from sipnode.sip import ids
 
@@ -42,6 +46,16 @@ def handle(service: PresenceService, ctx: Any) -> Any:
     return _begin(service, ctx, package)
 
 
+def is_at_home(service: PresenceService, ctx: Any) -> bool:
+    """Whether a SUBSCRIBE with a To tag needs no password: it comes from where its subscription is, or there is none, which it
+    may be told.
+    """
+    there = service.subscriptions.by_tag.get(ctx.request.to.tag)
+    if there is None or not subscription.is_of(ctx.request, there, service.now()):
+        return True
+    return is_same_place(there, service.origin(ctx), False)
+
+
 def _begin(service: PresenceService, ctx: Any, package: Any) -> Any:
     request = ctx.request
     resource, watcher = request.ruri.aor, ctx.identity or request.from_.uri.aor
@@ -56,13 +70,23 @@ def _begin(service: PresenceService, ctx: Any, package: Any) -> Any:
         return ctx.reply(refusal.status, refusal.reason, refusal.headers)
     settings, table = service.settings, service.subscriptions
     if len(table) >= settings.subscriptions:
+        service.counters["refused_full"] += 1
         return ctx.reply(503, "", RETRY_AFTER)
     if table.count(watcher) >= settings.subscriptions_per_watcher:
+        service.counters["refused_per_watcher"] += 1
         return ctx.reply(403, "Too many subscriptions")
-    plan = subscription.begin(request, resource, watcher, package, service.origin(ctx), status, ids.new_tag(), service.now(), settings)
+    origin, now = service.origin(ctx), service.now()
+    address = (origin.host, origin.port) if origin.host else None
+    why, seconds = service.proving.refusal(watcher, address, now)
+    if why:
+        service.counters[f"refused_{why}"] += 1
+        return ctx.reply(503, "", (("retry-after", str(ceil(seconds))),))
+    plan = subscription.begin(request, resource, watcher, package, origin, status, ids.new_tag(), now, settings)
     made = plan.subscription
     if made is None:
         return ctx.reply(plan.status, plan.reason, plan.headers)
+    if address is not None and service.proving.is_proved(watcher, address):
+        made.proved = text_of(address)
     if plan.ends:
         return _told(None, service, ctx, plan)
     made.reserved = RESERVE
@@ -79,20 +103,23 @@ def _told(_result: object, service: PresenceService, ctx: Any, plan: SubscribePl
     if not plan.ends:
         service.subscriptions.add(made)
     verdict = ctx.reply(plan.status, plan.reason, plan.headers)
+    received = octets(ctx.request)
     if plan.ends:
-        service.notifier.finish(made, "timeout")
+        service.notifier.finish(made, "timeout", False, received)
     else:
         service.calls.watched(made.resource)
-        service.notifier.at_once(made)
+        service.notifier.at_once(made, received)
         service.watched(made)
     return verdict
 
 
 def _go_on(service: PresenceService, ctx: Any, package: Any, tag: str) -> Any:
     there = service.subscriptions.by_tag.get(tag)
-    plan = subscription.go_on(ctx.request, there, package, service.origin(ctx), service.now(), service.settings)
+    may = there is not None and service.is_watcher(ctx, there)
+    plan = subscription.go_on(ctx.request, there, package, service.origin(ctx), may, service.now(), service.settings)
     kept = plan.subscription
     if kept is None:
+        service.counters["refused_not_watcher"] += plan.status == 403
         return ctx.reply(plan.status, plan.reason, plan.headers)
     if kept.reserved - kept.local_cseq < RESERVE // 2:
         kept.reserved += RESERVE
@@ -114,8 +141,8 @@ def _refreshed(_result: object, service: PresenceService, ctx: Any, plan: Subscr
         service.subscriptions.remove(live.to_tag)
     verdict = ctx.reply(plan.status, plan.reason, plan.headers)
     if plan.ends:
-        service.notifier.finish(live, "timeout")
+        service.notifier.finish(live, "timeout", False, octets(ctx.request))
         service.watched(live)
     else:
-        service.notifier.at_once(live)
+        service.notifier.at_once(live, octets(ctx.request))
     return verdict

@@ -34,6 +34,7 @@ class Origin:
     port: int = 0
     websocket: bool = False
     node: int = 0
+    source: str = ""
 
 
 @dataclass(slots=True)
@@ -112,6 +113,7 @@ def begin(
             origin.websocket,
             origin.node,
             now,
+            origin.source,
         )
     except Refused as refusal:
         return SubscribePlan(refusal.status, refusal.reason, refusal.headers)
@@ -120,19 +122,33 @@ def begin(
     return SubscribePlan(200, "", _answer(request, seconds, origin), made, not seconds)
 
 
+def is_of(request: SipRequest, there: Subscription | None, now: float) -> bool:
+    """Whether a subscription is the dialog that a request names."""
+    return there is not None and request.call_id == there.call_id and request.from_.tag == there.from_tag and there.expires > now
+
+
 def go_on(
-    request: SipRequest, there: Subscription | None, package: Any, origin: Origin, now: float, settings: PresenceSettings
+    request: SipRequest,
+    there: Subscription | None,
+    package: Any,
+    origin: Origin,
+    is_watcher: bool,
+    now: float,
+    settings: PresenceSettings,
 ) -> SubscribePlan:
     """Decide about a SUBSCRIBE inside a dialog.
 
     Args:
         there: The subscription that its To tag names, None for an unknown one.
         package: The IEventPackage of that subscription.
+        is_watcher: It comes from the one who subscribed.
     """
     try:
         event, event_id = event_of(request)
-        if there is None or request.call_id != there.call_id or request.from_.tag != there.from_tag or there.expires <= now:
+        if there is None or not is_of(request, there, now):
             raise Refused(481)
+        if not is_watcher:
+            raise Refused(403, "Not your subscription")
         if event != there.event or event_id != there.event_id:
             # Another usage of the same dialog would be one more subscription in it, which RFC 6665 §4.5.2 has abolished.
             raise Refused(481)
@@ -152,6 +168,7 @@ def go_on(
             port=origin.port,
             websocket=origin.websocket,
             node=origin.node,
+            source=origin.source,
         )
     except Refused as refusal:
         return SubscribePlan(refusal.status, refusal.reason, refusal.headers)

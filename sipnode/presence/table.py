@@ -165,7 +165,7 @@ class Subscriptions:
             if row.key:
                 self._of_device.setdefault(row.key, {})[row.to_tag] = None
         kept.flow, kept.key, kept.host, kept.port = row.flow, row.key, row.host, row.port
-        kept.websocket, kept.node, kept.socket = row.websocket, row.node, intern(row.socket)
+        kept.websocket, kept.node, kept.socket, kept.source = row.websocket, row.node, intern(row.socket), row.source
         self.ends.add(kept.to_tag, kept.expires)
         return kept
 

@@ -51,31 +51,10 @@ class Branch:
     """
 
     __slots__ = (
-        "_cancel_reason",
-        "_cancel_until",
-        "_expired",
-        "_hop",
-        "_hops",
-        "_queue",
-        "_retried",
-        "_transaction",
-        "answered",
-        "body",
-        "branch_id",
-        "cancelled",
-        "contact_line",
-        "ended",
-        "flags",
-        "flow",
-        "fork",
-        "index",
-        "media",
-        "response",
-        "source",
-        "status",
-        "target",
-        "token",
-    )
+        "_cancel_reason", "_cancel_until", "_expired", "_hop", "_hops", "_queue", "_retried", "_transaction", "answered", "body",
+        "branch_id", "cancelled", "contact_line", "ended", "flags", "flow", "fork", "index", "media", "response", "source",
+        "status", "target", "token",
+    )  # fmt: skip
 
     def __init__(self, fork: Fork, target: Target, index: int) -> None:
         self.fork = fork
@@ -184,7 +163,13 @@ class Branch:
             return
         if core.trace is not None:
             core.trace.sent(request.to_bytes(), self.flow)
-        transaction = core.transactions.send_request(request, self.branch_id, self.flow, self, core.clock())
+        budget = None
+        if not self.flow.proved and self.fork.ctx.stranger:
+            budget = self.fork.budget_at(self.flow.remote[0], build.octets_of(request))
+            if budget is None:
+                self.fail(480)
+                return
+        transaction = core.transactions.send_request(request, self.branch_id, self.flow, self, core.clock(), budget)
         if not transaction.terminated:
             # One that failed at once has been told already, and may have been followed by another.
             self._transaction = transaction
@@ -334,7 +319,7 @@ class Branch:
         """End the branch with a final response of our own."""
         if self.ended:
             return
-        self.response = build.response_to(self.request, status, reason, self.branch_id[-12:].replace(".", ""), headers)
+        self.response = build.response_to(self.request, status, reason, ids.new_tag(), headers)
         self.status = status
         self.source = LOCAL
         self._end(self.fork.ctx.core, self.response)

@@ -19,7 +19,9 @@ from sipnode.proxy.faults import answer_to
 from sipnode.proxy.forward import challenges, own_headers, returned_response
 from sipnode.proxy.sides import answered_lines
 from sipnode.proxy.target import Target
+from sipnode.sip.build import octets_of
 from sipnode.sip.message import SipResponse
+from sipnode.transaction.budget import Budget
 
 if TYPE_CHECKING:
     from sipnode.proxy.ports import ProxyContext
@@ -41,7 +43,8 @@ class Fork:
     """
 
     __slots__ = (
-        "_serial", "_waiting", "branches", "cancelled", "contact_line", "ctx", "extra", "finished", "invite", "loop_mark", "media_call",
+        "_budgets", "_serial", "_waiting", "branches", "cancelled", "contact_line", "ctx", "extra", "finished", "invite", "loop_mark",
+        "media_call",
     )  # fmt: skip
 
     def __init__(self, ctx: ProxyContext) -> None:
@@ -54,6 +57,7 @@ class Fork:
         self.invite = ctx.request.method == "INVITE"
         self.finished = False
         self.cancelled = False
+        self._budgets: dict[str, Budget] | None = None
         self._serial: list[list[Target]] = []
         self._waiting = False
         ctx.fork = self
@@ -93,6 +97,27 @@ class Fork:
         for branch in self.branches[first:]:
             branch.start()
         return True
+
+    def budget_at(self, host: str, octets: int) -> Budget | None:
+        """What a stranger's request may still draw at a host where nobody has proved to be, over all branches there.
+
+        Args:
+            octets: Of the copy that is to be sent now; they are taken off. One copy may go to each host.
+
+        Returns:
+            None where it mayn't be sent.
+        """
+        budgets = self._budgets
+        if budgets is None:
+            budgets = self._budgets = {}
+        budget = budgets.get(host)
+        if budget is None:
+            budget = budgets[host] = Budget(octets_of(self.ctx.request))
+            budget.left = max(budget.left, octets)
+        if budget.take(octets):
+            return budget
+        self.ctx.core.counters["unsent_unproved"] += 1
+        return None
 
     # -- what branches tell
 

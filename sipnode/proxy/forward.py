@@ -84,6 +84,8 @@ def forwarded_request(branch: Branch) -> SipRequest:
             names.append(name)
             lines.append(f"{pretty(name)}: {value}")
     top = [f"Via: SIP/2.0/{branch.flow.transport} {via_host(branch.flow.listener)};branch={branch.branch_id}"]
+    if request.method == "INVITE":
+        top[0] += core.via_seal.param(branch.branch_id, request.call_id, ctx.flow.transport, *ctx.flow.remote, ctx.now)
     if branch.flow.offers_alias:
         top[0] += ";alias"
     kinds = ["via"]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sipnode.proxy.record_route import RouteSigner
     from sipnode.proxy.seal import RouteState
     from sipnode.proxy.target import Target
+    from sipnode.proxy.viaseal import ViaSeal
     from sipnode.records import Reach
     from sipnode.sip.message import SipRequest
     from sipnode.transaction.layer import TransactionLayer
@@ -28,6 +29,9 @@ class ProxyCore(Protocol):
     script: Any
     """IRoutingScript"""
     signer: RouteSigner
+    via_seal: ViaSeal
+    pending: Any
+    """Bounds on what waits for an answer: ``enter(ctx)`` raises Reject, ``leave(ctx)``."""
     trace: Any
     """None, or what writes every message to the log."""
     traffic: Any
@@ -81,6 +85,7 @@ class ProxyContext(Protocol):
     now: float
     flags: int
     identity: str
+    pending: Any
     transaction: ServerTransaction | None
     targets: list[Target]
     route: RouteState | None
@@ -88,6 +93,10 @@ class ProxyContext(Protocol):
     record_route: bool
     extra: list[tuple[str, str]]
     fork: Any
+
+    @property
+    def stranger(self) -> bool:
+        """Whether nobody answers for it: no user of ours, no trusted source."""
 
     @property
     def initial(self) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sipnode.proxy.ports import ProxyContext
 
 MAX_BREADTH: Final = 60
-"""RFC 5393 §5.3.3: what a request without the header may be forked into."""
+"""RFC 5393 §5.3.3: what a request may be forked into at the same time, whatever it says itself."""
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
@@ -33,7 +33,8 @@ def relay(ctx: ProxyContext, contact_line: str = "") -> None:
         contact_line: The Contact header line to send instead of the request's, "" for none.
 
     Raises:
-        Reject: 482 for a loop, 440 for too broad a fork, 503 where no transaction can be taken.
+        Reject: 482 for a loop, 440 for too broad a fork, 503 where no transaction can be taken, 503 or 486 where too much waits
+            for an answer.
     """
     request = ctx.request
     if request.method == "ACK":
@@ -49,17 +50,32 @@ def relay(ctx: ProxyContext, contact_line: str = "") -> None:
     fork = Fork(ctx)
     fork.contact_line = contact_line
     fork.loop_mark = _loop_mark(request)
-    breadth = request.get("max-breadth") if "max-breadth" in request else None
-    if breadth is not None or len(targets) > 1:
-        allowed = int(breadth) if breadth is not None and _NUMBER.fullmatch(breadth) else MAX_BREADTH
-        wanted = min(len(targets), core.max_branches)
-        if allowed < wanted:
-            raise Reject(440)
-        if breadth is not None:
-            ctx.dropped.append(request.index()["max-breadth"])
-        fork.extra = (("max-breadth", str(allowed // wanted)),)
+    if len(targets) > 1 or "max-breadth" in request or fork.loop_mark:
+        fork.extra = (("max-breadth", str(_breadth(ctx, len(targets)))),)
+    core.pending.enter(ctx)
     ctx.begin()
+    if ctx.identity and ctx.transaction is not None:
+        # It was begun while its sender was still to be asked who it is.
+        ctx.transaction.budget = None
     fork.start(targets)
+
+
+def _breadth(ctx: ProxyContext, targets: int) -> int:
+    """Max-Breadth of each branch: what came in, spent over them. The header that came doesn't go on.
+
+    Raises:
+        Reject: 440, it is less than one each.
+    """
+    request = ctx.request
+    allowed = MAX_BREADTH
+    if "max-breadth" in request:
+        said = [int(value) for value in request.get_all("max-breadth") if _NUMBER.fullmatch(value)]
+        allowed = min(said, default=MAX_BREADTH)
+        ctx.dropped += [position for position, name in enumerate(request.names) if name == "max-breadth"]
+    share: int = min(allowed, MAX_BREADTH) // min(targets, ctx.core.max_branches)
+    if not share:
+        raise Reject(440)
+    return share
 
 
 def _loop_mark(request: SipRequest) -> str:

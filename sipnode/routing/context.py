@@ -12,6 +12,7 @@ from sipnode.errors import FlowClosed
 from sipnode.routing.verdict import Flag, Verdict
 from sipnode.sip import build
 from sipnode.sip.message import SipRequest, line_value
+from sipnode.transaction.budget import Budget
 
 if TYPE_CHECKING:
     from sipnode.proxy.seal import RouteState
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sipnode.routing.core import Core
     from sipnode.transaction.machine import ServerTransaction
 
+_VOUCHED: Final = int(Flag.TRUSTED | Flag.PATH)
 _DONE: Final = SipRequest("DONE", "", [], [])
 """In the place of a request that nobody asks for any more."""
 
@@ -41,6 +43,7 @@ class RequestContext:
         record_route: Whether to stay in the path of the dialog.
         extra: ``(name, value)`` of headers to add when it goes on.
         call: What is known of the call, for an INVITE outside of any dialog that was sent on, or None.
+        pending: What it takes of the bounds on unanswered requests until it is answered, or None.
         reach: How its sender is reached later, when somebody has asked.
         vars: For site scripts and plugins; made when first asked for.
     """
@@ -57,6 +60,7 @@ class RequestContext:
         "identity",
         "key",
         "now",
+        "pending",
         "reach",
         "record_route",
         "request",
@@ -83,6 +87,7 @@ class RequestContext:
         self.extra: list[tuple[str, str]] = []
         self.fork: Any = None
         self.call: Any = None
+        self.pending: Any = None
         self.reach: Reach | None = None
         self.stage = 0
         self.to_tag = ""
@@ -124,6 +129,8 @@ class RequestContext:
         """It has its final response: the request and what was decided about it needn't wait for the last timer of its
         transaction, half a minute later. What is left can pass further 2xx on.
         """
+        if self.pending is not None:
+            self.core.pending.leave(self)
         self.fork = None
         self.request = _DONE
         self.targets = []
@@ -132,7 +139,10 @@ class RequestContext:
     def begin(self) -> None:
         """Make the server transaction, so that repeats are absorbed from now on (``t_newtran``)."""
         if self.transaction is None and self.request.method != "ACK":
-            self.transaction = self.core.transactions.new_server(self.key, self.request.method == "INVITE", self.flow, self)
+            flow = self.flow
+            self.transaction = self.core.transactions.new_server(self.key, self.request.method == "INVITE", flow, self)
+            if not flow.proved and self.stranger:
+                self.transaction.budget = Budget(build.octets_of(self.request))
 
     def reply(self, status: int, reason: str = "", headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Verdict:
         """Answer: statelessly while no transaction exists, through it afterwards (``send_reply``). An ACK gets nothing.
@@ -169,6 +179,8 @@ class RequestContext:
             decided = "" if self.fork is not None else f", decided by {core.engine.stage_of(self)}"
             call_id = self.request.get("call-id") or ""
             life.step(call_id, "wire", "%s to %s for %s:%s:%s%s", status, method, self.flow.transport.lower(), host, port, decided)
+        if self.pending is not None and status >= 200:
+            core.pending.leave(self)
         if status >= 300 and self.flags & Flag.INITIAL and self.request.method == "INVITE":
             core.dialogs.refused(self, status)
         if self.transaction is not None:
@@ -184,6 +196,16 @@ class RequestContext:
     def ack_received(self, request: SipRequest) -> None:
         """An ACK that has the INVITE's own branch, for a 2xx: it is end to end, so it takes the way of any ACK."""
         self.core.engine.run(RequestContext(self.core, request, self.flow, "", self.core.clock()))
+
+    @property
+    def stranger(self) -> bool:
+        """Whether nobody answers for the request: no user of ours has proved to have sent it, and nothing makes its source trusted.
+
+        What another node sends on was asked there; where nobody has to prove anything, nobody is a stranger.
+        """
+        if self.identity or self.flags & _VOUCHED or not self.core.settings.auth.enabled:
+            return False
+        return not self.core.authenticator.trusts(self.flow)
 
     @property
     def initial(self) -> bool:

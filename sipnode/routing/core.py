@@ -5,7 +5,6 @@ Made once by the composition root; read by everybody, changed by nobody.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from sipnode.dialog.pending import PendingRequests
 from sipnode.errors import NoRoute, Reject
 from sipnode.nat.tests import same_host
 from sipnode.proxy import reach
@@ -21,6 +21,7 @@ from sipnode.proxy.record_route import RouteSigner
 from sipnode.proxy.seal import mark_of
 from sipnode.proxy.sides import callee_side
 from sipnode.proxy.target import Target
+from sipnode.proxy.viaseal import ViaSeal
 from sipnode.records import BindingFlag, Reach
 from sipnode.registrar.location import instance_key
 from sipnode.routing.traffic import Traffic
@@ -29,6 +30,7 @@ from sipnode.sip.address import NameAddr
 from sipnode.sip.uri import SipUri
 from sipnode.transaction.keys import server_key
 from sipnode.transaction.layer import TransactionLayer
+from sipnode.transaction.proof import names_of, same_address
 from sipnode.transaction.states import PROCEEDING
 
 if TYPE_CHECKING:
@@ -51,7 +53,8 @@ class Core:
         settings: All sections.
         clock: Epoch seconds.
         transactions: The transaction layer.
-        signer: Of our Record-Route.
+        signer: Of our Record-Route. via_seal: Of our Via.
+        pending: What waits for an answer, and how much of it may.
         flows: IFlowTable. resolver: IResolver. media: IMediaRelay.
         script: The routing script. engine: What runs it.
         registrar: RegistrarService. authenticator: Authenticator. dialogs: DialogService.
@@ -60,7 +63,7 @@ class Core:
         rpc: Registry of the methods that can be called from outside; None where there is no RPC.
         trace: None, or what writes every message to the log.
         is_own: ``(host, port) -> bool``: an address that we listen on or advertise. own_host: the same whatever the port.
-        ping_answered: Takes the responses to keepalives.
+        ping_answered: Takes the responses to keepalives, with the flow that they came by.
         misbehaved: Told of a flow that sent what can't be read. defence: DefenceService, None without one.
         busy: Why new calls are refused with 503 just now (``overload``, ``drain``): what says the seconds of Retry-After, by
             the reason's name. Calls that are up go on.
@@ -78,7 +81,9 @@ class Core:
         self.clock: Callable[[], float] = clock.seconds
         self.transactions = transactions
         self.signer = RouteSigner(secret)
-        self.counters: dict[str, int] = defaultdict(int)
+        self.via_seal = ViaSeal(secret)
+        self.counters = transactions.counters
+        self.pending = PendingRequests(settings.limits, self.counters, lambda aor: self.registrar.canonical(aor))
         self.traffic = Traffic(transactions.requests)
         self.trace: Any = None
         self.flows: Any = None
@@ -93,7 +98,7 @@ class Core:
         self.rpc: Any = None
         self.is_own: Callable[[str, int], bool] = lambda host, port: False
         self.own_host: Callable[[str], bool] = lambda host: False
-        self.ping_answered: Callable[[SipResponse], bool] = lambda response: False
+        self.ping_answered: Callable[[SipResponse, Any], bool] = lambda response, flow: False
         self.misbehaved: Callable[[Any], None] = lambda flow: None
         self.defence: Any = None
         self.busy: dict[str, Callable[[], int]] = {}
@@ -237,9 +242,19 @@ class Core:
     # -- verbs of the script
 
     def cancel(self, ctx: RequestContext) -> Verdict:
-        """CANCEL: 200 where it matches an INVITE, which then ends with 487; else 481 (RFC 3261 §9.2, §16.10)."""
-        invite = self.transactions.servers.get(server_key(ctx.request, "INVITE"))
+        """CANCEL: 200 where it matches an INVITE, which then ends with 487; else 481 (RFC 3261 §9.2, §16.10).
+
+        It can't be challenged, so it has to come from where the INVITE came from, and name the same call.
+        """
+        invite = self.transactions.servers.get(server_key(ctx.request, ctx.flow.remote[0], "INVITE"))
         if invite is None:
+            self.counters["unmatched_cancels"] += 1
+            return ctx.reply(481)
+        waiting = invite.user if invite.state == PROCEEDING else None
+        if waiting is not None and not (
+            same_address(waiting.request, invite.flow, ctx.flow) and names_of(waiting.request) == names_of(ctx.request)
+        ):
+            self.counters["refused_cancels"] += 1
             return ctx.reply(481)
         # Its 200 has the To tag that the 487 will have (§9.2).
         ctx.key = invite.key

@@ -14,6 +14,7 @@ from zope.interface import implementer
 from sipnode.errors import FlowClosed, FramingError, ParseError
 from sipnode.interfaces import IMessageSink
 from sipnode.proxy.forward import returned_response
+from sipnode.records import Hop
 from sipnode.routing.context import RequestContext
 from sipnode.routing.core import Core
 from sipnode.sip import build
@@ -62,15 +63,15 @@ class Dispatcher:
             counts = self._requests_in
             counts[message.method if message.method in counts else OTHER] += 1
             try:
-                key = server_key(message)
                 host, port = flow.remote
+                key = server_key(message, host)
                 message.stamp_via(host, port)
             except ParseError as error:
                 core.misbehaved(flow)
                 self._refuse(message, error, flow)
                 return
             now = self._clock()
-            if not self._absorb(key, message, now):
+            if not self._absorb(key, message, flow, now):
                 life = core.life
                 if life is not None and message.method in (CALL_METHODS if life.whole else _TELLING):
                     call_id = message.get("call-id") or ""
@@ -99,9 +100,9 @@ class Dispatcher:
                 host, port = flow.remote
                 parts = (status, response.reason, method, flow.transport.lower(), host, port)
                 life.step(response.get("call-id") or "", "wire", "%s %s to %s from %s:%s:%s", *parts)
-            if core.transactions.response_received(response, self._clock()):
+            if core.transactions.response_received(response, flow, self._clock()):
                 return
-            if core.ping_answered(response):
+            if core.ping_answered(response, flow):
                 return
             if response.status // 100 == 2 and response.cseq_method == "INVITE":
                 self._stray(response)
@@ -112,21 +113,24 @@ class Dispatcher:
 
     def _stray(self, response: SipResponse) -> None:
         """A 2xx to an INVITE whose transaction is gone goes back by its Via: without it the callee would repeat it until
-        it gives up the call (RFC 6026 §7.2 leaves it to the proxy).
+        it gives up the call (RFC 6026 §7.2 leaves it to the proxy). Our own Via says where the INVITE came from, so that nobody
+        has us send anything to another address.
         """
         core = self._core
         via = response.via
-        if not core.is_own(via.host, via.port):
-            core.counters["stray_responses"] += 1
-            return
-        back = returned_response(response)
-        if "via" not in back:
-            return
-        via = back.via
-        host = via.received or via.host
-        port = via.rport if via.rport else str(via.port or 5060)
-        flow = core.flows.by_address(via.transport, host.strip("[]"), int(port) if port.isdigit() else 0)
         core.counters["stray_responses"] += 1
+        back = returned_response(response) if core.is_own(via.host, via.port) else response
+        if back is response or "via" not in back:
+            return
+        before = back.via
+        host, port = before.came_from
+        if not core.via_seal.holds(via, response.call_id, before.transport, host, port, self._clock()):
+            core.counters["unproved_responses"] += 1
+            return
+        if before.transport == "UDP":
+            flow = core.flows.udp(Hop("UDP", host, port))
+        else:
+            flow = core.flows.by_address(before.transport, host, port)
         if flow is not None:
             core.traffic.answered("INVITE", response.status)
             try:

@@ -104,7 +104,9 @@ class RoutingScript:
             if request.method == "ACK":
                 return Verdict.DROPPED
             if request.method == "SUBSCRIBE" and ctx.domain_is_local(request.ruri.host):
-                return self.presence(ctx)
+                # From elsewhere than its subscription it takes the way of a new request, by way of its sender's password.
+                presence = self.core.presence
+                return self.presence(ctx) if presence is None or presence.is_at_home(ctx) else None
             raise Reject(404, "Not here")
         if not self.core.dialogs.access.is_open(ctx, route):
             raise Reject(481)
@@ -321,7 +323,9 @@ class RoutingScript:
     # -- events
 
     def presence_policy(self, watcher: str, resource: str, event: str) -> str | None:
-        """Who may watch whom: 'active', 'pending', 'rejected', or None to leave it to ``[presence] policy``."""
+        """Who may watch whom: 'active', 'pickup' (with all that it takes to pick up a call), 'pending', 'rejected', or None to leave it
+        to ``[presence] policy``.
+        """
         return None
 
     def xhttp_request(self, http: Any) -> int | None:

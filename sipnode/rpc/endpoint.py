@@ -63,7 +63,7 @@ class Endpoint:
             method = self.registry.get(call.method)
             arguments = method.bind(call.params)
             if method.changes:
-                self.log.info("{caller}: {method} {arguments}", caller=caller, method=method.name, arguments=arguments)
+                self.log.info("{caller}: {method} {arguments}", caller=caller, method=method.name, arguments=method.logged(arguments))
             result = method.call(*arguments)
             if isinstance(result, Deferred):
                 result = yield result

@@ -33,6 +33,7 @@ class Parts:
         tls_profiles: Sections of tls.cfg that are in force.
         sisters: Other nodes that are known.
         conf: Settings in force by section, secrets masked.
+        live: ``sipnode.lifecycle.live.LiveSettings``.
         pid, arguments: Of the process.
         admit: Registers a Binding by hand; Deferred.
         flush: Deferred of everything that is known now being in the store.
@@ -54,6 +55,7 @@ class Parts:
     tls_profiles: Callable[[], list[Any]] = lambda: []
     sisters: Callable[[], list[Any]] = lambda: []
     conf: Callable[[], dict[str, Any]] = lambda: {}
+    live: Any = None
     conf_file: str = ""
     pid: int = field(default_factory=os.getpid)
     arguments: list[str] = field(default_factory=lambda: list(sys.argv))

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from sipnode.errors import RpcError
 from sipnode.rpc import schema
 from sipnode.rpc.dispatch import INVALID_PARAMS, METHOD_NOT_FOUND
+from sipnode.rpc.elsewhere import unknown
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -45,6 +46,7 @@ class Method:
         params: In their order.
         result: Annotation of the result.
         changes: It changes something, so the log tells who called it.
+        logged: Its arguments as the log may have them.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Method:
     params: tuple[Param, ...]
     result: Any
     changes: bool
+    logged: Callable[[list[Any]], list[Any]]
 
     @property
     def summary(self) -> str:
@@ -106,17 +109,19 @@ class Method:
         return " ".join(words)
 
 
-def rpc(name: str, *, changes: bool = False) -> Callable[[Function], Function]:
+def rpc(name: str, *, changes: bool = False, logged: Callable[[list[Any]], list[Any]] = list) -> Callable[[Function], Function]:
     """Mark a method of a family as one that can be called from outside.
 
     Args:
         name: ``family.method``.
         changes: It changes something.
+        logged: Makes of its arguments what the log may have; as it comes, all of them.
     """
 
     def mark(function: Function) -> Function:
         function.rpc_name = name  # type: ignore[attr-defined]  # functions take attributes
         function.rpc_changes = changes  # type: ignore[attr-defined]  # as above
+        function.rpc_logged = logged  # type: ignore[attr-defined]  # as above
         return function
 
     return mark
@@ -147,7 +152,7 @@ def method_of(name: str, call: Callable[..., Any]) -> Method:
     doc = inspect.getdoc(call) or ""
     if not doc:
         raise TypeError(f"{name} has no docstring")
-    return Method(name, call, doc, tuple(params), result, bool(getattr(call, "rpc_changes", False)))
+    return Method(name, call, doc, tuple(params), result, bool(getattr(call, "rpc_changes", False)), getattr(call, "rpc_logged", list))
 
 
 class Registry:
@@ -184,11 +189,11 @@ class Registry:
         """One method.
 
         Raises:
-            RpcError: -32601.
+            RpcError: -32601; its message says what is near, or why Kamailio's method of this name isn't here.
         """
         method = self._methods.get(name)
         if method is None:
-            raise RpcError(METHOD_NOT_FOUND, f"Method not found: {name[:80]}")
+            raise RpcError(METHOD_NOT_FOUND, unknown(name, self._methods))
         return method
 
     def __contains__(self, name: str) -> bool:

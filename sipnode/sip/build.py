@@ -11,7 +11,7 @@ from typing import Final
 from sipnode.errors import ParseError
 from sipnode.sip.grammar import split_commas
 from sipnode.sip.headers import PRETTY, pretty
-from sipnode.sip.message import SipRequest, SipResponse, line_value
+from sipnode.sip.message import SipMessage, SipRequest, SipResponse, line_value
 from sipnode.sip.status import reason_of
 
 _COPIED: Final = ("from", "to", "call-id", "cseq")
@@ -92,6 +92,11 @@ def cancel_for(invite: SipRequest, headers: Iterable[tuple[str, str]] = ()) -> S
         headers: Further ``(canonical name, value)``, such as Reason (RFC 3326).
     """
     return _like(invite, "CANCEL", invite.get("to") or "", headers)
+
+
+def octets_of(message: SipMessage) -> int:
+    """So many a message came in as, or will have about on the wire, without making them."""
+    return message.size or len(message.start_line) + sum(map(len, message.lines)) + 2 * len(message.lines) + 4 + len(message.body)
 
 
 def _like(invite: SipRequest, method: str, to: str, headers: Iterable[tuple[str, str]]) -> SipRequest:

@@ -20,9 +20,10 @@ SHA256: Final = "SHA-256"
 _MAX_VALUE: Final = 4096
 _MAX_PARAMS: Final = 32
 _SCHEME: Final = frozenset(("digest ", "digest\t"))
-# One pass over the list: a parameter with the comma behind it, or one character of junk (third group) that makes it a fault.
+# One pass over the list: a parameter with the comma behind it, or all the rest as junk (third group), which makes it a fault.
 _TOKEN: Final = r"[\w!#$%&'*+.^`|~-]"
-_ITEM: Final = re.compile(rf"""[\s,]*+({_TOKEN}++)\s*+=\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+"|{_TOKEN}++)\s*+(?:,[\s,]*+|\Z)|(.)""", re.S | re.A)
+_TEXT: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_ITEM: Final = re.compile(rf"[\s,]*+({_TOKEN}++)\s*+=\s*+({_TEXT}|{_TOKEN}++)\s*+(?:,[\s,]*+|\Z)|(.++)", re.S | re.A)
 _HEX: Final = re.compile(r"[0-9a-fA-F]+")
 _UNSAFE: Final = re.compile(r'["\\\x00-\x1f\x7f]')
 

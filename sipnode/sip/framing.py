@@ -26,7 +26,7 @@ class StreamFramer:
     __slots__ = ("_buffer", "_fault", "_limits", "_need", "_scanned", "pings")
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
-        self._buffer = b""
+        self._buffer = bytearray()
         self._limits = limits
         self._scanned = 0
         self._need = 0
@@ -48,7 +48,10 @@ class StreamFramer:
         self.pings = 0
         if self._fault is not None:
             raise self._fault
-        buffer = self._buffer + data if self._buffer else data
+        # What has waited is added to in place: a message that trickles in costs its octets, not their square.
+        held = self._buffer
+        held += data if held else b""
+        buffer: bytes | bytearray = held or data
         size = len(buffer)
         need, scanned = self._need, self._scanned
         messages: list[bytes] = []
@@ -81,14 +84,17 @@ class StreamFramer:
                     return self._lost("message too large", 513, buffer[start : end + 4], messages)
             if size - start < need:
                 break
-            messages.append(buffer[start : start + need])
+            messages.append(bytes(buffer[start : start + need]))
             start += need
             need = 0
-        self._buffer = buffer[start:]
+        if held:
+            del held[:start]
+        else:
+            held += buffer[start:]
         self._need, self._scanned = need, scanned
         return messages
 
-    def _skip_line_ends(self, buffer: bytes, start: int) -> int:
+    def _skip_line_ends(self, buffer: bytes | bytearray, start: int) -> int:
         """Where the line ends from ``start`` on stop; up to three octets that may become a ping stay when nothing follows."""
         match = _LINE_ENDS.match(buffer, start)
         if match is None:
@@ -97,9 +103,9 @@ class StreamFramer:
         self.pings += (pings - start) // 4
         return pings if stop == len(buffer) and stop - pings < 4 else stop
 
-    def _lost(self, reason: str, status: int, head: bytes, messages: list[bytes]) -> list[bytes]:
-        self._buffer = b""
-        self._fault = FramingError(reason, status, head)
+    def _lost(self, reason: str, status: int, head: bytes | bytearray, messages: list[bytes]) -> list[bytes]:
+        self._buffer = bytearray()
+        self._fault = FramingError(reason, status, bytes(head))
         if messages:
             return messages
         raise self._fault

@@ -1,7 +1,8 @@
 """Branches, tags and Call-IDs (RFC 3261 §8.1.1.4, §8.1.1.7, §19.3).
 
-A process-wide random prefix makes them unguessable (more than 32 bits of randomness in each); a counter makes
-them unique and cheap.
+A branch is what shows that a response comes from where the request went, so each has 64 random bits of its own: whoever has
+seen any number of them can't tell the next (RFC 4086). A prefix of the process tells a loop. Tags and Call-IDs have 32 random
+bits and more, and a counter that makes them unique.
 """
 
 from __future__ import annotations
@@ -32,10 +33,19 @@ BRANCH_PREFIX: Final = MAGIC_COOKIE + BOOT
 
 _counter = count(int.from_bytes(urandom(3), "big"))
 
+_RANDOM: Final = 16
+"""Hexadecimal digits of a branch's own: 64 bits."""
+_POOL: Final = 512
+"""Branches that the system is asked for at once, which is what makes them cheap."""
+_pool: list[str] = []
+
 
 def new_branch() -> str:
-    """A branch for a new client transaction."""
-    return f"{BRANCH_PREFIX}.{next(_counter):x}"
+    """A branch for a new client transaction; its alphabet is ``[0-9a-z.]`` behind the magic cookie."""
+    if not _pool:
+        digits = urandom(_POOL * _RANDOM // 2).hex()
+        _pool.extend([digits[at : at + _RANDOM] for at in range(0, len(digits), _RANDOM)])
+    return f"{BRANCH_PREFIX}.{_pool.pop()}"
 
 
 def new_tag() -> str:

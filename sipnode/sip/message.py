@@ -32,14 +32,16 @@ class SipMessage:
         names: Canonical header names, parallel to ``lines``.
         lines: Header lines without their CRLF, folds kept.
         body: The body's octets.
+        size: Octets that it came in as; 0 for one that was made here.
     """
 
-    __slots__ = ("_call_id", "_cseq", "_cseq_method", "_from", "_index", "_to", "_via", "body", "lines", "names")
+    __slots__ = ("_call_id", "_cseq", "_cseq_method", "_from", "_index", "_to", "_via", "body", "lines", "names", "size")
 
     def __init__(self, names: list[str], lines: list[str], body: bytes, index: dict[str, int] | None = None) -> None:
         self.names = names
         self.lines = lines
         self.body = body
+        self.size = 0
         self._index = index
         self._via: Via | None = None
         self._from: NameAddr | None = None
@@ -372,13 +374,7 @@ class SipResponse(SipMessage):
     __slots__ = ("reason", "status")
 
     def __init__(
-        self,
-        status: int,
-        reason: str,
-        names: list[str],
-        lines: list[str],
-        body: bytes = b"",
-        index: dict[str, int] | None = None,
+        self, status: int, reason: str, names: list[str], lines: list[str], body: bytes = b"", index: dict[str, int] | None = None
     ) -> None:
         super().__init__(names, lines, body, index)
         self.status = status

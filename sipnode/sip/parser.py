@@ -73,10 +73,8 @@ def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS, exact: bool = Fa
     status = 400
     if split < 0:
         fault = "no empty line after the header"
-        head = data[: limits.message_bytes].decode("utf-8", "surrogateescape")
+        head = data[: limits.message_bytes].decode("utf-8", "surrogateescape").rstrip("\r\n")
         body = b""
-        while head.endswith(("\r", "\n")):
-            head = head[:-1]
     else:
         head = data[:split].decode("utf-8", "surrogateescape")
         body = data[split + 4 :]
@@ -161,6 +159,7 @@ def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS, exact: bool = Fa
                     fault, status = "too many Via values", 513
             except ParseError as error:
                 fault = error.reason
+    message.size = len(data)
     if fault:
         raise BrokenMessage(fault, status, message)
     return message
@@ -168,13 +167,8 @@ def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS, exact: bool = Fa
 
 def _unfold(lines: list[str]) -> list[str]:
     """Folded lines joined to the line that they continue, fold and all."""
-    joined: list[str] = []
-    for line in lines:
-        if line[:1] in (" ", "\t") and joined:
-            joined[-1] += "\r\n" + line
-        else:
-            joined.append(line)
-    return joined
+    starts = [at for at, line in enumerate(lines) if not at or line[:1] not in (" ", "\t")]
+    return ["\r\n".join(lines[at:end]) for at, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
 
 
 def _odd_name(line: str) -> str:

@@ -92,6 +92,13 @@ class Via:
         return self.params.get("rport") if "rport" in self.param_text.lower() else None
 
     @property
+    def came_from(self) -> tuple[str, int]:
+        """Where the request was seen to come from: host without brackets, and port; 0 for a port that can't be read."""
+        port = self.rport
+        number = (int(port) if port.isascii() and port.isdigit() and len(port) < 6 else 0) if port else self.port or 5060
+        return (self.received or self.host).strip("[]"), number
+
+    @property
     def sent_by(self) -> str:
         """``host`` or ``host:port``."""
         return f"{self.host}:{self.port}" if self.port else self.host

@@ -23,7 +23,7 @@ ACTIVE_WATCHERS: Final = (
 )  # fmt: skip
 WATCHERS: Final = ("presentity_uri", "watcher_username", "watcher_domain", "event", "status", "reason", "inserted_time")
 
-_OWN: Final = ("node", "flow", "key", "from", "ws", "accept")
+_OWN: Final = ("node", "flow", "key", "from", "ws", "accept", "src", "ok")
 _NO_UPDATE: Final = -1
 
 
@@ -75,11 +75,13 @@ def subscription_of(row: Row) -> Subscription:
     ) = row[:26]  # fmt: skip
     local_contact, own = _own_of(local_contact)
     host, _, port = own.get("from", "").rpartition("~")
+    there = f"{host}:{port}" if host else ""
     return Subscription(
         resource_of(presentity), event, event_id or "", f"{watcher_user}@{watcher_domain}", to_tag, from_tag, call_id,
         _uri(to_user, to_domain), _uri(from_user, from_domain), contact, float(expires), remote_cseq, local_cseq, local_cseq, routes or "",
         status, reason or "", socket, local_contact, agent or "", own.get("accept", "").replace("%2F", "/"), own.get("flow", ""),
         own.get("key", ""), host, _number(port), "ws" in own, _number(own.get("node", "")), float(updated),
+        own["src"] or there if "src" in own else "", there if "ok" in own else "",
     )  # fmt: skip
 
 
@@ -116,6 +118,12 @@ def _with_own(one: Subscription) -> str:
         text += ";ws"
     if one.content_type:
         text += f";accept={one.content_type.replace('/', '%2F')}"
+    there = f"{one.host}:{one.port}" if one.host else ""
+    if one.source:
+        text += ";src" if one.source == there else f";src={one.source}"
+    if one.proved and one.proved == there:
+        # Elsewhere it has to answer once more after a restart.
+        text += ";ok"
     return text
 
 

@@ -1,6 +1,7 @@
 """Which transaction a message belongs to.
 
-Implements: RFC 3261 §17.1.3, §17.2.3, with the rule for peers of RFC 2543.
+Implements: RFC 3261 §17.1.3, §17.2.3, with the rule for peers of RFC 2543. What a key alone doesn't prove is asked of
+:mod:`sipnode.transaction.proof`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from sipnode.sip.message import SipRequest, SipResponse
 _OURS: Final = re.compile(r"[Vv][Ii][Aa]: SIP/2\.0/[A-Z]+ [^\s,;]+;branch=(" + re.escape(BRANCH_PREFIX) + r"[0-9a-z.\-]+)(?=[;,\s]|$)")
 
 
-def server_key(request: SipRequest, method: str = "") -> str:
+def server_key(request: SipRequest, source: str, method: str = "") -> str:
     """Key of the server transaction that a request belongs to.
 
+    Whoever is in a call has seen the branch of the other end, so the address that a request really came from is part of the key:
+    an ACK, a CANCEL or a repeat from anywhere else belongs to nothing (§17.2.3 matches on sent-by alone, which its sender writes).
+
     Args:
+        source: Address that it came from.
         method: In place of the request's own: "INVITE" to find what a CANCEL cancels. An ACK finds its INVITE.
 
     Raises:
@@ -28,9 +33,10 @@ def server_key(request: SipRequest, method: str = "") -> str:
         method = "INVITE"
     via = request.via
     if via.branch[:7] == MAGIC_COOKIE and len(via.branch) > 7:
-        return f"{via.branch}\n{via.host}:{via.port}\n{method}"
+        return f"{via.branch}\n{via.host}:{via.port}\n{source}\n{method}"
     # RFC 2543 peers: no usable branch. An ACK has the To tag of the response, so To isn't part of the key.
-    return f"{request.uri}\n{request.from_.tag}\n{request.call_id}\n{request.cseq}\n{via.host}:{via.port}{via.param_text}\n{method}"
+    sender = f"{via.host}:{via.port}{via.param_text}\n{source}"
+    return f"{request.uri}\n{request.from_.tag}\n{request.call_id}\n{request.cseq}\n{sender}\n{method}"
 
 
 def client_key(response: SipResponse) -> str:

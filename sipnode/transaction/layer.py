@@ -8,17 +8,20 @@ The invariant: a key stands in the table exactly as long as its machine isn't te
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from math import ceil
 from typing import Any, Final, cast
 
 from sipnode.errors import FlowClosed
-from sipnode.sip.build import ack_for
+from sipnode.sip.build import ack_for, octets_of
 from sipnode.sip.message import SipRequest, SipResponse
 from sipnode.sip.methods import METHODS, OTHER
 from sipnode.transaction import states
+from sipnode.transaction.budget import Budget
 from sipnode.transaction.keys import client_key
 from sipnode.transaction.machine import ClientTransaction, ServerTransaction, Transaction
+from sipnode.transaction.proof import from_same, hash_of, is_about
 from sipnode.transaction.states import ACCEPTED, COMPLETED, TERMINATED
 from sipnode.transaction.timers import TimerWheel, Timings
 
@@ -46,6 +49,9 @@ class TransactionLayer:
         requests: Requests that were sent, by method, repeats not counted.
         held: Live server transactions by where their request came from.
         place_of: Under what those of a flow are counted in ``held``.
+        counters: What was refused how often: ``forged_responses`` had a branch of ours and came from elsewhere or named another
+            call, ``foreign_repeats`` came by another flow than the request that they claim to repeat or acknowledge,
+            ``unsent_unproved`` were too much for an address where nobody has proved to be.
     """
 
     def __init__(self, timings: Timings, wake_at: Callable[[float], None], limit: int = 200000) -> None:
@@ -57,7 +63,8 @@ class TransactionLayer:
         self.repeated = 0
         self.requests = dict.fromkeys((*METHODS, OTHER), 0)
         self.held: dict[str, int] = {}
-        self.place_of: Callable[[Any], str] = _host
+        self.place_of: Callable[[Any], str] = lambda flow: flow.remote[0]
+        self.counters: dict[str, int] = defaultdict(int)
         self.dropped = 0
         self.unsent = 0
         self._by_flow: dict[Any, set[str]] = {}
@@ -75,15 +82,30 @@ class TransactionLayer:
 
     # -- server side
 
-    def absorb(self, key: str, request: SipRequest, now: float) -> bool:
-        """Give a request to the server transaction that it repeats or acknowledges, if there is one."""
+    def absorb(self, key: str, request: SipRequest, flow: Any, now: float) -> bool:
+        """Give a request to the server transaction that it repeats or acknowledges, if there is one.
+
+        Args:
+            flow: What it came by. Another connection of the same host repeats and acknowledges nothing.
+
+        Returns: Whether nobody else has to see it.
+        """
         transaction = self.servers.get(key)
         if transaction is None:
             return False
+        if flow is not transaction.flow:
+            if request.method == "ACK" and transaction.state == ACCEPTED:
+                # End to end: it is judged by where it came from, as any other ACK of a 2xx.
+                return False
+            if not from_same(transaction.flow, flow):
+                self.counters["foreign_repeats"] += 1
+                return True
         if request.method == "ACK":
             self._run(transaction, transaction.feed(states.ACK), now, b"", request)
         else:
             self.absorbed += 1
+            if transaction.budget is not None:
+                transaction.budget.more(octets_of(request))
             self._run(transaction, transaction.feed(states.REQUEST), now, b"", None)
         return True
 
@@ -107,12 +129,15 @@ class TransactionLayer:
 
     # -- client side
 
-    def send_request(self, request: SipRequest, branch: str, flow: Any, user: Any, now: float) -> ClientTransaction:
+    def send_request(
+        self, request: SipRequest, branch: str, flow: Any, user: Any, now: float, budget: Budget | None = None
+    ) -> ClientTransaction:
         """Send a request in a client transaction of its own.
 
         Args:
             request: Whole, with our Via on top; kept, so it must not be changed any more.
             branch: The branch of that Via.
+            budget: Of its repeats, None for any number; the first copy has been taken off.
 
         A flow that is closed is told to the user as ``send_failed()`` before this returns.
         """
@@ -120,6 +145,7 @@ class TransactionLayer:
         self.requests[method if method in self.requests else OTHER] += 1
         transaction = ClientTransaction(f"{branch}\n{method}", method == "INVITE", flow, user, request)
         self.clients[transaction.key] = transaction
+        transaction.budget = budget
         transaction.kept = request.to_bytes()
         timings = self.timings
         transaction.expires_at = now + timings.timeout
@@ -135,12 +161,15 @@ class TransactionLayer:
             self._run(transaction, transaction.feed(states.TRANSPORT_ERROR), now, b"", None)
         return transaction
 
-    def response_received(self, response: SipResponse, now: float) -> bool:
-        """Give a response to the client transaction that it belongs to.
+    def response_received(self, response: SipResponse, flow: Any, now: float) -> bool:
+        """Give a response to the client transaction that it belongs to, if it comes from where the request went and names the
+        same call; else it is dropped and counted.
+
+        Args:
+            flow: What it came by.
 
         Returns:
-            False when there is none.
-
+            False when there is no such transaction.
         Raises:
             ParseError: its Via or CSeq can't be read.
         """
@@ -148,6 +177,14 @@ class TransactionLayer:
         if transaction is None:
             self.dropped += 1
             return False
+        asked, request = transaction.flow, transaction.request
+        # Where it is completed a repeat passes nothing on, and the kept ACK goes where it always went.
+        known = transaction.state == COMPLETED or (is_about(response, request) if request else hash_of(response) == transaction.about)
+        if not known or (flow is not asked and not from_same(asked, flow)):
+            self.counters["forged_responses"] += 1
+            return True
+        # Nobody else has seen the branch.
+        asked.proved = True
         event = _RECV.get(response.status // 100, states.RECV_FINAL)
         self._run(transaction, transaction.feed(event), now, b"", response)
         return True
@@ -292,6 +329,8 @@ class TransactionLayer:
             self._schedule(transaction)
             if state >= ACCEPTED and isinstance(transaction, ClientTransaction):
                 # Only an ACK or a CANCEL would still be built from it.
+                if state == ACCEPTED and message is not None and transaction.request is not None:
+                    transaction.about = hash_of(message) or -1
                 transaction.request = None
         if state >= COMPLETED:
             # From here on it only absorbs repeats: whatever the user holds needn't wait for its last timer.
@@ -318,6 +357,11 @@ class TransactionLayer:
         return True
 
     def _send(self, transaction: Transaction, data: bytes) -> bool:
+        budget = transaction.budget
+        if budget is not None and not transaction.flow.proved and not budget.take(len(data), transaction.state == states.PROCEEDING):
+            # As if it had been lost on its way.
+            self.counters["unsent_unproved"] += 1
+            return True
         try:
             transaction.flow.send(data)
         except FlowClosed:
@@ -356,8 +400,3 @@ class TransactionLayer:
                     keys.discard(transaction.key)
                     if not keys:
                         del self._by_flow[transaction.flow]
-
-
-def _host(flow: Any) -> str:
-    host: str = flow.remote[0]
-    return host

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sipnode.transaction import states
+from sipnode.transaction.budget import Budget
 from sipnode.transaction.states import CALLING, EVENT_BITS, PROCEEDING, STATE_NAMES, TERMINATED, TRYING, compiled
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ class Transaction:
         interval: Seconds until the one after it.
         expires_at: Epoch seconds of the timer that ends the state, 0 for none.
         user: The transaction user; None once the transaction only absorbs repeats (Completed and later).
+        budget: What may be sent while nothing proves who is there; None for any amount.
     """
 
-    __slots__ = ("_table", "expires_at", "flow", "interval", "invite", "kept", "key", "retransmit_at", "state", "user", "wake")
+    __slots__ = ("_table", "budget", "expires_at", "flow", "interval", "invite", "kept", "key", "retransmit_at", "state", "user", "wake")
 
     def __init__(
         self, table: dict[int, tuple[int, tuple[int, ...]]], state: int, key: str, invite: bool, flow: Any, user: Any
@@ -51,6 +53,7 @@ class Transaction:
         self.interval = 0.0
         self.expires_at = 0.0
         self.wake = -1
+        self.budget: Budget | None = None
 
     def feed(self, event: int) -> tuple[int, ...]:
         """Take an event of :mod:`sipnode.transaction.states`; give what to do, in order."""
@@ -96,12 +99,14 @@ class ClientTransaction(Transaction):
     """A request that went out. ``user`` has ``response_received(response)``, ``timed_out()`` and ``send_failed()``.
 
     Attributes:
-        request: What was sent; the INVITE that an ACK or CANCEL is built from.
+        request: What was sent; the INVITE that an ACK or CANCEL is built from. None once a final response was taken.
+        about: In its place then: a hash of the Call-ID, From tag and CSeq that a repeat of the response must have, -1 for none.
     """
 
-    __slots__ = ("request",)
+    __slots__ = ("about", "request")
 
     def __init__(self, key: str, invite: bool, flow: Any, user: Any, request: SipRequest) -> None:
         table = _INVITE_CLIENT if invite else _NON_INVITE_CLIENT
         super().__init__(table, CALLING if invite else TRYING, key, invite, flow, user)
         self.request: SipRequest | None = request
+        self.about = -1

@@ -56,7 +56,9 @@ class Listener:
 class Flow:
     """The fields of every flow; transports subclass it and write :meth:`send` and :meth:`close`."""
 
-    __slots__ = ("closed", "listener", "local", "offers_alias", "reliable", "remote", "token", "transport", "vars", "websocket")
+    __slots__ = (
+        "closed", "listener", "local", "offered", "offers_alias", "proved", "reliable", "remote", "token", "transport", "vars", "websocket",
+    )  # fmt: skip
 
     def __init__(self, transport: str, listener: Listener, local: tuple[str, int], remote: tuple[str, int], token: str = "") -> None:
         self.transport = transport
@@ -67,6 +69,8 @@ class Flow:
         self.remote = remote
         self.token = token
         self.closed = False
+        self.proved = self.reliable
+        self.offered = ""
         self.offers_alias = False
         self.vars: dict[str, Any] = {}
 

@@ -93,6 +93,9 @@ class Resolver:
             chosen = _transport(transport, secure) or ("TLS" if secure else "UDP")
             if len(self._literals) >= _MAX_LITERALS:
                 self._literals.clear()
+            if ":" in bare and "%" not in bare:
+                # As the kernel spells it, so that what comes back from there is known to.
+                bare = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, bare))
             hops = self._literals[key] = [Hop(chosen, bare, port or default_port(chosen), bare if chosen == "TLS" else "")]
         return hops
 

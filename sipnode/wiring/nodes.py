@@ -125,7 +125,7 @@ def build_nodes(core: Core, listeners: Iterable[Any], reactor: Any, secret: byte
     nodes.watch = watch
     core.registrar.on_change(nodes.changed)
     before = core.ping_answered
-    core.ping_answered = lambda response: watch.answered(response) or before(response)
+    core.ping_answered = lambda response, flow: watch.answered(response, flow) or before(response, flow)
     return [watch]
 
 
@@ -137,13 +137,14 @@ def _flow_to(core: Core, address: NodeAddress) -> Deferred[Any]:
     return finding.addCallback(lambda found: core.flows.connect(found[0]))
 
 
-def _send(flow: Any, request: SipRequest) -> None:
+def _send(flow: Any, request: SipRequest) -> Any:
     request.prepend("via", f"SIP/2.0/{flow.transport} {via_host(flow.listener)};branch={ids.new_branch()};rport")
     try:
         flow.send(request.to_bytes())
     except FlowClosed:
         # A lost question, as any other.
-        return
+        pass
+    return flow
 
 
 def _fail_waiting(core: Core, address: NodeAddress) -> None:

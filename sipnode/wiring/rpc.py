@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,10 @@ from sipnode import __version__, config
 from sipnode.addresses import is_loopback
 from sipnode.errors import ConfigError
 from sipnode.interfaces import IRpcCommands
+from sipnode.lifecycle.live import LiveSettings
 from sipnode.nodes.sisters import SisterWatch
 from sipnode.registrar.byhand import admit, flushed
+from sipnode.rpc.commands.cfg import ConfigCommands
 from sipnode.rpc.commands.core import CoreCommands
 from sipnode.rpc.commands.defence import DefenceCommands
 from sipnode.rpc.commands.dlg import DialogCommands
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from sipnode.settings import Settings
 
 FAMILIES = (
+    ConfigCommands,
     CoreCommands,
     DialogCommands,
     LocationCommands,
@@ -82,12 +85,28 @@ def _shown(settings: Settings) -> dict[str, Any]:
     }
 
 
+def _in_force(core: Core, settings: Settings) -> Settings:
+    """Settings with what ``defence.set_limit`` and ``sipnode.set_log_level`` have changed."""
+    if core.defence is not None:
+        limits = core.defence.limits()
+        defence, caps = (
+            {each.name: limits[each.name] for each in fields(kind) if each.name in limits} for kind in (settings.defence, settings.limits)
+        )
+        settings = replace(settings, defence=replace(settings.defence, **defence), limits=replace(settings.limits, **caps))
+    if core.logs is not None:
+        settings = replace(settings, log=replace(settings.log, level=core.logs.level))
+    return settings
+
+
 def parts_of(core: Core, settings: Settings, transports: Any = None, media: Any = None, storage: Any = None) -> Parts:
     """What the families work on."""
     parts = Parts(core, settings, __version__, core.clock(), transports, media, storage)
     parts.admit = lambda binding: admit(core.registrar, binding)
     parts.flush = lambda: flushed(core.registrar)
-    parts.conf = lambda: _shown(core.lifecycle.reloader.settings if core.lifecycle is not None else settings)
+    parts.live = LiveSettings(
+        lambda: core.lifecycle.reloader if core.lifecycle is not None else None, settings, lambda known: _in_force(core, known)
+    )
+    parts.conf = lambda: _shown(parts.live.settings())
     return parts
 
 

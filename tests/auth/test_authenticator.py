@@ -32,7 +32,8 @@ class Flow:
     def __init__(self, remote: str = "198.51.100.1", websocket: bool = False) -> None:
         self.remote = (remote, 5060)
         self.websocket = websocket
-        self.reliable = websocket
+        self.reliable = self.proved = websocket
+        self.offered = ""
 
 
 @implementer(IDigestGuard)

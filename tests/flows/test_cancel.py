@@ -7,6 +7,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.proxy.fork import ELSEWHERE
 from sipnode.routing.script import RoutingScript
+from sipnode.sip import build
+from sipnode.sip.message import SipResponse
+from sipnode.sip.parser import parse_message
 from sipnode.testing import World
 
 
@@ -195,3 +198,62 @@ class CancelTests(SynchronousTestCase):
         self.bob.reply(received, 487)
         self.world.advance(70)
         self.assertEqual(len(self.world.core.transactions), 0)
+
+
+class ForeignTests(SynchronousTestCase):
+    """Who else knows everything of a call (another branch of its fork does) can't end it."""
+
+    def setUp(self) -> None:
+        self.world = World()
+        self.alice, self.bob, self.evil = (self.world.phone(user) for user in ("alice", "bob", "evil"))
+        self.bob.register()
+        self.bob.take()
+
+    def test_cancel_from_elsewhere(self) -> None:
+        """A CANCEL from another address, port or connection gets 481 and cancels nothing; the caller's own does."""
+        for transport in ("UDP", "TCP", "WS"):
+            alice = self.world.phone("alice", transport)
+            invite = alice.send("INVITE", self.bob.aor)
+            ringing = self.bob.got("INVITE")
+            self.bob.reply(ringing, 180)
+            alice.take()
+            host, port = alice.flow.remote
+            for flow in (
+                self.evil.flow,
+                self.world.phone("evil", "UDP", host, port + 1).flow,
+                self.world.phone("evil", "TCP", host, port + 2).flow,
+            ):
+                cancel = build.cancel_for(invite)
+                self.world.sink.received(cancel.to_bytes(), flow)
+                last = parse_message(flow.sent.pop())
+                assert isinstance(last, SipResponse)
+                self.assertEqual((last.status, self.bob.methods(), alice.take()), (481, [], []))
+            alice.cancel(invite)
+            self.assertEqual(self.bob.methods(), ["CANCEL"])
+            self.bob.reply(ringing, 487)
+            self.assertEqual(alice.statuses()[-1], 487)
+        self.assertEqual(self.world.core.counters["refused_cancels"], 6)
+
+    def test_cancel_of_another_call(self) -> None:
+        """A CANCEL with the right branch names the INVITE's Call-ID, From tag and CSeq, or gets 481."""
+        invite = self.alice.send("INVITE", self.bob.aor)
+        self.alice.take()
+        for name, value in (("call-id", "x"), ("from", f"<{self.alice.aor}>;tag=x"), ("cseq", "77 CANCEL")):
+            cancel = build.cancel_for(invite)
+            cancel.set(name, value)
+            self.world.sink.received(cancel.to_bytes(), self.alice.flow)
+            self.assertEqual(self.alice.statuses(), [481])
+        self.assertEqual(self.world.core.counters["refused_cancels"], 3)
+
+    def test_response_from_elsewhere(self) -> None:
+        """A response that has everything right but comes from elsewhere changes nothing of a call that rings."""
+        self.alice.send("INVITE", self.bob.aor)
+        ringing = self.bob.got("INVITE")
+        self.bob.reply(ringing, 180)
+        self.alice.take()
+        for status in (183, 200, 302, 486, 503, 603):
+            data = build.response_to(ringing, status, "", "forged", (("contact", f"<{self.evil.contact}>"),)).to_bytes()
+            self.world.sink.received(data, self.evil.flow)
+        self.assertEqual((self.alice.take(), self.bob.take(), self.world.core.counters["forged_responses"]), ([], [], 6))
+        self.bob.reply(ringing, 200)
+        self.assertEqual(self.alice.statuses(), [200])

@@ -133,6 +133,12 @@ class MultipartTests(SynchronousTestCase):
         self.assertIsNone(swapped("multipart/mixed;boundary=b1", multipart(*parts, sdp)))
         self.assertIsNotNone(swapped("multipart/mixed;boundary=b1", multipart(*parts[1:], sdp)))
 
+    def test_long_boundary(self) -> None:
+        """A boundary longer than anybody's isn't looked for: to make a pattern of it would cost more than to read it."""
+        for length, found in ((70, True), (200, True), (201, False), (60000, False)):
+            body = b"--" + b"a" * length + b"\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--" + b"a" * length + b"--"
+            self.assertEqual(locate(f"multipart/mixed;boundary={'a' * length}", body) is not None, found)
+
     def test_cut_short(self) -> None:
         """A part that no boundary closes reaches to the end, for the other side may read it so."""
         head = b"--b1\r\nContent-Type: application/sdp\r\n\r\n"

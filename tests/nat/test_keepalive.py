@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.errors import FlowClosed
+from sipnode.fakes import FakeFlow
 from sipnode.nat.keepalive import KeepaliveService
 from sipnode.records import Binding, BindingFlag
 from sipnode.settings import NatSettings
@@ -26,6 +27,7 @@ class KeepaliveTests(SynchronousTestCase):
         self.sent: list[tuple[float, Binding, SipRequest]] = []
         self.removed: list[str] = []
         self.service = self.make()
+        self.flow = FakeFlow(remote=("192.0.2.50", 5060))
 
     def make(self, secret: bytes = b"k" * 40, **fields: Any) -> KeepaliveService:
         service = KeepaliveService(
@@ -41,7 +43,7 @@ class KeepaliveTests(SynchronousTestCase):
         return service
 
     def binding(self, ruid: str = "uloc-1", cflags: int = NATTED, **fields: Any) -> Binding:
-        return Binding("a@example.com", f"sip:{ruid}@10.0.0.1", 1e9, ruid, cflags=cflags, **fields)
+        return Binding("a@example.com", f"sip:{ruid}@10.0.0.1", 1e9, ruid, cflags=cflags, **{"received": "sip:192.0.2.50:5060", **fields})
 
     def run_for(self, seconds: float) -> None:
         self.clock.pump([0.25] * int(seconds * 4))
@@ -93,15 +95,31 @@ class KeepaliveTests(SynchronousTestCase):
         self.service.changed("registered", self.binding())
         for status in (200, 404, 405, 483, 501):
             self.run_for(30)
-            self.assertTrue(self.service.answered(self.answer(self.sent[-1][2], status)))
+            self.assertTrue(self.service.answered(self.answer(self.sent[-1][2], status), self.flow))
         self.run_for(119)
         self.assertEqual(self.removed, [])
+
+    def test_answered_from_elsewhere(self) -> None:
+        """Whoever knows a ping (it passed by) can't answer it from another host or over a connection; another port of the phone can."""
+        self.service.changed("registered", self.binding())
+        for _ in range(3):
+            self.run_for(30)
+            for flow in (FakeFlow(remote=("203.0.113.66", 5060)), FakeFlow("TCP", self.flow.remote)):
+                self.assertFalse(self.service.answered(self.answer(self.sent[-1][2]), flow))
+                self.assertEqual(flow.proved, flow.reliable)
+        self.run_for(31)
+        self.assertEqual(self.removed, ["uloc-1"])
+        self.service.changed("registered", self.binding())
+        self.run_for(31)
+        other = FakeFlow(remote=(self.flow.remote[0], 40000))
+        self.assertTrue(self.service.answered(self.answer(self.sent[-1][2]), other))
+        self.assertTrue(other.proved)
 
     def test_provisional(self) -> None:
         """A 100 is a ping's answer but no sign of life of the phone."""
         self.service.changed("registered", self.binding())
         self.run_for(90)
-        self.assertTrue(self.service.answered(self.answer(self.sent[-1][2], 100)))
+        self.assertTrue(self.service.answered(self.answer(self.sent[-1][2], 100), self.flow))
         self.run_for(31)
         self.assertEqual(self.removed, ["uloc-1"])
 
@@ -171,20 +189,20 @@ class KeepaliveTests(SynchronousTestCase):
         mine = self.sent[-2][2]
         forged = mine.copy()
         forged.set("call-id", (mine.get("call-id") or "").replace("r1", "r2"))
-        self.assertFalse(self.service.answered(self.answer(forged)))
+        self.assertFalse(self.service.answered(self.answer(forged), self.flow))
         other = mine.copy()
         other.set("call-id", "something@else")
-        self.assertFalse(self.service.answered(self.answer(other)))
+        self.assertFalse(self.service.answered(self.answer(other), self.flow))
         broken = mine.copy()
         broken.set("from", "<sip:a@b>;tag=\udcff")
-        self.assertFalse(self.service.answered(self.answer(broken)))
+        self.assertFalse(self.service.answered(self.answer(broken), self.flow))
         broken = self.answer(mine)
         broken.set("from", "<sip:a@b")
-        self.assertFalse(self.service.answered(broken))
+        self.assertFalse(self.service.answered(broken, self.flow))
         broken.remove("call-id")
-        self.assertFalse(self.service.answered(broken))
-        self.assertFalse(self.make(b"another secret").answered(self.answer(mine)))
-        self.assertTrue(self.service.answered(self.answer(mine)))
+        self.assertFalse(self.service.answered(broken, self.flow))
+        self.assertFalse(self.make(b"another secret").answered(self.answer(mine), self.flow))
+        self.assertTrue(self.service.answered(self.answer(mine), self.flow))
         self.run_for(31)
         self.assertEqual(self.removed, ["r2"])
 
@@ -193,7 +211,7 @@ class KeepaliveTests(SynchronousTestCase):
         self.service.changed("registered", self.binding())
         self.run_for(31)
         self.service.changed("expired", self.binding())
-        self.assertTrue(self.service.answered(self.answer(self.sent[0][2])))
+        self.assertTrue(self.service.answered(self.answer(self.sent[0][2]), self.flow))
         self.assertEqual(len(self.service), 0)
 
     def test_stop(self) -> None:

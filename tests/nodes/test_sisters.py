@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.errors import NoRoute
+from sipnode.fakes import FakeFlow
 from sipnode.nodes.address import NodeAddress
 from sipnode.nodes.sisters import MOST_SISTERS, SisterWatch
 from sipnode.settings import NodeSettings
@@ -26,6 +27,7 @@ class SisterTests(SynchronousTestCase):
         self.sent: list[SipRequest] = []
         self.lost: list[NodeAddress] = []
         self.refused = False
+        self.flow = FakeFlow(remote=("192.0.2.2", 5060))
         self.watch = SisterWatch(NodeSettings(id=1), self.clock, self.send, self.lost.append, "sip:node-1@example.test", b"secret" * 4)
         self.watch.startService()
         self.addCleanup(self.watch.stopService)
@@ -37,11 +39,11 @@ class SisterTests(SynchronousTestCase):
             return fail(NoRoute("refused"))
         request.prepend("via", "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx")
         self.sent.append(request)
-        return succeed(None)
+        return succeed(self.flow)
 
     def answer(self, status: int = 200) -> bool:
         """The last question is answered."""
-        return self.watch.answered(build.response_to(self.sent[-1], status, "", "t"))
+        return self.watch.answered(build.response_to(self.sent[-1], status, "", "t"), self.flow)
 
     def test_asked(self) -> None:
         """One that is new is asked at once, and then every second."""
@@ -82,10 +84,16 @@ class SisterTests(SynchronousTestCase):
         """An answer to a question that we didn't ask is no life."""
         forged = self.sent[-1].copy()
         forged.set("from", "<sip:node-1@example.test>;tag=0123456789abcdef")
-        self.assertFalse(self.watch.answered(build.response_to(forged, 200, "", "t")))
-        self.assertFalse(self.watch.answered(build.response_to(build.request("OPTIONS", "sip:x", ()), 200, "", "t")))
+        self.assertFalse(self.watch.answered(build.response_to(forged, 200, "", "t"), self.flow))
+        self.assertFalse(self.watch.answered(build.response_to(build.request("OPTIONS", "sip:x", ()), 200, "", "t"), self.flow))
         self.clock.pump([1.0] * 3)
         self.assertTrue(self.watch.is_down(THERE))
+
+    def test_answered_from_elsewhere(self) -> None:
+        """An answer with everything right in it, but from another host or over a connection, is no life; another port is hers, too."""
+        for flow in (FakeFlow(remote=("203.0.113.66", 5060)), FakeFlow("TCP", self.flow.remote)):
+            self.assertFalse(self.watch.answered(build.response_to(self.sent[-1], 200, "", "t"), flow))
+        self.assertTrue(self.watch.answered(build.response_to(self.sent[-1], 200, "", "t"), FakeFlow(remote=("192.0.2.2", 40000))))
 
     def test_expired(self) -> None:
         """When her last binding has expired she is forgotten."""

@@ -75,5 +75,5 @@ class DocumentTests(SynchronousTestCase):
 
     def test_page(self) -> None:
         """Each metric that the page names exists."""
-        text = (DOCS / "observe.rst").read_text()
+        text = (DOCS / "howto" / "observe.rst").read_text()
         self.assertEqual(set(_NAME.findall(text)) - self.names - {"process_open_fds"}, set())

@@ -163,6 +163,11 @@ class StateTests(SynchronousTestCase):
         world.phone("alice").send("PUBLISH", "sip:alice@example.test", headers, b"x", content_type="text/plain")
         now = watched.read()
         self.assertEqual((now("sipnode_presence_publications"), now("sipnode_presence_subscriptions")), (1, 0))
+        for _ in range(2):
+            world.phone("bob", host="192.0.2.99").send("SUBSCRIBE", "sip:alice@example.test", headers)
+        now = watched.read()
+        self.assertEqual((now("sipnode_presence_unanswered"), now("sipnode_presence_notify_limited_total", how="held")), (2, 1))
+        self.assertEqual(now("sipnode_presence_refused_total", limit="not_watcher"), 0)
 
     def test_pulse(self) -> None:
         """Lag and pauses are histograms, cumulated, with their sums."""

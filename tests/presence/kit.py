@@ -17,6 +17,16 @@ from sipnode.testing import DOMAIN, Phone, World
 from sipnode.wiring.presence import build_presence
 
 PLAIN = "text/plain"
+AS_FROM_A_PHONE = (
+    ("user-agent", "Some Phone 1.2.3.4"),
+    ("accept", "text/plain, text/html, application/pidf+xml, application/dialog-info+xml, application/*"),
+    (
+        "proxy-authorization",
+        'Digest username="somebody", realm="example.test", nonce="5f3a7b0c9d1e2f405162738495a6b7c8d9e0f1a2", uri="sip:x@example.test", '
+        'response="0123456789abcdef0123456789abcdef", algorithm=MD5, cnonce="0a1b2c3d", qop=auth, nc=00000001',
+    ),
+)
+"""What makes a SUBSCRIBE as long as real ones are."""
 
 
 @implementer(IEventPackage)
@@ -30,6 +40,7 @@ class MoodPackage:
     follows: frozenset[str] = frozenset()
     own_only = False
     personal = False
+    private = False
     versioned = False
     hold_seconds = -1.0
 
@@ -141,7 +152,8 @@ class User:
     def subscribe(self, other: str, expires: int | None = 300, event: str = "mood", headers: Sequence[tuple[str, str]] = ()) -> SipResponse:
         """SUBSCRIBE to somebody outside of any dialog."""
         more = [("expires", str(expires))] if expires is not None else []
-        return self.ask("SUBSCRIBE", f"sip:{other}@{DOMAIN}", ([("event", event)] if event else []) + more + list(headers))
+        usual = [one for one in AS_FROM_A_PHONE if one[0] not in dict(headers)]
+        return self.ask("SUBSCRIBE", f"sip:{other}@{DOMAIN}", ([("event", event)] if event else []) + more + usual + list(headers))
 
     def again(self, first: SipResponse, expires: int = 300, event: str = "mood", **more: Any) -> SipResponse:
         """SUBSCRIBE inside the dialog that a 200 made."""

@@ -45,9 +45,13 @@ class CallsCase(SynchronousTestCase):
     def watch(self, net: World, event: str = "dialog") -> User:
         """Bob, who watches alice at that server."""
         bob = User(net, "bob")
+        net.core.presence.decide("alice@example.test", "bob@example.test", "dialog", True, True)
+        net.advance(WINDOW)
         self.assertRaises(AssertionError, bob.subscribe, "alice", event=event)
         net.advance(WINDOW)
         self.assertEqual(bob.phone.response("SUBSCRIBE").status, 200)
+        # The first is answered, so that the next ones don't wait for it; what it said is looked at by whoever wants to.
+        self.at_first = bob.bodies()
         return bob
 
     def call_up(self, net: World, headers: tuple[tuple[str, str], ...] = ()) -> tuple[Phone, Phone, Any, Any]:

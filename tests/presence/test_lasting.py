@@ -138,6 +138,7 @@ class LastingTests(SynchronousTestCase):
         first = self.bob.phone.response("SUBSCRIBE")
         last = self.bob.notified()
         for _ in range(3):
+            self.world.advance(WINDOW)
             self.restart()
             told = self.bob.notified()
             self.assertEqual((told.body, told.call_id, told.to.tag), (b"glad", last.call_id, last.to.tag))

@@ -30,7 +30,7 @@ class ManyTests(SynchronousTestCase):
                     self.alice.aor, "mood", "", f"w{number}@example.test", f"t{number}", f"f{number}", f"c{number}",
                     f"sip:{self.alice.aor}",
                     f"sip:w{number}@example.test", self.crowd.contact.replace("crowd", f"w{number}"), now + 3600, 1,
-                    local_contact="sip:192.0.2.1:5060",
+                    local_contact="sip:192.0.2.1:5060", proved="{}:{}".format(*self.crowd.flow.remote),
                 )
             )  # fmt: skip
 

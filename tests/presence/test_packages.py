@@ -155,7 +155,8 @@ class DialogTests(PackagesCase):
         self.alice.phone.register()
 
     def watch(self, other: str = "alice") -> None:
-        """Bob has a lamp for somebody; it is dark."""
+        """Bob has a lamp for somebody whose calls it may pick up; it is dark."""
+        self.world.core.presence.decide(f"{other}@example.test", "bob@example.test", "dialog", True, True)
         self.assertEqual(self.bob.subscribe(other, event="dialog").status, 200)
         self.assertEqual(self.lamps(), [[]])
 
@@ -221,6 +222,7 @@ class DialogTests(PackagesCase):
     def test_late(self) -> None:
         """Who begins to watch in mid-call sees it; both ends of the call have names and tags for a pick-up."""
         invite, answer = self.call_up(self.carol, self.alice.phone)
+        self.world.core.presence.decide("alice@example.test", "bob@example.test", "dialog", True, True)
         self.bob.subscribe("alice", event="dialog")
         (dialog,) = ElementTree.fromstring(self.bob.bodies()[-1])
         self.assertEqual(dialog.get("call-id"), invite.call_id)

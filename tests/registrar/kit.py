@@ -87,6 +87,8 @@ class FakeFlow:
         self.remote = remote
         self.token = token
         self.closed = False
+        self.proved = self.reliable
+        self.offered = ""
         self.vars: dict[str, Any] = {}
         self.offers_alias = False
         self.peer_domains: tuple[str, ...] = ()

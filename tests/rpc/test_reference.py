@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).parents[2] / "docs" / "rpc_reference.py"
 
 
 class ReferenceTests(SynchronousTestCase):
-    """``docs/rpc_reference.rst``."""
+    """``docs/reference/rpc_reference.rst``."""
 
     def test_up_to_date(self) -> None:
         """The page shows every method, with the answer that it gives today, which is of the shape that it promises."""

@@ -141,11 +141,11 @@ class UnixTests(TestCase):
             self.assertIn("number WHOLE [PART] [SURE]", err)
 
     async def test_client_refused(self) -> None:
-        """The server's word is the error."""
+        """The server's word is the error, and says what is near."""
         try:
-            await self.run_client("nosuch")
+            await self.run_client("nmber")
         except client.Refused as error:
-            self.assertEqual(str(error), "command not found (400)")
+            self.assertTrue(str(error).startswith("Method not found: nmber; did you mean number"), str(error))
         else:
             self.fail("not refused")
         self.assertIn("no server answers", str(self.assertRaises(client.Refused, client.Caller, self.path + "x")))

@@ -61,6 +61,8 @@ def subscription(to_tag: str = "t-1", **fields: Any) -> Subscription:
         "websocket": True,
         "node": 2,
         "updated": 1700000000.0,
+        "source": "192.0.2.77:4000",
+        "proved": "2001:db8::1:40000",
     }
     return Subscription(**(values | fields))
 
@@ -127,9 +129,10 @@ class PresenceSuite:
         plain = Subscription(
             "a@b", "e", "", "c@d", "t", "f", "i", "sip:a@b", "sip:c@d", "sip:c@1.2.3.4", 1e9, 1, local_contact="sip:1.2.3.4:5060"
         )
-        yield store.presence.write(save(plain))
+        usual = replace(plain, to_tag="t2", host="192.0.2.7", port=5060, source="192.0.2.7:5060", proved="192.0.2.7:5060")
+        yield store.presence.write(save(plain, usual))
         found = yield all_rows(store)
-        self.assertEqual(found["subscriptions"], [plain])  # type: ignore[attr-defined]  # of TestCase
+        self.assertEqual(found["subscriptions"], [plain, usual])  # type: ignore[attr-defined]  # of TestCase
 
     @inlineCallbacks
     def test_presence_odd_octets(self) -> Any:

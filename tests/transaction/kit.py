@@ -50,8 +50,11 @@ class Flow:
 
     def __init__(self, reliable: bool, world: World) -> None:
         self.reliable = reliable
+        self.transport = "TCP" if reliable else "UDP"
+        self.websocket = False
         self.remote = ("192.0.2.5", 5060)
         self.closed = False
+        self.proved = reliable
         self.sent: list[tuple[float, str]] = []
         self._world = world
 
@@ -101,7 +104,7 @@ class World:
         self.now = START
         self.wakes: list[float] = []
         self.layer = TransactionLayer(timings or Timings(), self.wakes.append, limit)
-        self.udp = Flow(False, self)
+        self.udp = self.flow = Flow(False, self)
         self.tcp = Flow(True, self)
         self.user = User(self)
 
@@ -114,16 +117,18 @@ class World:
     def receive(self, sent: ClientTransaction, status: int) -> bool:
         """A response to it arrives."""
         method = sent.key.partition("\n")[2]
-        return self.layer.response_received(answer(request(method, sent.key.partition("\n")[0]), status), self.now)
+        return self.layer.response_received(answer(request(method, sent.key.partition("\n")[0]), status), sent.flow, self.now)
 
     def server(self, method: str = "INVITE", flow: Flow | None = None, branch: str = "z9hG4bKone") -> ServerTransaction:
         """A request that is new."""
         came = request(method, branch)
-        return self.layer.new_server(server_key(came), method == "INVITE", flow or self.udp, self.user)
+        flow = flow or self.udp
+        return self.layer.new_server(server_key(came, flow.remote[0]), method == "INVITE", flow, self.user)
 
-    def arrives(self, message: SipRequest) -> bool:
-        """A request comes in; whether it belongs to a transaction."""
-        return self.layer.absorb(server_key(message), message, self.now)
+    def arrives(self, message: SipRequest, flow: Flow | None = None) -> bool:
+        """A request comes in, from the one peer unless a flow is given; whether it belongs to a transaction."""
+        flow = flow or self.layer.servers.get(server_key(message, self.udp.remote[0]), self).flow
+        return self.layer.absorb(server_key(message, flow.remote[0]), message, flow, self.now)
 
     def respond(self, transaction: ServerTransaction, status: int) -> None:
         """The user answers."""

@@ -8,10 +8,16 @@ from sipnode.errors import ParseError
 from sipnode.sip.ids import new_branch
 from sipnode.sip.message import SipRequest
 from sipnode.sip.parser import parse_message
-from sipnode.transaction.keys import client_key, server_key
+from sipnode.transaction import keys
+from sipnode.transaction.keys import client_key
 from tests.transaction.kit import answer, request
 
 OLD = "Via: SIP/2.0/UDP 192.0.2.1:5060"
+
+
+def server_key(one: SipRequest, source: str = "192.0.2.1", method: str = "") -> str:
+    """The key of a request that came from there."""
+    return keys.server_key(one, source, method)
 
 
 class ServerTests(SynchronousTestCase):
@@ -48,7 +54,7 @@ class ServerTests(SynchronousTestCase):
     def test_cancel(self) -> None:
         """A CANCEL is a transaction of its own, and finds the INVITE when asked for it."""
         self.assertNotEqual(server_key(request("CANCEL")), server_key(request()))
-        self.assertEqual(server_key(request("CANCEL"), "INVITE"), server_key(request()))
+        self.assertEqual(server_key(request("CANCEL"), method="INVITE"), server_key(request()))
 
     def test_without_cookie(self) -> None:
         """Peers of RFC 2543, and a bare cookie (RFC 4475 §3.2.1): Request-URI, From tag, Call-ID, CSeq and the top Via."""
@@ -56,7 +62,7 @@ class ServerTests(SynchronousTestCase):
             invite = server_key(request(via=via))
             self.assertEqual(server_key(request(via=via)), invite)
             self.assertEqual(server_key(request("ACK", via=via, to="<sip:b@c>;tag=ours")), invite)
-            self.assertEqual(server_key(request("CANCEL", via=via), "INVITE"), invite)
+            self.assertEqual(server_key(request("CANCEL", via=via), method="INVITE"), invite)
             others = [
                 request(via=via, cseq=2),
                 request("OPTIONS", via=via),

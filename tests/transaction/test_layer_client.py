@@ -134,7 +134,7 @@ class InviteClientTests(LayerCase):
 
     def test_stray(self) -> None:
         """A response that belongs to nothing is counted and not taken."""
-        self.assertFalse(self.layer.response_received(answer(request(), 200), self.world.now))
+        self.assertFalse(self.layer.response_received(answer(request(), 200), self.udp, self.world.now))
         self.assertEqual(self.layer.dropped, 1)
 
     def test_cancel_beside_the_invite(self) -> None:

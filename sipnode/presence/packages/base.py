@@ -25,6 +25,7 @@ class EventPackage:
     follows: ClassVar[frozenset[str]] = frozenset()
     own_only: ClassVar[bool] = False
     personal: ClassVar[bool] = False
+    private: ClassVar[bool] = False
     versioned: ClassVar[bool] = False
     hold_seconds: ClassVar[float] = -1.0
 

@@ -7,6 +7,7 @@ a full state, has each id once, and fits into a datagram.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from sipnode.errors import ParseError
@@ -53,13 +54,27 @@ def compose(entity: str, calls: Iterable[PartyCall], version: int, for_the_table
     return "".join((head, *reversed(dialogs), "</dialog-info>\n")).encode("utf-8", "replace")
 
 
+def public(resource: str, calls: Iterable[PartyCall]) -> list[PartyCall]:
+    """Of calls what everybody may know who watches a party: that they are there, their direction and state.
+
+    The other end of a call has an id for it that is nearly the same; here neither leads to the other, nor either to the Call-ID.
+    """
+    return [PartyCall(_pseudonym(resource, call.id), direction=call.direction, state=call.state) for call in calls]
+
+
+def _pseudonym(resource: str, name: str) -> str:
+    return blake2b(f"{resource} {name}".encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
 def _ours(call: PartyCall) -> str:
     browsers = " ".join(map(uri, call.browsers))
     return f'<sn:call xmlns:sn="{_OURS}" node="{call.node}" session="{call.session}" browsers="{text(browsers)}"/>'
 
 
 def _dialog(name: str, call: PartyCall) -> Iterator[str]:
-    yield f'<dialog id="{text(name)}" call-id="{text(call.call_id[:_LONGEST])}"'
+    yield f'<dialog id="{text(name)}"'
+    if call.call_id:
+        yield f' call-id="{text(call.call_id[:_LONGEST])}"'
     if call.local_tag:
         yield f' local-tag="{text(call.local_tag[:_LONGEST])}"'
     if call.remote_tag:
@@ -71,6 +86,8 @@ def _dialog(name: str, call: PartyCall) -> Iterator[str]:
         yield f' code="{call.code}"'
     yield f">{call.state}</state>"
     for side, address, display in (("local", call.local, ""), ("remote", call.remote, call.remote_name)):
+        if not address:
+            continue
         shown = f' display="{text(display[:_LONGEST])}"' if display else ""
         where = text(address[:_LONGEST])
         yield f'<{side}><identity{shown}>{where}</identity><target uri="{where}"/></{side}>'

@@ -24,6 +24,7 @@ _STATUS: Final = {
     SubscriptionStatus.TERMINATED: "terminated",
     SubscriptionStatus.WAITING: "waiting",
 }
+_PICKUP: Final = "pickup"
 
 
 class Published(TypedDict):
@@ -79,6 +80,7 @@ class Decision(TypedDict):
     watcher: str
     event: str
     allowed: bool
+    pickup: bool
     since: int
 
 
@@ -93,6 +95,18 @@ class Counts(TypedDict):
     subscriptions: int
     packages: list[str]
     ready: bool
+
+
+class Limits(TypedDict):
+    unanswered: int
+    held: int
+    shortened: int
+    silenced: int
+    refused_full: int
+    refused_per_watcher: int
+    refused_unanswered: int
+    refused_silent: int
+    refused_not_watcher: int
 
 
 class Nothing(TypedDict):
@@ -121,6 +135,25 @@ class PresenceCommands:
             subscriptions=len(presence.subscriptions),
             packages=sorted(presence.packages),
             ready=presence.ready,
+        )
+
+    @rpc("presence.limits")
+    def limits(self) -> Limits:
+        """What was refused or held back since the start: SUBSCRIBEs by reason, and NOTIFYs to addresses that have answered nothing yet
+        (``unanswered`` wait now; ``held`` had to, ``shortened`` came without their document, ``silenced`` were given up).
+        """
+        presence = self._presence
+        refused = presence.counters
+        return Limits(
+            unanswered=len(presence.proving),
+            held=presence.proving.held,
+            shortened=presence.notifier.shortened,
+            silenced=presence.proving.silenced,
+            refused_full=refused["refused_full"],
+            refused_per_watcher=refused["refused_per_watcher"],
+            refused_unanswered=refused["refused_unanswered"],
+            refused_silent=refused["refused_silent"],
+            refused_not_watcher=refused["refused_not_watcher"],
         )
 
     @rpc("presence.publications")
@@ -213,6 +246,7 @@ class PresenceCommands:
                 watcher=row.watcher,
                 event=row.event,
                 allowed=row.status == SubscriptionStatus.ACTIVE,
+                pickup=row.status == SubscriptionStatus.ACTIVE and row.reason == _PICKUP,
                 since=int(row.since),
             )
 
@@ -251,9 +285,13 @@ class PresenceCommands:
         return "Ok"
 
     @rpc("presence.allow", changes=True)
-    def allow(self, presentity: str, watcher: str, event: str = "presence") -> Deferred[Nothing]:
-        """Let somebody watch a presentity; who waits for it is told the state at once."""
-        return self._decide(presentity, watcher, event, True)
+    def allow(self, presentity: str, watcher: str, event: str = "presence", pickup: bool = False) -> Deferred[Nothing]:
+        """Let somebody watch a presentity; who waits for it is told the state at once.
+
+        Args:
+            pickup: Of calls (event ``dialog``) it sees who speaks to whom, and what it takes to pick one up.
+        """
+        return self._decide(presentity, watcher, event, True, pickup)
 
     @rpc("presence.deny", changes=True)
     def deny(self, presentity: str, watcher: str, event: str = "presence") -> Deferred[Nothing]:
@@ -293,8 +331,8 @@ class PresenceCommands:
         self._presence.end(row, "deactivated")
         return {}
 
-    def _decide(self, presentity: str, watcher: str, event: str, allowed: bool | None) -> Deferred[Nothing]:
-        done: Deferred[Any] = self._presence.decide(_canonical(presentity), _canonical(watcher), self._event(event), allowed)
+    def _decide(self, presentity: str, watcher: str, event: str, allowed: bool | None, pickup: bool = False) -> Deferred[Nothing]:
+        done: Deferred[Any] = self._presence.decide(_canonical(presentity), _canonical(watcher), self._event(event), allowed, pickup)
         return done.addCallback(lambda _: Nothing())
 
     def _event(self, event: str) -> str:

@@ -47,9 +47,9 @@ class DocumentTests(SynchronousTestCase):
         self.package = DialogPackage()
         self.package.start(self.sources)
 
-    def state(self) -> str:
-        """The document."""
-        document = self.package.state(ALICE, "", [], 7, "application/dialog-info+xml")
+    def state(self, watcher: str = ALICE) -> str:
+        """The document, for who may see all of it."""
+        document = self.package.state(ALICE, watcher, [], 7, "application/dialog-info+xml")
         ElementTree.fromstring(document)
         return document.decode()
 
@@ -65,6 +65,17 @@ class DocumentTests(SynchronousTestCase):
         """A call that is up, with both its ends and what a phone needs to pick it up."""
         self.sources.there = [CALL]
         self.assertEqual(self.state(), HEAD + WRITTEN + END)
+
+    def test_for_everybody(self) -> None:
+        """Whom nobody let pick up calls sees that there is one, its direction and state, under a name that it has nowhere else."""
+        self.sources.there = [replace(CALL, state="terminated", event="rejected", code=486)]
+        document = self.state("")
+        (dialog,) = ElementTree.fromstring(document)
+        self.assertEqual({**dialog.attrib, "id": ""}, {"id": "", "direction": "initiator"})
+        self.assertEqual([(one.tag.rpartition("}")[2], one.attrib, one.text) for one in dialog], [("state", {}, "terminated")])
+        self.assertNotIn(CALL.id, document)
+        other = self.package.state("bob@example.test", "", [], 7, "application/dialog-info+xml")
+        self.assertNotEqual(ElementTree.fromstring(other)[0].get("id"), dialog.get("id"))
 
     def test_before_an_answer(self) -> None:
         """The other end has no tag yet."""

@@ -60,6 +60,25 @@ class PresenceTests(RpcCase):
         self.assertEqual(self.bob.subscribe("alice").status // 100, 2)
         self.assertEqual(self.call("presence.forget", "alice@example.test", "bob@example.test", "mood"), {})
 
+    def test_pickup(self) -> None:
+        """The word that somebody may pick up calls, and that it may only watch."""
+        self.call("presence.allow", "alice@example.test", "bob@example.test", "mood")
+        self.call("presence.allow", "alice@example.test", "carol@example.test", "mood", True)
+        shown = {row["watcher"]: (row["allowed"], row["pickup"]) for row in self.call("presence.decisions")}
+        self.assertEqual(shown, {"bob@example.test": (True, False), "carol@example.test": (True, True)})
+
+    def test_limits(self) -> None:
+        """What waits for a first answer, what was refused and held back."""
+        self.bob.subscribe("alice")
+        self.bob.subscribe("alice")
+        shown = self.call("presence.limits")
+        self.assertEqual((shown["unanswered"], shown["held"], shown["refused_silent"]), (2, 1, 0))
+        self.world.advance(40)
+        self.bob.phone.flow.sent.clear()
+        self.bob.subscribe("alice")
+        shown = self.call("presence.limits")
+        self.assertEqual((shown["unanswered"], shown["silenced"], shown["refused_silent"]), (0, 2, 1))
+
     def test_end(self) -> None:
         """One subscription ends with a last NOTIFY."""
         self.bob.subscribe("alice")
