@@ -386,10 +386,8 @@ class TransactionLayer:
         if isinstance(transaction, ServerTransaction):
             if self.servers.pop(transaction.key, None) is not None:
                 place = transaction.place
-                left = self.held[place] - 1
-                if left:
-                    self.held[place] = left
-                else:
+                self.held[place] -= 1
+                if not self.held[place]:
                     del self.held[place]
         else:
             self.clients.pop(transaction.key, None)
