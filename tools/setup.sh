@@ -32,6 +32,7 @@ test | acceptance)
 	need openssl openssl
 	need ssh openssh-client
 	need nginx nginx-light
+	need haproxy haproxy
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 	[ -d /usr/share/kamailio/postgres ] || missing="$missing kamailio-postgres-modules"
 	need kamailio kamailio

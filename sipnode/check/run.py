@@ -10,6 +10,7 @@ from sipnode.check.findings import Findings
 from sipnode.check.folder import check_folder, check_store
 from sipnode.check.ports import check_ports, is_running
 from sipnode.errors import ConfigError
+from sipnode.transport.descriptors import allowed, complaint
 
 
 def check(path: str, reactor: Any, ports: bool = True) -> Findings:
@@ -44,6 +45,10 @@ def check(path: str, reactor: Any, ports: bool = True) -> Findings:
             warning = each.warning(reactor.seconds())
             if warning:
                 findings.warn(ConfigError(warning))
+    if "limits.connections" not in keys:
+        said = complaint(settings.limits.connections, allowed())
+        if said:
+            findings.warn(ConfigError(f"here {said}", key="limits.connections"))
     state = config.state_folder(settings, file.parent)
     check_folder(state, settings, findings.fault, findings.warn)
     if "storage.url" not in keys and not any(": storage.url: " in text for text in findings.errors):

@@ -167,7 +167,7 @@ class StateTests(FolderCase):
         self.assertTrue(any("nobody can sign in" in text for text in self.found(self.base()).warnings))
         path = self.folder / "sipnode.sqlite"
         users.add_user(str(path), "alice", "a.test", "secret")
-        findings = self.found(self.base())
+        findings = self.found(self.base("[limits]", "connections = 100"))
         self.assertEqual((findings.errors, findings.warnings), ([], []))
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA user_version = 99")
@@ -179,6 +179,11 @@ class StateTests(FolderCase):
             connection.execute("CREATE TABLE mine (x)")
             connection.commit()
         self.assertIn("another program", self.found(self.base()).errors[0])
+
+    def test_descriptors(self) -> None:
+        """More connections than the process may have descriptors for are a warning that says how many would do."""
+        warnings = self.found(self.base("[limits]", "connections = 1100000")).warnings
+        self.assertTrue(any("limits.connections" in text and "file descriptors" in text for text in warnings), warnings)
 
     def test_upgrade(self) -> None:
         """A file of an older release is told to be upgraded, and isn't."""
