@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 
 # A browser keeps a connection for its next request; longer is a place held for nothing.
 _KEEP_ALIVE_SECONDS: Final = 60.0
+# What any answer carries, refusals and faults too; the page puts its own policy in their place.
+_GUARDED: Final = (
+    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
 _TOO_LARGE: Final = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -64,6 +71,8 @@ class XHTTPRoot(Resource):
         request.responseHeaders.removeHeader(b"server")
         if self._server:
             request.setHeader(b"server", self._server.encode())
+        for name, value in _GUARDED:
+            request.setHeader(name, value)
         return self._child(path, request)
 
     def _child(self, path: bytes, request: Request) -> Any:

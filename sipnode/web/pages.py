@@ -32,8 +32,19 @@ COMPRESSED = frozenset({".html", ".js", ".css", ".svg", ".txt"})
 _HOST = re.compile(rb"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; media-src 'self' blob:; "
-    "connect-src 'self'{sockets}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    "manifest-src 'self'; connect-src 'self'{sockets}; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types pidf"
 )
+SECURITY_HEADERS: Mapping[str, str] = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "microphone=(self), camera=(self), autoplay=(self), speaker-selection=(self), display-capture=(), geolocation=(), "
+    "payment=(), usb=(), serial=(), hid=(), bluetooth=(), midi=()",
+}
+"""What every answer carries beside the policy."""
 _NOT_BUILT = b"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>The softphone isn't built</title>
 <h1>The softphone page isn't built yet</h1>
@@ -44,28 +55,26 @@ A wheel made by <code>make wheel</code> carries the page.</p>
 """
 
 
-def content_security_policy(host: bytes | None) -> str:
+def content_security_policy(host: bytes | None, secure: bool = False) -> str:
     """The policy of the page: only its own files, and WebSockets to the address that it was loaded from.
 
     Args:
         host: The request's Host header. Older browsers don't count ws: as 'self', so the address is named where it is well-formed.
+        secure: It came over TLS, so that nothing goes out without. A proxy may add TLS to what comes without.
     """
     sockets = ""
     if host and _HOST.fullmatch(host):
         name = host.decode("ascii")
-        sockets = f" ws://{name} wss://{name}"
+        sockets = f" wss://{name}" if secure else f" ws://{name} wss://{name}"
     return _POLICY.format(sockets=sockets)
 
 
 def secure(request: Request) -> None:
     """Put the headers that every answer of these pages carries."""
     headers = request.responseHeaders
-    headers.setRawHeaders("content-security-policy", [content_security_policy(request.getHeader(b"host"))])
-    headers.setRawHeaders("x-content-type-options", ["nosniff"])
-    headers.setRawHeaders("referrer-policy", ["no-referrer"])
-    headers.setRawHeaders("cross-origin-opener-policy", ["same-origin"])
-    headers.setRawHeaders("cross-origin-resource-policy", ["same-origin"])
-    headers.setRawHeaders("permissions-policy", ["microphone=(self), camera=(), geolocation=(), payment=(), usb=()"])
+    headers.setRawHeaders("content-security-policy", [content_security_policy(request.getHeader(b"host"), request.isSecure())])
+    for name, value in SECURITY_HEADERS.items():
+        headers.setRawHeaders(name, [value])
 
 
 def respond(request: Request, status: int, content_type: str, body: bytes, cache: str = "no-store") -> bytes:

@@ -1,4 +1,4 @@
-// Who signs in: from the address bar's fragment, from this tab's memory, or from the form; and which instance this tab is.
+// Who signs in: by the form, which a link may have filled in, or from this tab's memory; and which instance this tab is.
 
 const ACCOUNT = 'sipnode.account';
 const INSTANCE = 'sipnode.instance';

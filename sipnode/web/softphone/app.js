@@ -12,10 +12,10 @@ import * as sound from './sound.js';
 import * as view from './view.js';
 
 const { $ } = view;
-const params = new URLSearchParams(location.search);
-const AUTO_ANSWER = params.get('answer') === 'auto';
 const GOODBYE_MS = 3500;
 const PATIENCE_MS = 1200;
+// A click that was meant for the page before this one isn't one for "Sign in".
+const CARE_MS = 400;
 const TITLE = document.title;
 const settings = { ring: true, notify: false, device: '', ...account.recall('sipnode.settings') };
 
@@ -29,6 +29,7 @@ let last = null;
 let history = [];
 let notice = null;
 let goodbye = 0;
+let unwanted = false;
 let counter = 0;
 
 JsSIP.debug.disable();
@@ -112,6 +113,13 @@ function showBanner() {
     view.banner({ mild: true, title: 'Sound is asleep.', text: 'Browsers keep a page silent until it is touched. Click once, so that calls can ring.', button: ['Wake it', wakeSound] });
     return;
   }
+  if (unwanted) {
+    view.banner({
+      mild: true, title: 'A link wanted to sign somebody else in.', text: `You are still ${me.user}. To use that link, sign out and open it again.`,
+      button: ['Close', () => { unwanted = false; showBanner(); }],
+    });
+    return;
+  }
   view.banner(null);
 }
 
@@ -126,7 +134,7 @@ async function wakeSound() {
 
 function enter() {
   view.signInBusy(false);
-  if (me.remember) account.remember(me); else account.forget();
+  if (me.remember) account.remember({ user: shortName(), password: me.password }); else account.forget();
   $('password').value = '';
   view.screen('phone');
   view.tab(matchMedia('(min-width: 60rem)').matches ? 'people' : config.directory ? 'people' : 'keypad');
@@ -163,10 +171,13 @@ function leave() {
 function showSignIn() {
   if (document.body.dataset.screen !== 'signin') {
     view.screen('signin');
-    $('user').value = me ? (me.domain === config.domain ? me.user : `${me.user}@${me.domain}`) : $('user').value;
+    $('user').value = me ? shortName() : $('user').value;
     ($('user').value ? $('password') : $('user')).focus();
   }
 }
+
+/** As it is typed into the form. */
+const shortName = () => (me.domain === config.domain ? me.user : `${me.user}@${me.domain}`);
 
 /** Let go of the line; who says goodbye needs it for that. */
 function part() {
@@ -183,6 +194,7 @@ function signOut() {
   forget();
   part();
   me = null;
+  unwanted = false;
   $('user').value = '';
   $('password').value = '';
   toggleSettings(false);
@@ -244,14 +256,13 @@ function incoming({ session }) {
   take(mine);
   view.say(`Incoming call from ${peer.name}.`, true);
   document.title = `☎ ${peer.name} is calling`;
-  if (settings.ring && !AUTO_ANSWER) sound.play('ring');
+  if (settings.ring) sound.play('ring');
   if (settings.notify && document.hidden && window.Notification && Notification.permission === 'granted') {
     notice = new Notification(`${peer.name} is calling`, { body: `${me.user}@${me.domain}`, icon: 'icon.svg', tag: 'sipnode-call', requireInteraction: true });
     notice.onclick = () => { window.focus(); notice.close(); };
   }
   // Who is typing just now would answer with the next space.
   setTimeout(() => { if (call === mine && mine.state === 'incoming') $('answer').focus(); }, performance.now() - phone.typedAt < PATIENCE_MS ? PATIENCE_MS : 0);
-  if (AUTO_ANSWER) setTimeout(() => mine.answer(), 0);
 }
 
 /** This is the call on the screen now. */
@@ -356,6 +367,26 @@ const phone = {
 
 expose(phone);
 
+/**
+ * What a link says fills in the form, and a person signs in with it. Anybody can make a link, also one with their own account in it: one that
+ * signed in by itself would have its victim call, and be called, under their name. Where somebody is signed in it changes nothing at all.
+ */
+function linked({ user, password, remember }) {
+  const kept = account.remembered();
+  if ((line && line.state !== 'refused') || kept) {
+    const mine = me || account.split(kept.user, config.domain);
+    const other = account.split(user, config.domain);
+    unwanted = other.user !== mine.user || other.domain !== mine.domain;
+    if (me) showBanner();
+    return;
+  }
+  $('user').value = user;
+  $('password').value = password;
+  $('remember').checked = remember;
+  view.signInError(null);
+  view.linked(CARE_MS);
+}
+
 async function begin() {
   const given = account.fromFragment();
   wire(phone);
@@ -368,18 +399,21 @@ async function begin() {
   $('user-domain').textContent = `@${config.domain}`;
   $('version').textContent = config.version ? `sipnode ${config.version}` : '';
   if (!window.isSecureContext) {
-    $('insecure').hidden = Boolean(sound.toneWanted());
+    $('insecure').hidden = false;
     $('secure-link').href = `https://${location.host}/`;
   }
-  const known = given || account.remembered();
-  if (known) {
-    $('user').value = known.user;
-    $('remember').checked = known.remember;
+  window.addEventListener('hashchange', () => { const again = account.fromFragment(); if (again) linked(again); });
+  const kept = account.remembered();
+  if (given) linked(given);
+  if (kept) {
+    $('user').value = kept.user;
+    $('remember').checked = true;
+    await signIn(kept);
+  } else {
+    view.screen('signin');
+    if (!given) $('user').focus();
+    else if (!$('password').value) $('password').focus();
   }
-  window.addEventListener('hashchange', () => { const again = account.fromFragment(); if (again) signIn(again); });
-  if (known && known.password) await signIn(known);
-  else view.screen('signin');
-  if (document.body.dataset.screen === 'signin') ($('user').value ? $('password') : $('user')).focus();
   // Signing in by itself shows nothing until it is known how it went; a slow server must not look like an empty page.
   setTimeout(() => { if (document.body.dataset.screen === 'start') showSignIn(); }, 700);
 }

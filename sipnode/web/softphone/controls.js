@@ -10,6 +10,8 @@ export function wire(phone) {
   const { settings } = phone;
   view.pad($('pad'), phone.pressDial);
   view.pad($('tone-pad'), phone.pressTone);
+  // A key that is held down since another page doesn't sign in here.
+  $('signin-form').addEventListener('keydown', (event) => { if (event.repeat && (event.key === 'Enter' || event.key === ' ')) event.preventDefault(); });
   $('signin-form').addEventListener('submit', (event) => {
     event.preventDefault();
     phone.signIn({ user: $('user').value, password: $('password').value, remember: $('remember').checked });

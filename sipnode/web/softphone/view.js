@@ -96,10 +96,24 @@ export function signInError(fault) {
   if (fault) {
     setText($('signin-error-title'), fault.title);
     setText($('signin-error-text'), fault.text);
+    $('signin-link').hidden = true;
   }
+}
+/** The form as a link filled it in: it says so, and its button waits a moment. */
+export function linked(ms) {
+  const button = $('signin-button');
+  const note = $('signin-link');
+  note.hidden = false;
+  button.disabled = true;
+  setTimeout(() => {
+    button.disabled = false;
+    if ($('password').value && document.body.dataset.screen === 'signin') button.focus();
+  }, ms);
+  for (const id of ['user', 'password']) $(id).addEventListener('input', () => { note.hidden = true; }, { once: true });
 }
 export function signInBusy(busy) {
   const button = $('signin-button');
+  if (busy) $('signin-link').hidden = true;
   button.classList.toggle('busy', busy);
   button.setAttribute('aria-busy', String(busy));
   setText(button, busy ? 'Signing in…' : 'Sign in');
