@@ -41,8 +41,10 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "microphone=(self), camera=(self), autoplay=(self), speaker-selection=(self), display-capture=(), geolocation=(), "
-    "payment=(), usb=(), serial=(), hid=(), bluetooth=(), midi=()",
+    "permissions-policy": (
+        "microphone=(self), camera=(self), autoplay=(self), speaker-selection=(self), "
+        "display-capture=(), geolocation=(), payment=(), usb=(), serial=(), hid=(), bluetooth=(), midi=()"
+    ),
 }
 """What every answer carries beside the policy."""
 _NOT_BUILT = b"""<!doctype html>

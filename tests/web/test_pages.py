@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 from twisted.web.static import Data
 
-from sipnode.web.pages import content_security_policy, softphone_resource
+from sipnode.web.pages import SECURITY_HEADERS, content_security_policy, softphone_resource
 
 from .kit import Answer, fetch
 
@@ -29,11 +29,13 @@ class SoftphonePagesTests(TestCase):
         self.page = softphone_resource("example.test", "1.2.3", None, self.build)
 
     def assert_guarded(self, answer: Answer) -> None:
-        policy = answer.headers["content-security-policy"]
-        self.assertIn("default-src 'none'", policy)
-        self.assertIn("frame-ancestors 'none'", policy)
-        self.assertNotIn("unsafe", policy)
-        self.assertEqual("nosniff", answer.headers["x-content-type-options"])
+        policy = dict(line.split(" ", 1) for line in answer.headers["content-security-policy"].split("; "))
+        for closed in ("default-src", "frame-ancestors", "base-uri", "form-action", "object-src"):
+            self.assertEqual("'none'", policy[closed])
+        for own in ("script-src", "style-src"):
+            self.assertEqual("'self'", policy[own])
+        self.assertNotIn("*", str(policy))
+        self.assertEqual(dict(SECURITY_HEADERS), {name: answer.headers[name] for name in SECURITY_HEADERS})
         self.assertEqual("no-referrer", answer.headers["referrer-policy"])
 
     def test_page_at_the_root(self) -> None:
@@ -145,6 +147,10 @@ class PolicyTests(TestCase):
         self.assertIn("connect-src 'self' ws://127.0.0.1:8080 wss://127.0.0.1:8080;", policy)
         self.assertIn("wss://[2001:db8::1]:443;", content_security_policy(b"[2001:db8::1]:443"))
 
+    def test_secure_page_has_secure_sockets(self) -> None:
+        """A page that came over TLS opens no connection without."""
+        self.assertIn("connect-src 'self' wss://example.test;", content_security_policy(b"example.test", secure=True))
+
     def test_host_cannot_write_policy(self) -> None:
         """A Host header that isn't host and port puts nothing into the policy."""
         for host in (b"a; script-src *", b"a b", b"a,b", b"*", b"x\xff", b"a:8080:9", b"[::1", b"", None, b"a" * 300):
@@ -174,6 +180,14 @@ class SourceTests(TestCase):
         self.assertEqual([], re.findall(r"<script(?![^>]*\bsrc=)[^>]*>|<style|\sstyle=|\son[a-z]+=", html))
         for name, text in self.text("*.js").items():
             self.assertIsNone(re.search(r"\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|new Function)\b", text), name)
+
+    def test_address_commands_nothing(self) -> None:
+        """What stands in an address is read at one place, for the form; a form that is sent without scripts puts nothing there."""
+        for name, text in self.text("*.js").items():
+            self.assertNotIn("location.search)", text.replace("location.pathname + location.search)", ""), name)
+            if name != "account.js":
+                self.assertNotIn("location.hash", text, name)
+        self.assertRegex(self.text("index.html")["index.html"], r'<form id="signin-form"[^>]* method="post"')
 
     def test_every_field_has_a_name(self) -> None:
         """Each input, select and button has a label, an aria-label or words of its own."""

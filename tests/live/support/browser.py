@@ -106,8 +106,8 @@ class Browser:
         """A new context with a page of that address; blocks, so through :meth:`run`.
 
         Args:
-            address: Behind ``#`` may stand ``voice``, the pitch of a tone that is spoken, and ``answer``, which has calls answered; both are
-                of this class. What is left there is the page's own, and signed in with by a click.
+            address: Behind ``#`` may stand ``voice``, the pitch of a tone that is spoken, and ``answer``, which has calls answered; both
+                are of this class. What is left there is the page's own, and signed in with by a click.
             options: Playwright's for the context.
         """
         if self._chromium is None:
