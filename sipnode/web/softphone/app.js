@@ -16,10 +16,11 @@ const GOODBYE_MS = 3500;
 const PATIENCE_MS = 1200;
 // A click that was meant for the page before this one isn't one for "Sign in".
 const CARE_MS = 400;
+const RECENT = 100;
 const TITLE = document.title;
 const settings = { ring: true, notify: false, device: '', ...account.recall('sipnode.settings') };
 
-let config = { domain: location.hostname, version: '', directory: false };
+let config = { domain: location.hostname, version: '', directory: false, iceServers: [] };
 let me = null;
 let line = null;
 let people = null;
@@ -84,6 +85,7 @@ function lineChanged() {
     return;
   }
   if (state === 'ready' && people) people.refresh();
+  if (call) view.call(call);
   showBanner();
 }
 
@@ -140,7 +142,7 @@ function enter() {
   view.tab(matchMedia('(min-width: 60rem)').matches ? 'people' : config.directory ? 'people' : 'keypad');
   $('me-address').textContent = `${me.user}@${me.domain}`;
   document.title = `${me.user} · ${TITLE}`;
-  history = account.recall('sipnode.recent') || [];
+  history = account.recall(recentKey(), 'localStorage') || [];
   view.recent(history, (r) => dial(r.uri, r.name));
   if (config.directory) {
     people = new People(me);
@@ -190,7 +192,6 @@ function part() {
 function signOut() {
   if (call && call.live) call.hangup();
   account.forget();
-  account.keep('sipnode.recent', null);
   forget();
   part();
   me = null;
@@ -226,7 +227,7 @@ function dial(uri, name) {
   const to = /^sips?:/i.test(uri) ? uri : account.target(uri, me.domain);
   if (!to) { $('address').focus(); return null; }
   const label = name || decode(to.replace(/^sips?:/i, '').replace(/[@;?].*$/, ''));
-  const mine = new Call({ line, peer: { uri: to, name: label }, direction: 'out', device: settings.device, online: known(to) });
+  const mine = new Call({ line, peer: { uri: to, name: label }, direction: 'out', device: settings.device, ice: config.iceServers, online: known(to) });
   take(mine);
   if (!line.connected) {
     mine.fail({ title: 'Not connected.', text: 'The server can\'t be reached right now; the page keeps trying.' });
@@ -252,7 +253,7 @@ function incoming({ session }) {
     session.terminate({ status_code: 486 });
     return;
   }
-  const mine = new Call({ line, peer, direction: 'in', session, device: settings.device });
+  const mine = new Call({ line, peer, direction: 'in', session, device: settings.device, ice: config.iceServers });
   take(mine);
   view.say(`Incoming call from ${peer.name}.`, true);
   document.title = `☎ ${peer.name} is calling`;
@@ -287,7 +288,8 @@ function take(mine) {
   mine.addEventListener('change', changed);
   mine.addEventListener('end', () => ended(mine));
   changed();
-  if (mine.direction === 'out') $('hangup').focus({ preventScroll: true });
+  // Not on a button: whoever presses Enter or Space twice would hang up.
+  if (mine.direction === 'out') $('call').focus({ preventScroll: true });
   animate();
 }
 const focusLost = () => !document.activeElement || document.activeElement === document.body || document.activeElement.closest('[hidden]') || document.activeElement.hidden;
@@ -313,9 +315,11 @@ function clearCall(mine = call) {
   if (inside || focusLost()) (matchMedia('(hover: hover)').matches ? $('address') : $('dial')).focus({ preventScroll: true });
 }
 
+/** What is kept beyond the tab is of one user. */
+const recentKey = () => `sipnode.recent.${me.user}@${me.domain}`;
 function remember({ peer, direction, when, seconds, outcome }) {
-  history = [{ uri: peer.uri, name: peer.name, direction, when, seconds, outcome }, ...history].slice(0, 30);
-  account.keep('sipnode.recent', history);
+  history = [{ uri: peer.uri, name: peer.name, direction, when, seconds, outcome }, ...history].slice(0, RECENT);
+  account.keep(recentKey(), history, 'localStorage');
   view.recent(history, (r) => dial(r.uri, r.name));
 }
 
@@ -345,6 +349,7 @@ function pressDial(key) {
 function pressTone(key) {
   if (!call || !/^[0-9*#]$/.test(key)) return;
   call.tone(key);
+  view.toggleTones(true);
   view.flash($('tone-pad'), key);
 }
 function toggleSettings(open) {

@@ -32,14 +32,14 @@ export function wire(phone) {
   const mine = () => phone.setMine($('my-state').value, $('my-note').value);
   for (const id of ['my-state', 'my-note']) $(id).addEventListener('change', mine);
   $('answer').addEventListener('click', () => { sound.unlock(); if (phone.call) phone.call.answer(); });
-  $('reject').addEventListener('click', () => { if (phone.call) phone.call.hangup(486); });
+  $('reject').addEventListener('click', () => { if (phone.call) phone.call.hangup(603); });
   $('hangup').addEventListener('click', () => { if (phone.call) phone.call.hangup(); });
   $('mute').addEventListener('click', () => { if (phone.call) phone.call.mute(); });
   $('hold').addEventListener('click', () => { if (phone.call) phone.call.hold(); });
   $('keys').addEventListener('click', () => {
     const open = $('tones').hidden;
     view.toggleTones(open);
-    if (open) $('tone-pad').firstElementChild.focus();
+    if (open) $('tone-pad').querySelector('[tabindex="0"]').focus();
   });
   $('again').addEventListener('click', () => { const { peer } = phone.call; phone.clearCall(); phone.dial(peer.uri, peer.name); });
   $('close').addEventListener('click', () => phone.clearCall());

@@ -60,6 +60,18 @@ export function tab(name) {
 
 /** Twelve keys into `holder`. */
 export function pad(holder, pressed) {
+  // One stop of the Tab key; the arrows go from key to key (WAI-ARIA, roving tabindex).
+  const stops = () => Array.from(holder.children);
+  const stopAt = (node) => { for (const one of stops()) one.tabIndex = one === node ? 0 : -1; };
+  holder.addEventListener('focusin', (event) => stopAt(event.target));
+  holder.addEventListener('keydown', (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -holderColumns(holder), ArrowDown: holderColumns(holder) }[event.key];
+    const to = event.key === 'Home' ? 0 : event.key === 'End' ? KEYS.length - 1 : stops().indexOf(event.target) + step;
+    if ((step || event.key === 'Home' || event.key === 'End') && stops()[to]) {
+      stops()[to].focus();
+      event.preventDefault();
+    }
+  });
   for (const [key, letters] of KEYS) {
     const button = element('button', 'key');
     button.type = 'button';
@@ -80,7 +92,9 @@ export function pad(holder, pressed) {
     }
     holder.append(button);
   }
+  stopAt(holder.firstElementChild);
 }
+const holderColumns = (holder) => getComputedStyle(holder).gridTemplateColumns.split(' ').length;
 export function flash(holder, key) {
   const button = holder.querySelector(`[data-key="${CSS.escape(key)}"]`);
   if (!button) return;
@@ -274,7 +288,8 @@ export function call(current) {
   setText($('mute').querySelector('.word'), current.muted ? 'Unmute' : 'Mute');
   setIcon($('mute'), current.muted ? 'micoff' : 'mic');
   $('hold').setAttribute('aria-pressed', String(current.held));
-  setText($('hold').querySelector('.word'), current.held ? 'Resume' : 'Hold');
+  $('hold').setAttribute('aria-busy', String(current.waiting));
+  setText($('hold').querySelector('.word'), current.waiting ? 'Waits' : current.held ? 'Resume' : 'Hold');
   setIcon($('hold'), current.held ? 'resume' : 'hold');
   setText($('tones-sent'), current.sent);
   $('wire').hidden = !(state === 'up' || current.early);
