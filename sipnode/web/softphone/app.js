@@ -142,8 +142,7 @@ function enter() {
   view.tab(matchMedia('(min-width: 60rem)').matches ? 'people' : config.directory ? 'people' : 'keypad');
   $('me-address').textContent = `${me.user}@${me.domain}`;
   document.title = `${me.user} · ${TITLE}`;
-  history = account.recall(recentKey(), 'localStorage') || [];
-  view.recent(history, (r) => dial(r.uri, r.name));
+  showRecent();
   if (config.directory) {
     people = new People(me);
     people.addEventListener('change', showPeople);
@@ -318,10 +317,21 @@ function clearCall(mine = call) {
 /** What is kept beyond the tab is of one user. */
 const recentKey = () => `sipnode.recent.${me.user}@${me.domain}`;
 function remember({ peer, direction, when, seconds, outcome }) {
-  history = [{ uri: peer.uri, name: peer.name, direction, when, seconds, outcome }, ...history].slice(0, RECENT);
-  account.keep(recentKey(), history, 'localStorage');
+  if (!me) return;
+  // Another tab of the same user may have had calls meanwhile.
+  const kept = account.recall(recentKey(), 'localStorage') || [];
+  account.keep(recentKey(), [{ uri: peer.uri, name: peer.name, direction, when, seconds, outcome }, ...kept].slice(0, RECENT), 'localStorage');
+  showRecent();
+}
+function showRecent() {
+  history = (me && account.recall(recentKey(), 'localStorage')) || [];
   view.recent(history, (r) => dial(r.uri, r.name));
 }
+function forgetRecent() {
+  account.keep(recentKey(), null, 'localStorage');
+  showRecent();
+}
+window.addEventListener('storage', (event) => { if (me && event.key === recentKey()) showRecent(); });
 
 let animating = false;
 let ticked = 0;
@@ -361,7 +371,7 @@ function toggleSettings(open) {
 /** What the buttons and keys may do. */
 const phone = {
   setMine: (state, note) => presence && presence.publisher.set({ state, note }),
-  settings, typedAt: -Infinity, signIn, signOut, dial, clearCall, busy, showPeople, showBanner, wakeSound, pressDial, pressTone, toggleSettings,
+  forgetRecent, settings, typedAt: -Infinity, signIn, signOut, dial, clearCall, busy, showPeople, showBanner, wakeSound, pressDial, pressTone, toggleSettings,
   get call() { return call; },
   get last() { return last; },
   get line() { return line; },

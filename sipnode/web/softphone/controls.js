@@ -43,6 +43,7 @@ export function wire(phone) {
   });
   $('again').addEventListener('click', () => { const { peer } = phone.call; phone.clearCall(); phone.dial(peer.uri, peer.name); });
   $('close').addEventListener('click', () => phone.clearCall());
+  $('forget').addEventListener('click', phone.forgetRecent);
   $('settings-button').addEventListener('click', () => phone.toggleSettings($('settings').hidden));
   $('signout').addEventListener('click', phone.signOut);
   $('ring-on').checked = settings.ring;

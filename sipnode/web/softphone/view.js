@@ -246,6 +246,7 @@ export function recent(items, choose) {
     return item;
   }, () => {});
   $('recent-empty').hidden = items.length > 0;
+  $('forget').hidden = !items.length;
 }
 
 // ---- the call
