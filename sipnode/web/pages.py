@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from twisted.web import http
@@ -25,9 +25,10 @@ CONTENT_TYPES: Mapping[str, str] = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
+    ".webmanifest": "application/manifest+json",
     ".woff2": "font/woff2",
 }
-COMPRESSED = frozenset({".html", ".js", ".css", ".svg", ".txt"})
+COMPRESSED = frozenset({".html", ".js", ".css", ".svg", ".txt", ".webmanifest"})
 # Host is the caller's own word: what goes into the policy is a host and port and cannot end a directive.
 _HOST = re.compile(rb"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
 _POLICY = (
@@ -211,7 +212,9 @@ class SoftphonePages(Page):
             return False
 
 
-def softphone_resource(domain: str, version: str, directory: IResource | None = None, build: Path = BUILD) -> IResource:
+def softphone_resource(
+    domain: str, version: str, directory: IResource | None = None, build: Path = BUILD, ice_servers: Sequence[str] = ()
+) -> IResource:
     """The softphone page, to be put at ``/`` of the WebSocket ports.
 
     It answers for ``/`` itself both as the root resource and as the child of the empty name.
@@ -220,6 +223,8 @@ def softphone_resource(domain: str, version: str, directory: IResource | None = 
         domain: SIP domain of a user who signs in without one; empty: the page takes the host that it was loaded from.
         version: Shown at the foot of the page.
         directory: What answers ``directory.json``; without it the page shows no people.
+        ice_servers: URIs of STUN servers; anybody may read them.
         build: Folder that `sipnode.web.build` filled; it may be filled while the server runs.
     """
-    return SoftphonePages(build, {"domain": domain, "version": version, "directory": directory is not None}, directory)
+    told = {"domain": domain, "version": version, "directory": directory is not None, "iceServers": [{"urls": uri} for uri in ice_servers]}
+    return SoftphonePages(build, told, directory)

@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 from twisted.web.static import Data
 
-from sipnode.web.pages import SECURITY_HEADERS, content_security_policy, softphone_resource
+from sipnode.web.pages import CONTENT_TYPES, SECURITY_HEADERS, content_security_policy, softphone_resource
 
 from .kit import Answer, fetch
 
@@ -127,9 +127,14 @@ class SoftphonePagesTests(TestCase):
     def test_config(self) -> None:
         """config.json names domain and version, says that there's no directory, and isn't kept by any cache."""
         answer = fetch(self.page, "/config.json")
-        self.assertEqual({"domain": "example.test", "version": "1.2.3", "directory": False}, json.loads(answer.text))
+        self.assertEqual({"domain": "example.test", "version": "1.2.3", "directory": False, "iceServers": []}, json.loads(answer.text))
         self.assertEqual("no-store", answer.headers["cache-control"])
         self.assert_guarded(answer)
+
+    def test_ice_servers(self) -> None:
+        """config.json names the STUN servers as a browser takes them (RTCIceServer)."""
+        page = softphone_resource("example.test", "1.2.3", None, self.build, ["stun:stun.example.test:3478"])
+        self.assertEqual([{"urls": "stun:stun.example.test:3478"}], json.loads(fetch(page, "/config.json").text)["iceServers"])
 
     def test_directory_is_injected(self) -> None:
         """With a directory, config.json says so and directory.json is that resource."""
@@ -180,6 +185,15 @@ class SourceTests(TestCase):
         self.assertEqual([], re.findall(r"<script(?![^>]*\bsrc=)[^>]*>|<style|\sstyle=|\son[a-z]+=", html))
         for name, text in self.text("*.js").items():
             self.assertIsNone(re.search(r"\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|new Function)\b", text), name)
+
+    def test_manifest(self) -> None:
+        """The page can be installed: its manifest names a place of its own and an icon that is there, and has the right type."""
+        manifest = json.loads(self.text("*.webmanifest")["phone.webmanifest"])
+        self.assertIn('<link rel="manifest" href="phone.webmanifest">', self.text("index.html")["index.html"])
+        for icon in manifest["icons"]:
+            self.assertTrue((self.SOURCES / icon["src"]).is_file())
+        self.assertEqual("./", manifest["start_url"])
+        self.assertIn("application/manifest+json", CONTENT_TYPES.values())
 
     def test_address_commands_nothing(self) -> None:
         """What stands in an address is read at one place, for the form; a form that is sent without scripts puts nothing there."""
