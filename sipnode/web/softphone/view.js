@@ -330,7 +330,7 @@ export function sound(now, levels) {
 
 export function microphones(list, chosen) {
   const select = $('microphone');
-  const items = [{ id: '', name: 'The one the browser chooses' }, ...list];
+  const items = [{ id: '', name: 'The browser\'s choice' }, ...list];
   const options = items.map(({ id, name }) => {
     const option = element('option', '', name);
     option.value = id;
