@@ -280,7 +280,8 @@ def _page(settings: Settings, core: Core, storage: Any, reactor: Any) -> IResour
             reactor,
             lambda: None if core.defence is None else core.defence.guard,
         )
-    return softphone_resource(settings.core.domains[0] if settings.core.domains else "", __version__, directory)
+    domain = settings.core.domains[0] if settings.core.domains else ""
+    return softphone_resource(domain, __version__, directory, ice_servers=settings.web.ice_servers)
 
 
 def _pinger(core: Core) -> Any:

@@ -334,6 +334,9 @@ class WebSettings:
 
     softphone: bool = setting(True, "Serve the softphone page at /.")
     directory: bool = setting(True, "Let a signed-in user of the page list the users of its domain and who is online.")
+    ice_servers: tuple[str, ...] = setting(
+        [], "'stun:HOST:PORT' that the page asks for its own address; where rtpengine relays, it needs none.", form="stun"
+    )
 
 
 @dataclass(frozen=True, slots=True)

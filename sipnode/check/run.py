@@ -1,4 +1,4 @@
-"""All checks in their order: the file, the rooms, the folder, the store, the ports, the certificates."""
+"""All checks in their order: the file, the rooms, the certificates, the folder, who else can read it, the store, the ports."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sipnode.check.building import built
 from sipnode.check.findings import Findings
 from sipnode.check.folder import check_folder, check_store
 from sipnode.check.ports import check_ports, is_running
+from sipnode.check.secrets import check_secrets
 from sipnode.errors import ConfigError
 from sipnode.transport.descriptors import allowed, complaint
 
@@ -50,7 +51,9 @@ def check(path: str, reactor: Any, ports: bool = True) -> Findings:
         if said:
             findings.warn(ConfigError(f"here {said}", key="limits.connections"))
     state = config.state_folder(settings, file.parent)
-    check_folder(state, settings, findings.fault, findings.warn)
+    check_folder(state, settings, findings.fault)
+    keys_of_tls = [profile.private_key for profile in server.transports.tls.profiles() if profile.private_key] if server else []
+    check_secrets(settings, file, state, keys_of_tls, findings.warn)
     if "storage.url" not in keys and not any(": storage.url: " in text for text in findings.errors):
         check_store(settings.storage.url, state, findings.fault, findings.warn)
     # The ports of a server that runs are its own.

@@ -7,7 +7,7 @@ its Host is ours.
 from __future__ import annotations
 
 from http.client import responses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from sipnode.transport.admission import Ticket
     from sipnode.transport.connection import Hub
 
+# What any answer carries, refusals and faults too; the page puts its own policy in their place.
+_GUARDED: Final = (
+    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
 
 
 class XHTTPRoot(Resource):
@@ -57,6 +64,8 @@ class XHTTPRoot(Resource):
         request.responseHeaders.removeHeader(b"server")
         if self._server:
             request.setHeader(b"server", self._server.encode())
+        for name, value in _GUARDED:
+            request.setHeader(name, value)
         return self._child(path, request)
 
     def _child(self, path: bytes, request: Request) -> Any:

@@ -45,6 +45,7 @@ SENSELESS: dict[str, tuple[str, str]] = {
     "media.nodes": ('["127.0.0.1"]', ""),
     "media.media_address": ('"here"', ""),
     "presence.packages": ('["gone"]', ""),
+    "web.ice_servers": ('["turn:example.com"]', ""),
     "rpc.socket": (f'"{"x" * 120}"', ""),
     "rpc.listen": ('"here:1"', ""),
     "rpc.allow": ('["10.0.0.1/8"]', ""),
