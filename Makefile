@@ -10,13 +10,14 @@ SHARED ?= ../shared
 T ?= tests
 export PYTHON
 
-.PHONY: help run test lint docs acceptance corpus cases attack bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence compiled wheel packaging recipe picture changes web clean
+.PHONY: help run test lint lock docs acceptance corpus cases attack bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence compiled wheel packaging recipe picture changes web clean
 
 help:
 	@echo 'run [HOST=ADDRESS SIP_PORT=5060 HTTP_PORT=8080]   server, rtpengine and two users to try'
 	@echo 'test [T=tests.sip]                                unit, flow and live tests'
 	@echo 'lint                                              ruff and mypy'
 	@echo 'docs                                              the manual, to docs/_build/html'
+	@echo 'lock                                              requirements/*.txt anew: the newest versions, with their hashes'
 	@echo 'web                                               the softphone page, from npm packages'
 	@echo 'wheel                                             a wheel with the page in it, to dist/'
 	@echo 'recipe                                            the recipe of the README, typed on a bare Debian 12 (root)'
@@ -53,6 +54,10 @@ lint:
 	@tools/setup.sh test
 	$(BIN)/ruff check sipnode tests tools bench docs conf twisted
 	$(BIN)/mypy
+
+lock:
+	@tools/setup.sh web
+	@$(BIN)/python tools/lock.py
 
 docs:
 	@tools/setup.sh test
@@ -114,7 +119,7 @@ compiled:
 	@$(BIN)/python tools/compiled.py
 
 wheel: web
-	$(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps -w dist .
+	$(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps --no-build-isolation -w dist .
 	@ls dist/*.whl
 
 packaging: web

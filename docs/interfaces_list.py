@@ -15,6 +15,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon import GoogleDocstring
 from sphinx.util.nodes import nested_parse_with_titles
 from zope.interface import Attribute
 from zope.interface.interface import InterfaceClass, Method
@@ -46,9 +47,9 @@ def described(interface: InterfaceClass) -> Iterator[str]:
 
 
 def plain(text: str | None) -> list[str]:
-    """The lines of a docstring; an underscore outside of literals is no link."""
-    parts = re.split(r"(``.*?``)", inspect.cleandoc(text or ""))
-    return "".join(part if part.startswith("``") else part.replace("_", "\\_") for part in parts).splitlines()
+    """The lines of a docstring, its sections (Args, Raises …) as fields; an underscore outside of literals is no link."""
+    parts = re.split(r"(``.*?``)", str(GoogleDocstring(inspect.cleandoc(text or ""))))
+    return "".join(part if part.startswith("``") else re.sub(r"(?<!\\)_", r"\\_", part) for part in parts).splitlines()
 
 
 class Interfaces(Directive):

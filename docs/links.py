@@ -35,10 +35,10 @@ def names(pages: set[str]) -> dict[str, str]:
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, contents: nodes.TextElement) -> nodes.reference | None:
-    """Answer a ``:doc:`` that no page beside the one it stands on has the name of."""
+    """Answer a ``:doc:`` of which no page is where it points: the page of that name, wherever it stands."""
     if node.get("reftype") != "doc":
         return None
-    page = names(env.found_docs).get(node["reftarget"])
+    page = names(env.found_docs).get(node["reftarget"].rpartition("/")[2])
     if page is None:
         return None
     title = contents if node["refexplicit"] else nodes.inline("", env.titles[page].astext(), classes=["doc"])

@@ -62,3 +62,21 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return False
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def source_of(host: str, ipv4_prefix: int = 32, ipv6_prefix: int = 64) -> str:
+    """What a host is counted under: an IPv4 address, or the network of an IPv6 one, as a household has a /64 of them.
+
+    Args:
+        host: Address, without brackets or with; IPv4 in IPv6's clothes counts as IPv4, what is no address as itself.
+        ipv4_prefix: Bits that make a source. ipv6_prefix: The same of IPv6.
+    """
+    try:
+        address: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return host
+    address = getattr(address, "ipv4_mapped", None) or address
+    length = ipv4_prefix if address.version == 4 else ipv6_prefix
+    if length == address.max_prefixlen:
+        return str(address)
+    return str(ipaddress.ip_network((address, length), strict=False))

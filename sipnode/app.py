@@ -61,6 +61,7 @@ from sipnode.storage.writer import GroupCommitWriter
 from sipnode.transaction.layer import TransactionLayer
 from sipnode.transaction.timers import Timings
 from sipnode.transport.assembly import Transports, build_transports
+from sipnode.transport.descriptors import complaint, raised, room
 from sipnode.wiring.defence import connect_defence, guarded
 from sipnode.wiring.destinations import build_destinations, contact_policy, know_sisters
 from sipnode.wiring.lifecycle import LogService, add_lifecycle, log_control
@@ -144,9 +145,17 @@ class Server(OrderedMultiService):
                 raise
             raise SystemExit(f"sipnode: {config.placed(error, self._conf_file)}") from None
 
+    def _look_at_descriptors(self) -> None:
+        descriptors, admission = raised(), self.transports.admission
+        admission.set_ceiling(room(descriptors))
+        said = complaint(admission.caps[0], descriptors)
+        if said:
+            _log.warn("{text}", text=said)
+
     def startService(self) -> None:
         """Start; the garbage collector learns which bindings were loaded: to walk over a million of them takes half a second."""
         if self._own_process:
+            self._look_at_descriptors()
             self.core.registrar.settle = gc.freeze
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         if self._own_process:
@@ -265,9 +274,14 @@ def _page(settings: Settings, core: Core, storage: Any, reactor: Any) -> IResour
     directory = None
     if settings.web.directory:
         directory = DirectoryResource(
-            storage.list_users, lambda aor: core.registrar.online(aor), lambda u, d, p: core.authenticator.verify(u, d, p), reactor
+            storage.list_users,
+            lambda aor: core.registrar.online(aor),
+            lambda u, d, p: core.authenticator.verify(u, d, p),
+            reactor,
+            lambda: None if core.defence is None else core.defence.guard,
         )
-    return softphone_resource(settings.core.domains[0] if settings.core.domains else "", __version__, directory)
+    domain = settings.core.domains[0] if settings.core.domains else ""
+    return softphone_resource(domain, __version__, directory, ice_servers=settings.web.ice_servers)
 
 
 def _pinger(core: Core) -> Any:

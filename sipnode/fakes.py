@@ -46,6 +46,8 @@ class FakeFlow:
     vars: dict[str, Any] = field(default_factory=dict)
     peer_domains: tuple[str, ...] = ()
     offers_alias: bool = False
+    rested: float = 0.0
+    signed_in: str = ""
     proved: bool = False
     offered: str = ""
 
@@ -78,6 +80,17 @@ class FakeFlow:
     def close(self, reason: str) -> None:
         """Be closed."""
         self.closed = self.reliable
+
+    def rest(self, seconds: float) -> None:
+        """Add up for how long nothing is read."""
+        self.rested += seconds
+
+    def prove(self, user: str) -> bool:
+        """Nobody counts connections here."""
+        return False
+
+    def unsaid(self) -> None:
+        """Nobody waits for something to be said."""
 
 
 PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061, "WS": 8080, "WSS": 8443}
@@ -128,7 +141,7 @@ class FakeFlows:
             self.flows.append(found)
         return found
 
-    def connect(self, hop: Hop) -> Deferred[Any]:
+    def connect(self, hop: Hop, cause: str = "") -> Deferred[Any]:
         """A live connection; nothing is opened."""
         flow = self.udp(hop) if hop.transport == "UDP" else self.by_address(hop.transport, hop.host, hop.port)
         if flow is None:
@@ -226,6 +239,8 @@ class RecordingMediaRelay:
 
 class OpenAuthenticator:
     """Believes everybody: the identity is what From says."""
+
+    unplaced = 0
 
     def check(self, ctx: Any, proxy: bool) -> None:
         """Let it pass."""

@@ -17,6 +17,7 @@ from sipnode.errors import ConfigError
 _LABELS: Final = re.compile(r"(?=.{1,253}$)[0-9A-Za-z_](?:[0-9A-Za-z_.-]*[0-9A-Za-z_])?\.?")
 _ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,]+")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
+_STUN: Final = re.compile(r"stuns?:(?:[0-9A-Za-z.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 LEAST_TOKEN: Final = 16
 
 
@@ -109,6 +110,12 @@ def token(value: str) -> None:
         raise ValueError(f"has to have at least {LEAST_TOKEN} ASCII characters and no space")
 
 
+def stun(value: str) -> None:
+    """The URI of a STUN server (RFC 7064); one of TURN needs credentials, which aren't for everybody."""
+    if not _STUN.fullmatch(value):
+        raise ValueError(f"has to be 'stun:HOST:PORT', not {value!r}")
+
+
 FORMS: Final[Mapping[str, Callable[[str], None]]] = MappingProxyType(
-    {each.__name__: each for each in (text, part, domain, origin, network, around, address, destination, literal, method, token)}
+    {each.__name__: each for each in (text, part, domain, origin, network, around, address, destination, literal, method, token, stun)}
 )

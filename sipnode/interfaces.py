@@ -54,6 +54,7 @@ class IFlow(Interface):
     offered: str = Attribute("The last nonce of a challenge that went there while it wasn't proved; '' for none.")
     vars: dict[str, Any] = Attribute("Owned by policy, lives as long as the flow.")
     peer_domains: tuple[str, ...] = Attribute("Domains that the peer has proved to be by a certificate we verified; () for none.")
+    signed_in: str = Attribute("'user@domain' that has shown its password by this connection; '' for nobody, and for UDP.")
     offers_alias: bool = Attribute("Whether the peer may send us requests by it, though we opened it (RFC 5923).")
 
     def send(data: bytes) -> None:
@@ -62,18 +63,30 @@ class IFlow(Interface):
     def close(reason: str) -> None:
         """Drop the connection; no-op for UDP."""
 
+    def rest(seconds: float) -> None:
+        """Read nothing more from the connection for so long; no-op for UDP."""
+
+    def prove(user: str) -> bool:
+        """That ``user@domain`` has shown its password by the connection; whether it keeps its place for it."""
+
+    def unsaid() -> None:
+        """What came last couldn't be read: it doesn't count as something said."""
+
 
 class IDigestGuard(Interface):
     """Who counts wrong passwords."""
 
-    def is_barred(host: str, user: str) -> bool:
-        """Whether credentials of that ``user@realm`` from there aren't to be looked at."""
+    def is_barred(host: str, user: str, flow: IFlow | None = None) -> bool:
+        """Whether credentials of that ``user@realm`` from there aren't to be looked at; a flow that proved that user isn't meant."""
 
-    def right(host: str, user: str) -> None:
-        """A request from there proved that user's password."""
+    def refuses_password(host: str, user: str, flow: IFlow | None = None) -> bool:
+        """The same, and also when everything from there is shut out."""
+
+    def right(host: str, user: str, flow: IFlow | None = None) -> None:
+        """A request from there proved that user's password, and that somebody is there."""
 
     def wrong(host: str, user: str) -> None:
-        """A request from there, with a nonce of ours, had a wrong password or a user that doesn't exist."""
+        """A request that surely came from there had a wrong password or a user that doesn't exist."""
 
 
 class IMessageSink(Interface):

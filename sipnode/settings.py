@@ -38,7 +38,7 @@ class CoreSettings:
     domains: tuple[str, ...] = setting([], "Domains that are ours; every address we listen on or advertise is ours too.", form="domain")
     listen: tuple[str, ...] = setting(
         ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "ws:127.0.0.1:8080"],
-        "Listeners, 'udp|tcp|tls|ws|wss:ADDRESS:PORT [advertise HOST[:PORT]]'; IPv6 in brackets.",
+        "Listeners, 'udp|tcp|tls|ws|wss:ADDRESS:PORT [advertise HOST[:PORT]] [proxy_protocol]'; IPv6 in brackets.",
     )
     server: str = setting("sipnode", "Server header of our own responses; empty for none.")
     max_forwards: int = setting(70, "Max-Forwards given to requests that have none.", minimum=1, maximum=255)
@@ -60,6 +60,8 @@ class LimitSettings:
     connections: int = setting(20000, "Most open connections in all.", minimum=1)
     connections_per_source: int = setting(1000, "Most open connections of one source address.", minimum=1)
     handshakes_per_source: int = setting(200, "Most of them that haven't said anything yet.", minimum=1)
+    outgoing: int = setting(5000, "Most connections that we open, in all; never more than half of connections.", minimum=1)
+    outgoing_per_user: int = setting(100, "Most that we open for one user, or one source without a user; over it 503.", minimum=1)
     write_buffer_bytes: int = setting(1048576, "A peer that lets more than this pile up is disconnected.", minimum=65536)
     transactions: int = setting(200000, "Most live transactions; over it new requests get 503.", minimum=100)
     pending_per_call_id: int = setting(100, "Most requests of one Call-ID that wait for their answer; over it 503.", minimum=2)
@@ -94,10 +96,24 @@ class TransportSettings:
     )
     require_origin: bool = setting(False, "Refuse a WebSocket handshake without an Origin header (browsers always send one).")
     ping_interval: float = setting(30.0, "WebSocket ping; two misses close.", minimum=1)
-    handshake_seconds: float = setting(10.0, "Limit for a TLS or WebSocket handshake and for the first octets of a connection.", minimum=1)
+    handshake_seconds: float = setting(
+        10.0, "Limit for TLS, first line and whole WebSocket handshake or first HTTP request together, and for each later one.", minimum=1
+    )
+    silent_seconds: float = setting(30.0, "A connection by which nothing valid came in this time is closed.", minimum=1, maximum=3600)
     idle_seconds: float = setting(3604.0, "A connection without traffic is closed after it (the seed's tcp_connection_lifetime).", minimum=10)
     connect_seconds: float = setting(5.0, "Limit for an outgoing connection.", minimum=0.1)
     udp_receive_buffer: int = setting(4194304, "SO_RCVBUF of UDP sockets.", minimum=65536)
+    proxies: tuple[str, ...] = setting(
+        [],
+        "Addresses or networks of our own proxies (HAProxy, nginx): they are believed whom they speak for, by X-Forwarded-For or Forwarded,"
+        " or by the PROXY protocol on listeners with proxy_protocol.",
+        form="network",
+    )
+    forwarded: str = setting(
+        "any",
+        "The header that they write: 'x-forwarded-for', 'forwarded', 'any' for the first of the two that is there, or 'none'.",
+        choices=("any", "x-forwarded-for", "forwarded", "none"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +335,9 @@ class WebSettings:
 
     softphone: bool = setting(True, "Serve the softphone page at /.")
     directory: bool = setting(True, "Let a signed-in user of the page list the users of its domain and who is online.")
+    ice_servers: tuple[str, ...] = setting(
+        [], "'stun:HOST:PORT' that the page asks for its own address; where rtpengine relays, it needs none.", form="stun"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,11 @@ class PagesTests(SynchronousTestCase):
         self.assertEqual(len(index), len(set(index)))
         self.assertEqual(set(index), there())
 
+    def test_security(self) -> None:
+        """Each room's part of the page about security is on it."""
+        included = re.findall(r"(?m)^\.\. include:: /security/([\w-]+)\.rst$", page("understand/security"))
+        self.assertEqual(sorted(included), sorted(file.stem for file in (DOCS / "security").glob("*.rst")))
+
     def test_names(self) -> None:
         """A link means one page by its name; two of one name are refused."""
         names = links().names

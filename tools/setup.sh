@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what a goal of the Makefile needs and isn't here yet: tools/setup.sh run|test|acceptance|bench|compiled|web
 #
-# Debian packages by apt-get (as root or by sudo), Python packages into .venv. Says what it does; does nothing when all is there.
+# Debian packages by apt-get (as root or by sudo), Python packages into .venv, in the versions and with the hashes of requirements/*.txt
+# (made by make lock). Says what it does; does nothing when all is there.
 # Packages that bring a service (rtpengine, Kamailio) are installed without starting it: sipnode runs its own.
 set -eu
 cd "$(dirname "$0")/.."
@@ -33,6 +34,7 @@ test | acceptance)
 	need ssh openssh-client
 	need nginx nginx-light
 	need debootstrap debootstrap
+	need haproxy haproxy
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 	[ -d /usr/share/kamailio/postgres ] || missing="$missing kamailio-postgres-modules"
 	need kamailio kamailio
@@ -102,17 +104,20 @@ fi
 	say "Making a virtual environment in $venv"
 	"$python" -m venv $venv
 }
-install() { # install STAMP WHAT...: once, and again when the metadata changed
+pip() { $venv/bin/python -m pip install --disable-pip-version-check --progress-bar off -q "$@"; }
+install() { # install LOCK: once, and again when a lock file or the metadata changed
 	stamp=$venv/.installed-$1
-	shift
-	wanted=$(cat setup.cfg pyproject.toml | cksum)
+	wanted=$(cat setup.cfg pyproject.toml requirements/*.txt | cksum)
 	[ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && return
-	say "Installing Python packages: $*"
-	$venv/bin/python -m pip install --disable-pip-version-check --progress-bar off -q "$@"
+	say "Installing Python packages of requirements/$1.txt"
+	# Whatever is built is built with these: a build that is isolated would fetch what no lock file names.
+	pip --require-hashes --only-binary :all: -r requirements/build.txt
+	pip --require-hashes --no-deps --no-build-isolation --use-pep517 -r "requirements/$1.txt"
+	pip --no-deps --no-build-isolation -e .
 	printf '%s\n' "$wanted" >"$stamp"
 }
 case $goal in
-test | acceptance | compiled) install dev -e '.[dev]' ;;
-*) if [ -f $venv/.installed-dev ]; then install dev -e '.[dev]'; else install run -e .; fi ;;
+test | acceptance | compiled) install dev ;;
+*) if [ -f $venv/.installed-dev ]; then install dev; else install run; fi ;;
 esac
-command -v npm >/dev/null 2>&1 || install web -e '.[web]'
+command -v npm >/dev/null 2>&1 || install web

@@ -64,6 +64,7 @@ class Authenticator:
 
     Attributes:
         guard: Who is told of right and wrong passwords, None for nobody.
+        unplaced: Credentials over UDP that weren't looked at: their nonce hadn't been given to that address, or was too old to tell.
 
     Raises:
         ConfigError: ``trusted`` holds what is no address or network, or ``algorithms`` is empty.
@@ -93,6 +94,7 @@ class Authenticator:
         self._told_of_missing_hash = False
         self._told = Seldom()
         self.guard: IDigestGuard | None = None
+        self.unplaced = 0
 
     def realm_of(self, ctx: IRequestContext) -> str:
         """The domain whose user has to prove itself: that of the AoR for REGISTER, else of From; "" when it isn't ours.
@@ -150,13 +152,17 @@ class Authenticator:
         state = self._nonces.check(sent.nonce, realm, self._seconds())
         if state == FORGED:
             return self._challenge(ctx, proxy, realm, sent, False)
+        if not ctx.flow.reliable and (state != GOOD or not self._nonces.given_to(sent.nonce, ctx.flow.remote[0])):
+            # Anybody may have written that source address, so neither a right nor a wrong password says anything of who is there.
+            self.unplaced += 1
+            return self._challenge(ctx, proxy, realm, sent, True)
         if sent.uri != request.uri and not self._lenient and not same_resource(sent.uri, request, ctx.domain_is_local):
             return ctx.reply(400, "Digest uri is not the Request-URI")
         username, at, domain = sent.username.rpartition("@")
         if at and normal_host(domain) != realm:
             return self._challenge(ctx, proxy, realm, sent, False)
         username = username or sent.username
-        if self.guard is not None and self.guard.is_barred(ctx.flow.remote[0], f"{username}@{realm}"):
+        if self.guard is not None and self.guard.is_barred(ctx.flow.remote[0], f"{username}@{realm}", ctx.flow):
             ctx.blame("barred_user")
             self._tell(ctx, f"{username}@{realm}", "shut out after too many wrong passwords")
             return ctx.reply(403, "Too Many Wrong Passwords")
@@ -165,8 +171,15 @@ class Authenticator:
             known = self._credentials.cached(username, realm)
         except KeyError:
             waiting: Deferred[Any] = self._credentials.fetch(username, realm)
-            waiting.addCallback(self._judge, ctx, asked)
+            waiting.addCallback(self._judge_late, ctx, asked)
             return waiting.addErrback(self._unavailable, ctx)
+        return self._judge(known, ctx, asked)
+
+    def _judge_late(self, known: Credential | None, ctx: IRequestContext, asked: _Asked) -> Any:
+        # While the store was asked others may have guessed: a thousand side by side are no more than a thousand one by one.
+        user = f"{asked.username}@{asked.realm}"
+        if self.guard is not None and self.guard.refuses_password(ctx.flow.remote[0], user, ctx.flow):
+            return ctx.reply(403, "Too Many Wrong Passwords")
         return self._judge(known, ctx, asked)
 
     def verify(self, username: str, domain: str, password: str) -> Deferred[bool]:
@@ -211,7 +224,7 @@ class Authenticator:
             # The challenge that it answers went to this very address: who forges a source doesn't see it.
             flow.proved, flow.offered = True, ""
         if self.guard is not None:
-            self.guard.right(ctx.flow.remote[0], user)
+            self.guard.right(ctx.flow.remote[0], user, ctx.flow)
         if owner is not None and owner != username and unescape(owner) != username:
             ctx.blame("other_user")
             self._tell(ctx, user, f"the address of {unescape(owner)!r} isn't its own")
@@ -245,7 +258,7 @@ class Authenticator:
         return found
 
     def _challenge(self, ctx: IRequestContext, proxy: bool, realm: str, sent: Credentials | None, stale: bool) -> Any:
-        nonce = self._nonces.issue(realm, self._seconds())
+        nonce = self._nonces.issue(realm, self._seconds(), ctx.flow.remote[0])
         if not ctx.flow.proved:
             ctx.flow.offered = nonce
         if ctx.flow.websocket:

@@ -2,7 +2,8 @@
 
 Implements: RFC 7616 §3.3 (nonce, stale), §3.4 (nonce count), §5.4 and §5.5 (replay).
 
-A nonce is ``<milliseconds, 11 hex><serial, 12 hex><MAC over both and the realm, 32 hex>``; issuing one stores nothing. Only a
+A nonce is ``<milliseconds, 11 hex><serial, 12 hex><whom it was given to, 8 hex><MAC over these and the realm, 32 hex>``; issuing one
+stores nothing. Who shows one that was given to its address has read what was sent there: over UDP nothing else proves an address. Only a
 nonce whose owner has proved the password takes a place in the table of counts, so strangers can't fill it.
 Invariant: a (nonce, count) pair is accepted at most once. Whatever the table can't remember (entries pushed out, a former
 run of the server) is behind ``floor``, and a nonce from before the floor counts as stale. A clock that is set back changes the key.
@@ -21,8 +22,9 @@ STALE: Final = 1  # ours, but too old, from the future or from a former run: the
 FORGED: Final = 2  # not ours
 
 _TIME_DIGITS: Final = 11
-_BODY: Final = 23
-_LENGTH: Final = 55
+_PLACE: Final = 23
+_BODY: Final = 31
+_LENGTH: Final = 63
 _SERIALS: Final = 1 << 48
 
 
@@ -51,11 +53,15 @@ class NonceKeeper:
         # A plain dict would search its way to the front past everything that was deleted there.
         self._counts: OrderedDict[str, int] = OrderedDict()
 
-    def issue(self, realm: str, now: float) -> str:
-        """A new nonce for the realm; ``now`` in epoch seconds."""
+    def issue(self, realm: str, now: float, host: str = "") -> str:
+        """A new nonce for the realm, for whoever is at ``host``; ``now`` in epoch seconds."""
         self._serial = serial = (self._serial + 1) % _SERIALS
-        body = f"{self._tick(now):011x}{serial:012x}"
+        body = f"{self._tick(now):011x}{serial:012x}{self._place(host)}"
         return body + self._mac(body, realm)
+
+    def given_to(self, nonce: str, host: str) -> bool:
+        """Whether a nonce that :meth:`check` didn't find forged was issued to that address."""
+        return nonce[_PLACE:_BODY] == self._place(host)
 
     def check(self, nonce: str, realm: str, now: float) -> int:
         """GOOD, STALE or FORGED: whether the nonce is one of ours for this realm, and young enough."""
@@ -111,6 +117,10 @@ class NonceKeeper:
         elif moment > self._latest:
             self._latest = moment
         return moment
+
+    def _place(self, host: str) -> str:
+        # Keyed, so that nobody looks for an address of its own that has the mark of somebody else's.
+        return hashlib.blake2s(host.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=4, person=b"place").hexdigest()
 
     def _mac(self, body: str, realm: str) -> str:
         return hashlib.blake2s(f"{body}{realm}".encode("utf-8", "surrogateescape"), key=self._secret, digest_size=16).hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +12,10 @@ from sipnode.settings import Settings
 from sipnode.storage.look import look
 
 Report = Callable[[ConfigError], None]
-_PRIVATE = ("secret", "rpc.token", "manhole_host_key")
 _SOCKET_OCTETS = 107
 
 
-def check_folder(state: Path, settings: Settings, fault: Report, warn: Report) -> None:
+def check_folder(state: Path, settings: Settings, fault: Report) -> None:
     """Tell whether the state folder can be used, and what is wrong with what is in it."""
     place = state
     while not place.exists() and place != place.parent:
@@ -29,18 +27,13 @@ def check_folder(state: Path, settings: Settings, fault: Report, warn: Report) -
         fault(ConfigError(f"{place} can't be written", key="core.state_dir"))
     if settings.rpc.socket and len(os.fsencode((state / settings.rpc.socket).absolute())) > _SOCKET_OCTETS:
         fault(ConfigError(f"its path is longer than {_SOCKET_OCTETS} octets: write a shorter absolute one", key="rpc.socket"))
-    for name in _PRIVATE:
+    secret = state / "secret"
+    # Who reads it makes it private, and a check changes nothing.
+    if secret.exists() and not secret.stat().st_mode & 0o077:
         try:
-            mode = stat.S_IMODE(os.stat(state / name).st_mode)
-        except OSError:
-            continue
-        if mode & 0o077:
-            warn(ConfigError(f"can be read by others (mode {mode:o}); a start makes it private", file=str(state / name)))
-        elif name == "secret":
-            try:
-                load_or_create_secret(state / name)
-            except ConfigError as error:
-                fault(error)
+            load_or_create_secret(secret)
+        except ConfigError as error:
+            fault(error)
 
 
 def check_store(url: str, state: Path, fault: Report, warn: Report) -> None:

@@ -1,4 +1,4 @@
-"""All checks in their order: the file, the rooms, the folder, the store, the domains, the ports, the media nodes and DNS."""
+"""All checks in their order: the file, rooms, certificates, folder, who else can read it, store, domains, ports, media nodes, DNS."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from sipnode.check.building import built
 from sipnode.check.findings import Findings
 from sipnode.check.folder import check_folder, check_store
 from sipnode.check.ports import check_ports, is_running
+from sipnode.check.secrets import check_secrets
 from sipnode.errors import ConfigError
 from sipnode.lifecycle.domains import strangers
 from sipnode.storage.look import user_domains
+from sipnode.transport.descriptors import allowed, complaint
 from sipnode.web import pages
 
 
@@ -50,8 +52,14 @@ def check(path: str, reactor: Any, ports: bool = True, ask: bool = False) -> Fin
             warning = each.warning(reactor.seconds())
             if warning:
                 findings.warn(ConfigError(warning))
+    if "limits.connections" not in keys:
+        said = complaint(settings.limits.connections, allowed())
+        if said:
+            findings.warn(ConfigError(f"here {said}", key="limits.connections"))
     state = config.state_folder(settings, file.parent)
-    check_folder(state, settings, findings.fault, findings.warn)
+    check_folder(state, settings, findings.fault)
+    keys_of_tls = [profile.private_key for profile in server.transports.tls.profiles() if profile.private_key] if server else []
+    check_secrets(settings, file, state, keys_of_tls, findings.warn)
     if "storage.url" not in keys and not any(": storage.url: " in text for text in findings.errors):
         check_store(settings.storage.url, state, findings.fault, findings.warn)
         for text in strangers(settings, user_domains(settings.storage.url, str(state))):

@@ -18,6 +18,7 @@ class Ban:
         reason: Why, in a few words.
         since: Epoch seconds. until: Epoch seconds.
         dropped: Messages of it that were thrown away.
+        datagrams: Only what comes over UDP is thrown away, since what it was shut out for could be forged.
     """
 
     key: str
@@ -25,6 +26,7 @@ class Ban:
     since: float
     until: float
     dropped: int = 0
+    datagrams: bool = False
 
 
 class BanList:
@@ -41,7 +43,7 @@ class BanList:
     def __len__(self) -> int:
         return len(self._bans)
 
-    def add(self, key: str, reason: str, now: float, seconds: float) -> Ban:
+    def add(self, key: str, reason: str, now: float, seconds: float, datagrams: bool = False) -> Ban:
         """Shut one out; who is already gets the later end."""
         known = self._bans.get(key)
         if known is not None and known.until > now:
@@ -50,7 +52,7 @@ class BanList:
             return known
         if len(self._bans) >= self._most:
             self._make_room(now)
-        ban = self._bans[key] = Ban(key, reason, now, now + seconds)
+        ban = self._bans[key] = Ban(key, reason, now, now + seconds, datagrams=datagrams)
         return ban
 
     def get(self, key: str, now: float) -> Ban | None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ANSWERS: Final = 50.0
 """503s a second, to all together: who doesn't listen isn't told for ever."""
+REST_SECONDS: Final = 0.5
+"""So long nothing more is read from a connection whose source is over its limit."""
 _WITHIN: Final = frozenset((b"SIP", b"ACK", b"BYE"))
 """Responses, and what only who called before sends: no scanner begins with it."""
 _NEW: Final = frozenset((b"INV", b"REG", b"SUB", b"PUB", b"MES", b"OPT", b"REF"))
@@ -39,14 +41,16 @@ class Gate:
         inner: Who gets what passes.
         guard: Who judges.
         seconds: Epoch seconds.
-        held: Server transactions by source host.
+        held: Server transactions by :attr:`Source.place`.
     """
 
     def __init__(self, inner: Any, guard: Guard, seconds: Callable[[], float], held: dict[str, int]) -> None:
         self._deliver = inner.received
         self._inner = inner
         self._guard = guard
-        self._sources = guard.sources
+        self._streams = guard.sources
+        self._datagrams = guard.datagrams
+        self._peers = guard.peers
         self._seconds = seconds
         self._held = held
         self._answers = Bucket(ANSWERS, ANSWERS, seconds())
@@ -54,7 +58,8 @@ class Gate:
     def received(self, data: bytes, flow: Any) -> None:
         """One message."""
         host = flow.remote[0]
-        source = self._sources.young.get(host) or self._sources.find(host)
+        sources = self._streams if flow.reliable else self._datagrams
+        source = sources.young.get(host) or sources.find(host)
         if source.free:
             self._deliver(data, flow)
             return
@@ -71,18 +76,24 @@ class Gate:
                 tokens = source.burst
                 source.excess = 0
         source.at = now
-        if tokens < 1.0:
+        if tokens >= 1.0:
+            source.tokens = tokens - 1.0
+        else:
             source.tokens = tokens
-            self._over(data, flow, source, now, "rate")
-            return
-        source.tokens = tokens - 1.0
+            if flow.reliable or not self._peers.take(flow.remote, now):
+                self._over(data, flow, source, now, "rate")
+                return
         kind = data[:3]
         if not source.proved_until and kind not in _WITHIN:
             name = self._guard.names.find(data)
             if name:
                 self._guard.scanner(source, name, now)
                 return
-        if kind in _NEW and self._held.get(host, 0) >= self._guard.limits.transactions_per_source:
+        if (
+            kind in _NEW
+            and self._held.get(source.place, 0) >= self._guard.limits.transactions_per_source
+            and (flow.reliable or not self._peers.take(flow.remote, now))
+        ):
             self._over(data, flow, source, now, "transactions")
             return
         self._deliver(data, flow)
@@ -92,8 +103,11 @@ class Gate:
         if source.shut_until:
             if flow.reliable:
                 flow.close("shut out")
-        elif flow.reliable and self._answers.take(now):
-            self._refuse(data, flow)
+        elif flow.reliable:
+            # What it sends meanwhile waits in its own kernel.
+            flow.rest(REST_SECONDS)
+            if self._answers.take(now):
+                self._refuse(data, flow)
 
     def _refuse(self, data: bytes, flow: Any) -> None:
         try:
@@ -110,11 +124,12 @@ class Gate:
 
     def misbehaved(self, flow: Any) -> None:
         """What a flow sent couldn't be read."""
-        self._guard.broken(self._sources.find(flow.remote[0]))
+        flow.unsaid()
+        self._guard.broken(self._guard.source_of(flow))
 
     def broken(self, data: bytes, flow: Any, error: Exception) -> None:
         """A stream lost its frame."""
-        source = self._sources.find(flow.remote[0])
+        source = self._guard.source_of(flow)
         self._guard.broken(source)
         if not source.shut_until:
             self._inner.broken(data, flow, error)

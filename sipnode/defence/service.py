@@ -31,6 +31,26 @@ LINES_A_SECOND: Final = 2.0
 MOST_LINES: Final = 20.0
 
 
+COUNTS: Final = (
+    "bans",
+    "udp_bans",
+    "bars",
+    "barred_digests",
+    "broken",
+    "dropped_banned",
+    "dropped_frames",
+    "dropped_handshakes",
+    "dropped_http",
+    "dropped_keepalives",
+    "dropped_rate",
+    "dropped_scanner",
+    "dropped_stun",
+    "dropped_transactions",
+    "failed_digests",
+    "refused_connections",
+)
+
+
 class DefenceService(Service):
     """Limits, bans and overload.
 
@@ -43,6 +63,7 @@ class DefenceService(Service):
     Attributes:
         guard: Who judges.
         overload: Lag of the reactor, and what follows.
+        unplaced: How many credentials over UDP weren't looked at, since their nonce hadn't been given to that address.
         admission: Who counts connections, with ``most``, ``most_per_source`` and ``set_limits``; None for nobody.
     """
 
@@ -55,6 +76,7 @@ class DefenceService(Service):
         self.guard = guard
         self.overload = OverloadMeter(guard.limits.lag_seconds, guard.limits.lag_lasting)
         self.admission: Any = None
+        self.unplaced: Callable[[], int] = int
         self._reactor = reactor
         self._busy = busy
         self._connections = connections
@@ -104,7 +126,7 @@ class DefenceService(Service):
     def bans(self) -> list[Ban]:
         """Who is shut out: sources, then users barred at a source."""
         now = self._reactor.seconds()
-        return self.guard.bans.list(now) + self.guard.barred.list(now)
+        return self.guard.bans.list(now) + self.guard.udp_bans.list(now) + self.guard.barred.list(now)
 
     def ban(self, address: str, seconds: float = 0.0, reason: str = "operator") -> Ban:
         """Shut an address or network out, and cut its connections.
@@ -153,17 +175,23 @@ class DefenceService(Service):
     def trust(self, network: str) -> None:
         """Count nothing of an address or network, until the next start; ConfigError where it is neither."""
         self.guard.sources.trust(network)
+        self.guard.datagrams.trust(network)
 
     def distrust(self, network: str) -> bool:
         """Count it again; whether it was trusted. ConfigError where it is neither address nor network."""
+        self.guard.datagrams.distrust(network)
         return self.guard.sources.distrust(network)
 
     def counts(self) -> dict[str, int]:
         """What happened how often since the start, and how much is remembered now."""
         guard = self.guard
-        names = ("bans", "bars", "barred_digests", "broken", "dropped_banned", "dropped_rate", "dropped_scanner")
-        found = {name: guard.counts[name] for name in (*names, "dropped_transactions", "failed_digests", "refused_connections")}
-        return {**found, "overloads": self.overload.times, "sources": len(guard.sources), "banned_now": len(guard.bans)}
+        found = {name: guard.counts[name] for name in COUNTS}
+        found["unplaced_digests"] = self.unplaced()
+        found["overloads"] = self.overload.times
+        found["sources"] = len(guard.sources) + len(guard.datagrams)
+        if self.admission is not None:
+            found.update((f"connections_{name}", count) for name, count in self.admission.counts.items())
+        return {**found, "proved_pairs": len(guard.peers), "banned_now": len(guard.bans) + len(guard.udp_bans)}
 
     def _say(self, ban: Ban) -> None:
         if not self._lines.take(self._reactor.seconds()):

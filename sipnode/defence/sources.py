@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator
 
+from sipnode.addresses import source_of
 from sipnode.errors import ConfigError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -20,6 +21,7 @@ class Source:
     Attributes:
         key: The address, or the network in CIDR form.
         free: It is trusted: nothing is counted.
+        place: What its live transactions are counted under.
         rate: Messages a second that it may send.
         burst: Messages that it may send at once after a rest.
         tokens: Messages that it may send at once now; below 0 for one that owes.
@@ -29,11 +31,12 @@ class Source:
         proved_until: Seconds until which it counts as one with users of ours, 0 for not.
     """
 
-    __slots__ = ("at", "burst", "excess", "free", "key", "proved_until", "rate", "shut_until", "tokens")
+    __slots__ = ("at", "burst", "excess", "free", "key", "place", "proved_until", "rate", "shut_until", "tokens")
 
-    def __init__(self, key: str, free: bool, rate: float, burst: float, now: float) -> None:
+    def __init__(self, key: str, free: bool, rate: float, burst: float, now: float, place: str = "") -> None:
         self.key = key
         self.free = free
+        self.place = place or key
         self.rate = rate
         self.burst = burst
         self.tokens = burst
@@ -42,9 +45,23 @@ class Source:
         self.shut_until = 0.0
         self.proved_until = 0.0
 
+    def take(self, now: float, cost: float = 1.0) -> bool:
+        """Take so many tokens, if they are there."""
+        passed = now - self.at
+        if passed > 0:
+            self.tokens += passed * self.rate
+            if self.tokens > self.burst:
+                self.tokens = self.burst
+                self.excess = 0
+        self.at = now
+        if self.tokens < cost:
+            return False
+        self.tokens -= cost
+        return True
+
 
 class SourceTable:
-    """All sources that were heard of lately.
+    """All sources of one kind of transport that were heard of lately.
 
     Args:
         trusted: Addresses and networks that nothing is counted of.
@@ -114,17 +131,7 @@ class SourceTable:
 
     def key_of(self, host: str) -> str:
         """What a host is counted under: itself, or its network; itself too where it is no address at all."""
-        try:
-            address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
-        except ValueError:
-            return host
-        mapped = getattr(address, "ipv4_mapped", None)
-        address = mapped or address
-        v4 = address.version == 4
-        length = self._prefixes[0 if v4 else 1]
-        if length == address.max_prefixlen:
-            return str(address)
-        return str(ipaddress.ip_network((address, length), strict=False))
+        return source_of(host, *self._prefixes)
 
     def trust(self, text: str) -> None:
         """Count nothing of an address or network from now on."""

@@ -46,7 +46,7 @@ class Places:
         return tuple(lines)
 
     def page(self, user: str, password: str) -> str:
-        """The address that signs a user in; what stands behind # never leaves the browser."""
+        """The address that fills in the form for a user; what stands behind # never leaves the browser."""
         scheme = "https" if self.tls else "http"
         return f"{scheme}://{self.url_host}:{self.http_port}/#user={user}&password={password}&remember=1"
 

@@ -148,7 +148,7 @@ def _await(part: Part, answers: Callable[[], bool]) -> None:
 
 def _welcome(places: Places, accounts: dict[str, str], folder: DemoFolder, seconds: float) -> str:
     width = max(map(len, accounts))
-    lines = [f"sipnode runs, after {seconds:.1f} s. Open each in a tab or browser of its own, and call:", ""]
+    lines = [f"sipnode runs, after {seconds:.1f} s. Open each in a tab or browser of its own, sign in with a click, and call:", ""]
     lines += [f"  {name:{width}}  {places.page(name, password)}" for name, password in accounts.items()]
     lines += ["", f"A phone: domain {DOMAIN}, proxy {places.url_host}:{places.sip_port} (UDP or TCP), and one of the accounts"]
     lines += [f"  user {name:{width}}  password {password}" for name, password in accounts.items()]

@@ -28,18 +28,17 @@ class DialogAccess:
 
     Args:
         table: Of all calls.
+        counters: Counts ``refused_known_call``: requests that showed a call of somebody else's; ``closed_dialogs``: those in a dialog
+            that is over.
 
     Attributes:
         over: Dialogs that have ended or failed lately.
-        strangers: Requests that showed a call of somebody else's, since the start.
-        closed: Requests in a dialog that is over, since the start.
     """
 
-    def __init__(self, table: CallTable) -> None:
+    def __init__(self, table: CallTable, counters: dict[str, int]) -> None:
         self._table = table
+        self._counters = counters
         self.over = EndedDialogs()
-        self.strangers = 0
-        self.closed = 0
 
     def admit(self, ctx: Any) -> None:
         """A request outside of any dialog that shows the Call-ID and a tag of a call that is known: it has to come from who began
@@ -60,7 +59,7 @@ class DialogAccess:
                 continue
             if call.pending is not None and _passed_here(request, call.pending):
                 continue
-            self.strangers += 1
+            self._counters["refused_known_call"] += 1
             raise Reject(403, "Not Your Call")
 
     def is_open(self, ctx: Any, route: Any) -> bool:
@@ -89,7 +88,7 @@ class DialogAccess:
             # Of a session that may never have come about, as after a restart, a stranger carries on the session alone.
             found = not route.session or bool(route.holder.who) or request.method in SESSION
         if not found:
-            self.closed += 1
+            self._counters["closed_dialogs"] += 1
         return found
 
     def is_at(self, request: SipRequest, host: str) -> bool:

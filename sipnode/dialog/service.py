@@ -71,7 +71,7 @@ class DialogService(Service):
         self._all = settings.track == "all"
         self._lifetime = settings.max_seconds
         self._table = CallTable(settings.max_calls)
-        self.access = DialogAccess(self._table)
+        self.access = DialogAccess(self._table, core.counters)
         self._watchers: dict[str, list[Callable[[str, Call], Any]]] = {kind: [] for kind in stages.KINDS}
         self._timers: set[IDelayedCall] = set()
         self._sweeping: IDelayedCall | None = None

@@ -35,7 +35,7 @@ class Sources:
         pulse: ``sipnode.observe.pulse.Pulse``.
         calls: ``sipnode.observe.life.CallLog``.
         by_code: Makes responses by method and code of those by method and status.
-        admission: Counts of connections.
+        admission: Counts of connections. outgoing: Counts of those that we open.
         media: ``MediaService``.
         storage: IStorage.
         tls: Has ``files()``: certificates and lists with their ends.
@@ -50,6 +50,7 @@ class Sources:
     calls: Any
     by_code: Callable[[Any], dict[tuple[str, str], int]]
     admission: Any = None
+    outgoing: Any = None
     media: Any = None
     storage: Any = None
     tls: Any = None
@@ -124,6 +125,14 @@ class ServerCollector(Collector):
         held, refused = (it.admission.open, it.admission.refused) if it.admission is not None else (0, 0)
         yield _gauge("sipnode_connections_held", "Connections that hold a place, also before they are usable.", held)
         yield _counter("sipnode_connections_refused", "Connections that found no place.", refused)
+        stages = it.admission.stages() if it.admission is not None else {}
+        yield _gauges("sipnode_connections_by_stage", "Connections that others brought, by what came by them.", "stage", stages)
+        events = it.admission.counts if it.admission is not None else {}
+        yield _counters("sipnode_connections_events", "What happened to connections for their limits how often.", "event", dict(events))
+        limits = {"all": it.admission.limit, "outgoing": it.outgoing.limit} if it.outgoing is not None else {}
+        yield _gauges("sipnode_connections_limit", "Connections for which there is room and a descriptor.", "which", limits)
+        opened = len(it.outgoing) if it.outgoing is not None else 0
+        yield _gauge("sipnode_connections_outgoing", "Connections that we opened or are opening.", opened)
         ends = it.admission.ends if it.admission is not None else {}
         yield _counters("sipnode_connections_speechless", "Connections that ended before their first line.", "how", ends)
 

@@ -125,7 +125,9 @@ def over_tcp(branch: Branch) -> Deferred[Any]:
     """A TCP connection to where the branch's UDP flow goes, or that flow where none is taken (§18.1.1). Asked once only."""
     flow = branch.flow
     branch.target.resolved = False
-    connecting: Deferred[Any] = branch.fork.ctx.core.flows.connect(Hop("TCP", *flow.remote))
+    connecting: Deferred[Any] = branch.fork.ctx.core.flows.connect(
+        Hop("TCP", *flow.remote), cause_of(branch.fork.ctx)
+    )
     return connecting.addErrback(lambda failure: flow)
 
 
@@ -141,7 +143,7 @@ def flow_to_hops(branch: Branch) -> Deferred[Any]:
     branch._hop = hop if branch.target.resolved else None
     if branch.target.server_id and hop.transport == "TLS":
         hop = replace(hop, server_id=branch.target.server_id)
-    connecting: Deferred[Any] = core.flows.connect(hop)
+    connecting: Deferred[Any] = core.flows.connect(hop, cause_of(branch.fork.ctx))
 
     def next_one(failure: Failure) -> Any:
         if branch._hop is not None:
@@ -153,6 +155,13 @@ def flow_to_hops(branch: Branch) -> Deferred[Any]:
         raise NoRoute(f"{hop.transport.lower()}:{hop.host}:{hop.port} doesn't answer", 503)
 
     return connecting.addErrback(next_one)
+
+
+def cause_of(ctx: Any) -> str:
+    """On whose behalf a connection is opened for a request: its user, else where it came from; "" for those who are trusted."""
+    if ctx.core.authenticator.trusts(ctx.flow):
+        return ""
+    return str(ctx.identity or ctx.core.transactions.place_of(ctx.flow))
 
 
 def hurry(core: Any, transaction: ClientTransaction) -> None:

@@ -186,7 +186,9 @@ class RpcFactory(HTTPFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Twisted: a connection; None refuses it."""
-        if self._open >= MOST_CONNECTIONS:
+        # Who isn't allowed gets its 403, but never the places of those who are.
+        most = MOST_CONNECTIONS if self.door.admits(str(getattr(addr, "host", ""))) else MOST_CONNECTIONS // 2
+        if self._open >= most:
             return None
         self._open += 1
         return HTTPFactory.buildProtocol(self, cast("IAddress", addr))

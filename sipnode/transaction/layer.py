@@ -47,7 +47,8 @@ class TransactionLayer:
         created: Server transactions since the start.
         repeated: Messages that were sent once more.
         requests: Requests that were sent, by method, repeats not counted.
-        held: Live server transactions by the address that their request came from.
+        held: Live server transactions by where their request came from.
+        place_of: Under what those of a flow are counted in ``held``.
         counters: What was refused how often: ``forged_responses`` had a branch of ours and came from elsewhere or named another
             call, ``foreign_repeats`` came by another flow than the request that they claim to repeat or acknowledge,
             ``unsent_unproved`` were too much for an address where nobody has proved to be.
@@ -62,6 +63,7 @@ class TransactionLayer:
         self.repeated = 0
         self.requests = dict.fromkeys((*METHODS, OTHER), 0)
         self.held: dict[str, int] = {}
+        self.place_of: Callable[[Any], str] = lambda flow: flow.remote[0]
         self.counters: dict[str, int] = defaultdict(int)
         self.dropped = 0
         self.unsent = 0
@@ -112,8 +114,8 @@ class TransactionLayer:
         transaction = ServerTransaction(key, invite, flow, user)
         self.servers[key] = transaction
         self.created += 1
-        host = flow.remote[0]
-        self.held[host] = self.held.get(host, 0) + 1
+        transaction.place = place = self.place_of(flow)
+        self.held[place] = self.held.get(place, 0) + 1
         return transaction
 
     def respond(self, transaction: ServerTransaction, status: int, data: bytes, now: float) -> None:
@@ -383,12 +385,10 @@ class TransactionLayer:
         transaction.user = None
         if isinstance(transaction, ServerTransaction):
             if self.servers.pop(transaction.key, None) is not None:
-                host = transaction.flow.remote[0]
-                left = self.held[host] - 1
-                if left:
-                    self.held[host] = left
-                else:
-                    del self.held[host]
+                place = transaction.place
+                self.held[place] -= 1
+                if not self.held[place]:
+                    del self.held[place]
         else:
             self.clients.pop(transaction.key, None)
             cast(ClientTransaction, transaction).request = None

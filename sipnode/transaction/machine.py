@@ -82,13 +82,17 @@ class ServerTransaction(Transaction):
     """A request that came in. ``user`` has ``ack_received(request)``.
 
     It isn't told of timer H or of a response that can't be sent: a proxy has nothing to do about either.
+
+    Attributes:
+        place: What it is counted under, by where it came from.
     """
 
-    __slots__ = ()
+    __slots__ = ("place",)
 
     def __init__(self, key: str, invite: bool, flow: Any, user: Any) -> None:
         table = _INVITE_SERVER if invite else _NON_INVITE_SERVER
         super().__init__(table, PROCEEDING if invite else TRYING, key, invite, flow, user)
+        self.place = ""
 
 
 class ClientTransaction(Transaction):

@@ -18,6 +18,7 @@ from sipnode.sip.parser import Limits
 from sipnode.transport.admission import Admission
 from sipnode.transport.connect import Connector
 from sipnode.transport.connection import Hub
+from sipnode.transport.descriptors import AcceptLog
 from sipnode.transport.flow import Listener
 from sipnode.transport.flowtable import FlowTable
 from sipnode.transport.giveback import GiveBack, c_library
@@ -25,6 +26,8 @@ from sipnode.transport.handshake import HandshakeRules
 from sipnode.transport.http import WebPort, XHTTPRoot
 from sipnode.transport.listen import WEBSOCKET, ListenSpec, family_of, parse_listens
 from sipnode.transport.listeners import OwnAddresses, StreamService, choose_listener
+from sipnode.transport.outgoing import Outgoing
+from sipnode.transport.proxied import ProxiedPort, Proxies
 from sipnode.transport.resolver import Resolver
 from sipnode.transport.sniff import StreamPort
 from sipnode.transport.tls import TLSContexts
@@ -58,6 +61,7 @@ class Transports:
         listeners: Every ``IListener``, in the order of the configuration; ports are real once the services run.
         own: The addresses that are ours.
         admission: Counts of connections.
+        outgoing: Counts of those that we open.
         warnings: What should be said at start, e.g. about ``tls.cfg``.
     """
 
@@ -66,6 +70,7 @@ class Transports:
     resolver: Resolver
     own: OwnAddresses
     admission: Admission
+    outgoing: Outgoing
     tls: TLSWatch
     listeners: list[Listener] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -124,11 +129,14 @@ class _Builder:
         limits = settings.limits
         wheel = Wheel(reactor)
         flows = FlowTable(wheel, reactor)
-        admission = Admission(limits.connections, limits.connections_per_source, limits.handshakes_per_source)
+        admission = Admission(limits.connections, limits.connections_per_source, limits.handshakes_per_source, wheel.seconds)
+        admission.proxy = self.proxies = Proxies(settings.transport.proxies)
+        outgoing = Outgoing(admission, limits.outgoing, limits.outgoing_per_user, wheel.seconds)
         framing = Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values)
         self.hub = Hub(sink, flows, wheel, admission, limits, settings.transport, framing)
         # Listeners that no line names: SIP over TCP on a ws port, over TLS on a wss port.
         self.implied: list[Listener] = []
+        self.accepts = AcceptLog(wheel.seconds, lambda: admission.count("out_of_descriptors"))
         self.tls_path = os.path.join(conf_dir, settings.tls.config)
         self.tls = self._load_tls()
         self.contexts = TLSContexts(self.tls)
@@ -137,13 +145,14 @@ class _Builder:
         rest = settings.proxy.failed_target_seconds
         resolver = Resolver(reactor, None, ("UDP", "TCP", "TLS") if udp else ("TCP", "TLS"), families, rest)
         watch = TLSWatch(self.contexts, os.path.normpath(self.tls_path), reactor, settings.tls.watch_seconds)
-        self.made = Transports([flows], flows, resolver, OwnAddresses(), admission, watch, warnings=list(self.tls.warnings))
+        self.made = Transports([flows], flows, resolver, OwnAddresses(), admission, outgoing, watch, warnings=list(self.tls.warnings))
 
     def build(self) -> Transports:
         made = self.made
         for spec in self.specs:
             if spec.transport == "UDP":
                 endpoint = UdpEndpoint(Listener.from_spec(spec), self.hub.sink)
+                endpoint.spend = made.admission.allows
                 made.flows.add_endpoint(endpoint)
                 made.listeners.append(endpoint.listener)
                 made.services.append(UdpService(endpoint, self.hub.transport.udp_receive_buffer, self.reactor, made.own.add))
@@ -155,7 +164,7 @@ class _Builder:
         if any(spec.transport in WEBSOCKET for spec in self.specs) and not USES_NVX:
             made.warnings.append("autobahn runs without its compiled part (NVX): a WebSocket message costs several times as much")
         made.warnings.extend(self.tls.unused([(spec.host, spec.port) for spec in self.specs if spec.secure]))
-        made.flows.connector = Connector(self.hub, self.reactor, self._listener_for, self._client_creator).connect
+        made.flows.connector = Connector(self.hub, self.reactor, self._listener_for, self._client_creator, made.outgoing).connect
         return made
 
     def _stream_port(self, group: list[ListenSpec]) -> StreamService:
@@ -174,7 +183,12 @@ class _Builder:
         factory: Any = port
         if group[0].secure:
             factory = TLSWireFactory(self._server_creator(group[0]), False, port, self.reactor)
-        return StreamService(names, factory, self.reactor, self.made.own.add)
+        told = [spec for spec in group if spec.proxy_protocol]
+        if told:
+            if not self.proxies:
+                raise ConfigError(f"{told[0].line!r}: proxy_protocol needs [transport] proxies, those who may speak it", key="core.listen")
+            factory = ProxiedPort(self.hub, factory)
+        return StreamService(names, factory, self.reactor, self.made.own.add, self.accepts)
 
     def _root(self, listener: Listener) -> XHTTPRoot:
         transport, core = self.settings.transport, self.settings.core

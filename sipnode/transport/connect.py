@@ -2,7 +2,7 @@
 
 Implements: RFC 3261 §18.1.1, RFC 5923 (a TLS connection is shared only by those who want the same verified name).
 Invariant: all who ask for one hop at the same time share one attempt, and each gets an answer within
-``connect_seconds``.
+``connect_seconds``. Each connection holds a place on behalf of the user or source that it is for.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sipnode.records import Hop
     from sipnode.transport.connection import Hub
     from sipnode.transport.flow import Listener
+    from sipnode.transport.outgoing import Outgoing, OutgoingPlace
 
     ClientCreator = Callable[[Hop], IOpenSSLClientConnectionCreator]
     LocalListener = Callable[[str, str], Listener]
@@ -42,22 +43,31 @@ class Connector:
         reactor: ``IReactorTCP`` and ``IReactorTime``.
         listener_for: ``(transport, host)`` to the listener whose address is advertised on a connection to that host.
         creator_for: Gives the TLS side of a connection to a hop; may raise NoRoute.
+        outgoing: Counts them.
     """
 
-    def __init__(self, hub: Hub, reactor: Any, listener_for: LocalListener, creator_for: ClientCreator) -> None:
+    def __init__(
+        self, hub: Hub, reactor: Any, listener_for: LocalListener, creator_for: ClientCreator, outgoing: Outgoing | None = None
+    ) -> None:
         self._hub = hub
+        self._outgoing = outgoing
         self._reactor = reactor
         self._listener_for = listener_for
         self._creator_for = creator_for
         self._attempts: dict[tuple[str, str, int, str, str], Attempt] = {}
 
-    def connect(self, hop: Hop) -> Deferred[IFlow]:
-        """A flow to that hop; fails with NoRoute (its status is what the branch ends with)."""
+    def connect(self, hop: Hop, cause: str = "") -> Deferred[IFlow]:
+        """A flow to that hop; fails with NoRoute (its status is what the branch ends with).
+
+        Args:
+            hop: Where to.
+            cause: User or source on whose behalf; "" for ourselves and for those that are trusted.
+        """
         key = (hop.transport, hop.host, hop.port, hop.server_name, hop.server_id)
         attempt = self._attempts.get(key)
         if attempt is None:
             try:
-                attempt = self._start(hop)
+                attempt = self._start(hop, cause)
             except NoRoute as error:
                 return fail(error)
             self._attempts[key] = attempt
@@ -65,10 +75,15 @@ class Connector:
             attempt.begin()
         return attempt.wait()
 
-    def _start(self, hop: Hop) -> Attempt:
+    def _start(self, hop: Hop, cause: str) -> Attempt:
         listener = self._listener_for(hop.transport, hop.host)
         creator = self._creator_for(hop) if hop.transport == "TLS" else None
-        return Attempt(self._hub, self._reactor, hop, listener, creator)
+        place = None
+        if self._outgoing is not None:
+            place = self._outgoing.enter(cause)
+            if place is None:
+                raise NoRoute(f"too many connections are open for {cause or 'others'}", 503)
+        return Attempt(self._hub, self._reactor, hop, listener, creator, place)
 
 
 class Attempt:
@@ -79,8 +94,15 @@ class Attempt:
     """
 
     def __init__(
-        self, hub: Hub, reactor: Any, hop: Hop, listener: Listener, creator: IOpenSSLClientConnectionCreator | None
+        self,
+        hub: Hub,
+        reactor: Any,
+        hop: Hop,
+        listener: Listener,
+        creator: IOpenSSLClientConnectionCreator | None,
+        place: OutgoingPlace | None = None,
     ) -> None:
+        self._place = place
         self.ended: Callable[[], object] = lambda: None
         self._hub = hub
         self._reactor = reactor
@@ -115,8 +137,8 @@ class Attempt:
     def protocol(self) -> Protocol:
         """The protocol for the connection."""
         if self._creator is not None:
-            return TlsClientStream(self._hub, self._listener, self._hop, self.succeeded)
-        return _TcpClientStream(self._hub, self._listener, self.succeeded)
+            return TlsClientStream(self._hub, self._listener, self._hop, self.succeeded, self._place)
+        return _TcpClientStream(self._hub, self._listener, self.succeeded, self._place)
 
     def succeeded(self, flow: StreamFlow) -> None:
         """The connection is usable."""
@@ -135,6 +157,8 @@ class Attempt:
         if self._limit is not None and self._limit.active():
             self._limit.cancel()
         self.ended()
+        if isinstance(outcome, NoRoute) and self._place is not None:
+            self._place.release()
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if isinstance(outcome, NoRoute):
@@ -153,8 +177,8 @@ class Attempt:
 
 
 class _TcpClientStream(SipStream):
-    def __init__(self, hub: Hub, listener: Listener, done: Callable[[StreamFlow], None]) -> None:
-        SipStream.__init__(self, hub, "TCP", listener, None)
+    def __init__(self, hub: Hub, listener: Listener, done: Callable[[StreamFlow], None], place: OutgoingPlace | None) -> None:
+        SipStream.__init__(self, hub, "TCP", listener, place)
         self._done = done
 
     def connectionMade(self) -> None:

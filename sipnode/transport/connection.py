@@ -2,7 +2,7 @@
 
 Implements: RFC 3261 §18 (connections), RFC 5626 §3 (flow identity). Invariant: ``opened`` and ``closed`` of the sink are
 called exactly once each, in this order, and what waits to be written is never more than ``write_buffer_bytes`` and one
-message.
+message. What is no message is bounded for each connection by itself, and counted against its source.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from sipnode.errors import FlowClosed
+from sipnode.transport.admission import Ticket
 from sipnode.transport.flow import Flow, Listener
 from sipnode.transport.identity import sip_domains
 from sipnode.transport.listen import SECURE
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from sipnode.records import Hop
     from sipnode.settings import LimitSettings, TransportSettings
     from sipnode.sip.parser import Limits
-    from sipnode.transport.admission import Admission, Ticket
+    from sipnode.transport.admission import Admission
     from sipnode.transport.flowtable import FlowTable
+    from sipnode.transport.outgoing import OutgoingPlace
     from sipnode.transport.wheel import Wheel, WheelTimer
 
 # Twisted's transports pause a producer when so much waits (abstract.FileDescriptor.bufferSize).
@@ -33,6 +35,11 @@ _PAUSE_MARK: Final = 65536
 STALL_SECONDS: Final = 32.0
 # How long a connection that we close may take to drain before it is cut.
 LINGER_SECONDS: Final = 3.0
+# Pings, pongs, fragments and keepalives of one connection: so many a second, and so many at once. Nobody's phone sends one a second.
+FRAMES_A_SECOND: Final = 20.0
+FRAMES_AT_ONCE: Final = 300.0
+# Where its source is over its limit, a connection that has sent so many of them is what it is over its limit for.
+FRAMES_TO_BLAME: Final = 60.0
 
 
 class Hub:
@@ -75,16 +82,21 @@ class ConnectionFlow(Flow):
 
     Attributes:
         last: Clock time of the last octets received.
+        silent: Nothing valid has come by it yet.
         alias_port: Port of the peer's address whose requests may go by it as well (RFC 5923), 0 for none.
     """
 
     __slots__ = (
         "_backlog",
         "_blocked_since",
+        "_frames",
+        "_frames_at",
         "_hub",
         "_opened",
         "_peer",
         "_reason",
+        "_rest",
+        "_said_at",
         "_ticket",
         "_timer",
         "_wire",
@@ -92,11 +104,15 @@ class ConnectionFlow(Flow):
         "last",
         "server_id",
         "server_name",
+        "silent",
     )
 
-    def __init__(self, hub: Hub, wire: Any, transport: str, listener: Listener, ticket: Ticket | None) -> None:
+    def __init__(
+        self, hub: Hub, wire: Any, transport: str, listener: Listener, ticket: Ticket | OutgoingPlace | None, client: str = ""
+    ) -> None:
         host, peer = wire.getHost(), wire.getPeer()
-        Flow.__init__(self, transport, listener, (host.host, host.port), (peer.host, peer.port), hub.flows.new_token())
+        # Behind a proxy the port is that of the proxy's connection, which tells two of one client apart.
+        Flow.__init__(self, transport, listener, (host.host, host.port), (client or peer.host, peer.port), hub.flows.new_token())
         self._hub = hub
         self._wire = wire
         self._ticket = ticket
@@ -106,7 +122,16 @@ class ConnectionFlow(Flow):
         self._peer: tuple[str, ...] | None = None
         self._opened = False
         self._timer: WheelTimer | None = None
-        self.last = hub.wheel.seconds()
+        self._rest: WheelTimer | None = None
+        self._frames = FRAMES_AT_ONCE
+        self.last = self._frames_at = hub.wheel.seconds()
+        self._said_at = 0.0
+        self.silent = False
+        if isinstance(ticket, Ticket):
+            self.silent = True
+            ticket.cut = self.abort
+        elif ticket is not None:
+            ticket.flow = self
         self.server_name = self.server_id = ""
         self.alias_port = 0
 
@@ -143,6 +168,53 @@ class ConnectionFlow(Flow):
         self._watch()
         self._hub.flows.opened(self)
         self._hub.sink.opened(self)
+
+    @property
+    def signed_in(self) -> str:
+        """Who has shown a password by it, "" for nobody."""
+        return self._ticket.user if isinstance(self._ticket, Ticket) else ""
+
+    def prove(self, user: str) -> bool:
+        """That user has; the connection keeps its place from now on, unless that user has too many."""
+        return isinstance(self._ticket, Ticket) and self._ticket.prove(user)
+
+    def said(self) -> None:
+        """A message came that seems to be one."""
+        self.silent = False
+        self._said_at = self.last
+        if isinstance(self._ticket, Ticket):
+            self._ticket.spoke()
+
+    def unsaid(self) -> None:
+        """It wasn't: where it was the first, nothing has been said yet."""
+        if self._said_at == self.last and isinstance(self._ticket, Ticket) and not self._ticket.user:
+            self.silent = True
+            self._ticket.unsaid()
+
+    def spend(self, cost: float, kind: str) -> bool:
+        """Count what came and is no message; who sends far too much of it is disconnected.
+
+        Args:
+            cost: In messages.
+            kind: For the count, 'frames' or 'keepalives'.
+
+        Returns:
+            Whether it is to be answered.
+        """
+        hub, now = self._hub, self._hub.wheel.seconds()
+        left = min(FRAMES_AT_ONCE, self._frames + (now - self._frames_at) * FRAMES_A_SECOND) - cost
+        self._frames, self._frames_at = max(left, 0.0), now
+        paid = left >= 0.0 and hub.admission.spend(self.remote[0], True, cost, kind)
+        if left < 0.0 or not (paid or left > FRAMES_AT_ONCE - FRAMES_TO_BLAME):
+            hub.admission.counts["too_many_frames"] += 1
+            self.close(f"1008 too many {kind}")
+        return paid
+
+    def rest(self, seconds: float) -> None:
+        """Read nothing for a while: what the peer sends meanwhile waits with it."""
+        if self._rest is None and not self.closed:
+            self._rest = self._hub.wheel.after(seconds, self._go_on)
+            self._wire.pauseProducing()
 
     def write(self, octets: bytes) -> None:
         """Queue octets, within the bound.
@@ -223,8 +295,20 @@ class ConnectionFlow(Flow):
             self.close("idle")
             return
         wait = self.alive(now)
+        if self.silent and isinstance(self._ticket, Ticket):
+            left = self._ticket.since + self._hub.transport.silent_seconds - now
+            if left <= 0:
+                self._hub.admission.counts["said_nothing"] += 1
+                self.close("1008 said nothing")
+                return
+            wait = min(wait, left)
         if not self.closed:
             self._timer = self._hub.wheel.after(min(max(wait, 0.5), STALL_SECONDS), self._watch)
+
+    def _go_on(self) -> None:
+        self._rest = None
+        if not self.closed:
+            self._wire.resumeProducing()
 
     def _cut(self) -> None:
         self._wire.abortConnection()

@@ -17,6 +17,14 @@ class EagerServer(Server):
 
     _tempDataLen: int
     socket: Any
+    _behind: Any = None
+
+    def behind(self, peer: Any) -> None:
+        """A proxy brings this connection: its peer is the client of whom it spoke (``IPv4Address`` or ``IPv6Address``)."""
+        self._behind = peer
+
+    def getPeer(self) -> Any:
+        return self._behind or super().getPeer()  # type: ignore[no-untyped-call]  # Twisted's transports are not annotated
 
     def write(self, data: bytes) -> None:
         if self.connected and not (self.dataBuffer or self._tempDataLen or self.disconnecting or self._writeDisconnecting):

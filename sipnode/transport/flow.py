@@ -91,5 +91,20 @@ class Flow:
         """Drop the connection; no-op for UDP."""
         raise NotImplementedError
 
+    def rest(self, seconds: float) -> None:
+        """Read nothing for a while; UDP has nobody to hold back."""
+
+    def prove(self, user: str) -> bool:
+        """UDP has no place to keep."""
+        return False
+
+    @property
+    def signed_in(self) -> str:
+        """Over UDP somebody else may send the next message."""
+        return ""
+
+    def unsaid(self) -> None:
+        """UDP has no connection that could be silent."""
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.transport} {bracketed(self.remote[0])}:{self.remote[1]} {self.token}>"

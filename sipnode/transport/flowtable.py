@@ -62,7 +62,7 @@ class FlowTable(Service):
         self._routes: dict[str, UdpEndpoint] = {}
         self._drained: Deferred[None] | None = None
         self._patience = _GOODBYE_SECONDS
-        self.connector: Callable[[Hop], Deferred[IFlow]] = _no_connector
+        self.connector: Callable[[Hop, str], Deferred[IFlow]] = _no_connector
 
     def startService(self) -> None:
         Service.startService(self)
@@ -152,7 +152,7 @@ class FlowTable(Service):
         flow = self._addresses.get((transport, host, port))
         return None if flow is None or flow.closed else flow
 
-    def connect(self, hop: Hop) -> Deferred[IFlow]:
+    def connect(self, hop: Hop, cause: str = "") -> Deferred[IFlow]:
         """A flow to that hop; see :class:`sipnode.interfaces.IFlowTable`."""
         if hop.transport == "UDP":
             flow = self.udp(hop)
@@ -164,7 +164,7 @@ class FlowTable(Service):
         for live in (self._addresses.get((hop.transport, hop.host, hop.port)), self._aliases.get((hop.host, hop.port))):
             if live is not None and not live.closed and live.transport == hop.transport and live.serves(hop):
                 return succeed(live)
-        return self.connector(hop)
+        return self.connector(hop, cause)
 
     def udp(self, hop: Hop, listener_name: str = "") -> UdpFlow | None:
         """The UDP flow to that hop, at once.
@@ -235,5 +235,5 @@ def source_address(host: str) -> str:
             return ""
 
 
-def _no_connector(hop: Hop) -> Deferred[IFlow]:
+def _no_connector(hop: Hop, cause: str) -> Deferred[IFlow]:
     return fail(NoRoute(f"no {hop.transport} connections from here"))

@@ -1,7 +1,7 @@
 """HTTP on a WebSocket port: the handshake, the injected page, and everything else refused.
 
 Implements: RFC 6455 §4.2, RFC 9112; the seed's event_route[xhttp:request]. Invariant: a request is answered only when
-its Host is ours and it was whole within ``handshake_seconds``.
+its Host is ours.
 """
 
 from __future__ import annotations
@@ -9,29 +9,29 @@ from __future__ import annotations
 from http.client import responses
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
-from zope.interface import implementer
 
 from sipnode.transport.handshake import Handshake, HandshakeRules, Refusal
-from sipnode.transport.sniff import attach
+from sipnode.transport.httpchannel import XHTTPChannel
+from sipnode.transport.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.python.failure import Failure
     from twisted.web.resource import IResource
     from twisted.web.server import Request
 
     from sipnode.transport.admission import Ticket
     from sipnode.transport.connection import Hub
-    from sipnode.transport.wheel import WheelTimer
 
-# A browser keeps a connection for its next request; longer is a place held for nothing.
-_KEEP_ALIVE_SECONDS: Final = 60.0
-_TOO_LARGE: Final = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+# What any answer carries, refusals and faults too; the page puts its own policy in their place.
+_GUARDED: Final = (
+    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
 
 
 class XHTTPRoot(Resource):
@@ -66,6 +66,8 @@ class XHTTPRoot(Resource):
         request.responseHeaders.removeHeader(b"server")
         if self._server:
             request.setHeader(b"server", self._server.encode())
+        for name, value in _GUARDED:
+            request.setHeader(name, value)
         return self._child(path, request)
 
     def _child(self, path: bytes, request: Request) -> Any:
@@ -117,109 +119,15 @@ class _Upgrade(Resource):
         Resource.__init__(self)
         self._websockets = websockets
 
-    def render(self, request: Request) -> int:
+    def render(self, request: Request) -> int | bytes:
         channel: Any = request.channel
+        if channel.refuses():
+            return _Refused(Refusal(503, "too many connections from there")).render(request)
         head = [b"GET " + request.uri + b" HTTP/1.1"]
         for name, values in request.requestHeaders.getAllRawHeaders():
             head.append(name + b": " + b",".join(values))
         channel.upgrade(self._websockets.buildProtocol(request.getClientAddress()), b"\r\n".join(head) + b"\r\n\r\n")
         return NOT_DONE_YET
-
-
-@implementer(IHalfCloseableProtocol)
-class XHTTPChannel(HTTPChannel):
-    """Twisted's HTTP connection with limits: a request in time, a body within bounds, a place given back.
-
-    Args:
-        hub: What connections share.
-        site: The site.
-        ticket: The place of this connection.
-        reactor: ``IReactorTime``.
-    """
-
-    transport: Any
-    # Twisted's own types forbid what Twisted's own factories set: another clock, a limit in fractions, another reader.
-    callLater: Any
-    timeOut: Any
-    rawDataReceived: Any
-
-    def __init__(self, hub: Hub, site: Site, ticket: Ticket, reactor: Any) -> None:
-        HTTPChannel.__init__(self)
-        self.site = site
-        self.requestFactory = site.requestFactory
-        self.factory = None
-        self.callLater = reactor.callLater
-        self.timeOut = _KEEP_ALIVE_SECONDS
-        self._hub = hub
-        self._ticket = ticket
-        self._deadline: WheelTimer | None = None
-        self._over = False
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._over:
-            return
-        if self._deadline is None and not self._handlingRequest:
-            self._deadline = self._hub.wheel.after(self._hub.transport.handshake_seconds, self._too_slow)
-        HTTPChannel.dataReceived(self, data)
-
-    def allHeadersReceived(self) -> None:
-        if self.length is None or self.length > self._hub.limits.message_bytes:
-            self.transport.write(_TOO_LARGE)
-            self._end()
-        else:
-            HTTPChannel.allHeadersReceived(self)
-
-    def allContentReceived(self) -> None:
-        self._in_time()
-        HTTPChannel.allContentReceived(self)
-
-    def timeoutConnection(self) -> None:
-        self._end()
-
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted's default argument is of no use here
-        self._in_time()
-        self._over = True
-        HTTPChannel.connectionLost(self, reason)
-        self._ticket.release()
-
-    def readConnectionLost(self) -> None:
-        """The client has sent all it will: answer what it asked, then close."""
-        self.persistent = False
-        if not self._handlingRequest:
-            self.transport.loseConnection()
-
-    def writeConnectionLost(self) -> None:
-        self.transport.loseConnection()
-
-    def upgrade(self, protocol: Any, head: bytes) -> None:
-        """Give transport and place to ``protocol``, and the octets of the handshake again."""
-        wire: Any = self.transport
-        wire.unregisterProducer()
-        protocol.ticket = self._ticket
-        self.transport = None
-        # What came behind the handshake in the same segment is the protocol's as well.
-        self.rawDataReceived = protocol.dataReceived
-        self.requests.clear()
-        attach(protocol, wire)
-        protocol.dataReceived(head)
-
-    def _end(self) -> None:
-        self._over = True
-        self._in_time()
-        wire: Any = self.transport
-        wire.unregisterProducer()
-        wire.loseConnection()
-        self._deadline = self._hub.wheel.after(self._hub.transport.handshake_seconds, wire.abortConnection)
-
-    def _too_slow(self) -> None:
-        self._deadline = None
-        self._over = True
-        self.transport.abortConnection()
-
-    def _in_time(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
 
 
 class WebPort:
@@ -234,12 +142,13 @@ class WebPort:
     def __init__(self, hub: Hub, root: XHTTPRoot, reactor: Any) -> None:
         self._hub = hub
         self._reactor = reactor
+        self._turns = Turns(reactor)
         self._site = Site(root, reactor=reactor)
         self._site.displayTracebacks = False
 
     def channel(self, ticket: Ticket) -> XHTTPChannel:
         """The protocol of a connection that speaks HTTP."""
-        return XHTTPChannel(self._hub, self._site, ticket, self._reactor)
+        return XHTTPChannel(self._hub, self._site, ticket, self._reactor, self._turns)
 
 
 def read_handshake(request: Request) -> Handshake:

@@ -1,6 +1,7 @@
 """The ``listen`` lines of the configuration, read; pure.
 
-Form: ``udp|tcp|tls|ws|wss:ADDRESS:PORT [advertise HOST[:PORT]]``, as Kamailio's ``listen`` parameter says it.
+Form: ``udp|tcp|tls|ws|wss:ADDRESS:PORT [advertise HOST[:PORT]] [proxy_protocol]``, as Kamailio's ``listen`` parameter says it; the
+last word says that proxies bring their connections with a PROXY header (Kamailio's ``tcp_accept_haproxy``, for one port).
 Invariant: every :class:`ListenSpec` has an address that can stand in a Via, so nothing private or unspecified is
 advertised by accident.
 """
@@ -38,6 +39,7 @@ class ListenSpec:
     via_host: str
     via_port: int
     line: str
+    proxy_protocol: bool = False
 
     @property
     def secure(self) -> bool:
@@ -73,12 +75,17 @@ def parse_listen(line: str) -> ListenSpec:
         ConfigError: with the reason and what to write instead.
     """
     words = line.split()
+    proxied = len(words) > 1 and words[-1].lower() == "proxy_protocol"
+    if proxied:
+        del words[-1]
     if len(words) not in (1, 3) or (len(words) == 3 and words[1].lower() != "advertise"):
-        raise _wrong(line, "write TRANSPORT:ADDRESS:PORT, or TRANSPORT:ADDRESS:PORT advertise HOST[:PORT]")
+        raise _wrong(line, "write TRANSPORT:ADDRESS:PORT, then advertise HOST[:PORT] and proxy_protocol where they are wanted")
     name, colon, rest = words[0].partition(":")
     transport = name.upper()
     if not colon or transport not in TRANSPORTS:
         raise _wrong(line, f"the transport {name!r} is none of udp, tcp, tls, ws, wss")
+    if proxied and transport == "UDP":
+        raise _wrong(line, "proxy_protocol is for connections, there are none over UDP")
     host, port = _split(line, rest, need_port=True)
     if not family_of(host):
         raise _wrong(line, f"{host!r} is not an IP address; names may only stand behind advertise")
@@ -92,7 +99,7 @@ def parse_listen(line: str) -> ListenSpec:
         raise _wrong(line, f"{host} cannot stand in a Via; add 'advertise HOST' with the address that others reach this server at")
     else:
         via_host, via_port = host, 0
-    return ListenSpec(transport, host, port, bracketed(via_host).lower(), via_port, line.strip())
+    return ListenSpec(transport, host, port, bracketed(via_host).lower(), via_port, line.strip(), proxied)
 
 
 def parse_listens(lines: Iterable[str]) -> list[ListenSpec]:

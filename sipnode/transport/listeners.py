@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
+    from sipnode.transport.descriptors import AcceptLog
     from sipnode.transport.flow import Listener
 
 _BACKLOG = 1024
@@ -35,13 +36,22 @@ class StreamService(Service):
         factory: What a connection becomes.
         reactor: ``IReactorTCP`` and ``IReactorSocket``.
         bound: Called with each listener when the port is bound.
+        accepts: Told what goes wrong with accepting.
 
     Attributes:
         passed: Sockets that the service manager has bound (``take(host, port, datagrams)``), or None.
     """
 
-    def __init__(self, listeners: Sequence[Listener], factory: Any, reactor: Any, bound: Callable[[Listener], None]) -> None:
+    def __init__(
+        self,
+        listeners: Sequence[Listener],
+        factory: Any,
+        reactor: Any,
+        bound: Callable[[Listener], None],
+        accepts: AcceptLog | None = None,
+    ) -> None:
         self.listeners = tuple(listeners)
+        self._accepts = accepts
         self.name = self.listeners[0].name
         self._factory = factory
         self._reactor = reactor
@@ -74,6 +84,8 @@ class StreamService(Service):
         except OSError as error:
             raise port_taken(first, error) from None
         self._port.transport = EagerServer
+        if self._accepts is not None:
+            self._port._logger = self._accepts.logger
         port = self._port.getHost().port
         for listener in self.listeners:
             listener.bound(port)

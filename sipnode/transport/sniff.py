@@ -77,6 +77,8 @@ class Sniffer(Protocol):
 
     def connectionMade(self) -> None:
         hub = self._port.hub
+        wire: Any = self.transport
+        self._ticket.cut = lambda reason: wire.abortConnection()
         self._timer = hub.wheel.after(hub.transport.handshake_seconds, self._too_slow)
 
     def dataReceived(self, data: bytes) -> None:
@@ -90,6 +92,7 @@ class Sniffer(Protocol):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted's default argument is of no use here
         self._stop_timer()
         if not self._done:
+            self._port.hub.admission.hung_up(self._peer_host())
             self._port.hub.admission.ended(end_of(reason, getattr(self.transport, "spoken", b"")))
             refusal = getattr(self.transport, "refusal", "")
             if refusal:
@@ -103,12 +106,14 @@ class Sniffer(Protocol):
         wire: Any = self.transport
         if kind == DROP:
             self._port.hub.admission.ended("not text")
+            self._port.hub.admission.hung_up(self._peer_host())
             wire.abortConnection()
         elif kind == SIP:
             self._hand_over(self._port.sip(self._ticket))
         elif self._port.http is not None:
             self._hand_over(self._port.http(self._ticket))
         else:
+            self._port.hub.admission.hung_up(self._peer_host())
             wire.write(FORBIDDEN)
             wire.loseConnection()
             self._timer = self._port.hub.wheel.after(self._port.hub.transport.handshake_seconds, wire.abortConnection)
@@ -123,6 +128,10 @@ class Sniffer(Protocol):
         self._done = True
         self._port.hub.admission.ended("silent")
         self.transport.abortConnection()  # type: ignore[union-attr]  # it is connected
+
+    def _peer_host(self) -> str:
+        peer = self.transport.getPeer()  # type: ignore[union-attr]  # it was connected
+        return str(getattr(peer, "host", ""))
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sipnode.records import Hop
     from sipnode.transport.admission import Ticket
     from sipnode.transport.flow import Listener
+    from sipnode.transport.outgoing import OutgoingPlace
     from sipnode.transport.wheel import WheelTimer
 
 # A peer that has shut its sending side still gets answers for as long as a transaction may take (RFC 3261 §17, 64*T1).
@@ -69,10 +70,10 @@ class SipStream(Protocol):
         hub: What connections share.
         transport_name: 'TCP' or 'TLS'.
         listener: Where it came in, or whose address is advertised on it.
-        ticket: The place it holds, None for connections that we open.
+        ticket: The place it holds.
     """
 
-    def __init__(self, hub: Hub, transport_name: str, listener: Listener, ticket: Ticket | None) -> None:
+    def __init__(self, hub: Hub, transport_name: str, listener: Listener, ticket: Ticket | OutgoingPlace | None) -> None:
         self.hub = hub
         self.flow: StreamFlow | None = None
         self._transport_name = transport_name
@@ -123,7 +124,13 @@ class SipStream(Protocol):
         framer = self._framer
         messages = framer.feed(data)
         if framer.pings:
-            flow.write(b"\r\n" * min(framer.pings, 8))
+            if flow.spend(framer.pings, "keepalives"):
+                flow.write(b"\r\n" * min(framer.pings, 8))
+            elif flow.closed:
+                self._cancel_partial()
+                return
+        if messages and flow.silent:
+            flow.said()
         received = self.hub.sink.received
         while messages:
             for message in messages:
@@ -156,10 +163,13 @@ class TlsClientStream(SipStream):
     Args:
         done: Called with the flow when it is usable.
         hop: Where to; its ``server_name`` is what the certificate was checked for.
+        place: The place it holds.
     """
 
-    def __init__(self, hub: Hub, listener: Listener, hop: Hop, done: Callable[[StreamFlow], None]) -> None:
-        SipStream.__init__(self, hub, "TLS", listener, None)
+    def __init__(
+        self, hub: Hub, listener: Listener, hop: Hop, done: Callable[[StreamFlow], None], place: OutgoingPlace | None = None
+    ) -> None:
+        SipStream.__init__(self, hub, "TLS", listener, place)
         self._hop = hop
         self._done = done
 

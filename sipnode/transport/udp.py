@@ -33,6 +33,8 @@ MAX_DATAGRAM: Final = 65536
 READ_BATCH: Final = 256
 # The peers that are remembered; twice as many objects at most.
 MAX_PEERS: Final = 32768
+# In messages. An answer is half as long again as the question, and goes to whom the sender names.
+STUN_COST: Final = 4.0
 
 # Full buffers are a lost datagram, which SIP over UDP repeats by itself; a refusal belongs to some earlier datagram.
 _PASSING = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.EINTR, errno.ECONNREFUSED})
@@ -74,6 +76,7 @@ class UdpEndpoint(DatagramProtocol):
     Attributes:
         sendto: The socket's own method while it is bound.
         lost: Datagrams that the kernel had no room for.
+        spend: Whether a source may have one more STUN answer: ``(host, stream, cost, kind)``.
     """
 
     noisy = False
@@ -81,6 +84,7 @@ class UdpEndpoint(DatagramProtocol):
     def __init__(self, listener: Listener, sink: IMessageSink, max_peers: int = MAX_PEERS) -> None:
         self.listener = listener
         self.lost = 0
+        self.spend: Callable[[str, bool, float, str], bool] = lambda host, stream, cost, kind: True
         self._sink_received = sink.received
         self._max_peers = max_peers
         self._flows: dict[tuple[str, int], UdpFlow] = {}
@@ -131,7 +135,7 @@ class UdpEndpoint(DatagramProtocol):
             self._sink_received(rest, flow)
             return
         answer = stun.binding_response(datagram, flow.remote)
-        if answer:
+        if answer and self.spend(flow.remote[0], False, STUN_COST, "stun"):
             try:
                 flow.send(answer)
             except FlowClosed:

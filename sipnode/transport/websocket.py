@@ -52,7 +52,7 @@ class WebSocketFlow(ConnectionFlow):
     __slots__ = ("_misses", "_next_ping", "_pinged", "_protocol", "binary")
 
     def __init__(self, hub: Hub, protocol: SipWebSocket, listener: Listener, ticket: Ticket | None) -> None:
-        ConnectionFlow.__init__(self, hub, protocol.transport, listener.transport, listener, ticket)
+        ConnectionFlow.__init__(self, hub, protocol.transport, listener.transport, listener, ticket, protocol.client)
         self._protocol = protocol
         self.binary = False
         self._misses = 0
@@ -148,6 +148,11 @@ class SipWebSocket(WebSocketServerProtocol):
     hub: Hub
     listener: Listener
     ticket: Ticket | None = None
+    # Who is behind the proxy that brought it, "" for nobody else than the peer.
+    client = ""
+    # Whether the frame under way may be answered, and whether anything is still listened to.
+    _paid = True
+    _deaf = False
 
     @staticmethod
     def perMessageCompressionAccept(_offers: object) -> None:
@@ -162,6 +167,8 @@ class SipWebSocket(WebSocketServerProtocol):
     def dataReceived(self, data: bytes) -> None:
         """One whole message in one frame, as nearly all are, goes the short way; everything else is autobahn's."""
         flow = self.flow
+        if self._deaf:
+            return
         if flow is not None and not flow.closed and self.current_frame is None and not self.data and not self.inside_message:
             payload = whole_message(data, self.maxMessagePayloadSize)
             if payload:
@@ -187,8 +194,23 @@ class SipWebSocket(WebSocketServerProtocol):
         if self.flow is not None and not self.flow.closed:
             self._message(payload, isBinary, self.flow)
 
+    def onFrameBegin(self) -> None:
+        """Each frame that isn't a whole message costs what a message costs: pings, pongs and pieces of messages."""
+        flow = self.flow
+        if flow is not None and not flow.closed:
+            self._paid = flow.spend(1.0, "frames")
+            if not self._paid and self._gone():
+                # Of what has come already nothing more is looked at.
+                self._deaf = True
+                self.data = b""
+                self.transport.pauseProducing()
+        super().onFrameBegin()
+
+    def _gone(self) -> bool:
+        return self.flow is not None and self.flow.closed
+
     def onPing(self, payload: bytes) -> None:
-        self._heard(frame(PONG, payload))
+        self._heard(frame(PONG, payload) if self._paid else b"")
 
     def onPong(self, payload: bytes) -> None:
         self._heard(b"")
@@ -222,9 +244,12 @@ class SipWebSocket(WebSocketServerProtocol):
         if payload[:1] < b"!":
             payload, ping = payload.lstrip(b"\r\n"), payload
             if not payload:
-                if ping[:4] == b"\r\n\r\n":
+                paid = flow.spend(1.0, "keepalives")
+                if paid and ping[:4] == b"\r\n\r\n":
                     self._heard(frame(BINARY if binary else TEXT, b"\r\n"))
                 return
+        if flow.silent:
+            flow.said()
         self.hub.sink.received(payload, flow)
 
     def _heard(self, answer: bytes) -> None:

@@ -24,7 +24,7 @@ WEB = Path(__file__).resolve().parent
 SOURCES = WEB / "softphone"
 OUTPUT = WEB / "static" / "build"
 STAMP = ".stamp"
-COPIED = ("index.html", "icon.svg")
+COPIED = ("index.html", "icon.svg", "phone.webmanifest")
 NPM_CI = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 
 

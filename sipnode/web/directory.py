@@ -12,7 +12,7 @@ import base64
 import binascii
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.server import NOT_DONE_YET, Request
 
+from sipnode.addresses import source_of
 from sipnode.errors import SipnodeError
 from sipnode.web.pages import Page, respond_json
 
@@ -67,18 +68,8 @@ def is_loopback(host: str) -> bool:
     return host == "::1" or (host.startswith("127.") and host.count(".") == 3)
 
 
-def source_of(host: str) -> str:
-    """What failures are counted by: an IPv4 address, or the /64 of an IPv6 one (a single household has all of it)."""
-    if ":" not in host:
-        return host
-    if "." in host:
-        return host.rpartition(":")[2]
-    head, gap, tail = host.partition("%")[0].partition("::")
-    groups = [group.lstrip("0") or "0" for group in head.split(":") if group]
-    if gap:
-        groups += ["0"] * (8 - len(groups) - len([group for group in tail.split(":") if group]))
-        groups += [group.lstrip("0") or "0" for group in tail.split(":") if group]
-    return ":".join(groups[:4])
+def _who(credentials: Credentials) -> str:
+    return f"{credentials.username}@{credentials.domain}"
 
 
 class FailureLimiter:
@@ -130,6 +121,19 @@ class FailureLimiter:
             self._table.pop(source, None)
 
 
+class PasswordGuard(Protocol):
+    """Who counts wrong passwords for SIP and HTTP together (:class:`sipnode.interfaces.IDigestGuard`)."""
+
+    def refuses_password(self, host: str, user: str) -> bool:
+        """Whether a password from there isn't to be looked at."""
+
+    def right(self, host: str, user: str) -> None:
+        """It was right."""
+
+    def wrong(self, host: str, user: str) -> None:
+        """It was wrong."""
+
+
 class DirectoryResource(Page):
     """The list of a domain's users, for one of them.
 
@@ -138,6 +142,7 @@ class DirectoryResource(Page):
         online: Whether an address-of-record (``user@domain``) has a binding; called once for each user.
         verify: Whether name, domain and password belong together. It should cost the same for a user that doesn't exist.
         clock: For the limiter and for the even time of refusals.
+        guard: Gives who counts wrong passwords wherever they are shown, None for nobody.
     """
 
     log = Logger()
@@ -148,8 +153,10 @@ class DirectoryResource(Page):
         online: Callable[[str], bool],
         verify: Callable[[str, str, str], Deferred[bool]],
         clock: IReactorTime,
+        guard: Callable[[], PasswordGuard | None] = lambda: None,
     ) -> None:
         super().__init__()
+        self._guard = guard
         self._users = users
         self._online = online
         self._verify = verify
@@ -164,18 +171,24 @@ class DirectoryResource(Page):
             return respond_json(request, http.FORBIDDEN, {"error": "A password travels here: only over https, or on this machine itself."})
         source = source_of(host)
         wait = self._limiter.wait(source)
+        if not wait and self._refused(host, request.getHeader("authorization")):
+            wait = WINDOW_SECONDS
         if wait:
             request.responseHeaders.setRawHeaders("retry-after", [str(int(wait) + 1)])
             return respond_json(request, TOO_MANY_REQUESTS, {"error": "Too many wrong passwords from this address."})
         credentials = parse_basic(request.getHeader("authorization"))
         if credentials is None:
             return self._unauthorized(request)
-        work = Deferred.fromCoroutine(self._serve(request, credentials, source))
+        work = Deferred.fromCoroutine(self._serve(request, credentials, source, host))
         request.notifyFinish().addErrback(lambda _: work.cancel())
         work.addErrback(self._fault, request)
         return NOT_DONE_YET
 
-    async def _serve(self, request: Request, credentials: Credentials, source: str) -> None:
+    def _refused(self, host: str, header: str | None) -> bool:
+        guard, credentials = self._guard(), parse_basic(header)
+        return guard is not None and credentials is not None and guard.refuses_password(host, _who(credentials))
+
+    async def _serve(self, request: Request, credentials: Credentials, source: str, host: str) -> None:
         started = self._clock.seconds()
         self._limiter.begin(source)
         try:
@@ -185,6 +198,13 @@ class DirectoryResource(Page):
         except Exception:
             self._limiter.forgive(source)
             raise
+        guard = self._guard()
+        if guard is not None:
+            if guard.refuses_password(host, _who(credentials)):
+                # Others from there were judged meanwhile: guesses side by side are no more than one by one.
+                right = False
+            else:
+                (guard.right if right else guard.wrong)(host, _who(credentials))
         if right:
             self._limiter.forgive(source)
             names = await self._names(credentials.domain)

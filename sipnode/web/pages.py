@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from twisted.web import http
@@ -25,15 +25,29 @@ CONTENT_TYPES: Mapping[str, str] = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
+    ".webmanifest": "application/manifest+json",
     ".woff2": "font/woff2",
 }
-COMPRESSED = frozenset({".html", ".js", ".css", ".svg", ".txt"})
+COMPRESSED = frozenset({".html", ".js", ".css", ".svg", ".txt", ".webmanifest"})
 # Host is the caller's own word: what goes into the policy is a host and port and cannot end a directive.
 _HOST = re.compile(rb"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; media-src 'self' blob:; "
-    "connect-src 'self'{sockets}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    "manifest-src 'self'; connect-src 'self'{sockets}; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types pidf"
 )
+SECURITY_HEADERS: Mapping[str, str] = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": (
+        "microphone=(self), camera=(self), autoplay=(self), speaker-selection=(self), "
+        "display-capture=(), geolocation=(), payment=(), usb=(), serial=(), hid=(), bluetooth=(), midi=()"
+    ),
+}
+"""What every answer carries beside the policy."""
 _NOT_BUILT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>The softphone isn't built</title>
 <h1>The softphone page isn't built yet</h1>
@@ -54,28 +68,26 @@ def remedy() -> str:
     return "this installation was made without it (SIPNODE_PAGE=no); install sipnode again, by pip install . or from a wheel"
 
 
-def content_security_policy(host: bytes | None) -> str:
+def content_security_policy(host: bytes | None, secure: bool = False) -> str:
     """The policy of the page: only its own files, and WebSockets to the address that it was loaded from.
 
     Args:
         host: The request's Host header. Older browsers don't count ws: as 'self', so the address is named where it is well-formed.
+        secure: It came over TLS, so that nothing goes out without. A proxy may add TLS to what comes without.
     """
     sockets = ""
     if host and _HOST.fullmatch(host):
         name = host.decode("ascii")
-        sockets = f" ws://{name} wss://{name}"
+        sockets = f" wss://{name}" if secure else f" ws://{name} wss://{name}"
     return _POLICY.format(sockets=sockets)
 
 
 def secure(request: Request) -> None:
     """Put the headers that every answer of these pages carries."""
     headers = request.responseHeaders
-    headers.setRawHeaders("content-security-policy", [content_security_policy(request.getHeader(b"host"))])
-    headers.setRawHeaders("x-content-type-options", ["nosniff"])
-    headers.setRawHeaders("referrer-policy", ["no-referrer"])
-    headers.setRawHeaders("cross-origin-opener-policy", ["same-origin"])
-    headers.setRawHeaders("cross-origin-resource-policy", ["same-origin"])
-    headers.setRawHeaders("permissions-policy", ["microphone=(self), camera=(), geolocation=(), payment=(), usb=()"])
+    headers.setRawHeaders("content-security-policy", [content_security_policy(request.getHeader(b"host"), request.isSecure())])
+    for name, value in SECURITY_HEADERS.items():
+        headers.setRawHeaders(name, [value])
 
 
 def respond(request: Request, status: int, content_type: str, body: bytes, cache: str = "no-store") -> bytes:
@@ -210,7 +222,9 @@ class SoftphonePages(Page):
             return False
 
 
-def softphone_resource(domain: str, version: str, directory: IResource | None = None, build: Path = BUILD) -> IResource:
+def softphone_resource(
+    domain: str, version: str, directory: IResource | None = None, build: Path = BUILD, ice_servers: Sequence[str] = ()
+) -> IResource:
     """The softphone page, to be put at ``/`` of the WebSocket ports.
 
     It answers for ``/`` itself both as the root resource and as the child of the empty name.
@@ -219,6 +233,8 @@ def softphone_resource(domain: str, version: str, directory: IResource | None = 
         domain: SIP domain of a user who signs in without one; empty: the page takes the host that it was loaded from.
         version: Shown at the foot of the page.
         directory: What answers ``directory.json``; without it the page shows no people.
+        ice_servers: URIs of STUN servers; anybody may read them.
         build: Folder that `sipnode.web.build` filled; it may be filled while the server runs.
     """
-    return SoftphonePages(build, {"domain": domain, "version": version, "directory": directory is not None}, directory)
+    told = {"domain": domain, "version": version, "directory": directory is not None, "iceServers": [{"urls": uri} for uri in ice_servers]}
+    return SoftphonePages(build, told, directory)

@@ -28,6 +28,7 @@ def guarded(core: Core, sink: Any) -> Any:
         return sink
     guard = Guard(settings, core.clock, core.settings.auth.trusted, lambda host: core.own_host(host))
     gate = Gate(sink, guard, core.clock, core.transactions.held)
+    core.transactions.place_of = guard.place_of
     core.misbehaved = gate.misbehaved
     core.defence = DefenceService(guard, core.reactor, core.busy, lambda: core.flows.connections())
     return gate
@@ -43,11 +44,19 @@ def connect_defence(core: Core, transports: Transports, others: Iterable[IServic
         return []
     guard: Guard = core.defence.guard
     core.authenticator.guard = guard
-    transports.admission.shut = guard.refuses
-    core.defence.admission = transports.admission
+    admission = transports.admission
+    admission.shut, admission.spend, admission.hung_up = guard.refuses, guard.spend, guard.hung_up
+    admission.key_of = guard.sources.key_of
+    core.defence.admission = admission
+    core.defence.unplaced = lambda: core.authenticator.unplaced
     watches = [service for service in others if isinstance(service, SisterWatch)]
     if watches:
-        guard.sources.own_host = lambda host: (
-            core.own_host(host) or any(sister.address.host.strip("[]") == host for watch in watches for sister in watch.sisters())
-        )
+
+        def sister_host(host: str) -> bool:
+            return core.own_host(host) or any(sister.address.host.strip("[]") == host for watch in watches for sister in watch.sisters())
+
+        guard.sources.own_host = guard.datagrams.own_host = sister_host
+    # What a proxy of ours brings without saying whose it is can't be held against all whom it serves.
+    by_stream = guard.sources.own_host
+    guard.sources.own_host = lambda host: by_stream(host) or admission.proxy(host)
     return [core.defence]

@@ -182,6 +182,7 @@ def connect_reload(
         dispatcher.limits = Limits(values.message_bytes, values.header_lines, values.line_bytes, values.via_values)
         core.transactions.limit = values.transactions
         transports.admission.set_limits(values.connections, values.connections_per_source, values.handshakes_per_source)
+        transports.outgoing.set_limits(values.outgoing, values.outgoing_per_user)
 
     def users(new: Settings, old: Settings) -> None:
         storage.credentials.forget_all()
@@ -203,7 +204,8 @@ def connect_reload(
 
     add("log", ("log.level", "log.format", "log.wire", "log.calls"), lambda new, old: reloaded(core, new))
     add("limits", ("limits.message_bytes", "limits.header_lines", "limits.line_bytes", "limits.via_values", "limits.transactions",
-                   "limits.connections", "limits.connections_per_source", "limits.handshakes_per_source"), limits)  # fmt: skip
+                   "limits.connections", "limits.connections_per_source", "limits.handshakes_per_source", "limits.outgoing",
+                   "limits.outgoing_per_user"), limits)  # fmt: skip
     add("policy", ("core.stop_seconds", "core.drain_seconds", "core.drain_calls", "proxy.foreign"), policy)
     add("defence", tuple(f"defence.{key}" for key in DEFENCE_KEYS), defence)
     if transports.tls.profiles():

@@ -80,7 +80,7 @@ class Observation:
             others: Among them the watch over sister nodes.
         """
         core, sources = self._core, self.sources
-        sources.admission, sources.tls = transports.admission, transports.tls
+        sources.admission, sources.outgoing, sources.tls = transports.admission, transports.outgoing, transports.tls
         sources.media, sources.storage = media, storage
         watches = [service for service in others if isinstance(service, SisterWatch)]
         sources.sisters = lambda: [sister for watch in watches for sister in watch.sisters()]

@@ -141,7 +141,7 @@ class Subscribers:
             self._literals[target] = hops[0]
             return core.flows.udp(hops[0], subscription.socket)
         finding: Deferred[Any] = succeed(hops) if hops else core.resolver.resolve(uri.host, uri.port, transport, uri.secure)
-        return finding.addCallback(lambda found: core.flows.connect(core.destinations.permitted(found, peer)[0]))
+        return finding.addCallback(lambda found: core.flows.connect(core.destinations.permitted(found, peer)[0], subscription.watcher))
 
     def _may_send(self, hop: Hop, peer: str) -> bool:
         """Whether a subscriber may have us send there."""

@@ -19,6 +19,7 @@ from sipnode.sip.hosts import normal_host
 from sipnode.sip.message import SipRequest
 from sipnode.sip.parser import parse_message
 from sipnode.storage.users import make_credential
+from sipnode.testing import FakeFlow
 
 START = 1_700_000_000.0
 DOMAIN = "example.test"
@@ -45,10 +46,13 @@ class Guard:
         self.barred = False
         self.told: list[tuple[str, str, str]] = []
 
-    def is_barred(self, host: str, user: str) -> bool:
+    def is_barred(self, host: str, user: str, flow: Any = None) -> bool:
         return self.barred
 
-    def right(self, host: str, user: str) -> None:
+    def refuses_password(self, host: str, user: str, flow: Any = None) -> bool:
+        return self.barred
+
+    def right(self, host: str, user: str, flow: Any = None) -> None:
         self.told.append(("right", host, user))
 
     def wrong(self, host: str, user: str) -> None:
@@ -304,8 +308,7 @@ class AuthenticatorTests(SynchronousTestCase):
         self.accepted(self.signed(offer))
         self.clock.advance(1000)
         self.refused(self.signed(offer, nc=2), stale=True)
-        self.refused(self.signed(offer, password="guess by an old nonce"))
-        told = [("wrong", "alice"), ("wrong", "nobody"), ("right", "alice"), ("wrong", "alice")]
+        told = [("wrong", "alice"), ("wrong", "nobody"), ("right", "alice")]
         self.assertEqual(guard.told, [(what, "198.51.100.1", f"{user}@{DOMAIN}") for what, user in told])
         guard.barred = True
         self.status(self.signed(self.fresh()), 403)
@@ -326,11 +329,38 @@ class AuthenticatorTests(SynchronousTestCase):
         self.refused(self.signed(offer, password="x"))
 
     def test_old_nonce(self) -> None:
-        """A nonce past its age is refused as stale when the password is right, else plainly."""
+        """A nonce past its age is refused as stale when the password is right, else plainly; over UDP nobody looks at the password."""
         offer = self.fresh()
         self.clock.advance(300.1)
-        self.refused(self.signed(offer), stale=True)
-        self.refused(self.signed(offer, password="x"), stale=False)
+        for password, stale in (("alice-pw", True), ("x", False)):
+            by_tcp = self.signed(offer, password=password)
+            by_tcp.flow = FakeFlow("TCP", by_tcp.flow.remote, token="t")
+            self.refused(by_tcp, stale=stale)
+            self.refused(self.signed(offer, password=password), stale=True)
+
+    def test_somebody_elses_nonce(self) -> None:
+        """Over UDP a nonce that was given to another address proves nothing: neither password is looked at, the guard hears nothing."""
+        guard = self.auth.guard = Guard()
+        offer = self.fresh()
+        for password in ("alice-pw", "x"):
+            forged = self.signed(offer, password=password)
+            forged.flow = FakeFlow("UDP", ("203.0.113.9", 5060))
+            self.refused(forged, stale=True)
+        self.assertEqual((guard.told, self.auth.unplaced), ([], 2))
+        moved = self.signed(offer)
+        moved.flow = FakeFlow("TCP", ("203.0.113.9", 5060), token="t")
+        self.accepted(moved)
+
+    def test_guesses_side_by_side(self) -> None:
+        """Credentials that waited for the store aren't looked at where their source was shut out meanwhile."""
+        guard = self.auth.guard = Guard()
+        self.store.cold = True
+        context = self.signed(self.fresh())
+        waiting = self.auth.check(context, False)
+        guard.barred = True
+        self.store.open[0].callback(self.store.users["alice", DOMAIN])
+        self.assertEqual(self.successResultOf(waiting), REPLIED)
+        self.assertEqual([status for status, _ in context.replies], [403])
 
     def test_former_run(self) -> None:
         """After a restart an answer to a challenge of before is stale, so the phone goes on by itself."""
@@ -341,7 +371,7 @@ class AuthenticatorTests(SynchronousTestCase):
     def test_forged_nonce(self) -> None:
         """A nonce that isn't ours is refused without a look into the store."""
         self.store.cold = True
-        offer = digest.Challenge(DOMAIN, "f" * 55, "MD5", ["auth"], False, "")
+        offer = digest.Challenge(DOMAIN, "f" * 63, "MD5", ["auth"], False, "")
         self.refused(self.signed(offer))
         self.assertEqual(self.store.asked, [])
 

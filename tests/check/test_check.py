@@ -19,7 +19,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from sipnode import cli, config
 from sipnode.check.findings import Findings
 from sipnode.check.run import check
+from sipnode.check.secrets import secret_keys
 from sipnode.errors import StorageError
+from sipnode.settings import Settings, StorageSettings
 from sipnode.storage import users
 from sipnode.storage.initialize import init_database
 from sipnode.storage.look import look
@@ -178,16 +180,16 @@ class StateTests(FolderCase):
         """No domain, and users of a domain that isn't ours, are warnings that say what to write."""
         self.assertTrue(any(": core.domains: is empty, and so nobody can register" in text for text in self.found(self.base()).warnings))
         users.add_user(str(self.folder / "sipnode.sqlite"), "alice", "a.test", "secret")
-        text, = self.found(self.base('domains = ["b.test"]')).warnings
+        text, = self.found(self.base('domains = ["b.test"]', "[limits]", "connections = 100")).warnings
         self.assertIn('core.domains: users of a.test can\'t register, as it has no a.test; write domains = ["b.test", "a.test"]', text)
-        self.assertEqual(self.found(self.base('domains = ["b.test", "A.test"]')).warnings, [])
+        self.assertEqual(self.found(self.base('domains = ["b.test", "A.test"]', "[limits]", "connections = 100")).warnings, [])
 
     def test_store(self) -> None:
         """No file is a warning; another program's and a newer one are faults; one of ours is nothing."""
         self.assertTrue(any("nobody can sign in" in text for text in self.found(self.base()).warnings))
         path = self.folder / "sipnode.sqlite"
         users.add_user(str(path), "alice", "a.test", "secret")
-        findings = self.found(self.base('domains = ["a.test"]'))
+        findings = self.found(self.base('domains = ["a.test"]', "[limits]", "connections = 100"))
         self.assertEqual((findings.errors, findings.warnings), ([], []))
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA user_version = 99")
@@ -199,6 +201,11 @@ class StateTests(FolderCase):
             connection.execute("CREATE TABLE mine (x)")
             connection.commit()
         self.assertIn("another program", self.found(self.base()).errors[0])
+
+    def test_descriptors(self) -> None:
+        """More connections than the process may have descriptors for are a warning that says how many would do."""
+        warnings = self.found(self.base("[limits]", "connections = 1100000")).warnings
+        self.assertTrue(any("limits.connections" in text and "file descriptors" in text for text in warnings), warnings)
 
     def test_upgrade(self) -> None:
         """A file of an older release is told to be upgraded, and isn't."""
@@ -231,6 +238,60 @@ class StateTests(FolderCase):
         secret.chmod(0o600)
         error, = self.found(self.base()).errors
         self.assertTrue(error.startswith(f"{secret}: the server's secret has 1 octets"), error)
+
+    def test_names_each_secret(self) -> None:
+        """Whatever file holds a secret is named with its mode, and what the secret is; made private, nothing is said."""
+        users.add_user(str(self.folder / "sipnode.sqlite"), "alice", "a.test", "secret")
+        make("a.test").save(str(self.folder), "own")
+        (self.folder / "tls.cfg").write_text("[server:default]\ncertificate = own-cert.pem\nprivate_key = own-key.pem\n")
+        for name in ("rpc.token", "manhole_host_key"):
+            (self.folder / name).write_bytes(b"x")
+        (self.folder / "sipnode.sqlite-journal").write_bytes(b"")
+        text = self.base('domains = ["a.test"]', "[limits]", "connections = 100", "[tls]", 'config = "tls.cfg"')
+        text += f'[metrics]\ntoken = "{"m" * 32}"\n[rpc]\ntoken = "{"r" * 32}"\n'
+        named = {
+            "rpc.token": "a start makes it private", "manhole_host_key": "a start makes it private",
+            "sipnode.sqlite": "it has the users' passwords", "sipnode.sqlite-journal": "it has the users' passwords",
+            "own-key.pem": "it is a private key",
+            config.FILE_NAME: "it has rpc.token, metrics.token",
+        }  # fmt: skip
+        self.file.write_text(text)
+        for mode in (0o644, 0o604, 0o660):
+            for name in named:
+                (self.folder / name).chmod(mode)
+            warnings = self.found(text.replace("tcp:", "tls:")).warnings
+            for name, what in named.items():
+                given = name in ("own-key.pem", config.FILE_NAME)
+                words = f"(mode {mode:o})" + ("" if given and mode == 0o660 else f"; {what}")
+                self.assertTrue(any(one.startswith(f"{self.folder / name}: ") and words in one for one in warnings), (name, warnings))
+        for name in named:
+            (self.folder / name).chmod(0o640 if name in ("own-key.pem", config.FILE_NAME) else 0o600)
+        self.assertEqual(self.found(text.replace("tcp:", "tls:")).warnings, [])
+
+    def test_passwords_of_a_store(self) -> None:
+        """The address of a store is a secret when it has a password in it, however it is written."""
+        for url, secret in (
+            ("sqlite:a.sqlite", False), ("postgres://sip@db/sip", False), ("postgres:///sip?host=/run", False),
+            ("postgres://sip:pw@db/sip", True), ("postgres://db/sip?user=a&password=pw", True),
+        ):  # fmt: skip
+            settings = Settings(storage=StorageSettings(url=url))
+            self.assertEqual(secret_keys(settings), ["storage.url"] if secret else [], url)
+
+    def test_changed_by_others(self) -> None:
+        """What the server runs and everybody can change is named: configuration, script, folders; a folder as /tmp isn't."""
+        users.add_user(str(self.folder / "sipnode.sqlite"), "alice", "a.test", "secret")
+        script = self.folder / "site_of_ours.py"
+        script.write_text("from sipnode.routing import RoutingScript\n\n\nclass Script(RoutingScript):\n    pass\n")
+        text = self.base('domains = ["a.test"]', "[limits]", "connections = 100", "[routing]", 'script = "site_of_ours.Script"')
+        self.file.write_text(text)
+        for path in (self.file, script, self.folder):
+            before = path.stat().st_mode
+            path.chmod(before | 0o002)
+            warning, = [one for one in self.found(text).warnings if "changed by everybody" in one]
+            self.assertTrue(warning.startswith(f"{path}: "), warning)
+            path.chmod(before)
+        self.folder.chmod(0o1777)
+        self.assertEqual(self.found(text).warnings, [])
 
     def test_state_dir(self) -> None:
         """A state folder that isn't there yet is fine and isn't made."""

@@ -27,11 +27,12 @@ class RateTests(SynchronousTestCase):
         self.assertEqual(stand.guard.counts["dropped_rate"], 330)
 
     def test_flood(self) -> None:
-        """Who goes on over its limit is shut out; after the ban it begins anew."""
+        """Who goes on over its limit is shut out, over UDP from UDP alone; after the ban it begins anew."""
         stand = Stand(rate=10.0, burst=50.0, flood_messages=100)
         self.assertEqual(stand.send(1000), 50)
-        (ban,) = stand.guard.bans.list(stand.clock.seconds())
-        self.assertEqual((ban.key, ban.reason), (HOSTILE, "flood"))
+        (ban,) = stand.guard.udp_bans.list(stand.clock.seconds())
+        self.assertEqual((ban.key, ban.reason, ban.datagrams), (HOSTILE, "flood", True))
+        self.assertEqual(stand.send(10, transport="TCP"), 10)
         stand.clock.advance(599)
         self.assertEqual(stand.send(10), 0)
         stand.clock.advance(2)
@@ -72,7 +73,7 @@ class RateTests(SynchronousTestCase):
         self.assertEqual(stand.send(2000, OFFICE), 500)
         stand.clock.advance(3601)
         stand.send(2000, OFFICE)
-        self.assertEqual(len(stand.guard.bans), 1)
+        self.assertEqual(len(stand.guard.udp_bans), 1)
 
     def test_trusted(self) -> None:
         """Nothing is counted of loopback."""
@@ -140,7 +141,7 @@ class ScannerTests(SynchronousTestCase):
         stand = Stand()
         self.assertEqual(stand.send(1, data=request(agent="friendly-scanner")), 0)
         self.assertEqual(stand.send(5), 0)
-        self.assertEqual(stand.guard.bans.list(stand.clock.seconds())[0].reason, "scanner friendly-scanner")
+        self.assertEqual(stand.guard.udp_bans.list(stand.clock.seconds())[0].reason, "scanner friendly-scanner")
 
 
 class TransactionTests(SynchronousTestCase):
@@ -149,11 +150,11 @@ class TransactionTests(SynchronousTestCase):
     def test_cap(self) -> None:
         """Who has too many begins no more; what belongs to the ones that live passes."""
         stand = Stand(transactions_per_source=10)
-        stand.held[HOSTILE] = 10
+        stand.held[f"UDP {HOSTILE}"] = 10
         self.assertEqual(
             [stand.send(1, data=request(method)) for method in ("INVITE", "REGISTER", "ACK", "CANCEL", "BYE")], [0, 0, 1, 1, 1]
         )
-        stand.held[HOSTILE] = 9
+        stand.held[f"UDP {HOSTILE}"] = 9
         self.assertEqual(stand.send(1, data=request("INVITE")), 1)
 
 

@@ -107,7 +107,7 @@ class DigestTests(SynchronousTestCase):
             guard.wrong(host, f"u{number}@example.test")
             for _ in range(10):
                 guard.wrong(host, "x@example.test")
-        tables = (guard._by_source, guard._by_pair, guard._by_user, guard.bans, guard.barred)
+        tables = (*guard.passwords.tables, guard.bans, guard.udp_bans, guard.barred)
         self.assertLessEqual(max(len(table) for table in tables), 100)
         self.assertLessEqual(len(guard.sources), 200)
 

@@ -79,4 +79,4 @@ class ServiceTests(SynchronousTestCase):
         self.stand.clock.advance(1)
         self.stand.guard.ban("10.9.9.9", "flood")
         self.assertIn("others before", self.events[-1]["text"])
-        self.assertEqual(self.service.counts()["bans"], 1002)
+        self.assertEqual([self.service.counts()[name] for name in ("bans", "udp_bans")], [1001, 1])

@@ -102,6 +102,18 @@ class FakeFlow:
         """Mark it closed."""
         self.closed = True
 
+    signed_in = ""
+
+    def rest(self, seconds: float) -> None:
+        """Nobody asks."""
+
+    def prove(self, user: str) -> bool:
+        """Nobody asks."""
+        return False
+
+    def unsaid(self) -> None:
+        """Nobody asks."""
+
 
 @implementer(IFlowTable)
 class FakeFlows:
@@ -118,7 +130,7 @@ class FakeFlows:
         """Nobody asks."""
         return None
 
-    def connect(self, hop: Hop) -> Deferred[Any]:
+    def connect(self, hop: Hop, cause: str = "") -> Deferred[Any]:
         """Nobody asks."""
         return Deferred()
 

@@ -73,6 +73,10 @@ class Wire(StringTransport):
         self.half_closed = False
         self.ended = False
 
+    def behind(self, peer: Any) -> None:
+        """A proxy brought it."""
+        self.peerAddr = peer
+
     def unregisterProducer(self) -> None:
         self.producer = None
 
@@ -118,7 +122,7 @@ class Bench:
         self.flows = FlowTable(self.wheel, self.clock)
         self.limits = limits or LimitSettings()
         self.transport = transport or TransportSettings()
-        self.admission = Admission(self.limits.connections, self.limits.connections_per_source)
+        self.admission = Admission(self.limits.connections, self.limits.connections_per_source, seconds=self.clock.seconds)
         framing = Limits(message_bytes=self.limits.message_bytes)
         self.hub = Hub(self.sink, self.flows, self.wheel, self.admission, self.limits, self.transport, framing)
 

@@ -94,7 +94,7 @@ class FlowTableTests(SynchronousTestCase):
         """A live connection to the hop is taken; a closing one isn't."""
         attempts: list[Hop] = []
 
-        def connector(hop: Hop) -> Deferred[Any]:
+        def connector(hop: Hop, cause: str) -> Deferred[Any]:
             attempts.append(hop)
             return Deferred()
 
@@ -108,7 +108,7 @@ class FlowTableTests(SynchronousTestCase):
 
     def test_tls_for_another_name(self) -> None:
         """A TLS connection is not taken for a name that it wasn't checked for (RFC 5923)."""
-        self.flows.connector = lambda hop: Deferred()
+        self.flows.connector = lambda hop, cause: Deferred()
         flow, _ = self.open("TLS")
         flow.server_name = "example.com"
         self.assertIs(self.successResultOf(self.flows.connect(Hop("TLS", "127.0.0.9", 40000, "example.com"))), flow)
@@ -118,7 +118,7 @@ class FlowTableTests(SynchronousTestCase):
         """Requests to the port of a peer's Via go by the connection that it opened, for the names that it proved and no others."""
         attempts: list[Hop] = []
 
-        def connector(hop: Hop) -> Deferred[Any]:
+        def connector(hop: Hop, cause: str) -> Deferred[Any]:
             attempts.append(hop)
             return Deferred()
 

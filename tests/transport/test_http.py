@@ -114,6 +114,16 @@ class WebPortTests(SynchronousTestCase):
         status, answer, _ = self.ask(request({"Host": "evil.example"}))
         self.assertEqual((status, b"page" in answer), (403, False))
 
+    def test_every_answer_is_guarded(self) -> None:
+        """Pages, refusals and Twisted's own answers run nothing, aren't framed, send no Referer and are what their type says."""
+        starts = ["GET / HTTP/1.1", "GET /nothing HTTP/1.1", "PUT / HTTP/1.1", "FETCH / HTTP/1.1"]
+        heads = [{"Host": "127.0.0.1:8080"}, {"Host": "evil.example"}, UPGRADE | {"Origin": "http://evil.example"}]
+        guards = (b"content-security-policy: default-src 'none'", b"x-content-type-options: nosniff", b"referrer-policy: no-referrer")
+        for octets in (request(head, start) for head in heads for start in starts):
+            answer = self.ask(octets)[1]
+            for line in guards:
+                self.assertEqual(answer.partition(b"\r\n\r\n")[0].lower().count(b"\r\n" + line), 1, answer)
+
     def test_leaf_page(self) -> None:
         """A page that answers every path itself gets the whole path."""
         self.page = Data(b"leaf", "text/plain")

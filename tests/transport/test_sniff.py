@@ -121,9 +121,14 @@ class StreamPortTests(SynchronousTestCase):
         self.assertEqual(self.bench.admission.open, 0)
 
     def test_caps(self) -> None:
-        """Over the cap of a source a connection is not taken."""
-        self.connect()
-        self.connect()
+        """Over the cap of a source the oldest that said nothing has to go; where all are users' a connection is not taken."""
+        first, second = self.connect(), self.connect()
         port = StreamPort(self.bench.hub, listener("TCP"))
+        third = self.bench.connect(port.buildProtocol(IPv4Address("TCP", "127.0.0.9", 40000)))
+        self.assertEqual((first.ended, second.ended, self.bench.admission.open), (True, False, 2))
+        for wire in (second, third):
+            wire.protocol.dataReceived(OPTIONS)
+        for flow in self.bench.sink.flows:
+            self.assertTrue(flow.prove("alice@example.com"))
         self.assertIsNone(port.buildProtocol(IPv4Address("TCP", "127.0.0.9", 40000)))
         self.assertIsNotNone(port.buildProtocol(IPv4Address("TCP", "127.0.0.8", 40000)))

@@ -18,7 +18,8 @@ class StreamTests(SynchronousTestCase):
     """One TCP connection in memory."""
 
     def setUp(self) -> None:
-        self.bench = Bench(LimitSettings(write_buffer_bytes=200000, partial_seconds=10.0), TransportSettings(idle_seconds=100.0))
+        limits = LimitSettings(write_buffer_bytes=200000, partial_seconds=10.0)
+        self.bench = Bench(limits, TransportSettings(idle_seconds=100.0, silent_seconds=3600))
         self.sink = self.bench.sink
         self.wire = self.open()
         self.flow = self.sink.flows[0]

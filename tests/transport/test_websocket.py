@@ -39,7 +39,7 @@ class WebSocketTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         limits = LimitSettings(message_bytes=2000, write_buffer_bytes=100000)
-        self.bench = Bench(limits, TransportSettings(ping_interval=30.0))
+        self.bench = Bench(limits, TransportSettings(ping_interval=30.0, silent_seconds=3600))
         self.factory = websocket_factory(self.bench.hub, listener("WS", 8080, websocket_port=True), self.bench.clock)
         self.open()
 

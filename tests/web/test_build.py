@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 
 from sipnode.web import build as builder
-from sipnode.web.build import BuildError, build, licences, source_files
+from sipnode.web.build import COPIED, BuildError, build, licences, source_files
 
 ESBUILD = """#!/bin/sh
 for word in "$@"; do case $word in
@@ -36,7 +36,7 @@ class BuildTests(TestCase):
         self.top = Path(self.mktemp()).absolute()
         self.sources = self.top / "softphone"
         self.sources.mkdir(parents=True)
-        for name in ("app.js", "style.css", "index.html", "icon.svg", "package.json", "package-lock.json"):
+        for name in ("app.js", "style.css", *COPIED, "package.json", "package-lock.json"):
             (self.sources / name).write_text(f"{name} of now")
         self.output = self.top / "static" / "build"
         self.log = self.top / "npm.log"
@@ -54,7 +54,7 @@ class BuildTests(TestCase):
         """The first build makes the whole page; with nothing changed there's nothing to do."""
         self.assertTrue(build(self.sources, self.output))
         names = {path.name for path in self.output.iterdir() if not path.name.startswith(".")}
-        self.assertEqual({"app.js", "style.css", "index.html", "icon.svg", "licences.txt"}, names)
+        self.assertEqual({"app.js", "style.css", *COPIED, "licences.txt"}, names)
         self.assertFalse(build(self.sources, self.output))
         self.assertEqual(["ci --ignore-scripts --no-audit --no-fund --loglevel=error"], self.installs())
         self.assertEqual([self.output], list(self.output.parent.iterdir()))

@@ -9,9 +9,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
+from sipnode.addresses import source_of
 from sipnode.errors import StorageBusy
 from sipnode.web import directory
-from sipnode.web.directory import DirectoryResource, FailureLimiter, is_loopback, parse_basic, source_of
+from sipnode.web.directory import DirectoryResource, FailureLimiter, is_loopback, parse_basic
 
 from .kit import Answer, Exchange, fetch
 
@@ -22,6 +23,23 @@ def basic(text: str) -> dict[str, str]:
 
 ALICE = basic("alice@example.test:s3cret")
 WRONG = basic("alice@example.test:guess")
+
+
+class Guard:
+    """Refuses after so many wrong passwords, wherever they were shown."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.told: list[tuple[str, str, str]] = []
+
+    def refuses_password(self, host: str, user: str) -> bool:
+        return sum(what == "wrong" for what, _, _ in self.told) >= self.most
+
+    def right(self, host: str, user: str) -> None:
+        self.told.append(("right", host, user))
+
+    def wrong(self, host: str, user: str) -> None:
+        self.told.append(("wrong", host, user))
 
 
 class DirectoryTests(TestCase):
@@ -49,6 +67,39 @@ class DirectoryTests(TestCase):
         answer = exchange.answer()
         assert answer is not None
         return answer
+
+    def guarded(self, guard: Guard) -> None:
+        """The same with a guard."""
+        self.resource = DirectoryResource(self.users, lambda aor: False, self.verify, self.clock, lambda: guard)
+
+    def test_guard_hears(self) -> None:
+        """Who counts wrong passwords of SIP hears of these too, and whom it refuses isn't looked at: 429, also for the right one."""
+        guard = Guard(2)
+        self.guarded(guard)
+        self.assertEqual(200, fetch(self.resource, headers=ALICE).status)
+        self.assertEqual([401, 401], [self.refused(WRONG).status for _ in range(2)])
+        self.assertEqual([(what, "127.0.0.1", "alice@example.test") for what in ("right", "wrong", "wrong")], guard.told)
+        looked_at = len(self.verified)
+        self.assertEqual(429, fetch(self.resource, headers=ALICE).status)
+        self.assertEqual(looked_at, len(self.verified))
+
+    def test_guesses_side_by_side(self) -> None:
+        """Guesses that all wait for the store are no more than one after the other: the right one among them isn't told."""
+        guard = Guard(2)
+        self.guarded(guard)
+        waiting: list[Deferred[bool]] = []
+
+        def verify(username: str, domain: str, password: str) -> Deferred[bool]:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+        self.resource._verify = verify
+        exchanges = [Exchange(self.resource, headers=headers) for headers in (WRONG, WRONG, ALICE)]
+        for one, right in zip(waiting, (False, False, True), strict=True):
+            one.callback(right)
+        self.clock.advance(directory.ANSWER_SECONDS)
+        answers = [exchange.answer() for exchange in exchanges]
+        self.assertEqual([401] * 3, [answer.status for answer in answers if answer is not None])
 
     def test_list(self) -> None:
         """A user with its password sees the users of its domain in order, and who of them is online."""
@@ -237,7 +288,7 @@ class AddressTests(TestCase):
         """IPv4 counts by address, IPv6 by its /64, and an IPv4 address in IPv6 clothes is the same source."""
         self.assertEqual("192.0.2.7", source_of("192.0.2.7"))
         self.assertEqual("192.0.2.7", source_of("::ffff:192.0.2.7"))
-        self.assertEqual("2001:db8:0:1", source_of("2001:db8:0:1:aaaa::1"))
+        self.assertEqual("2001:db8:0:1::/64", source_of("2001:db8:0:1:aaaa::1"))
         self.assertEqual(source_of("2001:db8:0:1::1"), source_of("2001:0db8:0000:0001:ffff:1:2:3"))
         self.assertNotEqual(source_of("2001:db8:0:1::1"), source_of("2001:db8:0:2::1"))
         self.assertEqual(source_of("fe80::1"), source_of("fe80::1%eth0"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 from twisted.web.static import Data
 
-from sipnode.web.pages import content_security_policy, softphone_resource
+from sipnode.web.pages import CONTENT_TYPES, SECURITY_HEADERS, content_security_policy, softphone_resource
 
 from .kit import Answer, fetch
 
@@ -29,11 +29,13 @@ class SoftphonePagesTests(TestCase):
         self.page = softphone_resource("example.test", "1.2.3", None, self.build)
 
     def assert_guarded(self, answer: Answer) -> None:
-        policy = answer.headers["content-security-policy"]
-        self.assertIn("default-src 'none'", policy)
-        self.assertIn("frame-ancestors 'none'", policy)
-        self.assertNotIn("unsafe", policy)
-        self.assertEqual("nosniff", answer.headers["x-content-type-options"])
+        policy = dict(line.split(" ", 1) for line in answer.headers["content-security-policy"].split("; "))
+        for closed in ("default-src", "frame-ancestors", "base-uri", "form-action", "object-src"):
+            self.assertEqual("'none'", policy[closed])
+        for own in ("script-src", "style-src"):
+            self.assertEqual("'self'", policy[own])
+        self.assertNotIn("*", str(policy))
+        self.assertEqual(dict(SECURITY_HEADERS), {name: answer.headers[name] for name in SECURITY_HEADERS})
         self.assertEqual("no-referrer", answer.headers["referrer-policy"])
 
     def test_page_at_the_root(self) -> None:
@@ -125,9 +127,14 @@ class SoftphonePagesTests(TestCase):
     def test_config(self) -> None:
         """config.json names domain and version, says that there's no directory, and isn't kept by any cache."""
         answer = fetch(self.page, "/config.json")
-        self.assertEqual({"domain": "example.test", "version": "1.2.3", "directory": False}, json.loads(answer.text))
+        self.assertEqual({"domain": "example.test", "version": "1.2.3", "directory": False, "iceServers": []}, json.loads(answer.text))
         self.assertEqual("no-store", answer.headers["cache-control"])
         self.assert_guarded(answer)
+
+    def test_ice_servers(self) -> None:
+        """config.json names the STUN servers as a browser takes them (RTCIceServer)."""
+        page = softphone_resource("example.test", "1.2.3", None, self.build, ["stun:stun.example.test:3478"])
+        self.assertEqual([{"urls": "stun:stun.example.test:3478"}], json.loads(fetch(page, "/config.json").text)["iceServers"])
 
     def test_directory_is_injected(self) -> None:
         """With a directory, config.json says so and directory.json is that resource."""
@@ -144,6 +151,10 @@ class PolicyTests(TestCase):
         policy = content_security_policy(b"127.0.0.1:8080")
         self.assertIn("connect-src 'self' ws://127.0.0.1:8080 wss://127.0.0.1:8080;", policy)
         self.assertIn("wss://[2001:db8::1]:443;", content_security_policy(b"[2001:db8::1]:443"))
+
+    def test_secure_page_has_secure_sockets(self) -> None:
+        """A page that came over TLS opens no connection without."""
+        self.assertIn("connect-src 'self' wss://example.test;", content_security_policy(b"example.test", secure=True))
 
     def test_host_cannot_write_policy(self) -> None:
         """A Host header that isn't host and port puts nothing into the policy."""
@@ -174,6 +185,23 @@ class SourceTests(TestCase):
         self.assertEqual([], re.findall(r"<script(?![^>]*\bsrc=)[^>]*>|<style|\sstyle=|\son[a-z]+=", html))
         for name, text in self.text("*.js").items():
             self.assertIsNone(re.search(r"\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|new Function)\b", text), name)
+
+    def test_manifest(self) -> None:
+        """The page can be installed: its manifest names a place of its own and an icon that is there, and has the right type."""
+        manifest = json.loads(self.text("*.webmanifest")["phone.webmanifest"])
+        self.assertIn('<link rel="manifest" href="phone.webmanifest">', self.text("index.html")["index.html"])
+        for icon in manifest["icons"]:
+            self.assertTrue((self.SOURCES / icon["src"]).is_file())
+        self.assertEqual("./", manifest["start_url"])
+        self.assertIn("application/manifest+json", CONTENT_TYPES.values())
+
+    def test_address_commands_nothing(self) -> None:
+        """What stands in an address is read at one place, for the form; a form that is sent without scripts puts nothing there."""
+        for name, text in self.text("*.js").items():
+            self.assertNotIn("location.search)", text.replace("location.pathname + location.search)", ""), name)
+            if name != "account.js":
+                self.assertNotIn("location.hash", text, name)
+        self.assertRegex(self.text("index.html")["index.html"], r'<form id="signin-form"[^>]* method="post"')
 
     def test_every_field_has_a_name(self) -> None:
         """Each input, select and button has a label, an aria-label or words of its own."""

@@ -38,7 +38,7 @@ class WiringTests(SynchronousTestCase):
         return world
 
     def test_broken_counts(self) -> None:
-        """What the dispatcher can't read counts against its source, and shuts it out without one answer more."""
+        """What the dispatcher can't read counts against its source, and shuts it out without one answer more, over UDP from UDP alone."""
         world = self.build()
         flow = FakeFlow("UDP", (HOSTILE, 5060))
         for _ in range(5000):
@@ -46,6 +46,11 @@ class WiringTests(SynchronousTestCase):
         defence = world.core.defence
         self.assertEqual([ban.reason for ban in defence.bans()], ["flood"])
         self.assertLess(defence.counts()["broken"], 250)
+        self.assertTrue(self.transports.admission.enter(HOSTILE))
+        flow = FakeFlow("TCP", (HOSTILE, 5060), token="t")
+        for _ in range(5000):
+            world.sink.received(b"REGISTER sip:example.test SIP/2.0\r\nno header\r\n\r\n", flow)
+        self.assertTrue(flow.closed)
         self.assertFalse(self.transports.admission.enter(HOSTILE))
         self.assertEqual(defence.counts()["refused_connections"], 1)
         self.assertTrue(self.transports.admission.enter("203.0.113.1"))
@@ -86,7 +91,9 @@ class WiringTests(SynchronousTestCase):
         defence = self.build().core.defence
         self.assertEqual([defence.limits()[name] for name in ("connections", "connections_per_source")], [100, 100])
         defence.set_limit("connections_per_source", 2)
-        self.assertEqual([self.transports.admission.enter("203.0.113.1") is not None for _ in range(3)], [True, True, False])
+        tickets = [self.transports.admission.enter("203.0.113.1") for _ in range(2)]
+        self.assertEqual([ticket.prove("alice@example.test") for ticket in tickets], [True, True])
+        self.assertIsNone(self.transports.admission.enter("203.0.113.1"))
         self.assertEqual(self.transports.admission.caps, (100, 2))
         for value in (0, float("nan"), True):
             self.assertRaises(ConfigError, defence.set_limit, "connections", value)

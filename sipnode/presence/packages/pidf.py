@@ -7,6 +7,7 @@ datagram.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +26,9 @@ LARGEST: Final = 49152
 _MOST_PARTS: Final = 64
 _ACTIVITIES: Final = f"{{{RPID}}}activities"
 _ON_THE_PHONE: Final = "<rpid:on-the-phone/>"
+_ACTIVITY: Final = re.compile(r"<(?:[\w.-]+:)?([a-z][a-z-]*)")
+_NO_WORDS: Final = frozenset({"unknown", "other"})
+_SAYS_SOMETHING: Final = re.compile(r"<(?:\w+:)?note[^>]*>\s*[^\s<]")
 
 # How these are spelled in what is made (other namespaces get ns0, ns1 …).
 for _prefix, _namespace in (
@@ -166,6 +170,8 @@ def compose(entity: str, published: Iterable[Presence], places: Sequence[Place],
         tuples.setdefault(place.id, written)
     if not tuples:
         tuples["none"] = '<tuple id="none"><status><basic>closed</basic></status></tuple>'
+    if not _SAYS_SOMETHING.search(notes):
+        notes = _activity_note(person, on_the_phone) or notes
     parts = [
         f'{HEAD}<presence xmlns="{PIDF}" xmlns:dm="{MODEL}" xmlns:rpid="{RPID}" entity="{text(entity)}">',
         *tuples.values(),
@@ -183,6 +189,15 @@ def _tuple(place: Place) -> str:
         f'<tuple id="{place.id}"><status><basic>{basic}</basic></status>'
         f'<contact priority="{place.priority:g}">{text(place.contact)}</contact></tuple>'
     )
+
+
+def _activity_note(person: Person | None, on_the_phone: bool) -> str:
+    """What somebody does, in words: many phones read no RPID, and of PIDF the note only."""
+    doing = "on-the-phone" if on_the_phone else ""
+    if not doing and person is not None:
+        found = _ACTIVITY.search(person.activities)
+        doing = found[1] if found and found[1] not in _NO_WORDS else ""
+    return f'<note xml:lang="en">{doing.replace("-", " ").capitalize()}</note>' if doing else ""
 
 
 def _composed_person(person: Person | None, on_the_phone: bool) -> str:

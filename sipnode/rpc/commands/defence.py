@@ -17,6 +17,7 @@ class BanShown(TypedDict):
     since: int
     seconds_left: int
     dropped: int
+    udp_only: bool
 
 
 class Nothing(TypedDict):
@@ -36,7 +37,8 @@ class DefenceCommands:
 
     @rpc("defence.list")
     def bans(self) -> list[BanShown]:
-        """Who is shut out, and which users at which source after wrong passwords; ``dropped`` are their messages since then."""
+        """Who is shut out, and which users at which source after wrong passwords; ``dropped`` are their messages since then;
+        ``udp_only`` says that only UDP is shut out, since what it was for could be forged."""
         now = self._parts.clock()
         return [self._shown(ban, now) for ban in self._defence.bans()]
 
@@ -109,4 +111,6 @@ class DefenceCommands:
 
     def _shown(self, ban: Any, now: float) -> BanShown:
         left = max(0, int(ban.until - now))
-        return BanShown(key=ban.key, reason=ban.reason, since=int(ban.since), seconds_left=left, dropped=ban.dropped)
+        return BanShown(
+            key=ban.key, reason=ban.reason, since=int(ban.since), seconds_left=left, dropped=ban.dropped, udp_only=ban.datagrams
+        )

@@ -1,15 +1,15 @@
-// Who signs in: from the address bar's fragment, from this tab's memory, or from the form; and which instance this tab is.
+// Who signs in: by the form, which a link may have filled in, or from this tab's memory; and which instance this tab is.
 
 const ACCOUNT = 'sipnode.account';
 const INSTANCE = 'sipnode.instance';
 
 // Storage throws where the browser is told to keep nothing; the page works without it.
-export function recall(key) {
-  try { return JSON.parse(sessionStorage.getItem(key)); } catch { return null; }
+export function recall(key, where = 'sessionStorage') {
+  try { return JSON.parse(window[where].getItem(key)); } catch { return null; }
 }
-export function keep(key, value) {
+export function keep(key, value, where = 'sessionStorage') {
   try {
-    if (value === null) sessionStorage.removeItem(key); else sessionStorage.setItem(key, JSON.stringify(value));
+    if (value === null) window[where].removeItem(key); else window[where].setItem(key, JSON.stringify(value));
   } catch { /* nothing is kept then */ }
 }
 
@@ -73,6 +73,8 @@ export function target(typed, domain) {
   const text = typed.trim();
   if (!text) return '';
   if (/^sips?:/i.test(text)) return text;
+  // RFC 3966: what stands behind ; is about the number.
+  if (/^tel:/i.test(text)) return target(decodeURIComponent(text.slice(4).replace(/;.*$/, '').replace(/%(?![0-9a-f]{2})/gi, '')), domain);
   if (text.includes('@')) return `sip:${text}`;
   const number = /^[+\d][\d\s().\-/]*$/.test(text) ? text.replace(/[\s().\-/]/g, '') : text;
   return `sip:${encodeURIComponent(number).replace(/%2B/g, '+')}@${domain}`;

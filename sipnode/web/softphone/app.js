@@ -12,14 +12,15 @@ import * as sound from './sound.js';
 import * as view from './view.js';
 
 const { $ } = view;
-const params = new URLSearchParams(location.search);
-const AUTO_ANSWER = params.get('answer') === 'auto';
 const GOODBYE_MS = 3500;
 const PATIENCE_MS = 1200;
+// A click that was meant for the page before this one isn't one for "Sign in".
+const CARE_MS = 400;
+const RECENT = 100;
 const TITLE = document.title;
 const settings = { ring: true, notify: false, device: '', ...account.recall('sipnode.settings') };
 
-let config = { domain: location.hostname, version: '', directory: false };
+let config = { domain: location.hostname, version: '', directory: false, iceServers: [] };
 let me = null;
 let line = null;
 let people = null;
@@ -29,6 +30,7 @@ let last = null;
 let history = [];
 let notice = null;
 let goodbye = 0;
+let unwanted = false;
 let counter = 0;
 
 JsSIP.debug.disable();
@@ -83,6 +85,7 @@ function lineChanged() {
     return;
   }
   if (state === 'ready' && people) people.refresh();
+  if (call) view.call(call);
   showBanner();
 }
 
@@ -112,6 +115,13 @@ function showBanner() {
     view.banner({ mild: true, title: 'Sound is asleep.', text: 'Browsers keep a page silent until it is touched. Click once, so that calls can ring.', button: ['Wake it', wakeSound] });
     return;
   }
+  if (unwanted) {
+    view.banner({
+      mild: true, title: 'A link wanted to sign somebody else in.', text: `You are still ${me.user}. To use that link, sign out and open it again.`,
+      button: ['Close', () => { unwanted = false; showBanner(); }],
+    });
+    return;
+  }
   view.banner(null);
 }
 
@@ -126,14 +136,13 @@ async function wakeSound() {
 
 function enter() {
   view.signInBusy(false);
-  if (me.remember) account.remember(me); else account.forget();
+  if (me.remember) account.remember({ user: shortName(), password: me.password }); else account.forget();
   $('password').value = '';
   view.screen('phone');
   view.tab(matchMedia('(min-width: 60rem)').matches ? 'people' : config.directory ? 'people' : 'keypad');
   $('me-address').textContent = `${me.user}@${me.domain}`;
   document.title = `${me.user} · ${TITLE}`;
-  history = account.recall('sipnode.recent') || [];
-  view.recent(history, (r) => dial(r.uri, r.name));
+  showRecent();
   if (config.directory) {
     people = new People(me);
     people.addEventListener('change', showPeople);
@@ -163,10 +172,13 @@ function leave() {
 function showSignIn() {
   if (document.body.dataset.screen !== 'signin') {
     view.screen('signin');
-    $('user').value = me ? (me.domain === config.domain ? me.user : `${me.user}@${me.domain}`) : $('user').value;
+    $('user').value = me ? shortName() : $('user').value;
     ($('user').value ? $('password') : $('user')).focus();
   }
 }
+
+/** As it is typed into the form. */
+const shortName = () => (me.domain === config.domain ? me.user : `${me.user}@${me.domain}`);
 
 /** Let go of the line; who says goodbye needs it for that. */
 function part() {
@@ -179,10 +191,10 @@ function part() {
 function signOut() {
   if (call && call.live) call.hangup();
   account.forget();
-  account.keep('sipnode.recent', null);
   forget();
   part();
   me = null;
+  unwanted = false;
   $('user').value = '';
   $('password').value = '';
   toggleSettings(false);
@@ -214,7 +226,7 @@ function dial(uri, name) {
   const to = /^sips?:/i.test(uri) ? uri : account.target(uri, me.domain);
   if (!to) { $('address').focus(); return null; }
   const label = name || decode(to.replace(/^sips?:/i, '').replace(/[@;?].*$/, ''));
-  const mine = new Call({ line, peer: { uri: to, name: label }, direction: 'out', device: settings.device, online: known(to) });
+  const mine = new Call({ line, peer: { uri: to, name: label }, direction: 'out', device: settings.device, ice: config.iceServers, online: known(to) });
   take(mine);
   if (!line.connected) {
     mine.fail({ title: 'Not connected.', text: 'The server can\'t be reached right now; the page keeps trying.' });
@@ -240,18 +252,17 @@ function incoming({ session }) {
     session.terminate({ status_code: 486 });
     return;
   }
-  const mine = new Call({ line, peer, direction: 'in', session, device: settings.device });
+  const mine = new Call({ line, peer, direction: 'in', session, device: settings.device, ice: config.iceServers });
   take(mine);
   view.say(`Incoming call from ${peer.name}.`, true);
   document.title = `☎ ${peer.name} is calling`;
-  if (settings.ring && !AUTO_ANSWER) sound.play('ring');
+  if (settings.ring) sound.play('ring');
   if (settings.notify && document.hidden && window.Notification && Notification.permission === 'granted') {
     notice = new Notification(`${peer.name} is calling`, { body: `${me.user}@${me.domain}`, icon: 'icon.svg', tag: 'sipnode-call', requireInteraction: true });
     notice.onclick = () => { window.focus(); notice.close(); };
   }
   // Who is typing just now would answer with the next space.
   setTimeout(() => { if (call === mine && mine.state === 'incoming') $('answer').focus(); }, performance.now() - phone.typedAt < PATIENCE_MS ? PATIENCE_MS : 0);
-  if (AUTO_ANSWER) setTimeout(() => mine.answer(), 0);
 }
 
 /** This is the call on the screen now. */
@@ -276,7 +287,8 @@ function take(mine) {
   mine.addEventListener('change', changed);
   mine.addEventListener('end', () => ended(mine));
   changed();
-  if (mine.direction === 'out') $('hangup').focus({ preventScroll: true });
+  // Not on a button: whoever presses Enter or Space twice would hang up.
+  if (mine.direction === 'out') $('call').focus({ preventScroll: true });
   animate();
 }
 const focusLost = () => !document.activeElement || document.activeElement === document.body || document.activeElement.closest('[hidden]') || document.activeElement.hidden;
@@ -302,11 +314,24 @@ function clearCall(mine = call) {
   if (inside || focusLost()) (matchMedia('(hover: hover)').matches ? $('address') : $('dial')).focus({ preventScroll: true });
 }
 
+/** What is kept beyond the tab is of one user. */
+const recentKey = () => `sipnode.recent.${me.user}@${me.domain}`;
 function remember({ peer, direction, when, seconds, outcome }) {
-  history = [{ uri: peer.uri, name: peer.name, direction, when, seconds, outcome }, ...history].slice(0, 30);
-  account.keep('sipnode.recent', history);
+  if (!me) return;
+  // Another tab of the same user may have had calls meanwhile.
+  const kept = account.recall(recentKey(), 'localStorage') || [];
+  account.keep(recentKey(), [{ uri: peer.uri, name: peer.name, direction, when, seconds, outcome }, ...kept].slice(0, RECENT), 'localStorage');
+  showRecent();
+}
+function showRecent() {
+  history = (me && account.recall(recentKey(), 'localStorage')) || [];
   view.recent(history, (r) => dial(r.uri, r.name));
 }
+function forgetRecent() {
+  account.keep(recentKey(), null, 'localStorage');
+  showRecent();
+}
+window.addEventListener('storage', (event) => { if (me && event.key === recentKey()) showRecent(); });
 
 let animating = false;
 let ticked = 0;
@@ -334,6 +359,7 @@ function pressDial(key) {
 function pressTone(key) {
   if (!call || !/^[0-9*#]$/.test(key)) return;
   call.tone(key);
+  view.toggleTones(true);
   view.flash($('tone-pad'), key);
 }
 function toggleSettings(open) {
@@ -345,7 +371,7 @@ function toggleSettings(open) {
 /** What the buttons and keys may do. */
 const phone = {
   setMine: (state, note) => presence && presence.publisher.set({ state, note }),
-  settings, typedAt: -Infinity, signIn, signOut, dial, clearCall, busy, showPeople, showBanner, wakeSound, pressDial, pressTone, toggleSettings,
+  forgetRecent, settings, typedAt: -Infinity, signIn, signOut, dial, clearCall, busy, showPeople, showBanner, wakeSound, pressDial, pressTone, toggleSettings,
   get call() { return call; },
   get last() { return last; },
   get line() { return line; },
@@ -355,6 +381,26 @@ const phone = {
 };
 
 expose(phone);
+
+/**
+ * What a link says fills in the form, and a person signs in with it. Anybody can make a link, also one with their own account in it: one that
+ * signed in by itself would have its victim call, and be called, under their name. Where somebody is signed in it changes nothing at all.
+ */
+function linked({ user, password, remember }) {
+  const kept = account.remembered();
+  if ((line && line.state !== 'refused') || kept) {
+    const mine = me || account.split(kept.user, config.domain);
+    const other = account.split(user, config.domain);
+    unwanted = other.user !== mine.user || other.domain !== mine.domain;
+    if (me) showBanner();
+    return;
+  }
+  $('user').value = user;
+  $('password').value = password;
+  $('remember').checked = remember;
+  view.signInError(null);
+  view.linked(CARE_MS);
+}
 
 async function begin() {
   const given = account.fromFragment();
@@ -368,18 +414,21 @@ async function begin() {
   $('user-domain').textContent = `@${config.domain}`;
   $('version').textContent = config.version ? `sipnode ${config.version}` : '';
   if (!window.isSecureContext) {
-    $('insecure').hidden = Boolean(sound.toneWanted());
+    $('insecure').hidden = false;
     $('secure-link').href = `https://${location.host}/`;
   }
-  const known = given || account.remembered();
-  if (known) {
-    $('user').value = known.user;
-    $('remember').checked = known.remember;
+  window.addEventListener('hashchange', () => { const again = account.fromFragment(); if (again) linked(again); });
+  const kept = account.remembered();
+  if (given) linked(given);
+  if (kept) {
+    $('user').value = kept.user;
+    $('remember').checked = true;
+    await signIn(kept);
+  } else {
+    view.screen('signin');
+    if (!given) $('user').focus();
+    else if (!$('password').value) $('password').focus();
   }
-  window.addEventListener('hashchange', () => { const again = account.fromFragment(); if (again) signIn(again); });
-  if (known && known.password) await signIn(known);
-  else view.screen('signin');
-  if (document.body.dataset.screen === 'signin') ($('user').value ? $('password') : $('user')).focus();
   // Signing in by itself shows nothing until it is known how it went; a slow server must not look like an empty page.
   setTimeout(() => { if (document.body.dataset.screen === 'start') showSignIn(); }, 700);
 }

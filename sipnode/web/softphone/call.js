@@ -10,9 +10,9 @@ const QUIET_MS = 6000;
  * Events: `change`, `end`. States: preparing, calling, ringing, incoming, answering, up, ended.
  */
 export class Call extends EventTarget {
-  constructor({ line, peer, direction, session, device, online }) {
+  constructor({ line, peer, direction, session, device, online, ice }) {
     super();
-    Object.assign(this, { line, peer, direction, device, online });
+    Object.assign(this, { line, peer, direction, device, online, ice: ice || [] });
     this.state = direction === 'in' ? 'incoming' : 'preparing';
     this.session = null;
     this.since = 0;
@@ -20,6 +20,7 @@ export class Call extends EventTarget {
     this.muted = false;
     this.held = false;
     this.heldByThem = false;
+    this.waiting = false;
     this.early = false;
     this.note = null;
     this.fault = null;
@@ -40,7 +41,7 @@ export class Call extends EventTarget {
       const session = this.line.ua.call(this.peer.uri, {
         mediaStream: this.stream,
         mediaConstraints: { audio: true, video: false },
-        pcConfig: { iceServers: [] },
+        pcConfig: { iceServers: this.ice },
       });
       this.#watch(session);
     } catch {
@@ -56,7 +57,7 @@ export class Call extends EventTarget {
     if (!await this.#takeMicrophone()) return;
     if (!this.live) { this.#release(); return; }
     this.session.answer({
-      mediaStream: this.stream, mediaConstraints: { audio: true, video: false }, pcConfig: { iceServers: [] },
+      mediaStream: this.stream, mediaConstraints: { audio: true, video: false }, pcConfig: { iceServers: this.ice },
     });
   }
 
@@ -67,8 +68,16 @@ export class Call extends EventTarget {
   hangup(status) {
     if (!this.live) return;
     if (!this.session) { this.#finish({ title: 'Call ended.', text: '' }, false); return; }
+    const { session } = this;
     const options = this.state === 'incoming' || this.state === 'answering' ? { status_code: status || 486 } : {};
-    try { this.session.terminate(options); } catch { this.#finish({ title: 'Call ended.', text: '' }, false); }
+    if (this.state === 'up' && !this.line.connected) {
+      // It ends here at once; the other side is told as soon as it can be, or it would stay in a call with nobody.
+      session.connection.getSenders().forEach((sender) => { if (sender.track) sender.track.stop(); });
+      this.line.whenReady(() => { if (!session.isEnded()) session.terminate(); });
+      this.#finish({ title: 'Call ended.', text: 'The other side hears of it when the line is back.' }, false);
+      return;
+    }
+    try { session.terminate(options); } catch { this.#finish({ title: 'Call ended.', text: '' }, false); }
   }
 
   mute(on = !this.muted) {
@@ -76,10 +85,21 @@ export class Call extends EventTarget {
     if (on) this.session.mute({ audio: true }); else this.session.unmute({ audio: true });
   }
 
-  /** Hold or resume; resolves true when the other side has agreed. A refusal ends the call, as JsSIP has it. */
+  /**
+   * Hold or resume; resolves true when the other side has agreed. A refusal ends the call, as JsSIP has it, and so would a line that is
+   * down: then it waits for the line; asked for again it doesn't any more.
+   */
   hold(on = !this.held) {
     return new Promise((done) => {
       if (this.state !== 'up' || on === this.held) { done(false); return; }
+      if (!this.line.connected || this.line.state !== 'ready') {
+        this.waiting = !this.waiting;
+        this.#change();
+        const mine = this.waiting && (this.asked = {});
+        if (mine) this.line.whenReady(() => { if (this.waiting && this.asked === mine) { this.waiting = false; this.#change(); this.hold(on).then(done); } else done(false); });
+        else done(false);
+        return;
+      }
       const agreed = () => done(true);
       this.addEventListener('end', () => done(false), { once: true });
       const asked = on ? this.session.hold({}, agreed) : this.session.unhold({}, agreed);

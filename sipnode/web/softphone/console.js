@@ -29,7 +29,7 @@ export function expose(phone) {
     setState: (state, note = '') => phone.setMine(state, note),
     call: (uri) => Boolean(phone.dial(uri)),
     answer: () => phone.call && phone.call.answer(),
-    reject: () => phone.call && phone.call.hangup(486),
+    reject: () => phone.call && phone.call.hangup(603),
     hangup: () => phone.call && phone.call.hangup(),
     hold: () => (phone.call ? phone.call.hold(true) : false),
     unhold: () => (phone.call ? phone.call.hold(false) : false),

@@ -10,6 +10,8 @@ export function wire(phone) {
   const { settings } = phone;
   view.pad($('pad'), phone.pressDial);
   view.pad($('tone-pad'), phone.pressTone);
+  // A key that is held down since another page doesn't sign in here.
+  $('signin-form').addEventListener('keydown', (event) => { if (event.repeat && (event.key === 'Enter' || event.key === ' ')) event.preventDefault(); });
   $('signin-form').addEventListener('submit', (event) => {
     event.preventDefault();
     phone.signIn({ user: $('user').value, password: $('password').value, remember: $('remember').checked });
@@ -30,17 +32,18 @@ export function wire(phone) {
   const mine = () => phone.setMine($('my-state').value, $('my-note').value);
   for (const id of ['my-state', 'my-note']) $(id).addEventListener('change', mine);
   $('answer').addEventListener('click', () => { sound.unlock(); if (phone.call) phone.call.answer(); });
-  $('reject').addEventListener('click', () => { if (phone.call) phone.call.hangup(486); });
+  $('reject').addEventListener('click', () => { if (phone.call) phone.call.hangup(603); });
   $('hangup').addEventListener('click', () => { if (phone.call) phone.call.hangup(); });
   $('mute').addEventListener('click', () => { if (phone.call) phone.call.mute(); });
   $('hold').addEventListener('click', () => { if (phone.call) phone.call.hold(); });
   $('keys').addEventListener('click', () => {
     const open = $('tones').hidden;
     view.toggleTones(open);
-    if (open) $('tone-pad').firstElementChild.focus();
+    if (open) $('tone-pad').querySelector('[tabindex="0"]').focus();
   });
   $('again').addEventListener('click', () => { const { peer } = phone.call; phone.clearCall(); phone.dial(peer.uri, peer.name); });
   $('close').addEventListener('click', () => phone.clearCall());
+  $('forget').addEventListener('click', phone.forgetRecent);
   $('settings-button').addEventListener('click', () => phone.toggleSettings($('settings').hidden));
   $('signout').addEventListener('click', phone.signOut);
   $('ring-on').checked = settings.ring;

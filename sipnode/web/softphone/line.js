@@ -52,6 +52,18 @@ export class Line extends EventTarget {
 
   get connected() { return this.ua.isConnected(); }
 
+  /** Do it now if requests can be sent, else when they can again; `true` when it was done now. */
+  whenReady(deed) {
+    if (this.connected && this.state === 'ready') { deed(); return true; }
+    const once = () => {
+      if (this.state !== 'ready' && !this.stopped) return;
+      this.removeEventListener('state', once);
+      if (!this.stopped) deed();
+    };
+    this.addEventListener('state', once);
+    return false;
+  }
+
   start() {
     this.#set('connecting');
     this.ua.start();

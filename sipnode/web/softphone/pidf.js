@@ -23,10 +23,12 @@ export function read(text) {
   const root = new DOMParser().parseFromString(trusted.createHTML(text), 'application/xml').documentElement;
   if (root.namespaceURI !== PIDF || root.localName !== 'presence') return null;
   const all = (namespace, name) => Array.from(root.getElementsByTagNameNS(namespace, name));
-  const [note] = [...all(PIDF, 'note'), ...all(MODEL, 'note')];
   const open = all(PIDF, 'basic').some((basic) => basic.textContent.trim() === 'open');
   const doing = all(RPID, 'activities').flatMap((list) => Array.from(list.children, (activity) => activity.localName));
   const found = STATES.filter(([, names]) => doing.some((name) => names.includes(name))).map(([state]) => state);
+  // A server may say what somebody does in a note as well, for phones that read nothing else.
+  const words = doing.map((name) => name.replace(/-/g, ' ')).concat('on the phone');
+  const [note] = [...all(PIDF, 'note'), ...all(MODEL, 'note')].filter((one) => !words.includes(one.textContent.trim().toLowerCase()));
   return {
     state: open ? found[0] || 'online' : 'offline',
     said: found.find((state) => state !== 'phone') || 'online',

@@ -1,4 +1,4 @@
-// Everything that sounds: tones, the microphone (or the oscillator in its place), the far side, and how loud both are.
+// Everything that sounds: tones, the microphone, the far side, and how loud both are.
 
 const FFT = 8192;
 let context = null;
@@ -107,27 +107,8 @@ export function farewell(bad) {
 
 // ---- where our own sound comes from
 
-/** `?tone=440`: an oscillator instead of the microphone, for tests and for who has none. */
-export const toneWanted = () => {
-  const hz = Number(new URLSearchParams(location.search).get('tone'));
-  return hz >= 20 && hz <= 8000 ? hz : 0;
-};
-
 /** A stream to send; throws what getUserMedia throws, or an error named Insecure. */
 export async function microphone(device) {
-  const hz = toneWanted();
-  if (hz) {
-    await unlock();
-    const ctx = audio();
-    const osc = ctx.createOscillator();
-    const gain = ctx.createGain();
-    const out = ctx.createMediaStreamDestination();
-    osc.frequency.value = hz;
-    gain.gain.value = 0.4;
-    osc.connect(gain).connect(out);
-    osc.start();
-    return out.stream;
-  }
   if (!navigator.mediaDevices || !navigator.mediaDevices.getUserMedia) {
     throw Object.assign(new Error('no mediaDevices'), { name: 'Insecure' });
   }

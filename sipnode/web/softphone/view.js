@@ -60,6 +60,18 @@ export function tab(name) {
 
 /** Twelve keys into `holder`. */
 export function pad(holder, pressed) {
+  // One stop of the Tab key; the arrows go from key to key (WAI-ARIA, roving tabindex).
+  const stops = () => Array.from(holder.children);
+  const stopAt = (node) => { for (const one of stops()) one.tabIndex = one === node ? 0 : -1; };
+  holder.addEventListener('focusin', (event) => stopAt(event.target));
+  holder.addEventListener('keydown', (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -holderColumns(holder), ArrowDown: holderColumns(holder) }[event.key];
+    const to = event.key === 'Home' ? 0 : event.key === 'End' ? KEYS.length - 1 : stops().indexOf(event.target) + step;
+    if ((step || event.key === 'Home' || event.key === 'End') && stops()[to]) {
+      stops()[to].focus();
+      event.preventDefault();
+    }
+  });
   for (const [key, letters] of KEYS) {
     const button = element('button', 'key');
     button.type = 'button';
@@ -80,7 +92,9 @@ export function pad(holder, pressed) {
     }
     holder.append(button);
   }
+  stopAt(holder.firstElementChild);
 }
+const holderColumns = (holder) => getComputedStyle(holder).gridTemplateColumns.split(' ').length;
 export function flash(holder, key) {
   const button = holder.querySelector(`[data-key="${CSS.escape(key)}"]`);
   if (!button) return;
@@ -96,10 +110,24 @@ export function signInError(fault) {
   if (fault) {
     setText($('signin-error-title'), fault.title);
     setText($('signin-error-text'), fault.text);
+    $('signin-link').hidden = true;
   }
+}
+/** The form as a link filled it in: it says so, and its button waits a moment. */
+export function linked(ms) {
+  const button = $('signin-button');
+  const note = $('signin-link');
+  note.hidden = false;
+  button.disabled = true;
+  setTimeout(() => {
+    button.disabled = false;
+    if ($('password').value && document.body.dataset.screen === 'signin') button.focus();
+  }, ms);
+  for (const id of ['user', 'password']) $(id).addEventListener('input', () => { note.hidden = true; }, { once: true });
 }
 export function signInBusy(busy) {
   const button = $('signin-button');
+  if (busy) $('signin-link').hidden = true;
   button.classList.toggle('busy', busy);
   button.setAttribute('aria-busy', String(busy));
   setText(button, busy ? 'Signing in…' : 'Sign in');
@@ -218,6 +246,7 @@ export function recent(items, choose) {
     return item;
   }, () => {});
   $('recent-empty').hidden = items.length > 0;
+  $('forget').hidden = !items.length;
 }
 
 // ---- the call
@@ -260,7 +289,8 @@ export function call(current) {
   setText($('mute').querySelector('.word'), current.muted ? 'Unmute' : 'Mute');
   setIcon($('mute'), current.muted ? 'micoff' : 'mic');
   $('hold').setAttribute('aria-pressed', String(current.held));
-  setText($('hold').querySelector('.word'), current.held ? 'Resume' : 'Hold');
+  $('hold').setAttribute('aria-busy', String(current.waiting));
+  setText($('hold').querySelector('.word'), current.waiting ? 'Waits' : current.held ? 'Resume' : 'Hold');
   setIcon($('hold'), current.held ? 'resume' : 'hold');
   setText($('tones-sent'), current.sent);
   $('wire').hidden = !(state === 'up' || current.early);
@@ -300,7 +330,7 @@ export function sound(now, levels) {
 
 export function microphones(list, chosen) {
   const select = $('microphone');
-  const items = [{ id: '', name: 'The one the browser chooses' }, ...list];
+  const items = [{ id: '', name: 'The browser\'s choice' }, ...list];
   const options = items.map(({ id, name }) => {
     const option = element('option', '', name);
     option.value = id;

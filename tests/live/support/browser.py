@@ -13,6 +13,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.threads import deferToThreadPool
@@ -39,6 +40,26 @@ FLAGS = [
     "--disable-component-update",
     "--no-first-run",
 ]
+# What a page is given from outside, as nothing of it is the page's own: a tone in the place of the microphone, a finger on "Answer".
+_VOICE = """
+if (navigator.mediaDevices) navigator.mediaDevices.getUserMedia = async () => {
+  const ctx = new AudioContext();
+  const osc = ctx.createOscillator();
+  const gain = ctx.createGain();
+  const out = ctx.createMediaStreamDestination();
+  osc.frequency.value = %d;
+  gain.gain.value = 0.4;
+  osc.connect(gain).connect(out);
+  osc.start();
+  return out.stream;
+};
+"""
+_ANSWER = """
+new MutationObserver(() => {
+  const button = document.getElementById('answer');
+  if (button && !button.hidden && !button.closest('[hidden]')) button.click();
+}).observe(document, { subtree: true, attributes: true, attributeFilter: ['hidden', 'data-state'] });
+"""
 _ASK = "([name, given]) => window.sipnode[name](...given)"
 
 
@@ -82,16 +103,31 @@ class Browser:
         return deferToThreadPool(reactor, self._thread, work, *arguments)
 
     def open(self, address: str, **options: Any) -> Any:
-        """A new context with a page of that address; blocks, so through :meth:`run`. ``options`` are Playwright's for the context."""
+        """A new context with a page of that address; blocks, so through :meth:`run`.
+
+        Args:
+            address: Behind ``#`` may stand ``voice``, the pitch of a tone that is spoken, and ``answer``, which has calls answered; both
+                are of this class. What is left there is the page's own, and signed in with by a click.
+            options: Playwright's for the context.
+        """
         if self._chromium is None:
             from playwright.sync_api import sync_playwright
 
             self._driver = sync_playwright().start()
             self._chromium = self._driver.chromium.launch(executable_path=program(), args=FLAGS)
         context = self._chromium.new_context(permissions=["microphone"], **options)
+        place, _, words = address.partition("#")
+        account = dict(parse_qsl(words))
+        voice = account.pop("voice", "")
+        if voice:
+            context.add_init_script(_VOICE % int(voice))
+        if account.pop("answer", ""):
+            context.add_init_script(_ANSWER)
         page = context.new_page()
         page.set_default_timeout(20000)
-        page.goto(address)
+        page.goto(f"{place}#{urlencode(account)}" if account else place)
+        if account:
+            page.click("#signin-button")
         return page
 
     def _stop(self) -> Any:
@@ -131,6 +167,14 @@ class Page:
     async def do(self, name: str, *given: Any) -> Any:
         """Call one function of the page's own hook, ``window.sipnode``."""
         return await self._browser.run(self._page.evaluate, _ASK, [name, list(given)])
+
+    async def ask(self, script: str, given: Any = None) -> Any:
+        """What a script in the page says."""
+        return await self._browser.run(self._page.evaluate, script, given)
+
+    async def at(self, deed: str, *given: Any) -> Any:
+        """One of Playwright's deeds of a person: ``click``, ``press``, ``fill``, ``goto`` …"""
+        return await self._browser.run(getattr(self._page, deed), *given)
 
     async def status(self) -> dict[str, Any]:
         """What the page says about itself; {} while it is loading."""

@@ -178,9 +178,9 @@ class Site:
         return phone
 
     def page(self, user: str, hz: int, password: str = "", auto: bool = True) -> str:
-        """The address of the softphone, signed in as that user, with a tone for a voice."""
-        answer = "&answer=auto" if auto else ""
-        return f"http://{HOST}:{self.http}/?tone={hz}{answer}#user={user}&password={password or passwords()[user]}"
+        """The address of the softphone for that user, and words for :class:`Page`: a tone for a voice, and whether it answers."""
+        answer = "&answer=1" if auto else ""
+        return f"http://{HOST}:{self.http}/#user={user}&password={password or passwords()[user]}&voice={hz}{answer}"
 
     # -- the relay
 

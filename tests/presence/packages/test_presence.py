@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
@@ -24,6 +25,7 @@ HEAD = (
 END = "</presence>\n"
 CLOSED = '<tuple id="none"><status><basic>closed</basic></status></tuple>'
 ON_THE_PHONE = '<dm:person id="person"><rpid:activities><rpid:on-the-phone/></rpid:activities></dm:person>'
+IN_WORDS = '<note xml:lang="en">On the phone</note>'
 
 
 def pidf(*parts: str, prefix: str = "") -> bytes:
@@ -112,7 +114,17 @@ class StateTests(SynchronousTestCase):
         self.sources.now_calls = [SimpleNamespace(state="early")]
         self.assertEqual(self.state(), HEAD + CLOSED + END)
         self.sources.now_calls = [SimpleNamespace(state="trying"), SimpleNamespace(state="confirmed")]
-        self.assertEqual(self.state(), HEAD + CLOSED + ON_THE_PHONE + END)
+        self.assertEqual(self.state(), HEAD + CLOSED + IN_WORDS + ON_THE_PHONE + END)
+
+    def test_activity_in_words(self) -> None:
+        """What somebody does is a note too, for phones that read nothing else; their own words come before it, an empty note doesn't."""
+        for activity, words in (("busy", "Busy"), ("in-transit", "In transit"), ("unknown", ""), ("other>x</r:other", "")):
+            said = activity.partition(">")[0]
+            person = f'<p:person id="me"><r:activities><r:{activity if said != activity else activity + "/"}></r:activities></p:person>'
+            for note in ("", "<note></note>", "<note> </note>"):
+                notes = re.findall(r"<note xml[^>]*>([^<]+)</note>", self.state(pidf(tuple_of("a", "open"), note, person)))
+                self.assertEqual(notes, [words] if words else [], (activity, note))
+            self.assertEqual(re.findall(r"<note.*?</note>", self.state(pidf("<note>Lunch</note>", person))), ["<note>Lunch</note>"])
 
     def test_published(self) -> None:
         """What was published comes out as it came in, in the form of ours, whatever prefixes its author liked."""
@@ -156,6 +168,7 @@ class StateTests(SynchronousTestCase):
             HEAD
             + tuple_of("b", "open")
             + tuple_of("a", "open")
+            + IN_WORDS
             + f'<dm:person id="me"><rpid:activities><rpid:meal {rpid} /><rpid:on-the-phone/></rpid:activities>'
             + f"<dm:note {model}>n</dm:note></dm:person>"
             + END,
