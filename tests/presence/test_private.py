@@ -39,11 +39,14 @@ class PrivateCase(SynchronousTestCase):
         return dialog
 
     def sees(self, user: User) -> tuple[str | None, bool, bool]:
-        """State, whether there are names of the dialog, whether there is an address."""
+        """State, whether there are names of the dialog, whether there is anybody's address; the other end is there in any case."""
         dialog = self.told(user)
         names = {"call-id", "local-tag", "remote-tag"} & set(dialog.attrib)
         self.assertIn(len(names), (0, 3))
-        return dialog.findtext(f"{{{DIALOG_INFO}}}state"), bool(names), len(dialog) > 1
+        identities = [found.text for found in dialog.iter(f"{{{DIALOG_INFO}}}identity")]
+        told = identities != ["sip:anonymous@anonymous.invalid"]
+        self.assertEqual(len(identities), 2 if told else 1)
+        return dialog.findtext(f"{{{DIALOG_INFO}}}state"), bool(names), told
 
 
 class DialogPolicyTests(PrivateCase):

@@ -27,6 +27,7 @@ LARGEST: Final = 48000
 
 _OURS: Final = "x-sipnode:call"
 _STATES: Final = frozenset(("trying", "proceeding", "early", "confirmed", "terminated"))
+_NOBODY: Final = "sip:anonymous@anonymous.invalid"
 _LONGEST: Final = 255
 
 
@@ -55,11 +56,15 @@ def compose(entity: str, calls: Iterable[PartyCall], version: int, for_the_table
 
 
 def public(resource: str, calls: Iterable[PartyCall]) -> list[PartyCall]:
-    """Of calls what everybody may know who watches a party: that they are there, their direction and state.
+    """Of calls what everybody may know who watches a party: that they are there, their direction and state. The other end stands
+    there as anonymous (RFC 3323 §4.1.1.3): phones light no lamp for a document without one.
 
     The other end of a call has an id for it that is nearly the same; here neither leads to the other, nor either to the Call-ID.
     """
-    return [PartyCall(_pseudonym(resource, call.id), direction=call.direction, state=call.state) for call in calls]
+    return [
+        PartyCall(_pseudonym(resource, call.id), direction=call.direction, state=call.state, remote=_NOBODY, remote_name="Anonymous")
+        for call in calls
+    ]
 
 
 def _pseudonym(resource: str, name: str) -> str:

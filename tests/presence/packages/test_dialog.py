@@ -72,7 +72,9 @@ class DocumentTests(SynchronousTestCase):
         document = self.state("")
         (dialog,) = ElementTree.fromstring(document)
         self.assertEqual({**dialog.attrib, "id": ""}, {"id": "", "direction": "initiator"})
-        self.assertEqual([(one.tag.rpartition("}")[2], one.attrib, one.text) for one in dialog], [("state", {}, "terminated")])
+        state, remote = dialog
+        self.assertEqual((state.tag.rpartition("}")[2], state.attrib, state.text), ("state", {}, "terminated"))
+        self.assertEqual({one.text or one.get("uri") for one in remote}, {"sip:anonymous@anonymous.invalid"})
         self.assertNotIn(CALL.id, document)
         other = self.package.state("bob@example.test", "", [], 7, "application/dialog-info+xml")
         self.assertNotEqual(ElementTree.fromstring(other)[0].get("id"), dialog.get("id"))
