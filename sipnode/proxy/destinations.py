@@ -91,6 +91,7 @@ class Destinations:
         for text in allowed:
             self._allow(text, interfaces)
         self._hosts: dict[str, int] = {}
+        self._open: set[tuple[str, int, str]] = set()
 
     def refusal(self, host: str, port: int, peer: str) -> str:
         """Why that peer may not make us send there; "" where it may.
@@ -100,6 +101,17 @@ class Destinations:
             port: Of the destination.
             peer: Address (no brackets) of whoever named it; the destination itself where a socket has seen it there.
         """
+        way = (host, port, peer)
+        if way in self._open:
+            return ""
+        rule = self._refusal(host, port, peer)
+        if not rule and not self.is_friend(bare_host(host)):
+            if len(self._open) >= _HOSTS:
+                self._open.clear()
+            self._open.add(way)
+        return rule
+
+    def _refusal(self, host: str, port: int, peer: str) -> str:
         kind = self._hosts.get(host)
         if kind is None:
             kind = self._kind(host)

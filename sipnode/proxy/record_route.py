@@ -22,6 +22,8 @@ from sipnode.sip.uri import SipUri
 
 _MARK: Final = ";sn="
 _TWIN: Final = ";r2=on"
+RECENT: Final = 4096
+"""Tokens of each generation that are known without being opened."""
 
 
 class RouteSigner:
@@ -39,19 +41,40 @@ class RouteSigner:
         # Two servers of this kind in one path don't take each other's.
         self._contact = f";s-{blake2s(secret, person=b'name', digest_size=3).hexdigest()}="
         self._heads: dict[str, str] = {}
+        self._made: dict[str, tuple[str, str, str, RouteState]] = {}
+        self._made_before: dict[str, tuple[str, str, str, RouteState]] = {}
         self.heads: set[str] = set()
 
     def for_callee(self, state: RouteState, call_id: str, caller_tag: str) -> str:
         """The ``sn`` of a request: leads the end that is asked to the one that asks."""
-        return self._sealer.route(CALLEE, state, call_id, caller_tag)
+        token = self._sealer.route(CALLEE, state, call_id, caller_tag)
+        self._remember(token, call_id, "", caller_tag, state)
+        return token
 
     def for_caller(self, state: RouteState, call_id: str, caller_tag: str, callee_tag: str) -> str:
         """The ``sn`` of its response: leads the end that asked to the one that answers."""
-        return self._sealer.route(CALLER, state, call_id, caller_tag, callee_tag)
+        token = self._sealer.route(CALLER, state, call_id, caller_tag, callee_tag)
+        self._remember(token, call_id, caller_tag, callee_tag, state)
+        return token
+
+    def _remember(self, token: str, call_id: str, from_tag: str, to_tag: str, state: RouteState) -> None:
+        """What was sealed lately needn't be opened; two generations, so that forgetting costs nothing."""
+        if len(self._made) >= RECENT:
+            self._made_before, self._made = self._made, {}
+        self._made[token] = (call_id, from_tag, to_tag, state)
 
     def read(self, token: str, call_id: str, from_tag: str, to_tag: str) -> RouteState | None:
         """What a token says to the sender of a request with these tags, or None where it isn't ours or of another dialog or end."""
-        return self._sealer.open_route(token, call_id, from_tag, to_tag)
+        made = self._made.get(token) or self._made_before.get(token)
+        if made is None:
+            return self._sealer.open_route(token, call_id, from_tag, to_tag)
+        by_caller = token[0] == CALLER
+        if made[0] != call_id or made[2] != to_tag or (by_caller and made[1] != from_tag):
+            return None
+        was = made[3]
+        return RouteState(
+            was.far, was.holder, was.bridged, was.node, was.call, was.session, was.mark, was.until, by_caller, [], "", token
+        )
 
     def mark(self, routes: list[str], contact: str) -> bytes:
         """See :meth:`sipnode.proxy.seal.Sealer.mark`; b"" where a URI can't be read, which agrees with nothing."""
