@@ -164,7 +164,8 @@ class Branch:
         if core.trace is not None:
             core.trace.sent(request.to_bytes(), self.flow)
         budget = None
-        if not self.flow.proved and self.fork.ctx.stranger:
+        if not self.flow.proved and (self.fork.ctx.stranger or self.fork.ctx.route is not None):
+            # Inside a dialog it's the other end that named the address, and that one may be a stranger.
             budget = self.fork.budget_at(self.flow.remote[0], build.octets_of(request))
             if budget is None:
                 self.fail(480)

@@ -268,3 +268,23 @@ class UnprovedTests(SynchronousTestCase):
         octets = sum(len(data) for data in self.evil.flow.sent)
         self.assertLessEqual(octets, 5 * len(request.to_bytes()))
         self.assertIn(486, self.evil.statuses())
+
+
+class ContactOfAStrangerTests(SynchronousTestCase):
+    """What a callee sends in a call goes where the caller's Contact says; who is there may never have heard of it."""
+
+    def test_bye_at_a_victim(self) -> None:
+        """A BYE at an address that never answered stays below five times its own size, all repeats together."""
+        world = World()
+        bob = world.phone("bob")
+        bob.register()
+        bob.take()
+        eve = world.phone("eve", host="203.0.113.9", domain=FOREIGN, contact="sip:eve@198.51.100.99:5060")
+        victim = world.phone("victim", host="198.51.100.99")
+        call = world.call(eve, bob)
+        self.assertEqual(victim.flow.sent, [])
+        bye = call.from_callee("BYE")
+        world.advance(40)
+        got = victim.flow.sent
+        self.assertTrue(got)
+        self.assertLessEqual(sum(map(len, got)), 5 * len(bye.to_bytes()) + len(got[0]))
