@@ -276,7 +276,7 @@ class NatSettings:
     uac_test: int = setting(19, "nat_uac_test mask: 1 private Contact, 2 Via address differs, 8 private SDP, 16 Via port differs, 64 WebSocket …", minimum=0, maximum=511)
     contact_alias: bool = setting(True, "Put ;alias=ip~port~proto into the Contact of natted and WebSocket senders.")
     natping_interval: float = setting(30.0, "OPTIONS to natted UDP bindings; 0 for none.", minimum=0)
-    keepalive_timeout: float = setting(90.0, "A natted binding that didn't answer pings for so long is removed; 0 never.", minimum=0)
+    keepalive_timeout: float = setting(90.0, "A natted binding that has answered a ping before and then none for so long is removed; 0 never.", minimum=0)
 
 
 @dataclass(frozen=True, slots=True)

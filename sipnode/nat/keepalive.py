@@ -5,7 +5,8 @@ bindings). Any response counts as life (RFC 3261 §11.2 lets a phone answer OPTI
 
 The invariant: each binding is pinged once an interval and is looked at only then, so a tick costs what it pings and
 nothing for the others; a burst of registrations is spread by a limit for each tick. A binding is given up after its
-time *and* as many unanswered pings, so that a server that stood still blames nobody.
+time *and* as many unanswered pings, so that a server that stood still blames nobody; and only where its phone has
+answered a ping before: there are phones that never do, and theirs lasts until it expires (RFC 3261 §10.3).
 """
 
 from __future__ import annotations
@@ -43,13 +44,14 @@ _CALL_ID_PREFIX: Final = "natping-"
 class _Pinged:
     """A binding with what is known of its life."""
 
-    __slots__ = ("binding", "due", "heard", "unanswered")
+    __slots__ = ("answers", "binding", "due", "heard", "unanswered")
 
     def __init__(self, binding: Binding, due: float, heard: float) -> None:
         self.binding = binding
         self.due = due
         self.heard = heard
         self.unanswered = 0
+        self.answers = False
 
 
 class KeepaliveService(Service):
@@ -148,6 +150,7 @@ class KeepaliveService(Service):
             flow.proved = True
             entry.heard = self._clock.seconds()
             entry.unanswered = 0
+            entry.answers = True
         return True
 
     def _tick(self) -> None:
@@ -160,7 +163,7 @@ class KeepaliveService(Service):
             if entry.due > now:
                 return
             limit -= 1
-            if self._timeout and entry.unanswered >= self._misses and now - entry.heard >= self._timeout:
+            if self._timeout and entry.answers and entry.unanswered >= self._misses and now - entry.heard >= self._timeout:
                 del pinged[ruid]
                 self._remove(entry.binding)
                 continue

@@ -147,7 +147,8 @@ class Dispatcher:
             self._refuse(message, error, flow)
         else:
             core.counters["broken_messages"] += 1
-        if flow.reliable and error.reason in ("octets after the message", "message too large"):
+        if flow.reliable and not flow.websocket and error.reason == "message too large":
+            # Where each message has a frame of its own (RFC 7118 §5) a fault in one is no fault of the next.
             flow.close("protocol error")
 
     def _refuse(self, request: SipRequest, error: ParseError, flow: Any) -> None:

@@ -55,6 +55,13 @@ class KeepaliveTests(SynchronousTestCase):
         assert isinstance(response, SipResponse)
         return response
 
+    def answers_once(self, *ruids: str) -> None:
+        """The first ping of each of these is answered, 30 seconds after its REGISTER; then none is."""
+        self.run_for(30.5)
+        for _, binding, request in list(self.sent):
+            if binding.ruid in ruids:
+                self.assertTrue(self.service.answered(self.answer(request), self.flow))
+
     def test_ping(self) -> None:
         """A natted UDP binding gets an OPTIONS each interval, beginning one interval after it registered."""
         self.service.changed("registered", self.binding())
@@ -83,12 +90,19 @@ class KeepaliveTests(SynchronousTestCase):
         self.assertEqual(len(self.service), 0)
 
     def test_silent(self) -> None:
-        """A binding that answers none of the pings of its time is removed, once."""
+        """A binding that has answered, and then none of the pings of its time, is removed, once."""
         self.service.changed("registered", self.binding())
+        self.answers_once("uloc-1")
         self.run_for(119)
-        self.assertEqual((len(self.sent), self.removed), (3, []))
+        self.assertEqual((len(self.sent), self.removed), (4, []))
         self.run_for(60)
-        self.assertEqual((len(self.sent), self.removed, len(self.service)), (3, ["uloc-1"], 0))
+        self.assertEqual((len(self.sent), self.removed, len(self.service)), (4, ["uloc-1"], 0))
+
+    def test_never_answered(self) -> None:
+        """A phone that answers no OPTIONS at all keeps its binding, and its pings, until it expires."""
+        self.service.changed("registered", self.binding())
+        self.run_for(610)
+        self.assertEqual((len(self.sent), self.removed), (20, []))
 
     def test_answered(self) -> None:
         """A binding that answers, with whatever status, stays."""
@@ -102,6 +116,7 @@ class KeepaliveTests(SynchronousTestCase):
     def test_answered_from_elsewhere(self) -> None:
         """Whoever knows a ping (it passed by) can't answer it from another host or over a connection; another port of the phone can."""
         self.service.changed("registered", self.binding())
+        self.answers_once("uloc-1")
         for _ in range(3):
             self.run_for(30)
             for flow in (FakeFlow(remote=("203.0.113.66", 5060)), FakeFlow("TCP", self.flow.remote)):
@@ -118,6 +133,7 @@ class KeepaliveTests(SynchronousTestCase):
     def test_provisional(self) -> None:
         """A 100 is a ping's answer but no sign of life of the phone."""
         self.service.changed("registered", self.binding())
+        self.answers_once("uloc-1")
         self.run_for(90)
         self.assertTrue(self.service.answered(self.answer(self.sent[-1][2], 100), self.flow))
         self.run_for(31)
@@ -126,6 +142,7 @@ class KeepaliveTests(SynchronousTestCase):
     def test_refresh_is_life(self) -> None:
         """A REGISTER counts as an answer, and pings go to the newest contact."""
         self.service.changed("registered", self.binding())
+        self.answers_once("uloc-1")
         self.run_for(100)
         newest = self.binding(received="sip:192.0.2.1:9")
         self.service.changed("refreshed", newest)
@@ -160,6 +177,7 @@ class KeepaliveTests(SynchronousTestCase):
     def test_standstill(self) -> None:
         """A server that stood still for an hour doesn't take the silence for the phones'."""
         self.service.changed("registered", self.binding())
+        self.answers_once("uloc-1")
         self.run_for(30)
         self.clock.advance(3600)
         self.run_for(31)
@@ -167,15 +185,19 @@ class KeepaliveTests(SynchronousTestCase):
 
     def test_send_fails(self) -> None:
         """A ping that can't be sent is a ping without an answer, and doesn't stop the others."""
+        down: list[str] = []
 
         def send(binding: Binding, request: SipRequest) -> None:
-            if binding.ruid == "bad":
+            if binding.ruid in down:
                 raise FlowClosed
             self.sent.append((0, binding, request))
 
         self.service._send = send
         self.service.changed("registered", self.binding("bad"))
         self.service.changed("registered", self.binding("good"))
+        self.answers_once("bad", "good")
+        down.append("bad")
+        self.sent.clear()
         self.run_for(31)
         self.assertEqual([b.ruid for _, b, _ in self.sent], ["good"])
         self.run_for(95)
@@ -185,6 +207,7 @@ class KeepaliveTests(SynchronousTestCase):
         """Other responses are left to others, and nobody can answer for another's phone."""
         self.service.changed("registered", self.binding("r1"))
         self.service.changed("registered", self.binding("r2"))
+        self.answers_once("r1", "r2")
         self.run_for(91)
         mine = self.sent[-2][2]
         forged = mine.copy()

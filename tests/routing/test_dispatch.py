@@ -145,11 +145,19 @@ class DispatchTests(SynchronousTestCase):
         self.world.sink.broken(b"", flow, ValueError("odd"))
         self.assertEqual(len(flow.sent), 1)
 
-    def test_protocol_error_closes(self) -> None:
-        """Octets behind a WebSocket message, or one too large for its stream, end the connection after the answer."""
+    def test_fault_of_one_frame(self) -> None:
+        """A WebSocket message whose Content-Length doesn't fit is answered with 400, and its connection goes on with the next."""
         tab = self.world.phone("tab", "WS")
-        self.world.sink.received(INVITE + b"more", tab.flow)
-        self.assertTrue(tab.flow.closed)
+        for fault in (INVITE + b"more", INVITE.replace(b"Content-Length: 0", b"Content-Length: 3")):
+            self.world.sink.received(fault, tab.flow)
+            self.assertEqual((tab.statuses(), tab.flow.closed), ([400], False))
+        self.assertEqual(tab.register().status, 200)
+
+    def test_too_large_closes(self) -> None:
+        """A message that is too large for its stream ends the connection after the answer."""
+        phone = self.world.phone("tcp", "TCP")
+        self.world.sink.received(INVITE + b"x" * 70000, phone.flow)
+        self.assertEqual((phone.statuses(), phone.flow.closed), ([513], True))
 
     def test_hooks_that_raise(self) -> None:
         """An exception of the site's onreply_route or websocket_closed is logged, and stops neither the reply nor the clearing."""
