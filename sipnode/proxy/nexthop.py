@@ -41,7 +41,8 @@ def flow_for(branch: Branch) -> Any:
             flow = core.flow_by_key(target.key)
             if flow is not None:
                 return flow
-            if not ctx.initial and (target.websocket or target.flags & BindingFlag.NATB):
+            elsewhere = target.reach is not None and target.reach.host
+            if not ctx.initial and (target.websocket or (target.flags & BindingFlag.NATB and not elsewhere)):
                 return core.wait_for_key(target.key)
         if target.websocket:
             raise NoRoute("its connection is gone", 480 if ctx.initial else 481)

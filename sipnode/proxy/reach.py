@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 from sipnode.errors import NoRoute, ParseError
 from sipnode.records import Hop, Reach
 from sipnode.sip.address import NameAddr
+from sipnode.sip.hosts import bare_host
 from sipnode.sip.uri import SipUri
 
 if TYPE_CHECKING:
@@ -60,6 +61,25 @@ def as_named(message: SipMessage, routes: list[str], flow: Any, refusal: Callabl
     except ParseError:
         pass
     return of_source(flow)
+
+
+def by_connection(message: SipMessage, routes: list[str], flow: Any, key: str) -> Reach:
+    """A browser, or a phone on a connection that may come through a translator: that connection leads there; when it is gone, the
+    Contact does where it asks for TCP at the very address that the message came from (RFC 3261 §18.1.1: a phone may close it and listen).
+
+    Args:
+        routes: As for :func:`as_named`.
+    """
+    if flow.transport == "TCP" and not routes:
+        try:
+            value = message.get("contact")
+            found = of_uri(NameAddr.parse(value).uri) if value else None
+        except ParseError:
+            found = None
+        if found is not None and found.transport == "TCP" and bare_host(found.host) == bare_host(flow.remote[0]):
+            found.flow, found.key, found.natted = flow.token, key, True
+            return found
+    return Reach(flow.token, key, websocket=flow.websocket)
 
 
 def contact_of(message: SipMessage) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sipnode.proxy.reach import as_named, contact_of
+from sipnode.proxy.reach import as_named, by_connection, contact_of
 from sipnode.proxy.record_route import beyond_us, with_token
 from sipnode.proxy.seal import RouteState, mark_of
 from sipnode.records import BindingFlag, Holder, Reach
@@ -64,7 +64,9 @@ def callee_reach(branch: Branch, response: SipResponse, beyond: list[str]) -> Re
     natted = bool(target.host or target.flags & BindingFlag.NATB)
     if not target.beyond:
         if flow.reliable and (target.websocket or natted):
-            return Reach(flow.token, target.key, websocket=target.websocket, natted=natted)
+            where = by_connection(response, beyond, flow, target.key)
+            where.websocket, where.natted = target.websocket, natted
+            return where
         if target.host:
             return Reach("", "", target.host, target.port, "UDP", natted=True)
     reach = as_named(response, beyond, flow, branch.fork.ctx.core.destinations.refusal)

@@ -1,4 +1,8 @@
-"""Whose a binding is: this node's, which holds its connection, or that of another which shares the table.
+"""Whose a binding is: this node's, which holds its connection, or that of another which shares the table; and what is left of it when
+its connection is gone.
+
+Implements: RFC 3261 §10.3 (a binding lasts until it expires), RFC 7118 §6 and RFC 5626 §4.2 (not beyond its flow, where nothing but the
+flow leads there).
 
 The invariant: a connection named in a row is looked up only by the node that wrote the row in this very run; everybody else
 goes by the row's ``path``, or by its address.
@@ -6,10 +10,14 @@ goes by the row's ``path``, or by its address.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from sipnode.errors import ParseError
 from sipnode.records import BindingFlag
 from sipnode.registrar.register import Source, is_lost
+from sipnode.sip.hosts import normal_host
+from sipnode.sip.uri import SipUri
 
 if TYPE_CHECKING:
     from sipnode.interfaces import IFlow, INode
@@ -34,11 +42,37 @@ def adopt(binding: Binding, node: INode | None) -> None:
         binding.received = ""
 
 
+def without_flow(binding: Binding) -> Binding | None:
+    """What a binding is when its connection has closed: one that is reached at its contact; None where nobody can connect to it."""
+    if binding.reg_id or not listens(binding):
+        # With a reg-id it is the flow that was registered (RFC 5626 §4.2).
+        return None
+    return replace(binding, connection_id="", path="", received=binding.received if binding.cflags & _NATB else "")
+
+
+def listens(binding: Binding) -> bool:
+    """Whether a phone that registered over a connection can be reached at its contact without it: that asks for no TLS (phones have
+    no certificates), and where a translator may be between, for TCP at the very address that it registered from.
+    """
+    if binding.socket[:4] != "tcp:":
+        return False
+    try:
+        uri = SipUri.parse(binding.contact)
+        transport = uri.params.get("transport", "udp").lower()
+        if uri.secure or transport not in ("udp", "tcp"):
+            return False
+        if not binding.cflags & _NATB:
+            return True
+        return transport == "tcp" and normal_host(uri.host) == normal_host(SipUri.parse(binding.received).host)
+    except ParseError:
+        return False
+
+
 def is_reachable(binding: Binding, node: INode | None) -> bool:
     """Whether a request can be sent there now, as far as is known."""
     if node is not None and binding.path and binding.server_id != node.id:
         return bool(node.reaches(binding))
-    return not is_lost(binding)
+    return not is_lost(binding) or listens(binding)
 
 
 def source_of(flow: IFlow, cflags: int, node: INode | None, until: float) -> Source:

@@ -28,7 +28,7 @@ from sipnode.registrar.direct import Direct
 from sipnode.registrar.feed import Feed
 from sipnode.registrar.loading import Loading
 from sipnode.registrar.location import LocationTable
-from sipnode.registrar.ownership import adopt, is_ours, is_reachable, source_of
+from sipnode.registrar.ownership import adopt, is_ours, is_reachable, source_of, without_flow
 from sipnode.registrar.register import ContactRefusal, RegisterPlan
 from sipnode.registrar.writethrough import RETRY_AFTER, WriteThrough
 from sipnode.sip.ids import BOOT
@@ -331,8 +331,12 @@ class RegistrarService(Service):
         self._watchers.append(watcher)
 
     def flow_closed(self, flow: IFlow) -> None:
-        """A connection is gone: its bindings are too, at once."""
+        """A connection is gone: at once its bindings are too, but for those of phones that can be connected to."""
         if flow.token and self.running and not self._held:
+            for left in filter(None, map(without_flow, self.table.on_flow(flow.token))):
+                self.table.save(left.aor, left)
+                if self.node is not None and self._disk is not None:
+                    self._disk.bring(left)
             self._gone("closed", self.table.drop_flow(flow.token))
 
     def remove(self, binding: Binding, kind: str = "removed") -> None:

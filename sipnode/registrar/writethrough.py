@@ -194,6 +194,10 @@ class WriteThrough:
         for start in range(0, len(bindings), _DELETE_AT_ONCE):
             self._put([LocationChange(b, True, None if asked else b.server_id) for b in bindings[start : start + _DELETE_AT_ONCE]])
 
+    def bring(self, binding: Binding) -> None:
+        """Write what memory holds of a binding; nobody waits for it."""
+        self._put([LocationChange(binding)])
+
     def underway(self, ruid: str) -> bool:
         """Whether a change of ours is on its way to that row."""
         return ruid in self._commits or (self._backlog is not None and ruid in self._backlog)

@@ -161,9 +161,11 @@ class Core:
                 key = instance_key(binding.aor, binding.instance, binding.contact)
                 if binding.aor == ctx.identity:
                     break
-            if flow.websocket or natted:
-                return Reach(flow.token, key, websocket=flow.websocket, natted=natted)
         routes = request.values("record-route") if "record-route" in request else []
+        if flow.reliable and (flow.websocket or natted):
+            where = reach.by_connection(request, routes, flow, key)
+            where.natted = natted
+            return where
         named = as_named(request, routes, flow, self.destinations.refusal)
         if flow.reliable:
             named.flow, named.key = flow.token, key
@@ -303,9 +305,12 @@ class Core:
         elif binding.connection_id:
             target.flow = binding.connection_id
             target.key = instance_key(binding.aor, binding.instance, binding.contact)
-        elif binding.received:
+        elif binding.received and binding.socket[:1] == "u":
             received = SipUri.parse(binding.received)
             target.host, target.port = received.host.strip("[]"), received.port or 5060
+        elif binding.received:
+            # Its connection is gone; it listens at the address that it came from.
+            target.named_by = SipUri.parse(binding.received).host.strip("[]")
         elif binding.server_id == self.settings.node.id and self.destinations.is_machine(SipUri.parse(binding.contact).host):
             # No REGISTER from elsewhere gets such a contact in; what others wrote into the table is their word.
             target.named_by = "127.0.0.1"

@@ -177,7 +177,8 @@ class RoutingScript:
         target = Target(uri if uri != request.uri else "", far.flow, far.key, websocket=far.websocket, reach=far)
         if far.natted:
             target.flags = BranchFlag.NATB
-            target.host, target.port = far.host, far.port
+            if not far.flow:
+                target.host, target.port = far.host, far.port
         return target
 
     @only("OPTIONS")

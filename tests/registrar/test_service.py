@@ -527,6 +527,31 @@ class FlowTests(_ServiceCase):
         self.assertEqual(self.contacts(), ["sip:y@y.invalid;transport=ws"])
         self.assertEqual(self.rows(), ["sip:y@y.invalid;transport=ws"])
 
+    def test_closed_phone_that_listens(self) -> None:
+        """A phone that closes its TCP connection and listens at its contact stays registered until it expires: where nothing shows a
+        translator, or where its contact asks for TCP at the address that it came from."""
+        natted = int(BindingFlag.NATB)
+        for contact, cflags, stays in (
+            ("<sip:a@192.0.2.1;transport=tcp>", 0, True),
+            ("<sip:a@192.0.2.1>", 0, True),
+            ("<sip:a@192.0.2.7:5070;transport=tcp>", natted, True),
+            ("<sip:a@192.0.2.1:5070;transport=tcp>", natted, False),
+            ("<sip:a@192.0.2.7:5070>", natted, False),
+            ("<sips:a@192.0.2.7;transport=tcp>", 0, False),
+            ('<sip:a@192.0.2.1;transport=tcp>;+sip.instance="<urn:uuid:1>";reg-id=1', 0, False),
+        ):
+            self.service = self.make()
+            flow = FakeFlow("TCP", "t1", ("192.0.2.7", 40000))
+            self.flows.live["t1"] = flow
+            self.send(contact, flow=flow, cflags=cflags)
+            self.close(flow)
+            self.assertEqual(self.service.lookup(AOR).status, 200 if stays else 404, contact)
+            if stays:
+                (left,) = self.service.lookup(AOR).bindings
+                self.assertEqual((left.connection_id, self.service.table.on_flow("t1")), ("", []))
+                self.clock.advance(4000)
+                self.assertEqual(self.service.lookup(AOR).status, 404)
+
     def test_closed_while_writing(self) -> None:
         """A connection that closes while its write is under way leaves nothing, whether the write gets through or not."""
         for good in (True, False):
