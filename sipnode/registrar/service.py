@@ -228,8 +228,7 @@ class RegistrarService(Service):
         Returns:
             What ``context.reply`` returned, or a Deferred of it.
         """
-        flow = context.flow
-        if flow.closed:
+        if context.flow.closed:
             return _refuse(context)
         try:
             aor = self.canonical(register.aor_of(context.request))
@@ -241,10 +240,9 @@ class RegistrarService(Service):
                 waiting.addCallbacks(lambda _: self._save(context, aor, cflags), lambda _: _refuse(context))
                 return waiting
         elif self._direct is not None:
-            def decide(bindings: list[Binding]) -> RegisterPlan:
-                return self._plan(context, aor, bindings, cflags)
-
-            return self._direct.register(context, aor, decide, lambda plan, before: self._tell_changes(plan.changes, before))
+            return self._direct.register(
+                context, aor, lambda found: self._plan(context, aor, found, cflags), lambda plan, before: self._tell_changes(plan.changes, before)
+            )
         return self._save(context, aor, cflags)
 
     def _plan(self, context: IRequestContext, aor: str, bindings: list[Binding], cflags: int) -> RegisterPlan:
@@ -335,7 +333,7 @@ class RegistrarService(Service):
         if flow.token and self.running and not self._held:
             for left in filter(None, map(without_flow, self.table.on_flow(flow.token))):
                 self.table.save(left.aor, left)
-                if self.node is not None and self._disk is not None:
+                if self._disk is not None and self.node is not None:
                     self._disk.bring(left)
             self._gone("closed", self.table.drop_flow(flow.token))
 

@@ -273,10 +273,15 @@ class ConnectionFlow(Flow):
             self._timer = None
         if self._ticket is not None:
             self._ticket.release()
+        self.out_of_use(self._reason or reason)
+
+    def out_of_use(self, reason: str) -> None:
+        """No request goes by it any more, as nothing would answer it; what its peer has asked is still answered while the wire stands."""
         if self._opened:
             self._opened = False
             self._hub.flows.closed(self)
-            self._hub.sink.closed(self, self._reason or reason)
+            self._hub.sink.closed(self, reason)
+            self.token = ""
 
     def alive(self, now: float) -> float:
         """What a kind of connection does about a silent peer, e.g. a ping.

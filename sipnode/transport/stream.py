@@ -113,6 +113,7 @@ class SipStream(Protocol):
         if flow is None or flow.closed:
             self.transport.loseConnection()  # type: ignore[union-attr]  # it is connected
         else:
+            flow.out_of_use("peer closed")
             self.hub.wheel.after(HALF_OPEN_SECONDS, lambda: flow.close("peer closed"))
 
     def writeConnectionLost(self) -> None:

@@ -138,14 +138,18 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(self.sink.reasons, ["idle"])
 
     def test_half_close(self) -> None:
-        """A peer that shuts its sending side still gets its answer; the connection ends a while later."""
+        """A peer that shuts its sending side still gets its answer, and no request; the connection ends a while later."""
         self.receive(OPTIONS)
+        token = self.flow.token
         self.wire.peer_half_closes()
+        self.assertEqual((self.bench.flows.by_token(token), self.flow.token, self.sink.log[-1]), (None, "", "closed TCP"))
         self.flow.send(OK)
         self.assertEqual(self.wire.take(), OK)
         self.assertFalse(self.wire.disconnecting)
         self.bench.pass_time(34)
         self.assertTrue(self.wire.disconnecting)
+        self.wire.end()
+        self.assertEqual(self.sink.log.count("closed TCP"), 1)
 
     def test_goodbye_once(self) -> None:
         """Opened and closed are told once each, the place is given back, and nothing is left in table or wheel."""
