@@ -48,7 +48,7 @@ class IFlow(Interface):
     listener: Any = Attribute("The IListener that it came by, or whose address is advertised for it.")
     local: tuple[str, int] = Attribute("(host, port) of our end.")
     remote: tuple[str, int] = Attribute("(host, port) of the peer as seen.")
-    token: str = Attribute("Identity of the connection, unique across restarts, [0-9A-Za-z_-]; '' for UDP, and when its peer sends no more.")
+    token: str = Attribute("Identity of the connection, unique across restarts, [0-9A-Za-z_-]; '' for UDP, or after its peer's FIN.")
     closed: bool = Attribute("True when nothing can be sent any more.")
     proved: bool = Attribute("Whether who is there has shown it: by an answer that only they could give; a connection by its handshake.")
     offered: str = Attribute("The last nonce of a challenge that went there while it wasn't proved; '' for none.")

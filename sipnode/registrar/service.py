@@ -12,7 +12,7 @@ WebSocket end, a natted stream) it is *lost*: a lookup says 480, not 404, until 
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
@@ -23,12 +23,12 @@ from sipnode.errors import ParseError, StorageError
 from sipnode.records import BindingFlag
 from sipnode.registrar import register
 from sipnode.registrar.backlog import Backlog
-from sipnode.registrar.columns import ALL_METHODS, METHOD_BITS, OTHER_METHOD
 from sipnode.registrar.direct import Direct
 from sipnode.registrar.feed import Feed
 from sipnode.registrar.loading import Loading
 from sipnode.registrar.location import LocationTable
-from sipnode.registrar.ownership import adopt, is_ours, is_reachable, source_of, without_flow
+from sipnode.registrar.lookup import LookupResult, chosen
+from sipnode.registrar.ownership import adopt, is_ours, source_of, without_flow
 from sipnode.registrar.register import ContactRefusal, RegisterPlan
 from sipnode.registrar.writethrough import RETRY_AFTER, WriteThrough
 from sipnode.sip.ids import BOOT
@@ -46,18 +46,6 @@ _NATB: Final = int(BindingFlag.NATB)
 _TICK: Final = 1.0
 _EXPIRE_AT_ONCE: Final = 1000
 _PURGE_SECONDS: Final = 3600.0
-
-
-class LookupResult(NamedTuple):
-    """What is known of an address-of-record.
-
-    Attributes:
-        status: 200; 404 no binding; 405 none takes the method; 480 known, but none can be reached now; 503 still loading.
-        bindings: Best first; empty unless status is 200.
-    """
-
-    status: int
-    bindings: list[Binding]
 
 
 class RegistrarService(Service):
@@ -240,9 +228,11 @@ class RegistrarService(Service):
                 waiting.addCallbacks(lambda _: self._save(context, aor, cflags), lambda _: _refuse(context))
                 return waiting
         elif self._direct is not None:
-            return self._direct.register(
-                context, aor, lambda found: self._plan(context, aor, found, cflags), lambda plan, before: self._tell_changes(plan.changes, before)
-            )
+
+            def decide(bindings: list[Binding]) -> RegisterPlan:
+                return self._plan(context, aor, bindings, cflags)
+
+            return self._direct.register(context, aor, decide, lambda plan, before: self._tell_changes(plan.changes, before))
         return self._save(context, aor, cflags)
 
     def _plan(self, context: IRequestContext, aor: str, bindings: list[Binding], cflags: int) -> RegisterPlan:
@@ -294,16 +284,7 @@ class RegistrarService(Service):
         return self._of(self.table.lookup(aor, self._clock.seconds()), method)
 
     def _of(self, bindings: list[Binding], method: str) -> LookupResult:
-        if not bindings:
-            return LookupResult(404, bindings)
-        bit = METHOD_BITS.get(method, OTHER_METHOD) if method and self._settings.method_filtering else ALL_METHODS
-        if len(bindings) == 1 and bindings[0].connection_id and bindings[0].methods & bit:
-            return LookupResult(200, bindings)
-        reachable = [binding for binding in bindings if is_reachable(binding, self.node)]
-        if not reachable:
-            return LookupResult(480, reachable)
-        fit = [binding for binding in reachable if binding.methods & bit]
-        return LookupResult(200 if fit else 405, fit)
+        return chosen(bindings, method if self._settings.method_filtering else "", self.node)
 
     def online(self, aor: str) -> bool:
         """Whether a request for that address-of-record would be sent anywhere, as far as memory knows."""

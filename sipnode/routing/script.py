@@ -32,7 +32,7 @@ from sipnode.sip import sanity
 if TYPE_CHECKING:
     from sipnode.proxy.seal import RouteState
     from sipnode.records import Reach
-    from sipnode.registrar.service import LookupResult
+    from sipnode.registrar.lookup import LookupResult
     from sipnode.routing.context import RequestContext
     from sipnode.routing.core import Core
     from sipnode.sip.message import SipMessage, SipResponse

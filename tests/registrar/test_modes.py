@@ -12,7 +12,8 @@ from zope.interface.verify import verifyObject
 
 from sipnode.interfaces import ILocationFeed
 from sipnode.records import Binding
-from sipnode.registrar.service import LookupResult, RegistrarService
+from sipnode.registrar.lookup import LookupResult
+from sipnode.registrar.service import RegistrarService
 from sipnode.settings import LocationSettings
 from tests.registrar.kit import AOR, NOW, FakeBackend, FakeContext, FakeFlow, FakeFlows, FakeWriter, binding, register
 

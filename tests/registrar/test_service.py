@@ -14,7 +14,8 @@ from sipnode.errors import StorageError
 from sipnode.interfaces import IFlow, IFlowTable, ILocationBackend, ILocationWriter
 from sipnode.records import Binding, BindingFlag
 from sipnode.registrar.location import instance_key
-from sipnode.registrar.service import LookupResult, RegistrarService
+from sipnode.registrar.lookup import LookupResult
+from sipnode.registrar.service import RegistrarService
 from sipnode.settings import LocationSettings
 from tests.registrar.kit import AOR, NOW, FakeBackend, FakeContext, FakeFlow, FakeFlows, FakeWriter, binding, register
 
