@@ -17,6 +17,7 @@ from sipnode.errors import ConfigError
 _LABELS: Final = re.compile(r"(?=.{1,253}$)[0-9A-Za-z_](?:[0-9A-Za-z_.-]*[0-9A-Za-z_])?\.?")
 _ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,]+")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
+_NAT_RULE: Final = re.compile(r"(?:agent \S.*|network (\S+)):(?: +(?:via-port|natted|direct|no-ping))+")
 _STUN: Final = re.compile(r"stuns?:(?:[0-9A-Za-z.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 LEAST_TOKEN: Final = 16
 
@@ -96,6 +97,18 @@ def destination(value: str) -> None:
             raise error from None
 
 
+def natrule(value: str) -> None:
+    """A rule of [nat] rules."""
+    match = _NAT_RULE.fullmatch(value)
+    if match is None:
+        raise ValueError(
+            "has to be 'agent BEGINNING: WORDS' or 'network ADDRESS/LENGTH: WORDS' with words of"
+            f" via-port, natted, direct, no-ping; not {value!r}"
+        )
+    if match[1]:
+        network(match[1])
+
+
 def literal(value: str) -> None:
     """An IP literal."""
     try:
@@ -117,5 +130,8 @@ def stun(value: str) -> None:
 
 
 FORMS: Final[Mapping[str, Callable[[str], None]]] = MappingProxyType(
-    {each.__name__: each for each in (text, part, domain, origin, network, around, address, destination, literal, method, token, stun)}
+    {
+        each.__name__: each
+        for each in (text, part, domain, origin, network, around, address, destination, natrule, literal, method, token, stun)
+    }
 )

@@ -277,6 +277,12 @@ class NatSettings:
     contact_alias: bool = setting(True, "Put ;alias=ip~port~proto into the Contact of natted and WebSocket senders.")
     natping_interval: float = setting(30.0, "OPTIONS to natted UDP bindings; 0 for none.", minimum=0)
     keepalive_timeout: float = setting(90.0, "A natted binding that has answered a ping before and then none for so long is removed; 0 never.", minimum=0)
+    rules: tuple[str, ...] = setting(
+        ["agent Cisco-CP79: via-port"],
+        "Phones that are otherwise, the first that fits: 'agent BEGINNING: WORDS' or 'network ADDRESS/LENGTH: WORDS', with via-port (without"
+        " rport in its Via, answers and calls go to the port that this names), natted, direct (never natted), no-ping.",
+        form="natrule",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness import TOP, WORK, fresh, own_network, running, write_conf
 
-from sipnode.settings import CoreSettings, DefenceSettings, Settings
+from sipnode.settings import CoreSettings, DefenceSettings, NatSettings, Settings
 
 DOMAIN = "example.test"
 USERS = {name: f"{name}-pw" for name in ("alice", "bob", "carol", "dave")}
@@ -20,6 +20,8 @@ SETTINGS = Settings(
     core=CoreSettings(domains=(DOMAIN,), listen=("udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "ws:127.0.0.1:8080")),
     # All of them come from one address, some with wrong passwords.
     defence=DefenceSettings(trusted=("127.0.0.0/8",)),
+    # One of them sends from another port than it listens at, and has no name to know it by.
+    nat=NatSettings(rules=("network 127.0.0.0/8: via-port",)),
 )
 
 

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from sipnode.dialog.pending import PendingRequests
 from sipnode.errors import NoRoute, Reject
+from sipnode.nat.rules import NatRules
 from sipnode.nat.tests import same_host
 from sipnode.proxy import reach
 from sipnode.proxy.destinations import Destinations
@@ -69,7 +70,7 @@ class Core:
         rpc: Registry of the methods that can be called from outside; None where there is no RPC.
         trace: None, or what writes every message to the log.
         is_own: ``(host, port) -> bool``: an address that we listen on or advertise. own_host: the same whatever the port.
-        destinations: What a message may make us send to.
+        destinations: What a message may make us send to. nat_rules: NatRules, None where there are none.
         ping_answered: Takes the responses to keepalives, with the flow that they came by.
         misbehaved: Told of a flow that sent what can't be read. defence: DefenceService, None without one.
         busy: Why new calls are refused with 503 just now (``overload``, ``drain``): what says the seconds of Retry-After, by
@@ -122,6 +123,7 @@ class Core:
         self.max_branches = settings.proxy.max_branches
         self.serial = settings.proxy.fork == "serial"
         self.udp_mtu = settings.proxy.udp_mtu
+        self.nat_rules = NatRules(settings.nat.rules) if settings.nat.rules else None
         self._domains = frozenset(map(normal_host, settings.core.domains))
         self._waiting: dict[str, list[Deferred[Any]]] = {}
 

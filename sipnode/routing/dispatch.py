@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from sipnode.errors import FlowClosed, FramingError, ParseError
 from sipnode.interfaces import IMessageSink
+from sipnode.nat.rules import answered_at
 from sipnode.proxy.forward import returned_response
 from sipnode.records import Hop
 from sipnode.routing.context import RequestContext
@@ -64,6 +65,8 @@ class Dispatcher:
             counts = self._requests_in
             counts[message.method if message.method in counts else OTHER] += 1
             try:
+                if not flow.reliable and core.nat_rules is not None:
+                    flow = answered_at(core.nat_rules, core, message, flow)
                 host, port = flow.remote
                 key = server_key(message, host)
                 message.stamp_via(host, port)

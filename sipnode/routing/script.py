@@ -16,6 +16,7 @@ from sipnode.errors import Reject
 from sipnode.interfaces import IRoutingScript
 from sipnode.nat.alias import PROTO, handle_ruri_alias, set_contact_alias, with_uri_param
 from sipnode.nat.fixup import fix_nated_register
+from sipnode.nat.rules import is_natted, is_pinged
 from sipnode.nat.tests import from_neighbour, nat_uac_test
 from sipnode.proxy.identity import is_harmless, judge
 from sipnode.proxy.record_route import loose_route, taken_over
@@ -86,7 +87,12 @@ class RoutingScript:
         flow = ctx.flow
         if flow.websocket:
             ctx.flags |= Flag.WS | Flag.NATS
-        elif nat_uac_test(self.nat.uac_test, ctx.request, flow.remote[0], flow.remote[1], False):
+            return
+        rules = self.core.nat_rules
+        natted = is_natted(rules, ctx.request, flow.remote[0]) if rules is not None else None
+        if natted is None:
+            natted = nat_uac_test(self.nat.uac_test, ctx.request, flow.remote[0], flow.remote[1], False) > 0
+        if natted:
             ctx.flags |= Flag.NATS
 
     @only("CANCEL")
@@ -260,7 +266,10 @@ class RoutingScript:
         if not ctx.domain_is_local(domain):
             self.core.foreign_register(domain)
             raise Reject(404, "Not Our Domain")
-        return self.core.registrar.save(ctx, fix_nated_register(ctx.flags & Flag.NATS, ctx.flow.transport))
+        cflags, rules = fix_nated_register(ctx.flags & Flag.NATS, ctx.flow.transport), self.core.nat_rules
+        if rules is not None and not is_pinged(rules, ctx.request, ctx.flow.remote[0]):
+            cflags &= ~BranchFlag.NATSIPPING
+        return self.core.registrar.save(ctx, cflags)
 
     def address_complete(self, ctx: RequestContext) -> None:
         """A URI without a user names nobody."""
