@@ -14,12 +14,16 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2s
 from heapq import heappop, heappush
 from sys import intern
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sipnode.records import Binding, LocationChange
+from sipnode.records import Binding, BindingFlag, LocationChange
+from sipnode.registrar.sources import Sources
+from sipnode.sip.uri import SipUri
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_NATB: Final = int(BindingFlag.NATB)
 
 
 def instance_key(aor: str, instance: str, contact: str) -> str:
@@ -49,12 +53,13 @@ class _Address(list[Binding]):
 
 
 class LocationTable:
-    """Bindings by address-of-record, by connection and by device."""
+    """Bindings by address-of-record, by connection, by device and by source."""
 
     def __init__(self) -> None:
         self._addresses: dict[str, _Address] = {}
         self._flows: dict[str, dict[str, Binding]] = {}
         self._keys: dict[str, str] = {}
+        self._sources = Sources()
         self._buckets: dict[int, set[str]] = {}
         self._seconds: list[int] = []
         self._count = 0
@@ -111,6 +116,20 @@ class LocationTable:
         """Bindings that live on a connection."""
         return list(self._flows.get(token, {}).values())
 
+    def by_source(self, received: str, contact: str, now: float) -> Binding | None:
+        """The binding behind a translator, or on a WebSocket, that came from a source and has a contact.
+
+        Args:
+            received: As :attr:`Binding.received` has it.
+            contact: URI; one that is equal (RFC 3261 §19.1.4), else one with the same user, as phones vary the rest of it.
+        """
+        found = [b for aor in self._sources.of(received) for b in self.lookup(aor, now) if b.received == received]
+        if not found:
+            return None
+        uri = SipUri.parse(contact)
+        named = [b for b in found if SipUri.parse(b.contact).user == uri.user]
+        return next((b for b in named if uri.equals(SipUri.parse(b.contact))), named[0] if named else None)
+
     def __iter__(self) -> Iterator[Binding]:
         """All bindings, in no order; the table must not change meanwhile."""
         for address in self._addresses.values():
@@ -158,6 +177,8 @@ class LocationTable:
             flow[binding.ruid] = binding
         if _keyed(binding) and (old is None or not _keyed(old) or _device(old) != _device(binding)):
             self._keys[instance_key(aor, binding.instance, binding.contact)] = aor
+        if _behind(binding) and (old is None or old.received != binding.received or not _behind(old)):
+            self._sources.add(binding.received, aor)
         second = int(binding.expires) + 1
         if not address.due or second < address.due:
             self._move(aor, address, second)
@@ -252,6 +273,10 @@ class LocationTable:
                 flow.pop(old.ruid, None)
                 if not flow:
                     del self._flows[token]
+        if _behind(old) and (new is None or new.received != old.received or not _behind(new)):
+            others = self._addresses[old.aor]
+            if not any(b.received == old.received and _behind(b) for b in others):
+                self._sources.drop(old.received, old.aor)
         if _keyed(old):
             device = _device(old)
             if not any(_device(b) == device and _keyed(b) for b in self._addresses[old.aor]):
@@ -265,6 +290,11 @@ def _order(binding: Binding) -> tuple[float, float]:
 def _keyed(binding: Binding) -> bool:
     """Whether requests may have to find the device again after its connection: anything but plain UDP."""
     return bool(binding.connection_id) or binding.socket[:1] not in ("u", "")
+
+
+def _behind(binding: Binding) -> bool:
+    """Whether its contact means nothing outside, so that it is passed on with an alias."""
+    return bool(binding.received) and bool(binding.cflags & _NATB)
 
 
 def _device(binding: Binding) -> str:

@@ -298,6 +298,10 @@ class RegistrarService(Service):
         """The binding of a device by its :func:`~sipnode.registrar.location.instance_key`, lost or not."""
         return self.table.by_key(key, self._clock.seconds())
 
+    def by_source(self, received: str, contact: str) -> Binding | None:
+        """The binding that came from there with that contact; see :meth:`LocationTable.by_source`."""
+        return self.table.by_source(received, contact, self._clock.seconds())
+
     # -- changes
 
     def on_change(self, watcher: Callable[[str, Binding], None]) -> None:

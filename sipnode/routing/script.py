@@ -27,6 +27,7 @@ from sipnode.registrar.register import aor_of
 from sipnode.routing import capabilities
 from sipnode.routing.engine import only
 from sipnode.routing.natmanage import NatManage
+from sipnode.routing.passedon import device_of
 from sipnode.routing.verdict import BranchFlag, Flag, Verdict
 from sipnode.sip import sanity
 
@@ -223,7 +224,9 @@ class RoutingScript:
             raise Reject(433, "Anonymity Disallowed")
 
     def sipout(self, ctx: RequestContext) -> Verdict | None:
-        """Foreign domains: for users of ours and trusted addresses only. Nobody else's Route is followed anywhere."""
+        """Foreign domains, and devices of ours by a Contact that we passed on: for users of ours and trusted addresses only.
+        Nobody else's Route is followed anywhere.
+        """
         request = ctx.request
         uri = request.ruri
         if uri.scheme == "tel" or ctx.domain_is_local(uri.host):
@@ -232,6 +235,11 @@ class RoutingScript:
             ctx.set(Flag.TRUSTED)
         if request.method == "REGISTER":
             self.core.foreign_register(uri.host)
+        if "alias" in uri.params and (ctx.identity or ctx.has(Flag.TRUSTED)) and request.method not in ("REGISTER", "PUBLISH"):
+            device = device_of(self.core, request.uri)
+            if device is not None:
+                ctx.targets = [device]
+                return self.relay(ctx)
         if self.core.settings.proxy.foreign != "users" or not (ctx.identity or ctx.has(Flag.TRUSTED)):
             ctx.blame("relaying")
             raise Reject(403, "Relaying Denied")
@@ -343,7 +351,8 @@ class RoutingScript:
     def manage_reply(self, branch: Any, response: SipResponse) -> Any:
         """onreply_route[MANAGE_REPLY]: each 1xx and 2xx of a branch."""
         flow, ctx = branch.flow, branch.fork.ctx
-        natted = flow.websocket or bool(branch.target.host)
+        target = branch.target
+        natted = flow.websocket or bool(target.host or (flow.reliable and target.flags & BranchFlag.NATB and not target.beyond))
         if (natted or ctx.route is not None) and response.cseq_method in CONTACT_METHODS:
             seal = "" if ctx.route is None else self.core.contact_seal(ctx, callee_reach(branch, response, []), response.to.tag)
             branch.contact_line = self.contact_line(response, flow, natted, seal)
