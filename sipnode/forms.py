@@ -18,6 +18,7 @@ _LABELS: Final = re.compile(r"(?=.{1,253}$)[0-9A-Za-z_](?:[0-9A-Za-z_.-]*[0-9A-Z
 _ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,]+")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 _NAT_RULE: Final = re.compile(r"(?:agent \S.*|network (\S+)):(?: +(?:via-port|natted|direct|no-ping))+")
+_ROUTE: Final = re.compile(r"<sips?:(?:[^\s<>@,\"]+@)?[^\s<>@,\";]+(?:;[^\s<>,\";]+)*;lr(?:[;=][^\s<>,\"]*)?>")
 _STUN: Final = re.compile(r"stuns?:(?:[0-9A-Za-z.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 LEAST_TOKEN: Final = 16
 
@@ -109,6 +110,12 @@ def natrule(value: str) -> None:
         network(match[1])
 
 
+def route(value: str) -> None:
+    """A value of Route or Service-Route: a URI of a loose router in angle brackets."""
+    if not _ROUTE.fullmatch(value):
+        raise ValueError(f"has to be a sip URI with ;lr in angle brackets such as <sip:edge.example.com;lr>, not {value!r}")
+
+
 def literal(value: str) -> None:
     """An IP literal."""
     try:
@@ -132,6 +139,6 @@ def stun(value: str) -> None:
 FORMS: Final[Mapping[str, Callable[[str], None]]] = MappingProxyType(
     {
         each.__name__: each
-        for each in (text, part, domain, origin, network, around, address, destination, natrule, literal, method, token, stun)
+        for each in (text, part, domain, origin, network, around, address, destination, natrule, literal, method, route, token, stun)
     }
 )

@@ -16,6 +16,10 @@ class BindingFlag:
     RTPWS: Final = 1 << 8
 
 
+FLOW_TOKEN: Final = "n1!"
+"""What the user part of a Path begins with that a node of this server's wrote; every other Path is an edge proxy's."""
+
+
 @dataclass(slots=True)
 class Binding:
     """One contact of an address-of-record; field names follow Kamailio's ``location`` table, version 9.

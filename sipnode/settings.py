@@ -190,6 +190,14 @@ class LocationSettings:
     cseq_delay: float = setting(20.0, "An equal CSeq within it counts as a repeat of the same REGISTER.", minimum=0)
     use_domain: bool = setting(True, "Keep users of different domains apart.")
     method_filtering: bool = setting(True, "Look up only contacts whose Allow has the method.")
+    path: str = setting(
+        "users",
+        "Whose REGISTER may have the Path of an edge proxy (RFC 3327): that of all 'users', of 'trusted' addresses ([auth] trusted), or of 'none'.",
+        choices=("users", "trusted", "none"),
+    )
+    service_route: tuple[str, ...] = setting(
+        [], "Service-Route of each 200 to a REGISTER (RFC 3608), such as '<sip:edge.example.com;lr>': the way of what the user sends.", form="route"
+    )
     batch_seconds: float = setting(
         0.025,
         "REGISTERs of this window are handled in one go, and their changes are one transaction of the database: each waits so long for"

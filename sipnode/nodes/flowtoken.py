@@ -13,7 +13,9 @@ from hashlib import blake2s
 from hmac import compare_digest
 from typing import Final, NamedTuple
 
-PREFIX: Final = "n1!"
+from sipnode.records import FLOW_TOKEN
+
+PREFIX: Final = FLOW_TOKEN
 
 
 class Reach(NamedTuple):

@@ -79,7 +79,7 @@ class NodeService:
 
     def is_foreign(self, binding: Binding) -> bool:
         """Whether another node holds what reaches a binding."""
-        return bool(binding.path) and binding.server_id != self.id
+        return binding.path.startswith(f"<sip:{PREFIX}") and binding.server_id != self.id
 
     def route(self, binding: Binding) -> tuple[tuple[str, ...], str]:
         """The way to a binding of another node: Route values, and its true address where its SDP can't be believed ("" else)."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from sipnode.errors import ParseError
 from sipnode.records import BindingFlag
+from sipnode.registrar.edge import is_edge_path
 from sipnode.registrar.register import Source, is_lost
 from sipnode.sip.hosts import normal_host
 from sipnode.sip.uri import SipUri
@@ -34,6 +35,8 @@ def is_ours(binding: Binding, node: INode | None) -> bool:
 def adopt(binding: Binding, node: INode | None) -> None:
     """Make a row of the store a binding as this node can use it: it lives on no connection of this run."""
     binding.connection_id = ""
+    if is_edge_path(binding.path):
+        return
     if node is not None and binding.server_id == node.id:
         # It led through this node to a connection of an earlier run.
         binding.path = ""

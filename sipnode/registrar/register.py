@@ -8,8 +8,8 @@ were (RFC 3261 §10.3 step 7).
 
 A binding is the same as one that is there when both name the same instance (and no different ``reg-id``), else by
 equality of URIs (RFC 3261 §19.1.4). So a page that comes back with a new contact replaces its own old binding and keeps
-its ``ruid``. ``reg-id`` is echoed but makes no outbound flow, and a 200 has no ``Require``; a client's
-``Path`` isn't stored, the column holds the way through the node that has the flow.
+its ``ruid``. ``reg-id`` is echoed but makes no outbound flow, and a 200 has no ``Require``. The column ``path`` holds the Path of an
+edge proxy (:mod:`sipnode.registrar.edge`), else the way through the node that has the flow.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from sipnode.registrar.columns import (
     seconds_value,
     storable,
 )
+from sipnode.registrar.edge import behind_edge, judged, takes_path
 from sipnode.sip.address import NameAddr
 from sipnode.sip.uri import SipUri
 
@@ -194,7 +195,11 @@ class _Registration:
     def run(self) -> RegisterPlan:
         request = self._request
         if "require" in request:
-            raise _Refused(420, "", [("unsupported", ", ".join(request.get_all("require")))])
+            unknown = [tag for tag in request.values("require") if tag.lower() != "path"]
+            if unknown:
+                raise _Refused(420, "", [("unsupported", ", ".join(unknown))])
+        if "path" in request:
+            self._source = behind_edge(request, self._source, self._contact_refusal)
         seconds = _header_expires(request)
         value = request.get("contact")
         if value is not None and ("," in value or request.names.count("contact") > 1):
@@ -206,6 +211,9 @@ class _Registration:
         elif values:
             self._update(values, seconds)
         headers = [("contact", contact_value(binding, self._now)) for binding in self._left]
+        if "path" in request and (takes_path(request) or "require" in request):
+            headers += [("path", self._source.path), ("supported", "path")]
+        headers += [("service-route", value) for value in self._settings.service_route]
         headers.append(("date", date_value(int(self._now))))
         return RegisterPlan(200, "", headers, list(self._changes.values()))
 
@@ -257,7 +265,7 @@ class _Registration:
         old = self._find(contact, instance if seconds or reg_id else "", reg_id)
         if old is None or old.contact != contact:
             uri = _check_uri(contact)
-            reason = self._contact_refusal(uri, self._source) if seconds and self._contact_refusal is not None else ""
+            reason = self._contact_refusal(uri, judged(self._source)) if seconds and self._contact_refusal is not None else ""
             if reason:
                 raise _Refused(403, reason)
         if old is not None and old.ruid not in self._changes:

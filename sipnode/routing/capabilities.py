@@ -11,5 +11,5 @@ HEADERS: Final = (
     ("accept", "application/sdp"),
     ("accept-encoding", "identity"),
     ("accept-language", "en"),
-    ("supported", ""),
+    ("supported", "path"),
 )

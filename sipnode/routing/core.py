@@ -26,10 +26,12 @@ from sipnode.proxy.sides import callee_side
 from sipnode.proxy.target import Target
 from sipnode.proxy.viaseal import ViaSeal
 from sipnode.records import BindingFlag, Reach
+from sipnode.registrar.edge import is_edge_path
 from sipnode.registrar.location import instance_key
 from sipnode.routing.traffic import Traffic
 from sipnode.routing.verdict import Flag, Verdict
 from sipnode.sip.address import NameAddr
+from sipnode.sip.grammar import split_commas
 from sipnode.sip.hosts import normal_host
 from sipnode.sip.uri import SipUri
 from sipnode.transaction.keys import server_key
@@ -301,7 +303,10 @@ class Core:
         """A binding as a target."""
         websocket = bool(binding.cflags & _RTPWS)
         target = Target(binding.contact, flags=binding.cflags, q=binding.q, websocket=websocket)
-        if binding.path and self.nodes is not None and self.nodes.is_foreign(binding):
+        if is_edge_path(binding.path):
+            target.routes = tuple(split_commas(binding.path))
+            target.named_by = SipUri.parse(binding.received).host.strip("[]") if binding.received else ""
+        elif binding.path and self.nodes is not None and self.nodes.is_foreign(binding):
             target.beyond = True
             target.routes, target.source = self.nodes.route(binding)
         elif binding.connection_id:

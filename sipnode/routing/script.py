@@ -274,10 +274,17 @@ class RoutingScript:
         if not ctx.domain_is_local(domain):
             self.core.foreign_register(domain)
             raise Reject(404, "Not Our Domain")
+        if "path" in ctx.request and not self.takes_path(ctx):
+            raise Reject(403, "Path Not Taken From Here")
         cflags, rules = fix_nated_register(ctx.flags & Flag.NATS, ctx.flow.transport), self.core.nat_rules
         if rules is not None and not is_pinged(rules, ctx.request, ctx.flow.remote[0]):
             cflags &= ~BranchFlag.NATSIPPING
         return self.core.registrar.save(ctx, cflags)
+
+    def takes_path(self, ctx: RequestContext) -> bool:
+        """Whether an edge proxy may say in this REGISTER that its user is reached through it (RFC 3327)."""
+        who = self.core.settings.location.path
+        return who == "users" or (who == "trusted" and self.core.authenticator.trusts(ctx.flow))
 
     def address_complete(self, ctx: RequestContext) -> None:
         """A URI without a user names nobody."""

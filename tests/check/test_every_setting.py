@@ -35,6 +35,7 @@ SENSELESS: dict[str, tuple[str, str]] = {
     "auth.md5_only": ('[""]', ""),
     "auth.sha256_agents": ('[""]', ""),
     "transport.proxies": ('["10.0.0.1/8"]', ""),
+    "location.service_route": ('["sip:edge.example.com"]', ""),
     "nat.rules": ('["agent Phone: sometimes"]', ""),
     "auth.trusted": ('["10.0.0.1/8"]', ""),
     "auth.trusted_peers": ('["a b"]', ""),
