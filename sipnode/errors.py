@@ -91,14 +91,16 @@ class NoRoute(SipnodeError):
     """No address was found for the next hop.
 
     Args:
-        reason: What was looked up and failed.
+        reason: What was looked up and failed; it stays inside, as it may name addresses of ours.
         status: What the caller is told (404, 480, 503 …).
+        told: Reason phrase that it is told with, "" for the standard one.
     """
 
-    def __init__(self, reason: str, status: int = 503) -> None:
+    def __init__(self, reason: str, status: int = 503, told: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
+        self.told = told
 
 
 class MediaError(SipnodeError):

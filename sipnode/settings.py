@@ -236,6 +236,12 @@ class ProxySettings:
     max_branches: int = setting(12, "Most branches of a request (Kamailio MAX_BRANCHES).", minimum=1, maximum=100)
     udp_mtu: int = setting(1300, "A larger request to a resolved foreign host goes by TCP where it can (RFC 3261 18.1.1); 0 never.", minimum=0)
     foreign: str = setting("users", "Who may call foreign domains: 'users' authenticated local ones, or 'none'.", choices=("users", "none"))
+    next_host_seconds: float = setting(
+        2.0,
+        "An INVITE to a domain with several hosts goes to the next when one has said nothing for so long; other requests after four times.",
+        minimum=0.1,
+        maximum=32,
+    )
     failed_target_seconds: float = setting(30.0, "How long an address that failed isn't tried.", minimum=0)
     strangers: tuple[str, ...] = setting(
         ["INVITE", "MESSAGE", "OPTIONS", "NOTIFY/message-summary"],

@@ -143,7 +143,8 @@ class Branch:
 
     def _not_found(self, failure: Failure) -> None:
         error = failure.value
-        self.fail(430 if self.target.beyond else error.status if isinstance(error, NoRoute) else 503, blame=blame_of(error))
+        status, told = (error.status, error.told) if isinstance(error, NoRoute) else (503, "")
+        self.fail(*((430, "") if self.target.beyond else (status, told)), blame=blame_of(error))
 
     def _policy_failed(self, failure: Failure) -> None:
         answer = answer_to(failure.value)
@@ -174,13 +175,16 @@ class Branch:
         if not transaction.terminated:
             # One that failed at once has been told already, and may have been followed by another.
             self._transaction = transaction
-            if self.target.beyond:
-                nexthop.hurry(core, transaction)
+            if self.target.beyond or (self._hops and self.target.resolved):
+                nexthop.hurry(core, transaction, self.target.beyond)
 
     # -- what the transaction layer tells
 
     def response_received(self, response: SipResponse) -> None:
         """A response of this branch."""
+        if response.status < 200 and self._hops and not self.fork.invite and self._transaction is not None:
+            # Somebody is there: it has the time of any other request.
+            self._transaction.expires_at = self.fork.ctx.core.clock() + self.fork.ctx.core.transactions.timings.timeout
         if self.cancelled and response.status < 200:
             if self._cancel_reason is not None:
                 reason, self._cancel_reason = self._cancel_reason, None

@@ -32,6 +32,8 @@ def answer_to(error: BaseException | None) -> tuple[int, str, tuple[tuple[str, s
         text = error.reason.replace("\\", "").replace('"', "'")
         headers = (("warning", f'399 sipnode "{text}"'),)
         return error.status, "", (*headers, ("retry-after", "5")) if error.status == 503 else headers
-    if isinstance(error, (NoRoute, ParseError)):
+    if isinstance(error, NoRoute):
+        return error.status, error.told, ()
+    if isinstance(error, ParseError):
         return error.status, "", ()
     return None

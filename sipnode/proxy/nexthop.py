@@ -148,6 +148,8 @@ def flow_to_hops(branch: Branch) -> Deferred[Any]:
     if branch.target.server_id and hop.transport == "TLS":
         hop = replace(hop, server_id=branch.target.server_id)
     connecting: Deferred[Any] = core.flows.connect(hop, cause_of(branch.fork.ctx))
+    if branch._hops and not connecting.called:
+        connecting.addTimeout(core.next_host_seconds, core.reactor)
 
     def next_one(failure: Failure) -> Any:
         if branch._hop is not None:
@@ -168,8 +170,18 @@ def cause_of(ctx: Any) -> str:
     return str(ctx.identity or ctx.core.transactions.place_of(ctx.flow))
 
 
-def hurry(core: Any, transaction: ClientTransaction) -> None:
-    """An INVITE to a sister node: if she lives she says 100 at once, and timer B is for those that nobody watches."""
+def hurry(core: Any, transaction: ClientTransaction, sister: bool) -> None:
+    """Don't wait for timers B and F where another address is left, or nobody but a dead node would be silent.
+
+    Args:
+        sister: It goes to a sister node: if she lives she says 100 to an INVITE at once. Else it goes to one of several hosts of a
+            domain, and who is there says 100 within 200 ms; to another method only within 4 s (RFC 4320 §4.1).
+    """
     if transaction.invite:
-        transaction.expires_at = core.clock() + core.node_seconds
-        core.transactions.reschedule(transaction)
+        seconds = core.node_seconds if sister else core.next_host_seconds
+    elif sister:
+        return
+    else:
+        seconds = 4 * core.next_host_seconds
+    transaction.expires_at = min(transaction.expires_at, core.clock() + seconds)
+    core.transactions.reschedule(transaction)

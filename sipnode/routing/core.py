@@ -118,7 +118,7 @@ class Core:
         self.life: Any = None
         self.logs: Any = None
         self.lifecycle: Any = None
-        self.node_seconds = settings.node.lost_seconds
+        self.node_seconds, self.next_host_seconds = settings.node.lost_seconds, settings.proxy.next_host_seconds
         self.dialog_seconds = settings.dialog.max_seconds
         self.server = settings.core.server
         self.max_forwards = settings.core.max_forwards

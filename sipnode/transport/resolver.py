@@ -144,7 +144,7 @@ class Resolver:
             for address in await self._addresses(target.host):
                 hops.append(Hop(target.transport, address, target.port, server_name))
         if not hops:
-            raise NoRoute(f"no address for {name}")
+            raise NoRoute(f"no address for {name}", 503, "Host Not Found")
         return self.rested(hops)
 
     async def _targets(self, name: str, port: int, transport: str, secure: bool) -> list[Target]:
@@ -209,7 +209,7 @@ class Resolver:
     def _within_limit(self, name: str, work: Deferred[list[Hop]]) -> Deferred[list[Hop]]:
         """The work's outcome, or NoRoute after :data:`TOTAL_SECONDS`; the work goes on and fills the cache."""
         outcome: Deferred[list[Hop]] = Deferred(lambda _: None)
-        limit = self._clock.callLater(TOTAL_SECONDS, lambda: end(NoRoute(f"no answer about {name} in time")))
+        limit = self._clock.callLater(TOTAL_SECONDS, lambda: end(NoRoute(f"no answer about {name} in time", 503, "No Answer From DNS")))
 
         def end(result: list[Hop] | NoRoute | Failure) -> None:
             if limit.active():

@@ -461,12 +461,70 @@ class NextHopTests(ForkCase):
         """A server that says nothing is left for the next address, with a new branch (RFC 3263 §4.3)."""
         self.call_outside([Hop("UDP", "198.51.100.1", 5060), Hop("UDP", "198.51.100.2", 5060)])
         first = self.first.got("INVITE")
-        self.world.advance(33)
+        self.world.advance(1.9)
+        self.assertEqual(self.second.inbox, [])
+        self.world.advance(0.2)
         second = self.second.got("INVITE")
         self.assertNotEqual(first.via.branch, second.via.branch)
         self.second.reply(second, 200)
         self.assertEqual(self.alice.statuses(), [100, 200])
         self.assertEqual(self.world.resolver.rested, [Hop("UDP", "198.51.100.1", 5060)])
+
+    def test_each_address_has_its_turn(self) -> None:
+        """The last address has the time of any other, and so has one that has said 100."""
+        self.call_outside([Hop("UDP", "198.51.100.1", 5060), Hop("UDP", "198.51.100.2", 5060)])
+        self.first.reply(self.first.got("INVITE"), 100)
+        self.world.advance(30)
+        self.assertEqual((self.second.inbox, self.alice.statuses()), ([], [100]))
+        self.call_outside([Hop("UDP", "198.51.100.1", 5060), Hop("UDP", "198.51.100.2", 5060)])
+        self.world.advance(31)
+        self.assertEqual(self.alice.statuses(), [100])
+        self.world.advance(3.5)
+        self.assertEqual(self.alice.statuses(), [408])
+
+    def test_other_methods_wait_longer(self) -> None:
+        """A MESSAGE needn't be answered by anything for some seconds (RFC 4320); after a 100 it isn't sent anywhere else."""
+        for provisional in (False, True):
+            self.call_outside([Hop("UDP", "198.51.100.1", 5060), Hop("UDP", "198.51.100.2", 5060)])
+            self.second.take()
+            self.first.take()
+            self.alice.send("MESSAGE", "sip:x@other.test")
+            request = self.first.got("MESSAGE")
+            self.world.advance(1)
+            if provisional:
+                self.first.reply(request, 100)
+            self.world.advance(6.8)
+            self.assertNotIn("MESSAGE", self.second.methods())
+            self.world.advance(0.4)
+            self.assertEqual("MESSAGE" in self.second.methods(), not provisional)
+            if provisional:
+                self.world.advance(20)
+                self.first.reply(request, 200)
+                self.assertEqual(self.alice.statuses()[-1], 200)
+
+    def test_silent_connection(self) -> None:
+        """A host that neither takes nor refuses a connection costs no more."""
+        world = World()
+        world.resolver.names["other.test"] = [Hop("TCP", "198.51.100.1", 5060), Hop("UDP", "198.51.100.2", 5060)]
+        alice, second = world.phone("alice"), world.phone("x", host="198.51.100.2")
+        connect = world.flows.connect
+        world.flows.connect = lambda hop, cause=None: Deferred() if hop.transport == "TCP" else connect(hop)  # type: ignore[method-assign]
+        alice.send("INVITE", "sip:x@other.test")
+        world.advance(1.9)
+        self.assertEqual(second.inbox, [])
+        world.advance(0.2)
+        second.reply(second.got("INVITE"), 200)
+        self.assertEqual(alice.statuses(), [100, 200])
+        self.assertEqual(world.resolver.rested, [Hop("TCP", "198.51.100.1", 5060)])
+
+    def test_dns_has_words(self) -> None:
+        """Why no host was found is told in words, and no address of ours in them."""
+        world = World()
+        alice = world.phone("alice")
+        world.resolver.resolve = lambda *_: fail(NoRoute("no answer of 10.0.0.53", 503, "No Answer From DNS"))  # type: ignore[method-assign]
+        alice.send("INVITE", "sip:x@other.test")
+        answer = alice.response("INVITE")
+        self.assertEqual((answer.status, answer.reason), (503, "No Answer From DNS"))
 
     def test_literal_address_is_not_rested(self) -> None:
         """Of an address given as a number nothing is remembered: there is no other."""
