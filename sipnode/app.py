@@ -218,6 +218,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     writer = GroupCommitWriter(storage.location, reactor, settings.location) if settings.location.db_mode else None
     if writer is not None:
         bursts.after = writer.hurry
+        writer.is_load = lambda: bursts.collecting
     core.registrar = RegistrarService(
         settings.location,
         reactor,

@@ -200,8 +200,8 @@ class LocationSettings:
     )
     batch_seconds: float = setting(
         0.025,
-        "REGISTERs of this window are handled in one go, and their changes are one transaction of the database: each waits so long for"
-        " others. 0: at once, which costs three times as much.",
+        "Under load REGISTERs of this window are handled in one go, and their changes are one transaction of the database: each waits so long"
+        " for others. While few come nobody waits. 0: never, which costs three times as much.",
         minimum=0,
         maximum=1,
     )

@@ -1,8 +1,9 @@
-"""REGISTERs of a few milliseconds are handled in one go.
+"""REGISTERs are handled at once while they are few, and under load those of a few milliseconds in one go.
 
 An interpreter that wakes up for one message at a time finds the processor's caches cold: the same REGISTER costs a third when it comes
-right behind another one. Nobody waits at the other end of it as a caller does, and its 200 waits for a commit anyhow, which all of a
-burst then share.
+right behind another one, and all of a burst share one commit. But who waits for others that don't come has waited for nothing, and a
+client that sends its next one when it has its answer is only slowed down. So it is tried out: where a window of handling at once has seen
+many, one of collecting follows, and only where that brings as many do they go on; now and then it is tried anew.
 
 The invariant: messages of one connection are handled in the order in which they came, none waits for longer than ``seconds``, and no
 more than :data:`MOST` wait.
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 MOST: Final = 24
+FEW: Final = 4
+"""Fewer of a window aren't worth a wait."""
+REVIEW_SECONDS: Final = 1.0
+"""From a trial that brought nothing to the next."""
+LOAD_SECONDS: Final = 10.0
+"""From a trial that brought something to the next."""
+_LIKE: Final = 0.7
+"""What collecting has to bring of what handling at once has, as windows vary."""
 _REGISTER: Final = b"REGISTER "
 _LENGTH: Final = len(_REGISTER)
 
@@ -34,10 +43,11 @@ class Bursts(Service):
     Args:
         inner: Who gets the messages.
         clock: Gives delayed calls.
-        seconds: How long the first of a burst waits for others; 0: not at all.
+        seconds: A window: how long the first of a burst waits for others; 0: not at all.
 
     Attributes:
-        after: Called behind each burst.
+        after: Called behind each burst, or single one.
+        collecting: Whether there is load, so that who comes waits for others.
     """
 
     name = "bursts"
@@ -50,20 +60,64 @@ class Bursts(Service):
         self._seconds = seconds
         self._waiting: list[tuple[bytes, Any]] = []
         self._timer: IDelayedCall | None = None
+        self.collecting = False
+        self._began = 0.0
+        self._handled = 0
+        self._wanted = 0.0
+        self._review_at = 0.0
 
     def received(self, data: bytes, flow: Any) -> None:
         """One message."""
         waiting = self._waiting
         if data[:_LENGTH] == _REGISTER and self._seconds and self.running:
+            now = self._clock.seconds()
+            if not self.collecting and not self._is_load(now):
+                self._deliver(data, flow)
+                self.after()
+                return
             waiting.append((data, flow))
             if len(waiting) == 1:
-                self._timer = self._clock.callLater(self._seconds, self.flush)
+                self._began = now
+                self._timer = self._clock.callLater(self._seconds, self._due)
             elif len(waiting) >= MOST:
+                self._judge(now)
                 self.flush()
             return
         if waiting and flow.reliable:
             self._before(flow)
         self._deliver(data, flow)
+
+    def _is_load(self, now: float) -> bool:
+        """Count one that is to be handled at once; whether a window that has just ended saw so many that collecting is worth a trial."""
+        passed = now - self._began
+        if 0.0 <= passed < self._seconds:
+            self._handled += 1
+            return False
+        seen = self._handled
+        self._began, self._handled = now, 1
+        if seen < FEW or passed > 2 * self._seconds or now < self._review_at:
+            return False
+        self.collecting = True
+        self._wanted = _LIKE * seen / self._seconds
+        self._review_at = now + LOAD_SECONDS
+        return True
+
+    def _due(self) -> None:
+        self._judge(self._clock.seconds())
+        self.flush()
+
+    def _judge(self, now: float) -> None:
+        """A burst is whole: whether those that follow are to be collected, too."""
+        got = len(self._waiting)
+        passed = max(now - self._began, 1e-6)
+        few = got < FEW or got / passed < self._wanted
+        # From the second one on only few of them end it.
+        self._wanted = 0.0
+        if few or now >= self._review_at:
+            self.collecting = False
+            self._handled = 0
+            self._began = now
+            self._review_at = now + REVIEW_SECONDS if few else 0.0
 
     def flush(self) -> None:
         """Handle what waits."""
@@ -82,6 +136,7 @@ class Bursts(Service):
 
     def stopService(self) -> None:
         """Keep nothing waiting any more."""
+        self.collecting = False
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         self.flush()
 

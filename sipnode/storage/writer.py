@@ -1,4 +1,5 @@
-"""Group commit: the changes of a few milliseconds become one transaction, and each caller learns when its own is on disk.
+"""Group commit: what comes while a commit is on its way, and under load the changes of a few milliseconds, become one transaction, and
+each caller learns when its own is on disk.
 
 Invariant: batches reach the backend one after the other, in the order of :meth:`GroupCommitWriter.put`; a Deferred of ``put``
 fires when its batch is committed, or fails with its batch and no other.
@@ -7,6 +8,7 @@ fires when its batch is committed, or fails with its batch and no other.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
@@ -36,6 +38,9 @@ class GroupCommitWriter:
         answer_seconds: After so long callers of a batch are told that the store doesn't answer.
         eager: What comes after a rest as long as the window doesn't wait for others. Where changes are few, each then costs one wake-up
             less; where they are many, all but the first wait as ever.
+
+    Attributes:
+        is_load: Whether others are to be expected within the window, so that waiting for them is worth it.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class GroupCommitWriter:
         answer_seconds: float = ANSWER_SECONDS,
         eager: bool = False,
     ) -> None:
+        self.is_load: Callable[[], bool] = lambda: True
         self._backend = backend
         self._clock = clock
         self._window = settings.batch_seconds
@@ -83,8 +89,8 @@ class GroupCommitWriter:
         self._puts.append((changes, done))
         self._queued += len(changes)
         if self._timer is None and not self._busy:
-            rested = self._eager and self._clock.seconds() - self._begun >= self._window
-            self._timer = self._clock.callLater(0 if rested else self._window, self._flush)
+            at_once = not self.is_load() or (self._eager and self._clock.seconds() - self._begun >= self._window)
+            self._timer = self._clock.callLater(0 if at_once else self._window, self._flush)
         return done
 
     def hurry(self) -> None:

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from sipnode.interfaces import IMessageSink
-from sipnode.routing.bursts import MOST, Bursts
+from sipnode.routing.bursts import FEW, LOAD_SECONDS, MOST, REVIEW_SECONDS, Bursts
 
 REGISTER, INVITE = b"REGISTER sip:example.test SIP/2.0\r\n", b"INVITE sip:bob@example.test SIP/2.0\r\n"
 
@@ -53,12 +53,26 @@ class BurstTests(SynchronousTestCase):
     def make(self, seconds: float) -> Bursts:
         return Bursts(self.inner, self.clock, seconds)
 
+    def load(self) -> None:
+        """So many have come that others are waited for; nothing waits yet."""
+        for _ in range(FEW):
+            self.bursts.received(REGISTER, self.udp)
+            self.clock.advance(0.005)
+        for _ in range(FEW):
+            self.bursts.received(REGISTER, self.udp)
+        self.assertTrue(self.bursts.collecting)
+        self.clock.advance(0.02)
+        self.assertEqual((self.bursts.collecting, len(self.inner.said)), (True, 2 * FEW))
+        self.inner.said.clear()
+        self.ends.clear()
+
     def test_sink(self) -> None:
         """It is a sink as transports know it."""
         verifyObject(IMessageSink, self.bursts)
 
     def test_together(self) -> None:
-        """What comes within the window is handled at its end, in order; then those who wait for that are told, once."""
+        """Under load what comes within the window is handled at its end, in order; then those who wait for that are told, once."""
+        self.load()
         self.bursts.received(REGISTER + b"1", self.udp)
         self.clock.advance(0.015)
         self.bursts.received(REGISTER + b"2", self.tcp)
@@ -66,12 +80,50 @@ class BurstTests(SynchronousTestCase):
         self.clock.advance(0.005)
         self.assertEqual(self.inner.said, [(REGISTER + b"1", self.udp), (REGISTER + b"2", self.tcp)])
         self.assertEqual((self.ends, self.clock.getDelayedCalls()), ([2], []))
-        self.bursts.received(REGISTER + b"3", self.udp)
+
+    def test_few_at_once(self) -> None:
+        """On an idle server nobody waits for anybody, and each is told about by itself."""
+        for number in range(100):
+            self.bursts.received(REGISTER, self.udp)
+            self.assertEqual((len(self.inner.said), self.ends[-1]), (number + 1, number + 1))
+            self.clock.advance(0.01)
+        self.assertEqual((self.bursts.collecting, self.clock.getDelayedCalls()), (False, []))
+
+    def test_many_are_collected(self) -> None:
+        """Where as many come while they are collected it goes on so, but for a look each while whether they would come faster."""
+        waits = []
+        for _ in range(int(LOAD_SECONDS * 1000)):
+            self.bursts.received(REGISTER, self.udp)
+            waits.append(self.bursts.collecting)
+            self.clock.advance(0.001)
+        self.assertGreater(sum(waits), 0.98 * len(waits))
+        self.assertLess(sum(waits), len(waits))
         self.clock.advance(0.02)
-        self.assertEqual(self.ends, [2, 3])
+        self.assertEqual((len(self.inner.said), self.clock.getDelayedCalls()), (len(waits), []))
+
+    def test_one_after_the_other(self) -> None:
+        """Who sends the next one when it has its answer isn't slowed down: but for one window a second it has each at once."""
+        waited = 0
+        for _ in range(2000):
+            before = len(self.inner.said)
+            self.bursts.received(REGISTER, self.udp)
+            while len(self.inner.said) == before:
+                waited += 1
+                self.clock.advance(0.001)
+            self.clock.advance(0.001)
+        self.assertLessEqual(waited, 20 * (2 / REVIEW_SECONDS + 1))
+
+    def test_load_ends(self) -> None:
+        """When few come any more nobody waits any more."""
+        self.load()
+        self.bursts.received(REGISTER, self.udp)
+        self.clock.advance(0.02)
+        self.bursts.received(REGISTER, self.udp)
+        self.assertEqual((self.bursts.collecting, len(self.inner.said)), (False, 2))
 
     def test_others_at_once(self) -> None:
         """No other message waits, not even of the same UDP address."""
+        self.load()
         self.bursts.received(REGISTER, self.udp)
         self.bursts.received(INVITE, self.udp)
         self.bursts.received(INVITE, self.tcp)
@@ -79,6 +131,7 @@ class BurstTests(SynchronousTestCase):
 
     def test_order_of_a_connection(self) -> None:
         """What follows a REGISTER on its connection, the connection's end too, comes after it."""
+        self.load()
         for event, name in (
             (lambda: self.bursts.received(INVITE, self.tcp), INVITE),
             (lambda: self.bursts.broken(b"x", self.tcp, ValueError()), "broken"),
@@ -93,6 +146,7 @@ class BurstTests(SynchronousTestCase):
 
     def test_bounded(self) -> None:
         """A flood of them isn't kept."""
+        self.load()
         for _ in range(MOST):
             self.bursts.received(REGISTER, self.udp)
         self.assertEqual((len(self.inner.said), self.clock.getDelayedCalls()), (MOST, []))

@@ -92,6 +92,18 @@ class GroupCommitWriterTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.backend.batches[3:], [["r-6"]])
 
+    def test_without_load(self) -> None:
+        """Where nobody else is to be expected a change goes at once; what comes while it is on its way goes next, together."""
+        self.writer.is_load = lambda: False
+        self.put(1)
+        self.clock.advance(0)
+        self.assertEqual(self.backend.batches, [["r-1"]])
+        self.put(2)
+        self.put(3)
+        self.clock.advance(0.001)
+        self.backend.commit()
+        self.assertEqual(self.backend.batches, [["r-1"], ["r-2", "r-3"]])
+
     def test_hurried(self) -> None:
         """Who has waited already has the window cut short; a batch that is under way is waited for all the same."""
         self.writer.hurry()
