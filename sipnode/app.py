@@ -190,6 +190,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     shared = shared_secret(settings.node, secret)
     storage = open_storage(settings.storage.url, str(state_dir), reactor, settings.auth.cache_seconds, node_id=settings.node.id)
     storage.preflight()
+    storage.credentials.outage_seconds = settings.auth.outage_seconds
 
     timer = TransactionClock(reactor)
     timing = settings.transaction

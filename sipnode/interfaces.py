@@ -199,6 +199,9 @@ class ILocationWriter(Interface):
 class ICredentialStore(Interface):
     """Users' secrets with a cache in front."""
 
+    outage_seconds: float = Attribute("How long a credential stays good beyond its time while the store is away, seconds.")
+    outdated: int = Attribute("How often one was used so.")
+
     def cached(username: str, domain: str) -> Credential | None:
         """The credential, or None when the user is known not to exist; raises KeyError when not looked up yet."""
 

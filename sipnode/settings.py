@@ -154,6 +154,9 @@ class AuthSettings:
     lenient_uri: bool = setting(False, "Accept a digest uri of another user or host than the Request-URI's (old phones behind proxies).")
     foreign_from: bool = setting(False, "A user who proves its password may show a From of another domain; false: 403.")
     cache_seconds: float = setting(60.0, "How long a credential is answered from memory.", minimum=0)
+    outage_seconds: float = setting(
+        3600.0, "How long after that a credential that was good stays good while its store is away; 0: not at all.", minimum=0, maximum=604800
+    )
     trusted: tuple[str, ...] = setting(
         [], "Addresses or networks whose requests need no digest (trunks), e.g. '192.0.2.0/24'.", form="network"
     )

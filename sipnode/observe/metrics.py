@@ -144,6 +144,8 @@ class ServerCollector(Collector):
         yield _gauges("sipnode_queue_length", "What waits.", "queue", {name: count() for name, count in it.queues.items()})
         degraded = it.storage is not None and bool(it.storage.degraded)
         yield _gauge("sipnode_storage_degraded", "1 while the store takes no writes.", degraded)
+        outdated = it.storage.credentials.outdated if it.storage is not None else 0
+        yield _counter("sipnode_outdated_credentials", "Times somebody was believed by what was known before the store was away.", outdated)
 
     def _calls(self) -> Iterator[Metric]:
         it = self._from

@@ -3,6 +3,9 @@
 Invariant: at most one look-up per user and one job in the store at a time; what misses meanwhile waits and goes as the next
 job, all in one query. So a cache that is cold costs the thread hop once for many users, and a flood of unknown names can't
 pile jobs up.
+
+A store that is away, or silent, changes nobody's password: what was known of a user stays good for ``outage_seconds`` then, and calls go
+on. Users that don't exist are remembered for a moment only, as ever.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -25,6 +29,10 @@ LookUp = Callable[[list[Key]], Deferred[dict[Key, Credential]]]
 
 NEGATIVE_SECONDS: Final = 5.0
 MAX_NAME: Final = 255
+SLOW_SECONDS: Final = 1.0
+"""A store that takes longer counts as away for those of whom something is known."""
+RETRY_SECONDS: Final = 2.0
+"""So long a store that was away isn't asked about them."""
 
 
 @implementer(ICredentialStore)
@@ -39,6 +47,10 @@ class CachedCredentials:
         size: Most entries; the oldest go first.
         waiting: Most users that wait for the store; over it StorageBusy.
         batch: Most users of one query.
+
+    Attributes:
+        outage_seconds: How long a credential is still good after its time, while the store is away; 0: not at all.
+        outdated: How often one was used so.
     """
 
     def __init__(
@@ -51,8 +63,15 @@ class CachedCredentials:
         waiting: int = 10000,
         batch: int = 100,
     ) -> None:
+        self.outage_seconds = 0.0
+        self.outdated = 0
+        self._log = Logger(namespace="sipnode.storage")
         self._look_up = look_up
+        self._clock = clock
         self._seconds = clock.seconds
+        self._away_until = 0.0
+        self._told = 0
+        self._slow: IDelayedCall | None = None
         self._positive = cache_seconds
         self._negative = min(negative_seconds, cache_seconds)
         self._size = size
@@ -72,8 +91,20 @@ class CachedCredentials:
     def cached(self, username: str, domain: str) -> Credential | None:
         """From memory; KeyError when it isn't there, or too old."""
         deadline, credential = self._entries[username, domain]
-        if self._seconds() >= deadline:
-            raise KeyError(username)
+        now = self._seconds()
+        if now >= deadline:
+            outdated = self._outdated((username, domain)) if now < self._away_until else None
+            if outdated is None:
+                raise KeyError(username)
+            return outdated
+        return credential
+
+    def _outdated(self, key: Key) -> Credential | None:
+        """What was known of a user, while that may be used; it is counted."""
+        deadline, credential = self._entries.get(key, (0.0, None))
+        if credential is None or self._seconds() >= deadline + self.outage_seconds:
+            return None
+        self.outdated += 1
         return credential
 
     def fetch(self, username: str, domain: str) -> Deferred[Credential | None]:
@@ -100,15 +131,45 @@ class CachedCredentials:
 
     def forget_all(self) -> None:
         """Ask the store anew about everybody."""
-        self._entries.clear()
+        now = self._seconds()
+        for key, (deadline, credential) in list(self._entries.items()):
+            self._entries[key] = (min(deadline, now), credential)
 
     def _next(self) -> None:
         keys, self._queued = self._queued[: self._batch], self._queued[self._batch :]
         self._busy = True
+        if self._slow is None:
+            self._slow = self._clock.callLater(SLOW_SECONDS, self._too_slow)
         maybeDeferred(self._look_up, keys).addCallbacks(self._found, self._failed, callbackArgs=(keys,), errbackArgs=(keys,))
+
+    def _too_slow(self) -> None:
+        """Nothing has come for a while: who is known needn't wait any longer."""
+        self._slow = self._clock.callLater(SLOW_SECONDS, self._too_slow)
+        self._away("it doesn't answer")
+        for key, waiters in list(self._waiters.items()):
+            if waiters:
+                outdated = self._outdated(key)
+                if outdated is not None:
+                    self._waiters[key] = []
+                    for waiter in waiters:
+                        waiter.callback(outdated)
+
+    def _away(self, reason: object) -> None:
+        if self.outage_seconds and not self._told:
+            self._told = self.outdated + 1
+            text = "the store of users is away ({reason}): who was known stays so for {seconds:g} s"
+            self._log.warn(text, reason=reason, seconds=self.outage_seconds)
+        self._away_until = self._seconds() + RETRY_SECONDS
+
+    def _back(self) -> None:
+        self._away_until = 0.0
+        if self._told:
+            times, self._told = self.outdated + 1 - self._told, 0
+            self._log.info("the store of users is back; {times} times somebody was believed by what was known before", times=times)
 
     def _found(self, found: dict[Key, Credential], keys: list[Key]) -> None:
         now = self._seconds()
+        self._back()
         answers = [(self._waiters.pop(key), found.get(key)) for key in keys]
         for key in keys:
             self._remember(key, found.get(key), now)
@@ -119,14 +180,21 @@ class CachedCredentials:
 
     def _failed(self, failure: Failure, keys: list[Key]) -> None:
         reason = failure.value
-        answers = [self._waiters.pop(key) for key in keys]
+        self._away(reason)
+        answers = [(waiters, self._outdated(key) if waiters else None) for key in keys if (waiters := self._waiters.pop(key)) is not None]
         self._done()
-        for waiters in answers:
+        for waiters, outdated in answers:
             for waiter in waiters:
+                if outdated is not None:
+                    waiter.callback(outdated)
+                    continue
                 waiter.errback(reason if isinstance(reason, StorageError) else StorageError(f"look-up of a user failed: {reason}"))
 
     def _done(self) -> None:
         self._busy = False
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
         if self._queued:
             self._next()
 
@@ -140,7 +208,8 @@ class CachedCredentials:
         # Two looks at the oldest for each insertion keep out what is over, without a sweep.
         for _ in range(2):
             oldest = next(iter(entries))
-            if entries[oldest][0] > now and len(entries) <= self._size:
+            until, known = entries[oldest]
+            if until + (self.outage_seconds if known is not None else 0.0) > now and len(entries) <= self._size:
                 break
             del entries[oldest]
 

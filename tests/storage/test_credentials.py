@@ -4,6 +4,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -15,9 +16,7 @@ from sipnode.storage.credentials import CachedCredentials, Key
 ALICE = ("alice", "example.test")
 
 
-class CachedCredentialsTests(SynchronousTestCase):
-    """The cache of users' secrets."""
-
+class _CacheCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.asked: list[list[Key]] = []
@@ -34,6 +33,10 @@ class CachedCredentialsTests(SynchronousTestCase):
 
     def answer(self, *present: Key, ha1: str = "") -> None:
         self.open.pop(0).callback({key: Credential(*key, ha1=ha1) for key in present})
+
+
+class CachedCredentialsTests(_CacheCase):
+    """The cache of users' secrets."""
 
     def test_interface(self) -> None:
         """It is what the authenticator asks for."""
@@ -153,3 +156,100 @@ class CachedCredentialsTests(SynchronousTestCase):
             self.assertIsNone(self.successResultOf(self.cache.fetch(name, "example.test")))
             self.assertIsNone(self.successResultOf(self.cache.fetch("alice", name)))
         self.assertEqual(self.asked, [])
+
+
+class OutageTests(_CacheCase):
+    """A store that is away."""
+
+    def make(self, **options: Any) -> CachedCredentials:
+        cache = super().make(**options)
+        cache.outage_seconds = 600.0
+        return cache
+
+    def know(self) -> None:
+        """Alice has been looked up, and her time is over."""
+        self.cache.fetch(*ALICE)
+        self.answer(ALICE, ha1="known")
+        self.clock.advance(60)
+
+    def refuse(self) -> None:
+        """The store refuses."""
+        self.open.pop(0).errback(StorageError("connection refused"))
+
+    def test_stays_good(self) -> None:
+        """Who was known is believed for the time of an outage, at once while the store was found away a moment ago; then no more."""
+        self.know()
+        first = self.cache.fetch(*ALICE)
+        self.refuse()
+        self.assertEqual(self.successResultOf(first).ha1, "known")
+        self.assertEqual(self.cache.cached(*ALICE).ha1, "known")
+        self.clock.advance(2)
+        self.assertRaises(KeyError, self.cache.cached, *ALICE)
+        self.clock.advance(598)
+        late = self.cache.fetch(*ALICE)
+        self.refuse()
+        self.failureResultOf(late, StorageError)
+        self.assertRaises(KeyError, self.cache.cached, *ALICE)
+        self.assertEqual(self.cache.outdated, 2)
+
+    def test_nobody_else(self) -> None:
+        """Whoever wasn't known, or was known not to exist, isn't believed; and with no time for outages nobody is."""
+        self.know()
+        self.cache.fetch("bob", "example.test")
+        self.answer()
+        self.clock.advance(60)
+        waiting = self.cache.fetch("bob", "example.test"), self.cache.fetch("eve", "example.test")
+        self.refuse()
+        self.refuse()
+        for each in waiting:
+            self.failureResultOf(each, StorageError)
+        self.assertRaises(KeyError, self.cache.cached, "eve", "example.test")
+        self.cache.outage_seconds = 0.0
+        none = self.cache.fetch(*ALICE)
+        self.refuse()
+        self.failureResultOf(none, StorageError)
+
+    def test_forgotten(self) -> None:
+        """A user that was forgotten by name isn't believed; one that is only to be looked up anew is."""
+        self.know()
+        self.cache.forget_all()
+        asked = self.cache.fetch(*ALICE)
+        self.refuse()
+        self.assertEqual(self.successResultOf(asked).ha1, "known")
+        self.cache.forget(*ALICE)
+        asked = self.cache.fetch(*ALICE)
+        self.refuse()
+        self.failureResultOf(asked, StorageError)
+
+    def test_silent_store(self) -> None:
+        """A store that says nothing holds nobody up who is known; its late answer is the truth again."""
+        self.know()
+        known, other = self.cache.fetch(*ALICE), self.cache.fetch("bob", "example.test")
+        self.assertNoResult(known)
+        self.clock.advance(1)
+        self.assertEqual(self.successResultOf(known).ha1, "known")
+        self.assertNoResult(other)
+        self.assertEqual(self.cache.cached(*ALICE).ha1, "known")
+        self.clock.advance(30)
+        self.assertEqual(len(self.asked), 2)
+        self.answer(ALICE, ha1="new")
+        self.answer(("bob", "example.test"))
+        self.assertEqual((self.cache.cached(*ALICE).ha1, self.successResultOf(other).username), ("new", "bob"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_told_once(self) -> None:
+        """The log has one line when the store goes and one when it is back."""
+        events: list[Any] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        self.know()
+        for _ in range(3):
+            self.cache.fetch(*ALICE)
+            self.refuse()
+            self.clock.advance(3)
+        self.cache.fetch(*ALICE)
+        self.answer(ALICE)
+        texts = [formatEvent(event) for event in events if event.get("log_namespace") == "sipnode.storage"]
+        self.assertEqual(len(texts), 2)
+        self.assertIn("away (connection refused): who was known stays so for 600 s", texts[0])
+        self.assertIn("back; 3 times", texts[1])
