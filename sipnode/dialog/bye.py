@@ -6,7 +6,7 @@ all that there was of it and is gone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -16,6 +16,10 @@ from sipnode.errors import NoRoute
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
+
+VANISHED: Final = 'SIP;cause=480;text="Connection lost"'
+BY_OPERATOR: Final = 'SIP;cause=480;text="Ended by the operator"'
+UNREFRESHED: Final = 'SIP;cause=408;text="Session not refreshed"'
 
 _log = Logger(namespace="sipnode.dialog")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from sipnode.dialog.ends import Ends, ends_of
+from sipnode.dialog.ends import Ends, Party, ends_of
 from sipnode.errors import ParseError
 from sipnode.records import Reach
 from sipnode.sip.message import SipMessage, SipRequest, SipResponse
@@ -29,6 +29,9 @@ ENDED: Final = "ended"
 
 LEAST_INTERVAL: Final = 90
 """Seconds; no session timer is shorter (RFC 4028 §4)."""
+
+GRACE: Final = 32
+"""Seconds after which a session that wasn't refreshed is lost, beyond its interval: what a BYE may take (RFC 3261 64*T1)."""
 
 _OUTCOMES: Final = {
     404: "not found",
@@ -173,12 +176,28 @@ class Call:
         other._ends = None
         return other
 
-    def timed(self, value: str) -> int:
-        """Take the interval of a Session-Expires value, where there is one that can be read; the interval that holds now."""
-        text = value.partition(";")[0].strip()
+    def timed(self, message: SipMessage) -> int:
+        """Take the interval of a session refresh, or of its 2xx, where it has one that can be read.
+
+        Args:
+            message: INVITE or UPDATE, or a 2xx to an INVITE: without Session-Expires this one ends the timer (RFC 4028 §7.2).
+
+        Returns:
+            The interval that holds now, 0 for none.
+        """
+        value = message.get("session-expires")
+        text = (value or "").partition(";")[0].strip()
         if text.isascii() and text.isdigit() and len(text) < 10:
             self.interval = max(LEAST_INTERVAL, int(text))
+        elif value is None and isinstance(message, SipResponse):
+            self.interval = 0
         return self.interval
+
+    @property
+    def parties(self) -> tuple[Party, ...]:
+        """Both ends; () where they aren't known."""
+        ends = self.ends
+        return (ends.caller, ends.callee) if ends is not None else ()
 
     @property
     def ends(self) -> Ends | None:

@@ -11,7 +11,7 @@ timer and no log line.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from twisted.application.service import Service
 from twisted.logger import Logger
@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from sipnode.dialog import call as stages
 from sipnode.dialog.access import DialogAccess
 from sipnode.dialog.blame import blame
-from sipnode.dialog.bye import say_bye
+from sipnode.dialog.bye import BY_OPERATOR, UNREFRESHED, VANISHED, say_bye
 from sipnode.dialog.call import Call, outcome_of
 from sipnode.dialog.ends import Ends, Party
 from sipnode.dialog.table import SLOT_SECONDS, CallTable
@@ -38,11 +38,6 @@ if TYPE_CHECKING:
 
 Calls: TypeAlias = list[Call]
 """The class has a method of the type's own name."""
-
-VANISHED: Final = 'SIP;cause=480;text="Connection lost"'
-BY_OPERATOR: Final = 'SIP;cause=480;text="Ended by the operator"'
-GRACE: Final = 32
-"""Seconds after which a session that wasn't refreshed is lost, beyond its interval: what a BYE may take (RFC 3261 64*T1)."""
 
 
 class DialogService(Service):
@@ -110,7 +105,7 @@ class DialogService(Service):
             self._watchers[kind].append(watcher)
 
     def startService(self) -> None:
-        """Look for lost calls once a minute."""
+        """Look for lost calls now and then."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         self._sweeping = self._reactor.callLater(SLOT_SECONDS, self._sweep)
 
@@ -190,6 +185,8 @@ class DialogService(Service):
         try:
             if ctx.route is None:
                 self._established(ctx, branch, response)
+            elif (call := self._table.between(response.call_id, response.from_.tag, response.to.tag)) is not None:
+                self._refreshed(call, response)
         except ParseError:
             return
 
@@ -228,8 +225,7 @@ class DialogService(Service):
         self.answered += 1
         if caller.websocket or callee.websocket:
             self._enter_flows(call)
-        if "session-expires" in response:
-            self._refreshed(call, response)
+        self._refreshed(call, response)
         if self._watchers[stages.CONFIRMED]:
             self._tell(stages.CONFIRMED, call)
 
@@ -265,8 +261,7 @@ class DialogService(Service):
         if method in ("INVITE", "UPDATE"):
             if "contact" in request:
                 self._refreshed_target(call, party, ctx)
-            if call.interval or "session-expires" in request:
-                self._refreshed(call, request)
+            self._refreshed(call, request)
 
     def _refreshed_target(self, call: Call, party: Party, ctx: Any) -> None:
         """An end says anew where it is (RFC 3261 §12.2.2)."""
@@ -285,8 +280,10 @@ class DialogService(Service):
 
     def _refreshed(self, call: Call, message: SipMessage) -> None:
         """A session refresh: the call counts as lost when the next one doesn't come (RFC 4028 §9)."""
-        if call.timed(message.get("session-expires") or ""):
-            self._table.put_off(call, self._core.clock() + min(call.interval + GRACE, self._lifetime))
+        if call.interval or "session-expires" in message:
+            interval = call.timed(message)
+            lasting = min(interval + stages.GRACE, self._lifetime) if interval else self._lifetime
+            self._table.put_off(call, self._core.clock() + lasting)
 
     # -- ending
 
@@ -306,7 +303,7 @@ class DialogService(Service):
             if fork is not None:
                 fork.cancel((("reason", reason),))
             elif call.ends is not None:
-                self._hang_up(call, reason, (call.ends.caller, call.ends.callee), stages.ENDED)
+                self._hang_up(call, reason, call.parties, stages.ENDED)
             else:
                 self._end(call, stages.ENDED, "server")
         return found
@@ -333,10 +330,9 @@ class DialogService(Service):
         """BYE to these ends, ports back."""
         ends = call.ends
         self._end(call, outcome, "server")
-        if ends is None:
-            return
-        for party in parties:
-            say_bye(self._core, ends, party, reason)
+        if ends is not None:
+            for party in parties:
+                say_bye(self._core, ends, party, reason)
         if call.bridged:
             self._core.media.delete(MediaKey(call.media_call or call.call_id, "", node=call.node))
 
@@ -351,12 +347,15 @@ class DialogService(Service):
         self._timers.add(timer)
 
     def _sweep(self) -> None:
-        """Who said nothing for too long is gone; no BYE reaches where nobody is (RFC 4028 §9 leaves it to the ends)."""
+        """A session that nobody refreshed is over, and both ends are told (RFC 4028 §10); one without a timer is only forgotten."""
         self._sweeping = self._reactor.callLater(SLOT_SECONDS, self._sweep)
         for call in self._table.lost(self._core.clock()):
             self.lost += 1
             self.log.info("{call_id}: nothing was heard of the call any more", call_id=call.call_id)
-            self._end(call, stages.LOST, "server")
+            if call.interval:
+                self._hang_up(call, UNREFRESHED, call.parties, stages.LOST)
+            else:
+                self._end(call, stages.LOST, "server")
 
     def _check(self, call: Call, token: str) -> None:
         """Who hasn't come back has left."""

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from sipnode.dialog.call import Call
     from sipnode.dialog.ends import Party
 
-SLOT_SECONDS: Final = 60
-"""How coarsely the time of lost calls is kept: one dictionary for each minute, not a timer for each call."""
+SLOT_SECONDS: Final = 10
+"""How coarsely the time of lost calls is kept: one dictionary for each such time, not a timer for each call."""
 
 
 class CallTable:

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.dialog.call import Call
 from sipnode.settings import DialogSettings, Settings
+from sipnode.testing import Call as CallOf
 from sipnode.testing import Phone, RecordingMediaRelay, World
 
 SDP = b"v=0\r\ns=-\r\n"
@@ -203,6 +204,40 @@ class BoundTests(WatchedCase):
         self.world.clock.pump([60] * 4)
         self.assertEqual((len(self.dialogs), self.dialogs.lost), (0, 1))
         del invite, answer
+
+    def timed_call(self, relay: RecordingMediaRelay | None = None) -> CallOf:
+        """A call with a session timer of 100 seconds."""
+        self.start(relay)
+        invite = self.alice.send("INVITE", self.bob.aor, (), b"v=0\r\n")
+        received = self.bob.got("INVITE")
+        answered = self.bob.reply(received, 200, b"v=0\r\n", headers=[("session-expires", "100;refresher=uac")])
+        call = CallOf(self.alice, self.bob, invite, received, answered, self.alice.response("INVITE"))
+        self.alice.ack(invite, call.answer)
+        self.bob.got("ACK")
+        return call
+
+    def test_unrefreshed(self) -> None:
+        """A call that isn't refreshed ends: BYE to both ends as from the other, the ports given back, its outcome known."""
+        relay = RecordingMediaRelay()
+        call = self.timed_call(relay)
+        self.world.clock.pump([10] * 13)
+        self.assertEqual((len(self.dialogs), self.alice.inbox, self.bob.inbox), (1, [], []))
+        self.world.clock.pump([10] * 3)
+        for phone, sender in ((self.alice, call.answer.to.tag), (self.bob, call.invite.from_.tag)):
+            bye = phone.got("BYE")
+            self.assertEqual((bye.call_id, bye.uri, bye.from_.tag), (call.invite.call_id, phone.contact, sender))
+            self.assertIn("Session not refreshed", bye.get("reason") or "")
+            phone.reply(bye, 200)
+        self.assertEqual((relay.operations[-1], len(self.dialogs), self.calls[-1].outcome), ("delete", 0, "lost"))
+
+    def test_timer_of_the_answer(self) -> None:
+        """A re-INVITE is refreshed as its 2xx says: with a longer interval it is that, without any no timer runs any more."""
+        for headers, left in (([("session-expires", "1000;refresher=uac")], 1), ([], 1), ([("session-expires", "100")], 0)):
+            call = self.timed_call()
+            call.from_caller("INVITE", b"v=0\r\n", (("session-expires", "100;refresher=uac"),))
+            self.bob.reply(self.bob.got("INVITE"), 200, b"v=0\r\n", headers=headers)
+            self.world.clock.pump([10] * 20)
+            self.assertEqual(len(self.dialogs), left, headers)
 
     def test_hostile_interval(self) -> None:
         """A session timer that is no number, or a tiny or huge one, changes nothing for the worse."""
