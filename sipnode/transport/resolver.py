@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 TOTAL_SECONDS: Final = 5.0
 _MAX_LITERALS: Final = 16384
 _MAX_TARGETS: Final = 16
+_MAX_ADDRESSES: Final = 8
+# Each may cost its seconds; a zone with hundreds of addresses is nobody's who wants to be reached.
+_MAX_HOPS: Final = 16
 
 # NAPTR services (RFC 3263 §4.1); those of WebSocket (RFC 7118) are for clients, we never open one.
 _SERVICES: Final = {"SIP+D2U": "UDP", "SIP+D2T": "TCP", "SIPS+D2T": "TLS"}
@@ -141,8 +144,11 @@ class Resolver:
         hops: list[Hop] = []
         for target in targets[:_MAX_TARGETS]:
             server_name = name if target.transport == "TLS" else ""
-            for address in await self._addresses(target.host):
+            for address in (await self._addresses(target.host))[:_MAX_ADDRESSES]:
                 hops.append(Hop(target.transport, address, target.port, server_name))
+            if len(hops) >= _MAX_HOPS:
+                del hops[_MAX_HOPS:]
+                break
         if not hops:
             raise NoRoute(f"no address for {name}", 503, "Host Not Found")
         return self.rested(hops)

@@ -114,6 +114,14 @@ class ResolverTests(SynchronousTestCase):
         self.assertIsNone(self.resolver.numeric("example.com", 0, "", False))
         self.assertEqual(self.dns.asked, [])
 
+    def test_many(self) -> None:
+        """Of a zone with hundreds of records only so many addresses are tried, of more than one host."""
+        for host in ("one", "two", "three"):
+            self.dns.srv("_sip._udp.example.com", f"{host}.example.com", 5060)
+            self.dns.a(f"{host}.example.com", *(f"192.0.2.{number}" for number in range(1, 250)))
+        hops = self.hops("example.com", 0, "udp")
+        self.assertEqual((len(hops), len(set(hops))), (16, 8))
+
     def test_port(self) -> None:
         """A port means addresses only (RFC 3263 §4.2)."""
         self.dns.a("example.com", "192.0.2.1", "2001:db8::1")
