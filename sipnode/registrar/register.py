@@ -258,7 +258,7 @@ class _Registration:
             if not storable(instance, MAX_TEXT):
                 raise ParseError("an instance that can't be stored")
             text = params.get("reg-id", "")
-            if len(text) <= 9 and is_number(text):
+            if len(text) <= 10 and is_number(text) and int(text) < 1 << 31:
                 reg_id = int(text)
         # Without reg-id there is no flow to name: what is taken out is the URI that is named (RFC 5626 §6, RFC 3261 §10.2.2), so a phone
         # that has moved can register its new contact first and take the old one out then.

@@ -12,8 +12,11 @@ from typing import Final
 
 from sipnode.errors import ParseError
 from sipnode.sip.message import SipRequest
+from sipnode.sip.via import Via
 
 _DIGITS: Final = re.compile(r"[0-9]+")
+_EMPTY: Final = re.compile(r";[ \t]*[;,]|,[ \t]*[;,]")
+_INSIDE: Final = re.compile(r'"(?:[^"\\]|\\.)*"|<[^<>]*>')
 
 
 def check(request: SipRequest) -> None:
@@ -27,6 +30,7 @@ def check(request: SipRequest) -> None:
     if request.via.version != "2.0":
         raise ParseError("SIP version of Via not supported", 400)
     request.call_id  # noqa: B018 (reads it, and raises)
+    _check_lists(request)
     if request.cseq_method != request.method:
         raise ParseError("the method of CSeq isn't that of the request")
     if request.ruri.scheme not in ("sip", "sips", "tel"):
@@ -54,3 +58,23 @@ def max_forwards(request: SipRequest) -> int:
     if _DIGITS.fullmatch(value) is None or len(value) > 20 or int(value) > 255:
         raise ParseError("a Max-Forwards that can't be read")
     return int(value)
+
+
+def _check_lists(request: SipRequest) -> None:
+    """Via and Contact have no empty parameters, and each Via can be read, not only the one on top (RFC 4475 §3.1.2.1)."""
+    lines, names, index = request.lines, request.names, request.index()
+    for name in ("via", "contact"):
+        position = index.get(name, -1)
+        if position < 0:
+            continue
+        several = names.count(name) > 1
+        if (several or _EMPTY.search(lines[position])) and any(map(_has_empty, request.get_all(name))):
+            raise ParseError(f"an empty parameter in {name.capitalize()}")
+        if name == "via" and (several or "," in lines[position]):
+            for value in request.values(name):
+                Via.parse(value)
+
+
+def _has_empty(value: str) -> bool:
+    """Whether a header value has a parameter, or a value, that is empty (RFC 4475 §3.1.2.1); inside of quotes and URIs anything may be."""
+    return _EMPTY.search(value) is not None and _EMPTY.search(_INSIDE.sub("", value)) is not None

@@ -45,6 +45,28 @@ class MaskTests(SynchronousTestCase):
         self.assertEqual(verdict(octets("INVITE sip:bob@example.com SIP/3.0")), 505)
         self.assertEqual(verdict(octets(GOOD, "Via: SIP/7.0/UDP h;branch=z9hG4bK1", without="via")), 400)
 
+    def test_empty_parameters(self) -> None:
+        """Empty parameters and values in Via and Contact: 400 (RFC 4475 §3.1.2.1); inside of quotes and URIs not."""
+        for line in (
+            "Via: SIP/2.0/UDP 192.0.2.15;;,;,,",
+            "Via: SIP/2.0/UDP h;branch=z9hG4bK1;;rport",
+            "Via: SIP/2.0/UDP h;branch=z9hG4bK1,,SIP/2.0/UDP g;branch=z9hG4bK2",
+        ):
+            self.assertEqual(verdict(octets(GOOD, line, without="via")), 400, line)
+        for value in ('"Joe" <sip:joe@example.org>;;;;', "<sip:a@b>; ;expires=3", "<sip:a@b>,,<sip:c@d>", "<sip:a@b>;,"):
+            self.assertEqual(verdict(register(f"Contact: {value}")), 400, value)
+            self.assertEqual(verdict(register(f"m: {value}")), 400, value)
+        for value in ('"a;;b,," <sip:a@b;;c>;q=0.1', "<sip:a@b>;", "<sip:a@b>;expires=3, <sip:c@d>"):
+            self.assertEqual(verdict(register(f"Contact: {value}")), 0, value)
+        self.assertEqual(verdict(register("Contact: " + "<;;" * 2500)), 400)
+
+    def test_later_via(self) -> None:
+        """A Via below the one on top that can't be read: 400, as no answer could go all its way."""
+        top = "Via: SIP/2.0/UDP h;branch=z9hG4bK1"
+        for bad in (f"{top}, nonsense", f"{top}\r\nVia: SIP/2.0/UDP", f"{top}, SIP/2.0/UDP g;branch=z9hG4bK2, SIP/2.0/TCP h:99999"):
+            self.assertEqual(verdict(octets(GOOD, bad, without="via")), 400, bad)
+        self.assertEqual(verdict(octets(GOOD, f"{top}\r\nv: SIP/2.0/TLS [2001:db8::1]:5061;branch=z9hG4bK2", without="via")), 0)
+
     def test_2_scheme(self) -> None:
         """A Request-URI that is neither sip, sips nor tel: 416 (RFC 4475 §3.3.2)."""
         for uri, status in (
