@@ -44,8 +44,7 @@ class PrivateCase(SynchronousTestCase):
         names = {"call-id", "local-tag", "remote-tag"} & set(dialog.attrib)
         self.assertIn(len(names), (0, 3))
         identities = [found.text for found in dialog.iter(f"{{{DIALOG_INFO}}}identity")]
-        told = identities != ["sip:anonymous@anonymous.invalid"]
-        self.assertEqual(len(identities), 2 if told else 1)
+        told = bool(set(identities) - {"sip:anonymous@anonymous.invalid"})
         return dialog.findtext(f"{{{DIALOG_INFO}}}state"), bool(names), told
 
 

@@ -57,13 +57,14 @@ def compose(entity: str, calls: Iterable[PartyCall], version: int, for_the_table
 
 def public(resource: str, calls: Iterable[PartyCall]) -> list[PartyCall]:
     """Of calls what everybody may know who watches a party: that they are there, their direction and state. The other end stands
-    there as anonymous (RFC 3323 §4.1.1.3): phones light no lamp for a document without one.
+    there as anonymous (RFC 3323 §4.1.1.3) while the call lives: phones light no lamp for a document without one.
 
     The other end of a call has an id for it that is nearly the same; here neither leads to the other, nor either to the Call-ID.
     """
     return [
-        PartyCall(_pseudonym(resource, call.id), direction=call.direction, state=call.state, remote=_NOBODY, remote_name="Anonymous")
+        PartyCall(_pseudonym(resource, call.id), direction=call.direction, state=call.state, remote="" if over else _NOBODY)
         for call in calls
+        for over in (call.state == "terminated",)
     ]
 
 
@@ -92,6 +93,9 @@ def _dialog(name: str, call: PartyCall) -> Iterator[str]:
     yield f">{call.state}</state>"
     for side, address, display in (("local", call.local, ""), ("remote", call.remote, call.remote_name)):
         if not address:
+            continue
+        if address == _NOBODY:
+            yield f'<{side}><identity display="Anonymous">{_NOBODY}</identity></{side}>'
             continue
         shown = f' display="{text(display[:_LONGEST])}"' if display else ""
         where = text(address[:_LONGEST])
