@@ -50,6 +50,7 @@ class FakeFlow:
     signed_in: str = ""
     proved: bool = False
     offered: str = ""
+    shown: str = ""
 
     def __post_init__(self) -> None:
         self.proved = self.proved or self.reliable

@@ -220,9 +220,9 @@ class Authenticator:
         if state != GOOD or not self._nonces.use(sent.nonce, count, self._seconds()):
             return self._challenge(ctx, proxy, realm, sent, True)
         flow = ctx.flow
-        if not flow.proved and flow.offered == sent.nonce:
+        if flow.offered == sent.nonce:
             # The challenge that it answers went to this very address: who forges a source doesn't see it.
-            flow.proved, flow.offered = True, ""
+            flow.proved, flow.shown, flow.offered = True, user, ""
         if self.guard is not None:
             self.guard.right(ctx.flow.remote[0], user, ctx.flow)
         if owner is not None and owner != username and unescape(owner) != username:
@@ -259,8 +259,7 @@ class Authenticator:
 
     def _challenge(self, ctx: IRequestContext, proxy: bool, realm: str, sent: Credentials | None, stale: bool) -> Any:
         nonce = self._nonces.issue(realm, self._seconds(), ctx.flow.remote[0])
-        if not ctx.flow.proved:
-            ctx.flow.offered = nonce
+        ctx.flow.offered = nonce
         if ctx.flow.websocket:
             # JsSIP and SIP.js know MD5 alone, and keep the last line where a header stands twice.
             order = self._md5_last

@@ -106,14 +106,19 @@ class Proving(Generic[Job]):
         self.held += 1
         return False
 
-    def proved(self, job: Job, watcher: str, address: Address) -> list[Job]:
-        """An address has answered a job with a 2xx; gives those that ask for their turn anew."""
+    def showed(self, watcher: str, address: Address) -> None:
+        """A watcher has shown to be at an address by other means: it answered a challenge that went there."""
         for place in ((watcher, address), ("", address)):
             self._proved[place] = None
             self._proved.move_to_end(place)
-            self._silent.pop(place, None)
         while len(self._proved) > _PROVED:
             self._proved.popitem(last=False)
+
+    def proved(self, job: Job, watcher: str, address: Address) -> list[Job]:
+        """An address has answered a job with a 2xx; gives those that ask for their turn anew."""
+        self.showed(watcher, address)
+        for place in ((watcher, address), ("", address)):
+            self._silent.pop(place, None)
         return self._empty(job)
 
     def disproved(self, watcher: str, address: Address) -> None:

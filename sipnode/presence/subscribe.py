@@ -77,6 +77,9 @@ def _begin(service: PresenceService, ctx: Any, package: Any) -> Any:
         return ctx.reply(403, "Too many subscriptions")
     origin, now = service.origin(ctx), service.now()
     address = (origin.host, origin.port) if origin.host else None
+    if address is not None and ctx.identity and ctx.flow.shown == ctx.identity and address == ctx.flow.remote:
+        # The challenge that it has answered went there.
+        service.proving.showed(watcher, address)
     why, seconds = service.proving.refusal(watcher, address, now)
     if why:
         service.counters[f"refused_{why}"] += 1

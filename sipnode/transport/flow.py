@@ -57,7 +57,8 @@ class Flow:
     """The fields of every flow; transports subclass it and write :meth:`send` and :meth:`close`."""
 
     __slots__ = (
-        "closed", "listener", "local", "offered", "offers_alias", "proved", "reliable", "remote", "token", "transport", "vars", "websocket",
+        "closed", "listener", "local", "offered", "offers_alias", "proved", "reliable", "remote", "shown", "token", "transport", "vars",
+        "websocket",
     )  # fmt: skip
 
     def __init__(self, transport: str, listener: Listener, local: tuple[str, int], remote: tuple[str, int], token: str = "") -> None:
@@ -71,6 +72,7 @@ class Flow:
         self.closed = False
         self.proved = self.reliable
         self.offered = ""
+        self.shown = ""
         self.offers_alias = False
         self.vars: dict[str, Any] = {}
 

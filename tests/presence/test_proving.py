@@ -174,6 +174,14 @@ class UnprovedTests(SynchronousTestCase):
         self.world.advance(60)
         self.assertEqual((len(self.limits().subscriptions), self.limits().notifier.waiting), (1, 0))
 
+    def test_shown_by_its_password(self) -> None:
+        """A watcher that has answered the challenge which went to its address gets the whole document at once."""
+        self.alice.publish(b"x" * 5000)
+        bob = User(self.world, "bob")
+        bob.phone.flow.shown = bob.aor
+        bob.subscribe("alice")
+        self.assertEqual([len(body) for body in bob.bodies()], [5000])
+
     def test_481_proves_nothing(self) -> None:
         """A phone that refuses what a stranger asked for in its name ends that, and nothing else follows; its own goes on."""
         bob = User(self.world, "bob")

@@ -89,6 +89,7 @@ class FakeFlow:
         self.closed = False
         self.proved = self.reliable
         self.offered = ""
+        self.shown = ""
         self.vars: dict[str, Any] = {}
         self.offers_alias = False
         self.peer_domains: tuple[str, ...] = ()
