@@ -321,8 +321,8 @@ class ValueTests(_PlanCase):
         self.assertEqual(self.contacts(done), [UA + r';expires=1800;+sip.instance="a\";expires=1\\"'])
 
     def test_reg_id_range(self) -> None:
-        """A reg-id of more than nine digits, or that isn't a number, counts as none."""
-        for text, number in (("999999999", 999999999), ("1000000000", 0), ("x", 0), ("-1", 0)):
+        """A reg-id beyond 2^31-1 (RFC 5626 §4.2), or that isn't a number, counts as none."""
+        for text, number in (("1000000000", 1000000000), ("2147483647", 2147483647), ("2147483648", 0), ("9" * 40, 0), ("x", 0), ("-1", 0)):
             self.assertEqual(self.saved_one(register(f"{UA};{INSTANCE};reg-id={text}")).reg_id, number)
 
     def test_reg_id_alone(self) -> None:
