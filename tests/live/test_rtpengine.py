@@ -16,12 +16,12 @@ from sipnode.errors import MediaError
 from sipnode.media import ng
 from sipnode.media.client import NgClient
 from sipnode.media.service import MediaService
-from sipnode.records import MediaKey, MediaProfile
+from sipnode.records import MediaForm, MediaKey, MediaProfile
 from sipnode.settings import MediaSettings
 
 RTPENGINE = shutil.which("rtpengine")
-BROWSER = MediaProfile(to_browser=True)
-PHONE = MediaProfile(to_browser=False)
+BROWSER = MediaProfile(MediaForm.WEBRTC, protocol="UDP/TLS/RTP/SAVPF")
+PHONE = MediaProfile(MediaForm.PLAIN, protocol="RTP/AVP")
 
 PHONE_SDP = b"""v=0
 o=phone 1 1 IN IP4 127.0.0.1
@@ -249,9 +249,9 @@ class RowTests(LiveCase):
         daemon = await self.daemon()
         service = self.service(daemon.line)
         private = PHONE_SDP.replace(b"127.0.0.1", b"10.9.8.7")
-        await service.relay.offer(MediaKey("nat", "f"), private, MediaProfile(to_browser=False, nat_source="127.0.0.1"))
+        await service.relay.offer(MediaKey("nat", "f"), private, MediaProfile(MediaForm.PLAIN, protocol="RTP/AVP", nat_source="127.0.0.1"))
         self.assertEqual(await self.endpoint(daemon, "nat"), b"127.0.0.1")
-        await service.relay.offer(MediaKey("nat6", "f"), private, MediaProfile(to_browser=False, nat_source="::1"))
+        await service.relay.offer(MediaKey("nat6", "f"), private, MediaProfile(MediaForm.PLAIN, protocol="RTP/AVP", nat_source="::1"))
         self.assertEqual(await self.endpoint(daemon, "nat6"), b"::1")
 
     async def test_public_sdp_is_trusted(self) -> None:
@@ -379,7 +379,7 @@ class ErrorTests(LiveCase):
         self.assertIsInstance(error, ng.UnknownCall)
         self.assertEqual(error.status, 500)
         self.assertIn("no offer known", error.reason)
-        self.assertIn(service.nodes.nodes[0].name, error.reason)
+        self.assertIn(service.nodes.nodes[0].place, error.reason)
         await service.relay.offer(MediaKey("c", "f"), PHONE_SDP, PHONE)
         await service.relay.delete(MediaKey("c", "f"))
         error = await self.fails(service.relay.answer(MediaKey("c", "f", "t"), PHONE_SDP, PHONE))
