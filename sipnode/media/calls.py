@@ -10,6 +10,7 @@ The one invariant: a branch or a dialog stands here from its offer to its end, s
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +20,9 @@ from sipnode.records import MediaProfile
 
 MOST_CALLS: Final = 50_000
 """Calls that are known; of one that was forgotten for a newer one a BYE still deletes its dialog by name."""
+
+MOST_KEPT: Final = 16_384
+"""Octets of SDP that are kept of a round, to set the relay back to it; browsers make 3 000 to 8 000."""
 
 Pair = tuple[str, str]
 """Tags of the caller and of the callee."""
@@ -52,7 +56,8 @@ class DialogMedia:
     Attributes:
         via_branch: Of the branch that made it, "" where that isn't known.
         up: It has had its 2xx.
-        agreed: The last round that both ends agreed on, or None where that isn't known.
+        agreed: The last round that both ends agreed on, or None where that isn't known, or too large to be kept.
+        settled: Both ends have agreed on a round.
         open: Offers inside it that wait for their answer.
         shaken: An offer has changed the relay since, and no answer came.
         late: The offer that a response carried, with its form and profile, until an ACK or PRACK brings the answer.
@@ -63,6 +68,7 @@ class DialogMedia:
     via_branch: str = ""
     up: bool = False
     agreed: Round | None = None
+    settled: bool = False
     open: int = 0
     shaken: bool = False
     late: tuple[bytes, SdpForm, MediaProfile] | None = None
@@ -77,7 +83,7 @@ class HeldCall:
         name: What it is called there, "" where that is the Call-ID.
         call_id: Its Call-ID.
         node: The relay's node; of a fork that had to go different ways, the latest.
-        branches: The via-branches that ring.
+        branches: The via-branches that ring, with their callers' tags.
         dialogs: Early and confirmed ones.
         latest: The answer that the caller's side of the relay follows now: the pair, and the SDP; None before any.
         complete: Seen from its beginning, so that what isn't here isn't there.
@@ -90,7 +96,7 @@ class HeldCall:
         self.name = name
         self.call_id = call_id
         self.node = node
-        self.branches: set[str] = set()
+        self.branches: dict[str, str] = {}
         self.dialogs: dict[Pair, DialogMedia] = {}
         self.latest: tuple[Pair, bytes] | None = None
         self.complete = complete
@@ -117,13 +123,13 @@ class HeldCall:
 class HeldCalls:
     """All of them.
 
-    Attributes:
-        forgotten: Calls that went for newer ones, since the start.
+    Args:
+        counters: Counts ``forgotten_media``: calls that went for newer ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counters: MutableMapping[str, int]) -> None:
         self._calls: OrderedDict[str, HeldCall] = OrderedDict()
-        self.forgotten = 0
+        self._counters = counters
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -143,7 +149,7 @@ class HeldCalls:
             found = self._calls[name or call_id] = HeldCall(name, call_id, node, complete)
             if len(self._calls) > MOST_CALLS:
                 self._calls.popitem(last=False)
-                self.forgotten += 1
+                self._counters["forgotten_media"] += 1
         return found
 
     def forget(self, call: HeldCall) -> None:

@@ -9,7 +9,7 @@ The one invariant: whatever a branch or a dialog holds at the relay ends with it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from sipnode.errors import MediaError
 from sipnode.media import manage, sdp
 from sipnode.media.abilities import Abilities
-from sipnode.media.calls import DialogMedia, Exchange, HeldCall, HeldCalls, Pair, Round
+from sipnode.media.calls import MOST_KEPT, DialogMedia, Exchange, HeldCall, HeldCalls, Pair, Round
 from sipnode.media.interfaces import Interfaces
 from sipnode.media.manage import Operation, SdpState
 from sipnode.media.names import media_key
@@ -44,6 +44,7 @@ class MediaControl:
         relay: Who carries media.
         settings: ``[media]``.
         step: Told of each exchange.
+        counters: Of what happened how often.
 
     Attributes:
         held: What the relay holds.
@@ -56,9 +57,9 @@ class MediaControl:
 
     log = Logger(namespace="sipnode.media")
 
-    def __init__(self, relay: IMediaRelay, settings: MediaSettings, step: Step) -> None:
+    def __init__(self, relay: IMediaRelay, settings: MediaSettings, step: Step, counters: MutableMapping[str, int]) -> None:
         self.relay = relay
-        self.held = HeldCalls()
+        self.held = HeldCalls(counters)
         self.abilities = Abilities()
         self.interfaces = Interfaces(settings.interfaces)
         self._address = settings.media_address
@@ -77,6 +78,7 @@ class MediaControl:
         held = self.held.enter(name, message.call_id, node or self.relay.choose(message.call_id), True)
         exchange = Exchange(held, message.cseq_method, message.call_id, (message.from_.tag, ""), via_branch, True)
         exchange.node = node or exchange.node
+        held.branches[via_branch] = exchange.from_tag
         return exchange
 
     def within(self, name: str, message: SipMessage, node: str, from_caller: bool) -> Exchange:
@@ -115,17 +117,13 @@ class MediaControl:
             dialog = held.dialog(exchange.pair(exchange.to_tag))
             dialog.open += 1
             dialog.shaken = True
-        elif exchange.via_branch:
-            held.branches.add(exchange.via_branch)
         asked = self._ask(Operation.OFFER, exchange, exchange.from_tag, exchange.to_tag, text, profile)
 
         def refused(failure: Failure) -> Failure:
             # The relay holds nothing of it, so nothing has to be given back.
             exchange.state.offered = False
-            held.branches.discard(exchange.via_branch)
             if dialog is not None:
                 dialog.open -= 1
-            self._drop_if_empty(held)
             return failure
 
         return asked.addErrback(refused)
@@ -144,8 +142,9 @@ class MediaControl:
         asked = self._ask(Operation.ANSWER, exchange, exchange.to_tag, exchange.from_tag, text, profile)
 
         def answered(result: bytes) -> bytes:
-            dialog.late = None
-            dialog.acked = (body, result)
+            if len(body) + len(result) <= MOST_KEPT:
+                # Else its repeat is asked again.
+                dialog.late, dialog.acked = None, (body, result)
             self._agreed(dialog, exchange, exchange.to_tag, exchange.from_tag, text, profile)
             return result
 
@@ -197,7 +196,7 @@ class MediaControl:
         exchange.answered.add(to_tag)
         if exchange.via_branch:
             held = exchange.held
-            held.branches.discard(exchange.via_branch)
+            held.branches.pop(exchange.via_branch, None)
             dialog = held.dialog((exchange.from_tag, to_tag))
             dialog.via_branch = exchange.via_branch
             dialog.up = True
@@ -215,7 +214,7 @@ class MediaControl:
         if exchange.state.offered:
             dialog.open -= 1
         held = exchange.held
-        if status == 481 and not held.complete and dialog.agreed is None:
+        if status == 481 and not held.complete and not dialog.settled:
             # Nobody knows the dialog: it was over before this server heard of it.
             self.dialog_over(held.name, held.call_id, exchange.node, exchange.pair(exchange.to_tag))
         elif status >= 300 and dialog.shaken and not dialog.open:
@@ -224,14 +223,15 @@ class MediaControl:
     def _agreed(self, dialog: DialogMedia, exchange: Exchange, offerer: str, answerer: str, body: bytes, profile: MediaProfile) -> None:
         if exchange.offer is not None:
             offer, form, offer_profile = exchange.offer
+            kept = len(offer) + len(body) <= MOST_KEPT
             round_ = Round(offerer, answerer, exchange.via_branch, exchange.node, offer, offer_profile, body, profile)
-            dialog.agreed = round_
+            dialog.agreed = round_ if kept else None
             if form.protocols:
                 dialog.forms[offerer] = form
         answer_form = sdp.form_of(body)
         if answer_form.protocols:
             dialog.forms[answerer] = answer_form
-        dialog.shaken = False
+        dialog.settled, dialog.shaken = True, False
 
     def _ask(
         self, operation: Operation, exchange: Exchange, offerer: str, other: str, text: bytes, profile: MediaProfile
@@ -276,7 +276,7 @@ class MediaControl:
     def is_stray(self, exchange: Exchange, body: bytes) -> bool:
         """Whether the SDP of an ACK answers nothing: the INVITE of the dialog had its answer in the 2xx."""
         dialog = self.dialog(exchange, exchange.to_tag)
-        if dialog is None or not dialog.up or dialog.agreed is None:
+        if dialog is None or not dialog.up or not dialog.settled:
             return False
         return dialog.late is None and (dialog.acked is None or dialog.acked[0] != body)
 
@@ -287,12 +287,14 @@ class MediaControl:
         self.not_late(exchange)
         if exchange.to_tag:
             self._settle(exchange, status)
-        elif manage.for_reply(exchange.method, status, False, exchange.state) is Operation.DELETE:
+            return
+        exchange.held.branches.pop(exchange.via_branch, None)
+        if manage.for_reply(exchange.method, status, False, exchange.state) is Operation.DELETE:
             self._branch_over(exchange)
+        self._drop_if_empty(exchange.held)
 
     def _branch_over(self, exchange: Exchange) -> None:
         held, via_branch = exchange.held, exchange.via_branch
-        held.branches.discard(via_branch)
         early = [pair for pair, dialog in held.dialogs.items() if dialog.via_branch == via_branch and not dialog.up]
         for pair in early:
             del held.dialogs[pair]
@@ -302,7 +304,6 @@ class MediaControl:
         # A proxy behind us that forked made more ends of this one branch.
         for _, to_tag in early[1:]:
             self.relay.delete(media_key(held.name, held.call_id, exchange.from_tag, to_tag, "", exchange.node))
-        self._drop_if_empty(held)
 
     def _drop_if_empty(self, held: HeldCall) -> None:
         if not held.branches and not held.dialogs:
@@ -316,17 +317,17 @@ class MediaControl:
             return
         held.dialogs.pop(pair, None)
         left = held.up
-        if not left and held.complete:
+        if not left and held.complete and all(tag == pair[0] for tag in held.branches.values()):
             # What still rings can't be answered any more.
             held.over = True
             self.held.forget(held)
             self.relay.delete(self._whole(held))
             return
         self.relay.delete(media_key(name, call_id, *pair, "", node))
-        if not left:
+        if not left and not held.branches:
             held.over = True
             self.held.forget(held)
-        elif held.latest is not None and held.latest[0] == pair:
+        elif left and held.latest is not None and held.latest[0] == pair:
             self._again(held, left[0])
 
     def _whole(self, held: HeldCall) -> MediaKey:
@@ -347,7 +348,7 @@ class MediaControl:
         if held.over:
             return
         if agreed is None:
-            self.log.info("{call_id}: a refused offer stays at the relay, the call began before the server", call_id=held.call_id)
+            self.log.info("{call_id}: a refused offer stays at the relay, what was agreed before isn't known", call_id=held.call_id)
             return
         renewed = self._renew(held, agreed, self.relay.offer, agreed.offer, agreed.offer_profile, "")
 

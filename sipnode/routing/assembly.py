@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sipnode.errors import ConfigError
-from sipnode.media.control import MediaControl
+from sipnode.media.control import MediaControl, Step
 from sipnode.routing.core import Core
 from sipnode.routing.engine import Engine, Stage, only
 from sipnode.routing.order import place
@@ -25,7 +25,8 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
     """
     if core.media_control is None:
         # It knows what the relay holds, whatever becomes of the script.
-        core.media_control = MediaControl(core.media, core.settings.media, lambda call_id, text: _step(core, call_id, text))
+        step: Step = lambda call_id, text: _step(core, call_id, text)  # noqa: E731
+        core.media_control = MediaControl(core.media, core.settings.media, step, core.counters)
     made = (script or RoutingScript)(core)
     by_name = {stage.name: _limited(stage) for stage in stages}
     names = place(made.REQUEST_ROUTE, stages)

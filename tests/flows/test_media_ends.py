@@ -380,7 +380,26 @@ class BoundTests(MediaCase):
         for _ in range(3):
             self.up()
         held = self.world.core.media_control.held
-        self.assertEqual((len(held), held.forgotten), (2, 2))
+        self.assertEqual((len(held), self.world.core.counters["forgotten_media"]), (2, 2))
         first.from_callee("BYE")
         ((name, key),) = self.relay.log
         self.assertEqual((name, bool(key.from_tag), bool(key.to_tag)), ("delete", True, True))
+
+    def test_without_sdp(self) -> None:
+        """A call without SDP that fails is forgotten too, and so is one that the relay refused."""
+        for body in (b"", SDP):
+            self.relay.error = MediaError("no", 488) if body else None
+            self.alice.send("INVITE", self.bob.aor, body=body)
+            if not body:
+                self.bob.reply(self.bob.got("INVITE"), 486)
+            self.assertEqual(len(self.world.core.media_control.held), 0)
+
+    def test_large(self) -> None:
+        """Of SDP too large to be kept a refused re-INVITE can't be undone, and nothing else is lost."""
+        large = SDP + b"a=x\r\n" * (calls.MOST_KEPT // 4)
+        call = self.up(large, SDP)
+        call.from_callee("INVITE", OTHER)
+        self.alice.reply(self.alice.got("INVITE"), 488)
+        self.assertEqual(self.relay.operations, ["offer"])
+        call.from_callee("BYE")
+        self.assertEqual(self.relay.operations, ["offer", "delete"])
