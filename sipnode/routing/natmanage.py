@@ -283,7 +283,9 @@ class NatManage:
         self._control.failed(exchange, status)
         if status in OTHER_FORM and offered and branch.source == RECEIVED and branch.forms:
             self._control.abilities.refused(branch.flow, branch.forms[0][0])
-            if len(branch.forms) > 1 and branch.retry(MAX_TRIES):
+            # What a stranger's request draws at an address that proved nothing is bounded, and said before.
+            may = branch.flow.proved or not branch.fork.ctx.stranger
+            if len(branch.forms) > 1 and may and branch.retry(MAX_TRIES):
                 del branch.forms[0]
 
     def bye(self, ctx: RequestContext, route: RouteState) -> None:
