@@ -178,6 +178,10 @@ class RtpengineRelay:
     def _unanswered(self, failure: Failure, key: MediaKey, node: Node) -> Failure:
         if isinstance(failure.value, ng.UnknownCall):
             failure.value.reason += f", {self._history(key.call_id)}"
+            note = self._notes.get(key.call_id)
+            if note is not None and note.deleted < 0:
+                # The daemon lost it: another try of the caller's may do better.
+                failure.value.status = 503
         return _at_node(failure, node)
 
     def _history(self, call_id: str) -> str:

@@ -272,6 +272,7 @@ class DialogTests(RelayCase):
         key = self.start(via_branch="")
         self.wire.answer[self.first] = Nodes.refusing(ng.UnknownCall, "Unknown call-id", 500)
         self.clock.advance(3)
+        self.assertEqual(self.error(self.relay.answer(key, b"v=1", PHONE)).status, 503)
         self.assertEqual(
             self.error(self.relay.answer(key, b"v=1", PHONE)).reason,
             f"media node {self.name(self.first)} doesn't have the call: Unknown call-id, offered 3.0 s ago, not deleted by us",
