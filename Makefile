@@ -27,7 +27,7 @@ help:
 	@echo 'compiled                                          sip/ and transaction/ by mypyc in build/compiled, with the same tests'
 	@echo 'acceptance [ONLY=webrtc-sip,register-wss]         the checks of $(SHARED)/e2e against a server of its own'
 	@echo 'corpus                                            the messages of $(SHARED)/corpus against a server of its own'
-	@echo 'cases [ONLY=c01,c12]                              programs made after bug reports, of $(SHARED)/cases, against a server of its own'
+	@echo 'cases [ONLY=c01,media:c12]                        programs made after bug reports, of $(SHARED)/cases, against a server of its own'
 	@echo 'attack [ONLY=a05,a12]                             the attacks of $(SHARED)/cases/attack, each on a server of its own'
 	@echo 'bench [SEARCH=1]                                  cost beside Kamailio, to docs/understand/performance.rst'
 	@echo 'bench-abuse, bench-observed                       what others feel of one who attacks; what being seen and guarded costs'

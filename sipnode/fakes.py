@@ -182,6 +182,7 @@ class RecordingMediaRelay:
 
     Attributes:
         log: ``("offer", key)`` … with a copy of each key.
+        profiles, sdps: Of each offer and answer.
         hold: Deferreds instead of answers, until :meth:`release`.
         error: What offers and answers fail with, or None.
     """
@@ -190,6 +191,7 @@ class RecordingMediaRelay:
         self.enabled = enabled
         self.log: list[tuple[str, MediaKey]] = []
         self.profiles: list[MediaProfile] = []
+        self.sdps: list[bytes] = []
         self.error: MediaError | None = None
         self.hold = False
         self._held: list[tuple[Deferred[bytes], bytes]] = []
@@ -209,20 +211,21 @@ class RecordingMediaRelay:
 
     def offer(self, key: MediaKey, sdp: bytes, profile: MediaProfile) -> Deferred[bytes]:
         """SDP that names the branch."""
-        return self._ask("offer", key, profile, b"v=0\r\ns=offer " + key.via_branch.encode() + b"\r\n")
+        return self._ask("offer", key, sdp, profile, b"v=0\r\ns=offer " + key.via_branch.encode() + b"\r\n")
 
     def answer(self, key: MediaKey, sdp: bytes, profile: MediaProfile) -> Deferred[bytes]:
         """SDP that names the To tag."""
-        return self._ask("answer", key, profile, b"v=0\r\ns=answer " + key.to_tag.encode() + b"\r\n")
+        return self._ask("answer", key, sdp, profile, b"v=0\r\ns=answer " + key.to_tag.encode() + b"\r\n")
 
     def delete(self, key: MediaKey) -> Deferred[None]:
         """Noted."""
         self.log.append(("delete", replace(key)))
         return succeed(None)
 
-    def _ask(self, name: str, key: MediaKey, profile: MediaProfile, sdp: bytes) -> Deferred[bytes]:
+    def _ask(self, name: str, key: MediaKey, asked: bytes, profile: MediaProfile, sdp: bytes) -> Deferred[bytes]:
         self.log.append((name, replace(key)))
         self.profiles.append(profile)
+        self.sdps.append(asked)
         if self.error is not None:
             return fail(self.error)
         if not self.hold:

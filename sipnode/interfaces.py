@@ -250,7 +250,7 @@ class IMediaRelay(Interface):
         """SDP for the side that offered; fails with MediaError."""
 
     def delete(key: MediaKey) -> Deferred[None]:
-        """End a call, or one branch of it (via_branch); never fails, logs."""
+        """End a call, or one branch of it (via_branch), or one dialog (both tags); never fails, logs."""
 
 
 class IRequestContext(Interface):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Final
 
 
@@ -127,16 +128,41 @@ class MediaKey:
     node: str = ""
 
 
+class MediaForm(Enum):
+    """How the media of one end is carried: what its m-lines and keys have to look like."""
+
+    PLAIN = "RTP"
+    """RTP/AVP or RTP/AVPF, and what isn't RTP at all."""
+    SDES = "SRTP with keys in the SDP"
+    """RTP/SAVP or RTP/SAVPF with a=crypto (RFC 4568)."""
+    DTLS = "SRTP by DTLS"
+    """With a=fingerprint and without ICE (RFC 5763)."""
+    WEBRTC = "WebRTC"
+    """DTLS and ICE (RFC 8827)."""
+
+
 @dataclass(slots=True)
 class MediaProfile:
-    """Who will receive the SDP that comes back, and where the SDP came from.
+    """What the SDP that comes back has to be like, and where the SDP came from.
 
-    ``to_browser``: the receiver is a WebRTC end. ``nat_source``: the true address of the sender when its
-    SDP can't be trusted, else "".
+    Attributes:
+        form: As its receiver takes it.
+        nat_source: The true address of the sender when its SDP can't be trusted, else "".
+        protocol: Of an offer's RTP m-lines, as ``RTP/SAVP``; "" leaves each m-line its own.
+        family: ``IP4`` or ``IP6``, what its receiver can reach; "" leaves it to the relay.
+        interfaces: Names of the relay's interfaces towards sender and receiver; empty leaves them to the relay.
     """
 
-    to_browser: bool
+    form: MediaForm
     nat_source: str = ""
+    protocol: str = ""
+    family: str = ""
+    interfaces: tuple[str, ...] = ()
+
+    @property
+    def to_browser(self) -> bool:
+        """Whether the receiver is a WebRTC end."""
+        return self.form is MediaForm.WEBRTC
 
 
 @dataclass(slots=True)

@@ -313,6 +313,11 @@ class MediaSettings:
     ping_seconds: float = setting(5.0, "Between two pings of a node; an answer brings one back that was down.", minimum=0.5)
     on_error: str = setting("reject", "A call that no node serves: 'reject' it, or 'bypass' passes its SDP untouched.", choices=("reject", "bypass"))
     media_address: str = setting("", "media-address for the daemon; empty: it decides.", form="literal")
+    interfaces: tuple[str, ...] = setting(
+        [],
+        "Which of the daemon's interfaces each end talks to, 'NAME WHAT...', the first line that fits: WHAT is udp, tcp, tls, ws, wss, "
+        "a network, or all. None: the daemon decides.",
+    )
     call_key: str = setting(
         "own",
         "How the daemon knows a call: by a name of our 'own' that nobody outside learns, or by its 'call-id', for tools that look there.",

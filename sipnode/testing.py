@@ -95,6 +95,7 @@ class Phone:
         """Send a request; what isn't given is made up."""
         self.cseq += 1
         host, port = self.flow.remote
+        host = f"[{host}]" if ":" in host else host
         sent_by = f"{host}:{port}" if not self.flow.websocket else f"{self.user}.invalid"
         lines = [
             ("via", f"SIP/2.0/{self.flow.transport} {sent_by};branch={branch or ids.MAGIC_COOKIE + 'p' + ids.new_tag()};rport"),

@@ -25,7 +25,6 @@ from sipnode.dialog.call import Call, outcome_of
 from sipnode.dialog.ends import Ends, Party
 from sipnode.dialog.table import SLOT_SECONDS, CallTable
 from sipnode.errors import ParseError, Reject
-from sipnode.records import MediaKey
 from sipnode.sip.address import NameAddr
 
 if TYPE_CHECKING:
@@ -318,6 +317,9 @@ class DialogService(Service):
             self.answered -= 1
         if call._ends is not None:
             self._leave_flows(call, call._ends)
+        if call.bridged and outcome != stages.COMPLETED:
+            # A BYE that passes through gives its ports back itself.
+            self._core.media_control.dialog_over(call.media_call, call.call_id, call.node, (call.from_tag, call.to_tag))
         call.pending = None
         call.state = stages.TERMINATED
         call.ended = self._core.clock()
@@ -327,14 +329,12 @@ class DialogService(Service):
             self._tell(stages.TERMINATED, call)
 
     def _hang_up(self, call: Call, reason: str, parties: tuple[Party, ...], outcome: str) -> None:
-        """BYE to these ends, ports back."""
+        """BYE to these ends."""
         ends = call.ends
         self._end(call, outcome, "server")
         if ends is not None:
             for party in parties:
                 say_bye(self._core, ends, party, reason)
-        if call.bridged:
-            self._core.media.delete(MediaKey(call.media_call or call.call_id, "", node=call.node))
 
     # -- time
 

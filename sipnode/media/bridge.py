@@ -22,7 +22,7 @@ from sipnode.interfaces import IMediaRelay
 from sipnode.media import ng
 from sipnode.media.bencode import Value
 from sipnode.media.manage import Operation
-from sipnode.media.nodes import Node, NodeSet
+from sipnode.media.nodes import LARGE_SDP, Node, NodeSet
 from sipnode.media.profiles import profile_fields
 from sipnode.records import MediaKey, MediaProfile
 from sipnode.settings import MediaSettings
@@ -78,7 +78,7 @@ class RtpengineRelay:
         self._short_waits: Sequence[float] | None = settings.timeouts[:-1] if len(settings.timeouts) > 1 else None
 
     def choose(self, call_id: str) -> str:
-        """Name of the node that a new call takes; "" when none is up."""
+        """Name of the node that a new call takes; "" when there is none that could."""
         node = self.nodes.choose(call_id)
         return node.name if node is not None else ""
 
@@ -108,6 +108,8 @@ class RtpengineRelay:
         nodes = [node for node in self.nodes.ranked(key.call_id) if node is not first]
         if first is not None and self.nodes.is_up(first):
             nodes.insert(0, first)
+        if not nodes:
+            nodes = self.nodes.held_down(key.call_id)
         offered = self._offer(key, sdp, fields, nodes, MediaError("no media node is up", 503))
         if self._settings.on_error == "bypass" and not key.to_tag:
             offered.addErrback(self._bypass, key, sdp)
@@ -153,6 +155,8 @@ class RtpengineRelay:
             if isinstance(error, ng.NoAnswer):
                 # Only the reply may have been lost: then the node holds a call that nobody will use.
                 self._send_delete(node, key)
+                if len(sdp) > LARGE_SDP and self.nodes.is_up(node):
+                    return fail(_at(MediaError(f"no answer to an SDP of {len(sdp)} octets", 513), node))
             return self._offer(key, sdp, fields, rest, _at(error, node))
         return _at_node(failure, node)
 
@@ -174,6 +178,10 @@ class RtpengineRelay:
     def _unanswered(self, failure: Failure, key: MediaKey, node: Node) -> Failure:
         if isinstance(failure.value, ng.UnknownCall):
             failure.value.reason += f", {self._history(key.call_id)}"
+            note = self._notes.get(key.call_id)
+            if note is not None and note.deleted < 0:
+                # The daemon lost it: another try of the caller's may do better.
+                failure.value.status = 503
         return _at_node(failure, node)
 
     def _history(self, call_id: str) -> str:
@@ -184,7 +192,7 @@ class RtpengineRelay:
         return f"{offered}, not deleted by us" if note.deleted < 0 else f"{offered}, deleted {now - note.deleted:.1f} s ago"
 
     def delete(self, key: MediaKey) -> Deferred[None]:
-        """End a call, or with ``via_branch`` one branch of it, in the background.
+        """End a call, or with ``via_branch`` one branch of it, or with both tags one dialog, in the background.
 
         Returns:
             Fires when the node has answered or was silent for good; never fails. Nobody has to wait for it.
@@ -194,7 +202,7 @@ class RtpengineRelay:
         note = self._notes.get(key.call_id)
         holder = self._holder(key) or self.nodes.choose(key.call_id)
         names = [holder.name] if holder is not None else []
-        if note is not None and note.deleted < 0 and not key.via_branch:
+        if note is not None and note.deleted < 0 and not key.via_branch and not key.to_tag:
             note.deleted = self._clock.seconds()
             names += [name for name in note.holders if name not in names]
         nodes = [node for node in map(self.nodes.named, names) if node is not None]
@@ -235,9 +243,9 @@ def _nothing(reply: object) -> None:
 
 
 def _at(error: MediaError, node: Node) -> MediaError:
-    """The error with its node: by an opaque name in the reason, which goes into a Warning header, and as configured for the log."""
+    """The error with its node: by an opaque name in the sentence that goes into a Warning header, and as configured for the log."""
     error.node, error.words = node.place, error.reason
-    error.reason = f"{error.reason} ({node.name})"
+    error.reason = ng.sentence(error, node.name)
     error.args = (error.reason,)
     return error
 

@@ -11,12 +11,14 @@ message                                              operation
 ===================================================  =========================================================
 INVITE, re-INVITE, UPDATE with SDP                   offer
 PRACK with SDP                                       answer if a response carried the offer, else offer
-ACK with SDP                                         answer, always (the offer was in the 2xx, RFC 3261 §13.2.1)
+ACK with SDP                                         answer (the offer was in the 2xx, RFC 3261 §13.2.1); where the 2xx
+                                                     had the answer, :mod:`sipnode.media.control` drops it
 1xx, 2xx with SDP, its request made an offer         answer
 1xx, 2xx with SDP, its request made none             offer (late offer; the ACK or PRACK brings the answer)
-BYE                                                  delete the call
+BYE                                                  delete the dialog, and with the last one the call
 3xx..6xx, timeout or dead branch of a first INVITE   delete the branch, if an offer was made on it
-3xx..6xx of a re-INVITE, an UPDATE, a PRACK          nothing: the session goes on as it was (RFC 3261 §14.1)
+3xx..6xx of a re-INVITE, an UPDATE, a PRACK          nothing of its own: the session goes on as it was (RFC 3261 §14.1),
+                                                     and what its offer changed is set back by the control
 CANCEL                                               nothing: each branch it ends does so by its own final response
                                                      or timeout, and a 2xx that crosses it still needs its ports
 any other method, no SDP, SDP in a failure           nothing

@@ -41,6 +41,10 @@ class UnknownCall(MediaError):
     """The node doesn't hold the call that was named."""
 
 
+class BadSdp(MediaError):
+    """The node can't read the SDP."""
+
+
 _REASONS: tuple[tuple[str, type[MediaError], int], ...] = (
     # (how the daemon's error-reason begins, in lower case; error; status for the caller)
     ("ran out of ports", NodeFull, 503),
@@ -48,13 +52,31 @@ _REASONS: tuple[tuple[str, type[MediaError], int], ...] = (
     ("load limit", NodeFull, 503),
     ("unknown call-id", UnknownCall, 500),
     ("call-id not found", UnknownCall, 500),
-    ("failed to parse sdp", MediaError, 488),
-    ("incomplete sdp", MediaError, 488),
-    ("no sdp body", MediaError, 488),
-    ("error rewriting sdp", MediaError, 488),
-    ("failed to rewrite sdp", MediaError, 488),
-    ("malformed sdp", MediaError, 488),
+    ("failed to parse sdp", BadSdp, 488),
+    ("incomplete sdp", BadSdp, 488),
+    ("no sdp body", BadSdp, 488),
+    ("error rewriting sdp", BadSdp, 488),
+    ("failed to rewrite sdp", BadSdp, 488),
+    ("malformed sdp", BadSdp, 488),
 )
+
+_SENTENCES: tuple[tuple[type[MediaError], str], ...] = (
+    (NoAnswer, "doesn't answer"),
+    (NodeFull, "has no room for a call"),
+    (UnknownCall, "doesn't have the call"),
+    (BadSdp, "can't read the SDP"),
+    (MediaError, "refuses"),
+)
+
+
+def sentence(error: MediaError, name: str) -> str:
+    """What a node's error says to people, in one sentence.
+
+    Args:
+        name: Of the node.
+    """
+    said = next(text for kind, text in _SENTENCES if isinstance(error, kind))
+    return f"media node {name} {said}{'' if isinstance(error, NoAnswer) else f': {error.reason}'}"
 
 
 def new_cookie() -> bytes:
@@ -137,16 +159,16 @@ def _exchange(command: str, key: MediaKey, sdp: bytes, fields: dict[str, Any]) -
 
 
 def delete(key: MediaKey, delay_seconds: int = -1) -> dict[str, Any]:
-    """The delete command: one branch where the key has a ``via_branch``, else the whole call.
+    """The delete command: one branch where the key has a ``via_branch``, one dialog where it has both tags, else the whole call.
 
     Args:
-        key: The tags matter for a branch only; the whole call is named by its Call-ID alone, for a BYE may come from
-            either side and the daemon would look for the tag.
+        key: Of a dialog, ``to_tag`` is the callee's: it is that end which goes, and the call with the last one.
         delay_seconds: How long the daemon keeps the ports; -1 leaves it to the daemon's ``--delete-delay``.
     """
     message: dict[str, Any] = {"command": "delete", "call-id": key.call_id}
     if key.via_branch:
         message["via-branch"] = key.via_branch
+    if key.from_tag and (key.via_branch or key.to_tag):
         message["from-tag"] = key.from_tag
         if key.to_tag:
             message["to-tag"] = key.to_tag

@@ -4,7 +4,7 @@ A call goes to the node that a weighted rendezvous hash of its Call-ID names amo
 knows the same nodes chooses the same one, and a node that comes or goes moves only the calls that have to move.
 
 The one invariant: a node that doesn't answer is left out of the choice until it answers a ping or its time is over, and
-nobody waits for it meanwhile.
+nobody waits for it meanwhile, but where no other is left.
 """
 
 from __future__ import annotations
@@ -33,6 +33,12 @@ _NUMERIC_HOST = re.compile(r"\A[0-9.]+\Z")
 
 Send: TypeAlias = Callable[["Node", dict[str, Any], "Sequence[float] | None"], "Deferred[dict[bytes, Value]]"]
 """Sends a command to a node: (node, command, waits or None for the settings' own)."""
+
+MOST_HELD_DOWN = 2
+"""Nodes that are asked in vain at most where none is up."""
+
+LARGE_SDP = 8192
+"""Octets of SDP, sent in one datagram, over which silence says nothing of a node's health."""
 
 
 @dataclass(slots=True)
@@ -133,6 +139,14 @@ class NodeSet:
         """The node of that name, up or not; None when the settings don't have it (any more)."""
         return self._by_name.get(name)
 
+    def held_down(self, call_id: str) -> list[Node]:
+        """Where no node is up: those that a new call may try all the same, best first. One of them may have come back since, and to
+        be refused at once is no better than to wait for an answer.
+        """
+        nodes = [node for node in self.nodes if node.address and not node.draining]
+        nodes.sort(key=lambda node: (node.weight > 0, score(node, call_id)), reverse=True)
+        return nodes[:MOST_HELD_DOWN]
+
     def is_up(self, node: Node) -> bool:
         """The node has an address and didn't fail lately."""
         return bool(node.address) and (node.down_until == 0.0 or self._clock.seconds() >= node.down_until)
@@ -145,8 +159,8 @@ class NodeSet:
         return free
 
     def choose(self, call_id: str) -> Node | None:
-        """The node that a new call takes, None when none is up."""
-        ranked = self.ranked(call_id)
+        """The node that a new call takes, None when there is none that could."""
+        ranked = self.ranked(call_id) or self.held_down(call_id)
         return ranked[0] if ranked else None
 
     def drain(self, name: str, on: bool = True) -> bool:
@@ -181,15 +195,19 @@ class NodeSet:
 
     def command(self, node: Node, command: dict[str, Any], waits: Sequence[float] | None = None) -> Deferred[dict[bytes, Value]]:
         """Send a command to a node and learn of its health by the result; fails with MediaError."""
-        return self._send(node, command, waits).addCallbacks(self._answered, self._failed, (node,), {}, (node,))
+        return self._send(node, command, waits).addCallbacks(self._answered, self._failed, (node,), {}, (node, command))
 
     def _answered(self, reply: dict[bytes, Value], node: Node) -> dict[bytes, Value]:
         self._up(node)
         return reply
 
-    def _failed(self, failure: Failure, node: Node) -> Failure:
+    def _failed(self, failure: Failure, node: Node, command: dict[str, Any]) -> Failure:
         if failure.check(ng.NoAnswer):
-            self._down(node)
+            if command["command"] == "delete" or len(command.get("sdp", b"")) > LARGE_SDP:
+                # Nobody waits for a delete, and what a large SDP becomes may fit into no datagram: a ping tells more.
+                self._ping(node)
+            else:
+                self._down(node)
         return failure
 
     def _up(self, node: Node) -> None:

@@ -1,53 +1,84 @@
-"""What the SDP that comes back must look like: the ng fields by the side that will receive it.
+"""What the SDP that comes back must look like: the ng fields by how the side that will receive it carries media.
 
-Pure. Implements: RFC 8829 §5.1.2 (profile names), RFC 8834, RFC 5761, RFC 8839, RFC 5763.
+Pure. Implements: RFC 8829 §5.1.2 (profile names), RFC 8834, RFC 5761, RFC 8839, RFC 5763, RFC 4568, RFC 3264 §6.
 
-====================  ============================  =========================
-field                 to a browser                  to a phone
-====================  ============================  =========================
-transport-protocol    UDP/TLS/RTP/SAVPF             RTP/AVP
-ICE                   force                         remove
-rtcp-mux              offer                         demux
-DTLS                  passive in an offer, and      off
-                      **absent** in an answer
-SDES                  off                           off
+====================  =======================  ==============  ==============  ===========
+field                 WebRTC                   DTLS            SDES            plain
+====================  =======================  ==============  ==============  ===========
+transport-protocol    in an offer: what the profile says; in an answer **absent**, for it is the offer's (RFC 3264 §6)
+ICE                   force                    remove          remove          remove
+rtcp-mux              offer                    demux           demux           demux
+DTLS                  passive in an offer, **absent** in an    off             off
+                      answer
+SDES                  off                      off             absent: on      off
 flags                 generate-mid
-replace               origin, session-connection    origin, session-connection
-====================  ============================  =========================
+replace               origin, session-connection
+====================  =======================  ==============  ==============  ===========
 
-An answer to a browser that made the offer carries no DTLS field: with ``passive`` there the daemon, which had begun as
-DTLS client when it read the browser's ``setup:actpass``, and the browser both wait for ever.
+An answer to one that offered DTLS carries no DTLS field: with ``passive`` there the daemon, which had begun as DTLS client when it
+read ``setup:actpass``, and the other end both wait for ever.
 
 The one invariant: these fields depend on nothing but the profile, the operation and the settings.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sipnode.media.manage import Operation
+from sipnode.records import MediaForm
 
 if TYPE_CHECKING:
+    from sipnode.media.sdp import SdpForm
     from sipnode.records import MediaProfile
     from sipnode.settings import MediaSettings
 
 _REPLACE = ("origin", "session-connection")
+_OFF = ("off",)
+_FIELDS: dict[MediaForm, dict[str, Any]] = {
+    MediaForm.WEBRTC: {"ICE": "force", "rtcp-mux": ("offer",), "SDES": _OFF, "replace": _REPLACE},
+    MediaForm.DTLS: {"ICE": "remove", "rtcp-mux": ("demux",), "SDES": _OFF, "replace": _REPLACE},
+    MediaForm.SDES: {"ICE": "remove", "rtcp-mux": ("demux",), "DTLS": "off", "replace": _REPLACE},
+    MediaForm.PLAIN: {"ICE": "remove", "rtcp-mux": ("demux",), "DTLS": "off", "SDES": _OFF, "replace": _REPLACE},
+}
 
-_BROWSER: dict[str, Any] = {
-    "transport-protocol": "UDP/TLS/RTP/SAVPF",
-    "ICE": "force",
-    "rtcp-mux": ("offer",),
-    "SDES": ("off",),
-    "replace": _REPLACE,
-}
-_PHONE: dict[str, Any] = {
-    "transport-protocol": "RTP/AVP",
-    "ICE": "remove",
-    "rtcp-mux": ("demux",),
-    "DTLS": "off",
-    "SDES": ("off",),
-    "replace": _REPLACE,
-}
+AVP: Final = (MediaForm.PLAIN, "RTP/AVP")
+SAVP: Final = (MediaForm.SDES, "RTP/SAVP")
+SAVPF_DTLS: Final = (MediaForm.WEBRTC, "UDP/TLS/RTP/SAVPF")
+
+Choice = tuple[MediaForm, str]
+"""A form and the protocol of its m-lines; "" for that of each m-line."""
+
+
+def choices(offer: SdpForm, websocket: bool, known: MediaForm | None = None) -> list[Choice]:
+    """How a new call's SDP may be offered to a callee: best first, the others for when it says 488 or 415.
+
+    An offer that asks for encryption without being a browser's is never made plain. What a browser offers is: who puts a relay
+    between browsers and phones asks for it.
+
+    Args:
+        offer: The caller's.
+        websocket: The callee is reached over a WebSocket.
+        known: What the callee is known to take.
+    """
+    if not offer.protocols:
+        return [SAVPF_DTLS if websocket else (MediaForm.PLAIN, "")]
+    own = (offer.form, "")
+    if websocket:
+        # Softphones of other kinds speak SIP over WebSockets too.
+        found = [SAVPF_DTLS] + ([own] if offer.form in (MediaForm.PLAIN, MediaForm.SDES) else [AVP])
+    elif offer.form is MediaForm.WEBRTC:
+        found = [AVP, SAVP, SAVPF_DTLS]
+    elif offer.form is MediaForm.DTLS:
+        found = [own, SAVP, SAVPF_DTLS]
+    elif offer.form is MediaForm.SDES:
+        found = [own, *([SAVP] if any(name != "RTP/SAVP" for name in offer.protocols) else []), SAVPF_DTLS]
+    else:
+        found = [own, *([AVP] if any(name != "RTP/AVP" for name in offer.protocols) else []), SAVP, SAVPF_DTLS]
+    if known is not None:
+        # sorted() is stable: the first one is tried first in any case.
+        found = found[:1] + sorted(found[1:], key=lambda choice: choice[0] is not known)
+    return found[:3]
 
 
 def profile_fields(profile: MediaProfile, operation: Operation, settings: MediaSettings | None = None) -> dict[str, Any]:
@@ -58,19 +89,26 @@ def profile_fields(profile: MediaProfile, operation: Operation, settings: MediaS
     daemon started with ``--sip-source`` would not do by itself.
 
     Args:
-        profile: Who receives the result, and the sender's true address.
+        profile: How its receiver carries media, and the sender's true address.
         operation: OFFER or ANSWER.
         settings: For ``media_address`` and ``record_call``; None leaves both to the daemon.
 
     Returns:
         Fields ready for `sipnode.media.bencode.encode`; a new dictionary each time.
     """
-    fields = dict(_BROWSER if profile.to_browser else _PHONE)
+    fields = dict(_FIELDS[profile.form])
     flags: list[str] = []
-    if profile.to_browser:
+    if profile.form is MediaForm.WEBRTC:
         flags.append("generate-mid")
-        if operation is Operation.OFFER:
+    if operation is Operation.OFFER:
+        if profile.protocol:
+            fields["transport-protocol"] = profile.protocol
+        if profile.form in (MediaForm.WEBRTC, MediaForm.DTLS):
             fields["DTLS"] = "passive"
+        if profile.interfaces:
+            fields["direction"] = profile.interfaces
+    if profile.family:
+        fields["address-family"] = profile.family
     if profile.nat_source:
         flags.append("SIP-source-address")
         address = profile.nat_source.strip("[]")

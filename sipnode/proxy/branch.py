@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
-from sipnode.errors import MediaError, NoRoute
-from sipnode.proxy import nexthop
+from sipnode.errors import NoRoute
+from sipnode.proxy import nexthop, unwanted
 from sipnode.proxy.faults import SILENT, answer_to, blame_of
 from sipnode.proxy.forkpolicy import LOCAL, RECEIVED
 from sipnode.proxy.forward import forwarded_request
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from sipnode.proxy.fork import Fork
     from sipnode.proxy.sides import Answered
     from sipnode.transaction.machine import ClientTransaction
-
 
 class Branch:
     """One branch.
@@ -45,15 +44,18 @@ class Branch:
         source: Whether the final response was received or made here; ``blame`` says who is behind one that was made here.
         ended: A final response is known.
         media: Owned by the media control of the script.
+        forms: How its SDP may be offered still, alike; it outlives a retry.
+        tries: How often it was sent again with other flags.
         contact_line: The Contact header line that its replies go back with, "" for their own.
         token: Of our Record-Route on it, "" where we don't stay in the path.
         answered: What stands for ``token`` in its replies, or None.
+        unwanted: Its 2xx that nobody takes, or None.
     """
 
     __slots__ = (
-        "_cancel_reason", "_cancel_until", "_expired", "_hop", "_hops", "_queue", "_retried", "_transaction", "answered", "blame",
-        "body", "branch_id", "cancelled", "contact_line", "ended", "flags", "flow", "fork", "index", "media", "response", "source",
-        "status", "target", "token",
+        "_cancel_reason", "_cancel_until", "_expired", "_hop", "_hops", "_queue", "_transaction", "answered", "blame", "body",
+        "branch_id", "cancelled", "contact_line", "ended", "flags", "flow", "fork", "forms", "index", "media", "response", "source",
+        "status", "target", "token", "tries", "unwanted",
     )  # fmt: skip
 
     def __init__(self, fork: Fork, target: Target, index: int) -> None:
@@ -70,6 +72,8 @@ class Branch:
         self.ended = False
         self.cancelled = False
         self.media: Any = None
+        self.forms: Any = ()
+        self.tries = 0
         self.contact_line = ""
         self.token = ""
         self.answered: Answered | None = None
@@ -79,8 +83,8 @@ class Branch:
         self._hop: Any = None
         self._hops: list[Any] = []
         self._queue: deque[SipResponse] | None = None
-        self._retried = False
         self._transaction: ClientTransaction | None = None
+        self.unwanted: unwanted.Unwanted | None = None
 
     # -- policy's verbs
 
@@ -102,15 +106,18 @@ class Branch:
         """Whether the callee of this request is a browser."""
         return self.target.websocket
 
-    def retry(self) -> bool:
-        """Send the branch once more with other flags (``t_next…`` after a 415 or 488). Once only.
+    def retry(self, most: int = 1) -> bool:
+        """Send the branch once more with other flags (``t_next…`` after a 415 or 488).
+
+        Args:
+            most: How often in all.
 
         Returns:
             Whether it will be.
         """
-        if self._retried or self.cancelled:
+        if self.tries >= most or self.cancelled or self.fork.finished:
             return False
-        self._retried = True
+        self.tries += 1
         return True
 
     # -- sending
@@ -192,6 +199,8 @@ class Branch:
             elif self._transaction is not None:
                 # A provisional response starts timer C anew, but not the wait for what a CANCEL brings.
                 self._transaction.expires_at = self._cancel_until
+        if self.unwanted is not None and self.unwanted.takes(response):
+            return
         if self._queue is not None:
             self._queue.append(response)
             return
@@ -283,16 +292,10 @@ class Branch:
                 return
 
     def _answer_failed(self, failure: Failure, response: SipResponse) -> None:
-        """The relay couldn't take an answer: a provisional reply loses its body, a final one can't be hidden from the
-        caller, who has to acknowledge and end the call; the addresses inside stay hidden in both.
-        """
-        if failure.check(MediaError) is None:
-            self.fork.ctx.core.failed("reply route", failure)
-        if self.media is not None and response.body:
-            response = response.copy()
-            response.set_body(b"")
-            response.remove("content-type")
-        self._pass(response)
+        """The script or the relay couldn't take a reply."""
+        changed = unwanted.refused(self, failure, response)
+        if changed is not None:
+            self._pass(changed)
 
     def _pass(self, response: SipResponse) -> None:
         if self.ended and response.status < 200:
@@ -333,12 +336,12 @@ class Branch:
         if self.ended:
             return
         self.ended = True
-        retried = self._retried
+        tries = self.tries
         try:
             core.script.branch_failure(self, response)
         except Exception:
             core.failed("branch failure route", Failure())
-        if self._retried and not retried:
+        if self.tries > tries:
             self.ended = False
             self.status = 0
             self.response = self.media = self.body = self._transaction = None

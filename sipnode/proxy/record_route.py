@@ -9,7 +9,7 @@ response gets the caller's in its place on the way back. A token leads to the ot
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import blake2s
 from typing import Any, Final
 
@@ -117,13 +117,19 @@ class RouteSigner:
 
     def knows(self, request: SipRequest) -> bool:
         """Whether a node that has our secret is in the path of the dialog that a request begins."""
-        if "record-route" not in request:
-            return False
-        for value in request.values("record-route"):
+        return next(self._passed(request), None) is not None
+
+    def carried(self, request: SipRequest) -> bool:
+        """Whether a request that begins a dialog has been here, or at a node that has our secret, and got a media relay there."""
+        return any(state.bridged for state in self._passed(request))
+
+    def _passed(self, request: SipRequest) -> Iterator[RouteState]:
+        """What our own Record-Routes on a request say, topmost first."""
+        for value in request.values("record-route") if "record-route" in request else ():
             token = token_of(value)
-            if token and self.read(token, request.call_id, "", request.from_.tag) is not None:
-                return True
-        return False
+            state = self.read(token, request.call_id, "", request.from_.tag) if token else None
+            if state is not None:
+                yield state
 
     def lines(self, arrived: Any, leaves: Any, token: str) -> list[str]:
         """The Record-Route header lines, topmost first; where there are two, the token stands in the one that the request leaves by.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sipnode.errors import ConfigError
+from sipnode.media.control import MediaControl, Step
 from sipnode.routing.core import Core
 from sipnode.routing.engine import Engine, Stage, only
 from sipnode.routing.order import place
@@ -22,6 +23,10 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
     Raises:
         ConfigError: a stage that doesn't exist or can't be placed.
     """
+    if core.media_control is None:
+        # It knows what the relay holds, whatever becomes of the script.
+        step: Step = lambda call_id, text: _step(core, call_id, text)  # noqa: E731
+        core.media_control = MediaControl(core.media, core.settings.media, step, core.counters)
     made = (script or RoutingScript)(core)
     by_name = {stage.name: _limited(stage) for stage in stages}
     names = place(made.REQUEST_ROUTE, stages)
@@ -33,6 +38,11 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
         route.append((name, stage))
     core.script = made
     core.engine = Engine(route)
+
+
+def _step(core: Core, call_id: str, text: str) -> None:
+    if core.life is not None:
+        core.life.step(call_id, "media", text)
 
 
 def _limited(stage: Any) -> Stage:

@@ -63,7 +63,7 @@ class Core:
         transactions: The transaction layer.
         signer: Of our Record-Route. via_seal: Of our Via.
         pending: What waits for an answer, and how much of it may.
-        flows: IFlowTable. resolver: IResolver. media: IMediaRelay.
+        flows: IFlowTable. resolver: IResolver. media: IMediaRelay. media_control: MediaControl, over it.
         script: The routing script. engine: What runs it.
         registrar: RegistrarService. authenticator: Authenticator. dialogs: DialogService.
         presence: PresenceService, or None where no event package is served.
@@ -100,6 +100,7 @@ class Core:
         self.flows: Any = None
         self.resolver: Any = None
         self.media: Any = None
+        self.media_control: Any = None
         self.script: Any = None
         self.engine: Any = None
         self.registrar: Any = None

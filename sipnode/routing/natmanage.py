@@ -1,60 +1,47 @@
-"""``route[NATMANAGE]``: what the media relay is asked for each message of a call, and what becomes of its answer.
+"""``route[NATMANAGE]``: which calls take a media relay, what each end can take, and what becomes of a branch that the relay refuses.
 
-The table of what drives what is :mod:`sipnode.media.manage`; here it meets branches and replies. Nothing is asked twice for
-a retransmission: results are kept with the branch.
+What the relay is asked for each message, and what it is told when something ends, is :mod:`sipnode.media.control`'s; here branches and
+replies meet it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from sipnode.errors import MediaError
 from sipnode.media import manage
 from sipnode.media.body import find_sdp, hides_sdp, is_webrtc
-from sipnode.media.manage import Operation, SdpState
-from sipnode.media.names import media_key, new_name
+from sipnode.media.manage import Operation
+from sipnode.media.names import new_name
+from sipnode.media.profiles import AVP, SAVPF_DTLS, Choice, choices
+from sipnode.media.sdp import SdpForm, form_of
 from sipnode.nat.tests import SDP_PRIVATE, from_neighbour, nat_uac_test
-from sipnode.records import MediaProfile
+from sipnode.proxy.forkpolicy import RECEIVED
+from sipnode.records import MediaForm, MediaProfile
 from sipnode.routing.verdict import BranchFlag, Flag
 
 if TYPE_CHECKING:
+    from sipnode.media.calls import Exchange
+    from sipnode.media.control import MediaControl
     from sipnode.proxy.branch import Branch
+    from sipnode.proxy.seal import RouteState
+    from sipnode.routing.context import RequestContext
     from sipnode.routing.core import Core
     from sipnode.sip.message import SipMessage, SipResponse
 
+OTHER_FORM = frozenset((415, 488, 606))
+"""What a callee says that can't take the media of an offer (RFC 3261 §21.4.13, §21.4.26, §21.6.4)."""
 
-MAX_LATE: Final = 10_000
-"""Early dialogs with an offer in a 1xx that are remembered until their PRACK; the oldest are forgotten first."""
-
-
-class BranchMedia:
-    """What a branch remembers of its media.
-
-    Attributes:
-        node: The relay's node that has the call.
-        call: The relay's name of it, made here; "" where ``[media] call_key`` has it known by its Call-ID.
-        via_branch: Tells forked branches apart; "" inside a dialog.
-        state: Of the offer/answer exchange.
-        results: ``(To tag, SDP received) -> SDP to send``, so that a repeated reply gets the same.
-        late: Call-ID, From and To tag of the early dialog whose offer came in a 1xx, or None.
-    """
-
-    __slots__ = ("call", "late", "node", "results", "state", "via_branch")
-
-    def __init__(self, node: str, via_branch: str, call: str) -> None:
-        self.node = node
-        self.call = call
-        self.via_branch = via_branch
-        self.state = SdpState()
-        self.results: dict[tuple[str, bytes], bytes] = {}
-        self.late: tuple[str, str, str] | None = None
+MAX_TRIES: Final = 2
+"""Other forms in which a callee is offered the media of a call."""
 
 
 class NatManage:
-    """The media control of the script.
+    """The media policy of the script.
 
     Args:
         core: The services.
@@ -65,8 +52,10 @@ class NatManage:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._relay = core.media
+        self._control: MediaControl = core.media_control
         self._settings = core.settings.media
-        self._late: dict[tuple[str, str, str], SdpState] = {}
+
+    # -- requests
 
     def branch(self, branch: Branch) -> Deferred[Any] | None:
         """Before a branch is sent: engage the relay, offer its SDP.
@@ -77,50 +66,66 @@ class NatManage:
         ctx = branch.fork.ctx
         request = ctx.request
         method = request.method
-        if not self._relay.enabled or method not in manage.METHODS or branch.flow is None:
+        if not self._relay.enabled or method not in manage.METHODS or branch.flow is None or method == "BYE":
+            return None
+        if not self._engaged(branch):
             return None
         route = ctx.route
-        if route is None:
-            if ctx.flags & Flag.PATH and self._settled(branch):
-                return None
-            self._bridging(branch)
-        elif route.bridged:
-            branch.set(BranchFlag.BRIDGE)
-        if not branch.has(BranchFlag.BRIDGE):
-            return None
-        media = branch.media
-        if media is None:
-            if route is None:
-                media = BranchMedia(self._relay.choose(request.call_id), branch.branch_id, self._name(branch.fork))
-            else:
-                media = BranchMedia(route.node, "", route.call)
-            branch.media = media
         part = find_sdp(request)
-        if part is None and hides_sdp(request):
-            self.log.warn("SDP of {method} {call_id} is encoded and passes as it is", method=method, call_id=request.call_id)
-        late = None
-        if method == "PRACK":
-            late = self._late.get((request.call_id, request.from_.tag, request.to.tag))
-        operation = manage.for_request(method, part is not None, route is not None, media.state, invite=late)
-        if operation is Operation.DELETE:
-            self._relay.delete(media_key(media.call, request.call_id, request.from_.tag, request.to.tag, "", media.node))
+        if part is None and method == "ACK":
             return None
-        if operation is Operation.NONE or part is None:
+        exchange: Exchange | None = branch.media
+        if exchange is None:
+            if route is None:
+                exchange = self._control.begin(self._name(branch.fork), request, "", branch.branch_id)
+            else:
+                exchange = self._control.within(route.call, request, route.node, route.from_caller)
+            branch.media = exchange
+        if part is None:
+            if hides_sdp(request):
+                self.log.warn("SDP of {method} {call_id} is encoded and passes as it is", method=method, call_id=request.call_id)
+            manage.for_request(method, False, route is not None, exchange.state)
             return None
         sdp = part.of(request.body)
+        late = self._control.late(request) if method == "PRACK" else None
+        operation = manage.for_request(method, True, route is not None, exchange.state, invite=late)
+        if operation is Operation.NONE:
+            return None
+        if method == "ACK" and self._control.is_stray(exchange, sdp):
+            branch.body = part.replaced(request.body, b"")
+            return None
+        host = ctx.flow.remote[0]
         # Of who is not our neighbour we know no address to put in place of what the SDP says.
         near_nat = ctx.has(Flag.NATS) and not ctx.flow.websocket and from_neighbour(request)
-        profile = MediaProfile(branch.far_websocket, _source(request, ctx.flow.remote[0]) if near_nat else "")
+        profile = self._profile(branch, exchange, form_of(sdp), operation)
+        profile.nat_source = _source(request, host) if near_nat else ""
 
         def got(result: bytes) -> None:
             branch.body = part.replaced(request.body, result)
 
-        def refused(failure: Failure) -> Failure:
-            # The relay holds nothing of it, so nothing has to be given back.
-            media.state.offered = False
-            return failure
+        if operation is Operation.ANSWER:
+            asked = self._control.late_answer(exchange, sdp, profile, host)
+            return asked.addCallbacks(got, self._unacknowledged, errbackArgs=(branch,))
+        return self._control.offer(exchange, sdp, profile, host).addCallback(got)
 
-        return self._ask(operation, media, request, False, sdp, profile).addCallbacks(got, refused)
+    def _engaged(self, branch: Branch) -> bool:
+        """Whether the relay carries the media of a branch."""
+        ctx = branch.fork.ctx
+        route = ctx.route
+        if route is not None:
+            if route.bridged:
+                branch.set(BranchFlag.BRIDGE)
+        else:
+            if ctx.flags & Flag.PATH and self._settled(branch):
+                return False
+            if self._core.is_own(*branch.flow.remote):
+                # It comes back to us, and knows then where it is really going.
+                return False
+            if "record-route" in ctx.request and self._core.signer.carried(ctx.request) and self._fits(branch):
+                # It has come back to us.
+                return False
+            self._bridging(branch)
+        return branch.has(BranchFlag.BRIDGE)
 
     def _bridging(self, branch: Branch) -> None:
         """``route[BRIDGING]``: a browser and a phone can't talk but through the relay; nor can who is behind NAT, unless ICE
@@ -148,71 +153,112 @@ class NatManage:
         """Whether the node that sent a request by our Path has seen to its media: a sister always has, as she knows from the
         binding who will answer; of others we only know that a browser couldn't take plain SDP.
         """
-        request = branch.request
-        if self._core.signer.knows(request) or not branch.far_websocket:
-            return True
-        part = find_sdp(request)
-        return part is not None and is_webrtc(part.of(request.body))
+        return self._core.signer.knows(branch.request) or not branch.far_websocket or self._fits(branch)
 
-    def _ask(
-        self, operation: Operation, media: BranchMedia, message: SipMessage, is_reply: bool, sdp: bytes, profile: MediaProfile
-    ) -> Deferred[bytes]:
-        offerer, other = manage.tags(operation, is_reply, message.from_.tag, message.to.tag)
-        key = media_key(media.call, message.call_id, offerer, other, media.via_branch, media.node)
-        asked: Deferred[bytes] = (self._relay.offer if operation is Operation.OFFER else self._relay.answer)(key, sdp, profile)
+    @staticmethod
+    def _fits(branch: Branch) -> bool:
+        """Whether the callee can take the SDP of a request as it is, as far as its transport tells."""
+        part = find_sdp(branch.request)
+        return part is not None and is_webrtc(part.of(branch.request.body)) == branch.far_websocket
 
-        life = self._core.life
+    # -- what the receiver of SDP takes
 
-        def moved(result: bytes) -> bytes:
-            media.node = key.node
-            if life is not None:
-                place = self._relay.place(key.node) or "none"
-                life.step(message.call_id, "media", "%s taken by %s as %s", operation.value, place, key.call_id)
-            return result
+    def _profile(self, branch: Branch, exchange: Exchange, form: SdpForm, operation: Operation) -> MediaProfile:
+        """How the callee, or the other end of a dialog, gets the SDP of a request."""
+        dialog = self._control.dialog(exchange, exchange.to_tag) if exchange.to_tag else None
+        theirs = dialog.forms.get(exchange.to_tag) if dialog is not None else None
+        if operation is Operation.ANSWER:
+            # It offered, in a response; after a restart we know but how it is reached.
+            offered = dialog.late[1] if dialog is not None and dialog.late is not None else theirs
+            if offered is None:
+                return MediaProfile(MediaForm.WEBRTC if branch.far_websocket else MediaForm.PLAIN)
+            return self._answering(offered, form)
+        ctx = branch.fork.ctx
+        if ctx.route is None:
+            choice = self._first(branch, form)
+        elif theirs is not None:
+            choice = (theirs.form, theirs.protocol if form.protocols else "")
+        elif branch.far_websocket:
+            choice = SAVPF_DTLS
+        else:
+            choice = AVP if form.form is MediaForm.WEBRTC else (form.form, "")
+        family = theirs.family if theirs is not None else "" if branch.target.beyond else _family(branch.flow)
+        interfaces = self._control.interfaces.between(ctx.flow, branch.flow)
+        wanted = "" if choice[0] is MediaForm.WEBRTC or family == form.family else family
+        return MediaProfile(choice[0], "", choice[1], wanted, interfaces)
 
-        def lost(failure: Failure) -> Failure:
-            if life is not None:
-                blame = getattr(failure.value, "blame", failure.getErrorMessage())
-                life.step(message.call_id, "media", "%s failed: %s", operation.value, blame)
-            return failure
+    def _first(self, branch: Branch, form: SdpForm) -> Choice:
+        """The best of what wasn't refused yet."""
+        abilities, ctx = self._control.abilities, branch.fork.ctx
+        if not branch.forms:
+            if form.protocols and not ctx.flags & Flag.PATH:
+                abilities.offered(ctx.flow, form.form)
+            branch.forms = choices(form, branch.far_websocket, abilities.known(branch.flow))
+            if abilities.proven(branch.flow):
+                known = abilities.known(branch.flow)
+                branch.forms.sort(key=lambda choice: choice[0] is not known)
+        first: Choice = branch.forms[0]
+        return first
 
-        return asked.addCallbacks(moved, lost)
+    @staticmethod
+    def _answering(offer: SdpForm, answer: SdpForm) -> MediaProfile:
+        """An answer has the form and the family of its offer (RFC 3264 §6)."""
+        plain = offer.form is not MediaForm.WEBRTC and offer.family and offer.family != answer.family
+        return MediaProfile(offer.form, family=offer.family if plain else "")
+
+    # -- responses
 
     def reply(self, branch: Branch, response: SipResponse) -> Deferred[Any] | None:
         """A 1xx or 2xx of a branch: answer its SDP (or offer it, where the request had none).
 
         Returns:
-            None to pass it as it is, or a Deferred of the response to pass.
+            None to pass it as it is, or a Deferred of the response to pass; it fails with MediaError.
         """
-        media = branch.media
-        if media is None:
+        exchange: Exchange | None = branch.media
+        if exchange is None:
             return None
-        if media.late is not None and response.status >= 200:
-            self._late.pop(media.late, None)
-        if not response.body:
+        if response.status >= 200:
+            self._control.not_late(exchange)
+            if branch.tries and branch.forms:
+                self._control.abilities.took(branch.flow, branch.forms[0][0])
+        part = find_sdp(response) if response.body else None
+        if part is None:
+            if response.status >= 200:
+                self._control.answered(exchange, response)
             return None
-        part = find_sdp(response)
-        operation = manage.for_reply(response.cseq_method, response.status, part is not None, media.state)
-        if operation is Operation.NONE or part is None:
-            return None
-        if operation is Operation.OFFER and response.status < 200:
-            self._expect_prack(media, response)
-        ctx = branch.fork.ctx
         sdp = part.of(response.body)
-        kept = (response.to.tag, sdp)
+        form = form_of(sdp)
+        far = self._far_address(branch)
+        if exchange.state.offered and exchange.offer is not None:
+            profile = self._answering(exchange.offer[1], form)
+        else:
+            profile = self._late_profile(branch, exchange, response, form)
+        profile.nat_source = _source(response, far) if far else ""
 
         def rewritten(result: bytes) -> SipResponse:
-            media.results[kept] = result
+            if response.status >= 200:
+                self._control.answered(exchange, response)
             copy = response.copy()
             copy.set_body(part.replaced(response.body, result))
             return copy
 
-        known = media.results.get(kept)
-        if known is not None:
-            return succeed(known).addCallback(rewritten)
-        far = self._far_address(branch)
-        profile = MediaProfile(ctx.flow.websocket, _source(response, far) if far else "")
-        return self._ask(operation, media, response, True, sdp, profile).addCallback(rewritten)
+        return self._control.reply(exchange, response, sdp, profile, far or branch.flow.remote[0]).addCallback(rewritten)
+
+    def _late_profile(self, branch: Branch, exchange: Exchange, response: SipResponse, form: SdpForm) -> MediaProfile:
+        """How the one who asked without SDP gets the offer of a response."""
+        flow = branch.fork.ctx.flow
+        dialog = self._control.dialog(exchange, response.to.tag)
+        theirs = dialog.forms.get(exchange.from_tag) if dialog is not None else None
+        if theirs is not None:
+            choice: Choice = (theirs.form, theirs.protocol)
+        elif flow.websocket:
+            choice = SAVPF_DTLS
+        else:
+            known = self._control.abilities.known(flow)
+            choice = SAVPF_DTLS if known is MediaForm.WEBRTC else AVP if form.form is MediaForm.WEBRTC else (form.form, "")
+        family = theirs.family if theirs is not None else _family(flow)
+        wanted = "" if choice[0] is MediaForm.WEBRTC or family == form.family else family
+        return MediaProfile(choice[0], "", choice[1] if form.protocols else "", wanted, self._control.interfaces.between(branch.flow, flow))
 
     def _far_address(self, branch: Branch) -> str:
         """The true address of the callee where its SDP can't be believed, "" else."""
@@ -224,24 +270,43 @@ class NatManage:
         host: str = flow.remote[0]
         return host
 
-    def _expect_prack(self, media: BranchMedia, response: SipResponse) -> None:
-        """A reliable 1xx made the offer: the PRACK, a transaction of its own, brings the answer (RFC 3262 §5)."""
-        media.late = (response.call_id, response.from_.tag, response.to.tag)
-        self._late[media.late] = media.state
-        if len(self._late) > MAX_LATE:
-            del self._late[next(iter(self._late))]
+    # -- ends
 
     def failure(self, branch: Branch, status: int) -> None:
-        """A branch has ended with 300..699: give its ports back (``event_route[tm:branch-failure:rtpengine]``)."""
-        media = branch.media
-        if media is None:
+        """A branch has ended with 300..699: give its ports back (``event_route[tm:branch-failure:rtpengine]``), and try once more
+        where the callee can't take the media as it was offered.
+        """
+        exchange: Exchange | None = branch.media
+        if exchange is None:
             return
-        if media.late is not None:
-            self._late.pop(media.late, None)
+        offered = exchange.state.offered and bool(exchange.via_branch)
+        self._control.failed(exchange, status)
+        if status in OTHER_FORM and offered and branch.source == RECEIVED and branch.forms:
+            self._control.abilities.refused(branch.flow, branch.forms[0][0])
+            # What a stranger's request draws at an address that proved nothing is bounded, and said before.
+            may = branch.flow.proved or not branch.fork.ctx.stranger
+            if len(branch.forms) > 1 and may and branch.retry(MAX_TRIES):
+                del branch.forms[0]
+
+    def bye(self, ctx: RequestContext, route: RouteState) -> None:
+        """A dialog ends: its media does, whether or not the BYE reaches anybody."""
+        if self._relay.enabled and route.bridged:
+            request = ctx.request
+            pair = request.from_.tag, request.to.tag
+            self._control.dialog_over(route.call, request.call_id, route.node, pair if route.from_caller else pair[::-1])
+
+    def _unacknowledged(self, failure: Failure, branch: Branch) -> Failure:
+        """The answer in an ACK can't be had: a call that one end believes to have is ended for both."""
         request = branch.request
-        operation = manage.for_reply(request.method, status, False, media.state)
-        if operation is Operation.DELETE:
-            self._relay.delete(media_key(media.call, request.call_id, request.from_.tag, "", media.via_branch, media.node))
+        if failure.check(MediaError) is not None:
+            reason = 'SIP;cause=488;text="No media"'
+            self._core.reactor.callLater(0, self._core.dialogs.end, request.call_id, request.from_.tag, request.to.tag, reason)
+        return failure
+
+
+def _family(flow: Any) -> str:
+    host = flow.remote[0]
+    return "IP6" if ":" in host and not host.startswith("::ffff:") else "IP4"
 
 
 def _source(message: SipMessage, host: str) -> str:

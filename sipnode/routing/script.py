@@ -149,6 +149,8 @@ class RoutingScript:
         ctx.record_route = request.method == "NOTIFY"
         self.core.dialogs.request(ctx)
         far = taken_over(route, request, self.core.signer, self.core.has_key) if route.routes else route.far
+        if request.method == "BYE":
+            self.media.bye(ctx, route)
         ctx.targets = [self.dlguri(ctx, route, far)]
         return self.relay(ctx)
 

@@ -45,6 +45,7 @@ SENSELESS: dict[str, tuple[str, str]] = {
     "proxy.strangers": ('["in vite"]', ""),
     "proxy.destinations": ('["lan"]', ""),
     "media.nodes": ('["127.0.0.1"]', ""),
+    "media.interfaces": ('["external quic"]', ""),
     "media.media_address": ('"here"', ""),
     "presence.packages": ('["gone"]', ""),
     "web.ice_servers": ('["turn:example.com"]', ""),

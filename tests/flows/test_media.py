@@ -22,6 +22,11 @@ from tests.media.support import Nodes
 
 PRIVATE = b"10.1.1.1"
 SDP = b"v=0\r\no=- 1 1 IN IP4 10.1.1.1\r\ns=-\r\nc=IN IP4 10.1.1.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
+WEBRTC = (
+    b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 0\r\n"
+    b"c=IN IP4 0.0.0.0\r\na=mid:0\r\na=ice-ufrag:x\r\na=ice-pwd:y\r\na=fingerprint:sha-256 AA\r\na=setup:actpass\r\n"
+)
+SAVP = SDP.replace(b"RTP/AVP", b"RTP/SAVP") + b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\r\n"
 OTHER = SDP.replace(b"4000", b"5000")
 
 
@@ -127,7 +132,7 @@ class OfferAnswerTests(MediaCase):
         self.bob.reply(prack, 200)
         self.bob.reply(received, 200)
         self.assertEqual(self.relay.operations, ["offer", "answer"])
-        self.assertEqual(self.world.core.script.media._late, {})
+        self.assertEqual(self.world.core.media_control._late, {})
 
     def test_offer_in_prack(self) -> None:
         """A PRACK with SDP is else an offer, its 200 the answer (RFC 3262 §5)."""
@@ -165,11 +170,16 @@ class OfferAnswerTests(MediaCase):
         self.assertEqual(self.relay.log, [])
 
     def test_refused_reinvite_keeps_the_call(self) -> None:
-        """A re-INVITE that is refused deletes nothing."""
-        call = self.up()
-        call.from_caller("INVITE", SDP)
-        self.bob.reply(self.bob.got("INVITE"), 488)
-        self.assertEqual(self.relay.operations, ["offer"])
+        """A re-INVITE that is refused deletes nothing: the relay is set back to what was agreed."""
+        call = self.up(SDP, OTHER)
+        tags = self.names(call.invite.from_.tag, self.bob.tag, self.call)
+        call.from_callee("INVITE", WEBRTC)
+        self.relay.sdps.clear()
+        self.alice.reply(self.alice.got("INVITE"), 488)
+        self.assertEqual(self.relay.operations, ["offer", "offer", "answer"])
+        self.assertEqual(self.relay.sdps, [SDP, OTHER])
+        for _, key in self.relay.log[1:]:
+            self.assertEqual((key.from_tag, key.to_tag, key.via_branch), (*tags, ""))
 
     def test_bye(self) -> None:
         """BYE deletes the call, of either side, and waits for nothing."""
@@ -236,23 +246,24 @@ class ProfileTests(MediaCase):
     """Who gets what kind of SDP, and when the relay is engaged."""
 
     def test_sides(self) -> None:
-        """The profile says of each SDP whether a browser gets it, by the transports of the two sides alone."""
+        """An offer is made as its receiver is reached, an answer in the form of its offer, by whatever way that came."""
         for one in ("UDP", "WS"):
             for other in ("TCP", "WSS"):
-                self.start(one, other)
-                self.world.call(self.alice, self.bob, SDP, SDP)
-                found = [profile.to_browser for profile in self.relay.profiles]
-                self.assertEqual((one, other, found), (one, other, [other == "WSS", one == "WS"]))
+                for offer in (SDP, WEBRTC):
+                    self.start(one, other)
+                    self.world.call(self.alice, self.bob, offer, SDP)
+                    found = [profile.to_browser for profile in self.relay.profiles]
+                    self.assertEqual((one, other, found), (one, other, [other == "WSS", offer is WEBRTC]))
 
     def test_sides_within_the_dialog(self) -> None:
         """So it is in the dialog, from either side."""
         self.start("WS", "UDP")
-        call = self.up()
+        call = self.up(WEBRTC)
         self.relay.profiles.clear()
-        call.from_caller("INVITE", SDP)
+        call.from_caller("INVITE", WEBRTC)
         self.bob.reply(self.bob.got("INVITE"), 200, SDP)
         call.from_callee("INVITE", SDP)
-        self.alice.reply(self.alice.got("INVITE"), 200, SDP)
+        self.alice.reply(self.alice.got("INVITE"), 200, WEBRTC)
         self.assertEqual([profile.to_browser for profile in self.relay.profiles], [False, True, True, False])
 
     def test_nat_source(self) -> None:
@@ -321,18 +332,47 @@ class FailureTests(MediaCase):
         self.assertEqual((answer.status, answer.get("warning")), (488, "399 sipnode \"Failed to parse 'SDP'\""))
 
     def test_answer_fails(self) -> None:
-        """A 183 or 200 whose SDP the relay refuses goes to the caller without it: never the private one."""
-        invite = self.alice.send("INVITE", self.bob.aor, body=SDP)
+        """A 183 whose SDP the relay refuses goes to the caller without it; a 200 is a refused call, and its phone gets ACK and BYE."""
+        self.alice.send("INVITE", self.bob.aor, body=SDP)
         received = self.bob.got("INVITE")
         self.relay.error = MediaError("Unknown call-id", 500)
         self.bob.reply(received, 183, SDP)
         self.bob.reply(received, 200, SDP)
         self.no_private_sdp(self.alice)
-        answer = self.alice.response("INVITE")
-        self.assertEqual((answer.status, answer.body, answer.get("content-length")), (200, b"", "0"))
-        self.assertNotIn("content-type", answer)
-        self.alice.ack(invite, answer)
-        self.bob.got("ACK")
+        early, answer = self.alice.response("INVITE", 183), self.alice.response("INVITE")
+        self.assertEqual((early.status, early.body, early.get("warning")), (183, b"", '399 sipnode "Unknown call-id"'))
+        self.assertNotIn("content-type", early)
+        self.assertEqual((answer.status, answer.body, answer.get("warning")), (500, b"", '399 sipnode "Unknown call-id"'))
+        self.assertEqual(self.bob.got("ACK").cseq, received.cseq)
+        bye = self.bob.got("BYE")
+        self.assertEqual((bye.from_.tag, bye.to.tag, bye.uri), (received.from_.tag, self.bob.tag, self.bob.contact))
+        self.bob.reply(received, 200, SDP)
+        self.assertEqual((self.bob.methods(), self.alice.statuses()), (["ACK"], []))
+
+    def test_answer_of_one_phone_fails(self) -> None:
+        """Where the relay refuses the answer of one phone, the other goes on ringing and can be answered."""
+        second = self.world.phone("bob")
+        second.register()
+        self.alice.send("INVITE", self.bob.aor, body=SDP)
+        one, two = self.bob.got("INVITE"), second.got("INVITE")
+        self.relay.error = MediaError("Unknown call-id", 500)
+        self.bob.reply(one, 200, SDP)
+        self.relay.error = None
+        self.assertEqual(self.bob.methods(), ["ACK", "BYE"])
+        second.reply(two, 200, SDP)
+        self.assertEqual(self.alice.statuses(), [100, 200])
+
+    def test_reinvite_whose_answer_fails(self) -> None:
+        """A re-INVITE whose answer the relay refuses is refused, its 200 acknowledged, and the call goes on as agreed."""
+        call = self.up(SDP, OTHER)
+        call.from_caller("INVITE", SDP)
+        again = self.bob.got("INVITE")
+        self.relay.error = MediaError("Failed to parse SDP", 488)
+        self.bob.reply(again, 200, SDP)
+        self.relay.error = None
+        self.assertEqual(self.alice.statuses(), [100, 488])
+        self.assertEqual(self.bob.methods(), ["ACK"])
+        self.assertEqual(self.relay.operations[:3], ["offer", "answer", "offer"])
 
     def test_reinvite_fails(self) -> None:
         """A re-INVITE that the relay refuses is refused; the call goes on."""
@@ -372,7 +412,7 @@ class FailureTests(MediaCase):
         self.assertEqual(self.alice.statuses(), [100, 486])
 
     def test_hook_that_raises(self) -> None:
-        """A site's reply route that raises costs the reply its SDP, not its privacy."""
+        """A site's reply route that raises costs the call, not its privacy."""
 
         class Broken(RoutingScript):
             def manage_reply(self, branch: Any, response: SipMessage) -> Any:
@@ -384,7 +424,8 @@ class FailureTests(MediaCase):
         alice.send("INVITE", bob.aor, body=SDP)
         bob.reply(bob.got("INVITE"), 200, SDP)
         answer = alice.response("INVITE")
-        self.assertEqual((answer.status, answer.body), (200, b""))
+        self.assertEqual((answer.status, answer.body), (500, b""))
+        self.assertEqual(bob.methods(), ["ACK", "BYE"])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_bypass(self) -> None:

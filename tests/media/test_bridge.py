@@ -15,12 +15,12 @@ from sipnode.media import bridge as module
 from sipnode.media import ng
 from sipnode.media.bridge import NoRelay, RtpengineRelay
 from sipnode.media.nodes import NodeSet, parse_nodes
-from sipnode.records import MediaKey, MediaProfile
+from sipnode.records import MediaForm, MediaKey, MediaProfile
 from sipnode.settings import MediaSettings
 from tests.media.support import Nodes
 
-BROWSER = MediaProfile(to_browser=True)
-PHONE = MediaProfile(to_browser=False)
+BROWSER = MediaProfile(MediaForm.WEBRTC, protocol="UDP/TLS/RTP/SAVPF")
+PHONE = MediaProfile(MediaForm.PLAIN, protocol="RTP/AVP")
 FULL = Nodes.refusing(ng.NodeFull, "Ran out of ports", 503)
 
 
@@ -42,6 +42,10 @@ class RelayCase(SynchronousTestCase):
         """Where the key says that its call is."""
         node = self.relay.nodes.named(key.node)
         return node.host if node is not None else ""
+
+    def name(self, host: str) -> str:
+        """What a node is called towards callers."""
+        return next(node.name for node in self.relay.nodes.nodes if node.host == host)
 
     def key(self, **fields: str) -> MediaKey:
         return MediaKey("c", "f", **{"via_branch": "z.0", "node": self.relay.choose("c"), **fields})
@@ -106,15 +110,47 @@ class OfferTests(RelayCase):
         self.assertEqual(self.host(key), self.second)
 
     def test_all_silent(self) -> None:
-        """Nobody answering, the call ends with 503 in bounded time, and the next one at once."""
+        """Nobody answering, the call ends with 503 in bounded time."""
         for host in (self.first, self.second):
             self.wire.answer[host] = Nodes.silent
         offered = self.relay.offer(self.key(), b"v=0", PHONE)
         self.clock.pump([0.9, 2.1])
+        error = self.error(offered)
+        self.assertEqual((error.status, error.reason), (503, f"media node {self.name(self.second)} doesn't answer"))
+
+    def test_all_held_down(self) -> None:
+        """Where all are held to be down a new call tries the best at once, and it is up again by that."""
+        for node in self.relay.nodes.nodes:
+            node.down_until = 60.0
+        key = self.key()
+        self.successResultOf(self.relay.offer(key, b"v=0", PHONE))
+        self.assertEqual((self.host(key), self.wire.log), (self.first, [(self.first, "offer")]))
+        found = self.relay.nodes.named(key.node)
+        assert found is not None
+        self.assertTrue(self.relay.nodes.is_up(found))
+
+    def test_few_are_tried_in_vain(self) -> None:
+        """Of many that are held to be down two are tried."""
+        self.make(5)
+        for node in self.relay.nodes.nodes:
+            node.down_until = 60.0
+            self.wire.answer[node.host] = Nodes.silent
+        offered = self.relay.offer(self.key(), b"v=0", PHONE)
+        self.clock.pump([0.9, 2.1])
         self.assertEqual(self.error(offered).status, 503)
-        self.assertEqual(self.relay.choose("c"), "")
-        refused = self.error(self.relay.offer(self.key(), b"v=0", PHONE))
-        self.assertEqual((refused.reason, refused.status), ("no media node is up", 503))
+        self.assertEqual(len(self.wire.took("offer")), 2)
+
+    def test_large_sdp(self) -> None:
+        """Silence on an SDP that may fit into no datagram marks no healthy node as down, and the call says why it fails."""
+        self.wire.answer[self.first] = lambda command: None if command["command"] == "offer" else Nodes.ok(command)
+        large = b"v=0\r\n" + b"a=x\r\n" * 4000
+        offered = self.relay.offer(self.key(), large, PHONE)
+        self.clock.pump([0.9])
+        error = self.error(offered)
+        reason = f"media node {self.name(self.first)} refuses: no answer to an SDP of {len(large)} octets"
+        self.assertEqual((error.status, error.reason), (513, reason))
+        self.assertEqual(self.wire.took("ping"), [self.first])
+        self.assertEqual(self.host(self.key()), self.first)
 
     def test_full_node(self) -> None:
         """A node without ports passes the call on, stays up, and has nothing to delete."""
@@ -125,14 +161,14 @@ class OfferTests(RelayCase):
         self.assertEqual(self.wire.took("delete"), [])
 
     def test_all_full(self) -> None:
-        """All full: 503 in the daemon's words, with the node's name; nothing is deleted, for nothing was made."""
+        """All full: 503 in a sentence that names the node as it was configured; nothing is deleted, for nothing was made."""
         for host in (self.first, self.second):
             self.wire.answer[host] = FULL
         key = self.key()
         before = key.node
         error = self.error(self.relay.offer(key, b"v=0", PHONE))
         self.assertEqual(error.status, 503)
-        self.assertRegex(str(error), r"^Ran out of ports \(n[0-9a-f]+\)$")
+        self.assertEqual(str(error), f"media node {self.name(self.second)} has no room for a call: Ran out of ports")
         self.assertEqual((self.wire.took("delete"), key.node), ([], before))
 
     def test_bad_sdp_is_tried_once(self) -> None:
@@ -199,7 +235,7 @@ class BypassTests(RelayCase):
         key = self.key()
         self.successResultOf(self.relay.offer(key, b"v=0", PHONE))
         for node in self.relay.nodes.nodes:
-            node.down_until = 60.0
+            self.wire.answer[node.host] = FULL
         self.assertEqual(self.error(self.relay.offer(MediaKey("c", "f", "t", node=key.node), b"v=0", PHONE)).status, 503)
 
 
@@ -228,7 +264,7 @@ class DialogTests(RelayCase):
     def test_answer_with_nobody_up(self) -> None:
         """No node at all is a 503."""
         for node in self.relay.nodes.nodes:
-            node.down_until = 60.0
+            node.address = ""
         self.assertEqual(self.error(self.relay.answer(MediaKey("c", "f", "t"), b"v=1", PHONE)).status, 503)
 
     def test_unknown_call_tells_its_story(self) -> None:
@@ -236,8 +272,10 @@ class DialogTests(RelayCase):
         key = self.start(via_branch="")
         self.wire.answer[self.first] = Nodes.refusing(ng.UnknownCall, "Unknown call-id", 500)
         self.clock.advance(3)
+        self.assertEqual(self.error(self.relay.answer(key, b"v=1", PHONE)).status, 503)
         self.assertEqual(
-            self.error(self.relay.answer(key, b"v=1", PHONE)).reason, f"Unknown call-id, offered 3.0 s ago, not deleted by us ({key.node})"
+            self.error(self.relay.answer(key, b"v=1", PHONE)).reason,
+            f"media node {self.name(self.first)} doesn't have the call: Unknown call-id, offered 3.0 s ago, not deleted by us",
         )
         self.relay.delete(key)
         self.clock.advance(1)
@@ -272,7 +310,7 @@ class DialogTests(RelayCase):
             key.to_tag = "t"
             self.successResultOf(self.relay.answer(key, b"v=0", PHONE))
         self.assertEqual(self.wire.took("answer"), [self.first, self.second])
-        self.successResultOf(self.relay.delete(MediaKey("c", "f", "t", node=one.node)))
+        self.successResultOf(self.relay.delete(MediaKey("c", "", node=one.node)))
         self.assertEqual(sorted(self.wire.took("delete")), sorted([self.first, self.second]))
 
     def test_delete_of_a_branch(self) -> None:
@@ -292,7 +330,7 @@ class DialogTests(RelayCase):
         self.clock.advance(2.1)
         self.assertIsNone(self.successResultOf(deleted))
         for node in self.relay.nodes.nodes:
-            node.down_until = 1000.0
+            node.address = ""
         self.assertIsNone(self.successResultOf(self.relay.delete(MediaKey("x", "f", node="n0123abc"))))
 
     def test_call_id_used_again(self) -> None:

@@ -33,7 +33,8 @@ class CommandTests(SynchronousTestCase):
             ng.delete(MediaKey("c", "f", "t", "z9.1"), 0),
             {"command": "delete", "call-id": "c", "from-tag": "f", "to-tag": "t", "via-branch": "z9.1", "delete delay": 0},
         )
-        self.assertEqual(ng.delete(MediaKey("c", "f", "t")), {"command": "delete", "call-id": "c"})
+        self.assertEqual(ng.delete(MediaKey("c", "")), {"command": "delete", "call-id": "c"})
+        self.assertEqual(ng.delete(MediaKey("c", "f", "t")), {"command": "delete", "call-id": "c", "from-tag": "f", "to-tag": "t"})
 
     def test_others(self) -> None:
         """Query, list and ping."""
@@ -85,9 +86,9 @@ class ReplyTests(SynchronousTestCase):
             ("Unknown call-id", ng.UnknownCall, 500),
             ("Unknown call-ID", ng.UnknownCall, 500),
             ("Call-ID not found or tags didn't match", ng.UnknownCall, 500),
-            ("Failed to parse SDP", MediaError, 488),
-            ("Incomplete SDP specification", MediaError, 488),
-            ("No SDP body in message", MediaError, 488),
+            ("Failed to parse SDP", ng.BadSdp, 488),
+            ("Incomplete SDP specification", ng.BadSdp, 488),
+            ("No SDP body in message", ng.BadSdp, 488),
             ("Could not decode bencode dictionary", MediaError, 500),
             ("Unrecognized command", MediaError, 500),
             ("No from-tag in message", MediaError, 500),

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sipnode.errors import ConfigError, MediaError
 from sipnode.media import ng
 from sipnode.media.nodes import NodeSet, parse_node, parse_nodes
+from sipnode.records import MediaKey
 from tests.media.support import Nodes
 
 CALLS = [f"{i}@a.test" for i in range(2000)]
@@ -181,6 +182,27 @@ class HealthTests(NodeSetCase):
         self.assertFalse(nodes.is_up(nodes.nodes[0]))
         self.clock.advance(10)
         self.assertTrue(nodes.is_up(nodes.nodes[0]))
+
+    def test_unanswered_delete(self) -> None:
+        """A delete that isn't answered asks for a ping and marks nothing down; the ping's own silence does."""
+        nodes = self.make(1)
+        self.wire.answer["192.0.2.1"] = lambda command: None if command["command"] == "delete" else Nodes.ok(command)
+        for up in (True, False):
+            failed = nodes.command(nodes.nodes[0], ng.delete(MediaKey("c", "")))
+            self.clock.pump([2.1, 2.1])
+            self.failureResultOf(failed, ng.NoAnswer)
+            self.assertIs(nodes.is_up(nodes.nodes[0]), up)
+            self.wire.answer["192.0.2.1"] = Nodes.silent
+        self.assertEqual(len(self.wire.took("ping")), 2)
+
+    def test_held_down(self) -> None:
+        """Where none is up the best two are left to try, none that drains."""
+        nodes = self.make(1, 1, 1)
+        for node in nodes.nodes:
+            node.down_until = 60.0
+        nodes.nodes[0].draining = True
+        self.assertEqual({node.host for node in nodes.held_down("c")}, {"192.0.2.2", "192.0.2.3"})
+        self.assertIs(nodes.choose("c"), nodes.held_down("c")[0])
 
     def test_refusal_is_life(self) -> None:
         """A node that refuses is up."""

@@ -100,13 +100,13 @@ class LifeTests(CallLogCase):
     def test_failed(self) -> None:
         """One that failed has its whole life in the log, in order, each line with the Call-ID."""
         invite = self.alice.send("INVITE", self.bob.aor, body=SDP)
-        self.bob.reply(self.bob.got("INVITE"), 488)
+        self.bob.reply(self.bob.got("INVITE"), 500)
         lines = self.said.lines
         self.assertTrue(all(line.startswith(f"{invite.call_id}: ") for line in lines), lines)
         rooms = [line.split()[2] for line in lines[:-1]]
         self.assertEqual(rooms, ["wire:", "auth:", "location:", "media:", "proxy:", "wire:", "wire:"])
-        self.assertIn("488 Not Acceptable Here to INVITE from ws:", lines[-3])
-        self.assertIn(": failed, 488, rang 0.0 s", lines[-1])
+        self.assertIn("500 Server Internal Error to INVITE from ws:", lines[-3])
+        self.assertIn(": failed, 500, rang 0.0 s", lines[-1])
 
     def test_refused_by_a_stage(self) -> None:
         """A refusal says which stage decided it; nobody there isn't a fault, so one line it is."""
