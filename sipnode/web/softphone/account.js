@@ -2,6 +2,7 @@
 
 const ACCOUNT = 'sipnode.account';
 const INSTANCE = 'sipnode.instance';
+const SOURCE = 'sipnode.source';
 
 // Storage throws where the browser is told to keep nothing; the page works without it.
 export function recall(key, where = 'sessionStorage') {
@@ -13,11 +14,12 @@ export function keep(key, value, where = 'sessionStorage') {
   } catch { /* nothing is kept then */ }
 }
 
-/** `#user=…&password=…[&remember=1]`: read once, and gone from the address bar and the history before anything else happens. */
+/** `#user=…&password=…[&remember=1]` or `#call=…`: read once, and gone from the address bar and the history before anything else happens. */
 export function fromFragment() {
   if (!location.hash.includes('=')) return null;
   const given = new URLSearchParams(location.hash.slice(1));
   history.replaceState(null, '', location.pathname + location.search);
+  if (given.get('call')) return { call: given.get('call').slice(0, 200) };
   if (!given.get('user')) return null;
   return { user: given.get('user'), password: given.get('password') || '', remember: given.get('remember') === '1' };
 }
@@ -57,6 +59,15 @@ export async function instance() {
     keep(INSTANCE, id);
     if (navigator.locks) await claim(id);
   }
+  return id;
+}
+/** A name for what this tab tells of its user: as lasting as the instance, and telling nothing of it. */
+export function source() {
+  const of = recall(INSTANCE);
+  const kept = recall(SOURCE);
+  if (kept && kept.of === of) return kept.id;
+  const id = `softphone-${uuid()}`;
+  keep(SOURCE, { of, id });
   return id;
 }
 function claim(id) {

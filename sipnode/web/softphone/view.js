@@ -1,10 +1,11 @@
 // What is on the screen. Only this module touches the document's structure; nothing here knows SIP.
-import { PRESENCE, clock, presenceFault } from './words.js';
+import { language, t } from './text.js';
+import { clock, presence, presenceFault } from './words.js';
 import { share, Wave } from './wave.js';
 
 export const $ = (id) => document.getElementById(id);
 const KEYS = [['1', ''], ['2', 'abc'], ['3', 'def'], ['4', 'ghi'], ['5', 'jkl'], ['6', 'mno'], ['7', 'pqrs'], ['8', 'tuv'], ['9', 'wxyz'], ['*', ''], ['0', '+'], ['#', '']];
-const NAMES = { '*': 'star', '#': 'hash' };
+const NAMES = { '*': 'key.star', '#': 'key.hash' };
 const SVG = 'http://www.w3.org/2000/svg';
 
 export function element(name, classes, text) {
@@ -79,7 +80,7 @@ export function pad(holder, pressed) {
     const small = element('i', '', letters);
     small.setAttribute('aria-hidden', 'true');
     button.append(element('b', '', key), small);
-    if (NAMES[key]) button.setAttribute('aria-label', NAMES[key]);
+    if (NAMES[key]) { button.dataset.tLabel = NAMES[key]; button.setAttribute('aria-label', t(NAMES[key])); }
     button.addEventListener('click', () => pressed(key));
     if (key === '0') {
       let timer = 0;
@@ -130,15 +131,15 @@ export function signInBusy(busy) {
   if (busy) $('signin-link').hidden = true;
   button.classList.toggle('busy', busy);
   button.setAttribute('aria-busy', String(busy));
-  setText(button, busy ? 'Signing in…' : 'Sign in');
+  button.dataset.t = busy ? 'signin.going' : 'signin';
+  setText(button, t(button.dataset.t));
 }
 
 // ---- line
 
-const LINE_WORDS = { connecting: 'Connecting', 'signing-in': 'Signing in', ready: 'Ready', waiting: 'Not connected', refused: 'Refused', idle: 'Signed out' };
 export function line(state) {
   $('me-line').dataset.line = state;
-  setText($('me-line-text'), LINE_WORDS[state] || state);
+  setText($('me-line-text'), t(`state.${state}`));
 }
 
 /** A notice across the page: {title, text, count, button: [words, action]} or null. */
@@ -179,7 +180,7 @@ function rows(list, items, make, update) {
 /** A name on a row, "Call …" to those who hear it. */
 function called(name) {
   const bold = element('b', '', name);
-  bold.prepend(element('span', 'visually-hidden', 'Call '));
+  bold.prepend(element('span', 'visually-hidden', `${t('call')} `));
   return bold;
 }
 
@@ -206,14 +207,14 @@ export function people(list, { filter, trouble, choose }) {
     button.classList.toggle('online', p.online);
     button.dataset.state = p.state;
     const state = button.querySelector('.row-state');
-    setText(state, PRESENCE[p.state] + (p.note ? ` · ${p.note}` : ''));
+    setText(state, presence(p.state) + (p.note ? ` · ${p.note}` : ''));
     state.title = p.note;
   });
   const online = all.filter((p) => p.online).length;
-  setText($('people-count'), all.length ? `${online} of ${all.length} online` : '');
+  setText($('people-count'), all.length ? t('people.count', { online, all: all.length }) : '');
   const empty = $('people-empty');
   empty.hidden = Boolean(wanted.length) && !trouble;
-  setText(empty, trouble || (list === null ? 'Looking who is there…' : all.length ? 'Nobody by that name; Call dials it as it stands.' : 'Nobody else has an account here yet.'));
+  setText(empty, trouble || t(list === null ? 'people.looking' : all.length ? 'people.noname' : 'people.nobody'));
 }
 
 /** One's own state, {state, note}, and the status with which the server refused it, or 0; null where it has no presence. What is being typed stays. */
@@ -227,7 +228,11 @@ export function mine(told, refused) {
   setText($('mine-fault'), refused ? presenceFault(refused) : '');
 }
 
-const WHEN = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+/** The time, with the day where it isn't today. */
+function when(moment) {
+  const day = new Date(moment).toDateString() === new Date().toDateString() ? {} : { day: 'numeric', month: 'short' };
+  return new Intl.DateTimeFormat(language(), { hour: '2-digit', minute: '2-digit', ...day }).format(moment);
+}
 export function recent(items, choose) {
   rows($('recent-list'), items.map((r) => ({ ...r, key: String(r.when) })), (r) => {
     const item = element('li');
@@ -236,8 +241,8 @@ export function recent(items, choose) {
     const mark = element('span', `way ${r.outcome}`);
     mark.append(icon(r.direction === 'in' ? 'in' : 'out'));
     const text = element('span', 'row-text');
-    const what = { missed: 'Missed', failed: 'Not reached', answered: `${r.direction === 'in' ? 'Came in' : 'Called'}, ${clock(r.seconds)}` }[r.outcome];
-    text.append(called(r.name), element('span', 'row-state', `${what} · ${WHEN.format(r.when)}`));
+    const what = r.outcome === 'answered' ? `${t(`recent.${r.direction}`)}, ${clock(r.seconds)}` : t(`recent.${r.outcome}`);
+    text.append(called(r.name), element('span', 'row-state', `${what} · ${when(r.when)}`));
     const go = element('span', 'row-go');
     go.append(icon('phone'));
     button.append(mark, text, go);
@@ -252,10 +257,10 @@ export function recent(items, choose) {
 // ---- the call
 
 const wave = new Wave($('wave'));
-const STATES = { preparing: 'Waiting for the microphone', calling: 'Calling', ringing: 'Ringing', incoming: 'Incoming call', answering: 'Connecting', up: 'In call', ended: '' };
+const BUTTONS = ['mute', 'hold', 'keys', 'camera', 'pass', 'hangup', 'reject', 'answer', 'again', 'close'];
 const SHOWN = {
   preparing: ['hangup'], calling: ['hangup'], ringing: ['hangup'], incoming: ['reject', 'answer'], answering: ['hangup'],
-  up: ['mute', 'hold', 'keys', 'hangup'], ended: ['again', 'close'],
+  up: ['mute', 'hold', 'keys', 'camera', 'pass', 'hangup'], ended: ['again', 'close'],
 };
 
 export function call(current) {
@@ -266,6 +271,8 @@ export function call(current) {
     document.body.dataset.call = 'none';
     wave.clear();
     toggleTones(false);
+    togglePass(false);
+    pictures(null);
     return;
   }
   const { state } = current;
@@ -276,26 +283,35 @@ export function call(current) {
   document.body.dataset.call = state;
   box.classList.toggle('held', held);
   box.classList.toggle('bad', state === 'ended' && current.bad);
-  const words = held ? (current.held ? 'On hold' : `${current.peer.name} put you on hold`) : state === 'ended' ? current.fault.title : STATES[state];
+  const words = held ? t(current.held ? 'call.held' : 'call.heldbythem', { who: current.peer.name }) : state === 'ended' ? current.fault.title : t(`call.state.${state}`);
   setText($('call-state'), words);
   setText($('call-name'), current.peer.name);
   setText($('call-address'), current.peer.uri.replace(/^sips?:/, '').replace(/[;?].*$/, ''));
   setText($('far-label'), current.peer.name);
   paint($('call-avatar'), current.peer.name);
-  for (const id of ['mute', 'hold', 'keys', 'hangup', 'reject', 'answer', 'again', 'close']) $(id).hidden = !SHOWN[state].includes(id);
+  for (const id of BUTTONS) $(id).hidden = !SHOWN[state].includes(id);
   $('again').hidden = state !== 'ended' || !current.peer.uri;
-  setText($('hangup').querySelector('.word'), state === 'up' || state === 'answering' ? 'Hang up' : 'Cancel');
+  setText($('hangup').querySelector('.word'), t(state === 'up' || state === 'answering' ? 'hangup' : 'cancel'));
   $('mute').setAttribute('aria-pressed', String(current.muted));
-  setText($('mute').querySelector('.word'), current.muted ? 'Unmute' : 'Mute');
+  setText($('mute').querySelector('.word'), t(current.muted ? 'unmute' : 'mute'));
   setIcon($('mute'), current.muted ? 'micoff' : 'mic');
   $('hold').setAttribute('aria-pressed', String(current.held));
   $('hold').setAttribute('aria-busy', String(current.waiting));
-  setText($('hold').querySelector('.word'), current.waiting ? 'Waits' : current.held ? 'Resume' : 'Hold');
+  setText($('hold').querySelector('.word'), t(current.waiting ? 'waits' : current.held ? 'resume' : 'hold'));
   setIcon($('hold'), current.held ? 'resume' : 'hold');
+  const filmed = Boolean(current.picture.mine);
+  $('camera').setAttribute('aria-pressed', String(filmed));
+  $('camera').setAttribute('aria-busy', String(current.picture.busy));
+  setIcon($('camera'), filmed ? 'camoff' : 'cam');
+  setText($('camera').querySelector('.word'), t(filmed ? 'camera.off' : 'camera.on'));
+  $('pass').setAttribute('aria-busy', String(current.passing));
   setText($('tones-sent'), current.sent);
+  pictures(current);
+  quality(state === 'up' ? current.quality : null);
   $('wire').hidden = !(state === 'up' || current.early);
-  if (state !== 'up') toggleTones(false);
-  const note = state === 'ended' ? (current.fault.text ? current.fault : null) : current.note;
+  if (state !== 'up') { toggleTones(false); togglePass(false); }
+  const note = state === 'ended' ? (current.fault.text ? current.fault : null) : current.offer || current.note;
+  $('offer').hidden = !(current.offer && current.live);
   $('call-note').hidden = !note;
   $('call-note').classList.toggle('bad', Boolean(note) && (state !== 'ended' || current.bad));
   if (note) {
@@ -314,6 +330,67 @@ export function toggleTones(open) {
   $('keys').setAttribute('aria-expanded', String(open));
 }
 
+/** The panel for handing a call over. */
+export function togglePass(open) {
+  $('passing').hidden = !open;
+  $('pass').setAttribute('aria-expanded', String(open));
+  if (open) $('pass-to').value = '';
+}
+
+/** Calls beside the one on the screen: who waits, and the way to them. */
+export function waiting(list, current, turnTo) {
+  rows($('waiting'), list.map((call) => ({ call, key: `${call.when} ${call.peer.uri}` })), ({ call }) => {
+    const item = element('li', 'wait');
+    const text = element('span', 'row-text');
+    text.append(element('b', '', call.peer.name), element('span', 'row-state'));
+    const take = element('button', 'small take');
+    const end = element('button', 'small end');
+    for (const button of [take, end]) button.type = 'button';
+    take.addEventListener('click', () => turnTo(call));
+    end.addEventListener('click', () => call.hangup(603));
+    item.append(text, take, end);
+    return item;
+  }, (node, { call }) => {
+    const comes = call.state === 'incoming';
+    const what = call.offer ? 'waiting.offer' : comes ? 'waiting.incoming' : call.held ? 'call.held' : `call.state.${call.state}`;
+    node.classList.toggle('comes', comes);
+    setText(node.querySelector('.row-state'), t(what));
+    for (const [name, words] of [['take', comes ? 'waiting.take' : 'waiting.turn'], ['end', comes ? 'reject' : 'hangup']]) {
+      const button = node.querySelector(`.${name}`);
+      setText(button, t(words));
+      button.setAttribute('aria-label', `${t(words)}: ${call.peer.name}`);
+    }
+  });
+  $('waiting').hidden = !list.length;
+  const other = list.find((one) => one.state === 'up');
+  $('pass-join').hidden = !other;
+  if (other && current) setText($('pass-join'), t('pass.join', { who: current.peer.name, name: other.peer.name }));
+}
+
+/** Their picture in the place of their letters, and ours small beside it. */
+function pictures(current) {
+  const { mine, theirs } = (current && current.live && current.picture) || {};
+  for (const [id, track] of [['picture-mine', mine], ['picture-theirs', theirs]]) {
+    const film = $(id);
+    film.hidden = !track;
+    const [shown] = film.srcObject ? film.srcObject.getTracks() : [];
+    if (shown !== (track || undefined)) film.srcObject = track ? new MediaStream([track]) : null;
+  }
+  $('call').classList.toggle('film', Boolean(theirs));
+  $('pictures').hidden = !mine && !theirs;
+}
+
+/** How well it is carried; null: nothing is said. */
+function quality(told) {
+  const box = $('quality');
+  box.hidden = !told || told.grade === 'none';
+  if (box.hidden) return;
+  box.dataset.grade = told.grade;
+  setText($('quality-text'), t(`quality.${told.grade}`));
+  const number = (value, digits) => new Intl.NumberFormat(language(), { maximumFractionDigits: digits }).format(value);
+  box.title = t('quality.title', { loss: number(100 * told.loss, 1), delay: number(1000 * told.delay, 0), jitter: number(1000 * told.jitter, 0) });
+}
+
 let spoken = 0;
 export function sound(now, levels) {
   const far = share(levels.heard.db);
@@ -328,14 +405,20 @@ export function sound(now, levels) {
   }
 }
 
-export function microphones(list, chosen) {
-  const select = $('microphone');
-  const items = [{ id: '', name: 'The browser\'s choice' }, ...list];
-  const options = items.map(({ id, name }) => {
-    const option = element('option', '', name);
-    option.value = id;
-    option.selected = id === chosen;
-    return option;
-  });
-  select.replaceChildren(...options);
+/** What there is to speak into and to hear from; {device, speaker, ringer} are chosen. */
+export function devices({ microphones, speakers }, { device, speaker, ringer }) {
+  for (const [id, list, wanted] of [['microphone', microphones, device], ['speaker', speakers, speaker], ['ringer', speakers, ringer]]) {
+    const items = [{ id: '', name: t('settings.browser') }, ...list];
+    $(id).replaceChildren(...items.map((one) => {
+      const option = element('option', '', /^\d+$/.test(one.name) ? `${t(`settings.${id}`)} ${one.name}` : one.name);
+      option.value = one.id;
+      option.selected = one.id === wanted;
+      return option;
+    }));
+  }
+}
+
+/** All words are in another language now: rows are made anew. */
+export function relabel() {
+  for (const id of ['people-list', 'recent-list', 'waiting']) $(id).replaceChildren();
 }
