@@ -124,12 +124,23 @@ def _same_source(package: Any, parsed: Any, sender: str, there: Sequence[Publica
     A device that was started anew while the answer to a PUBLISH was under way knows no entity-tag for it (RFC 3903 §4.1); what it
     published would stay beside what it publishes now until it expires.
     """
-    source = package.source(parsed)
+    source_of = getattr(package, "source", None)
+    source = source_of(parsed) if source_of is not None else ""
     if source:
         for one in there:
-            if one.sender == sender and one.parsed is not None and package.source(one.parsed) == source:
+            if one.sender == sender and source_of(_parsed(package, one)) == source:
                 return one
     return None
+
+
+def _parsed(package: Any, row: Publication) -> Any:
+    """What a publication says; None for what another program wrote into the table and nobody can read."""
+    if row.parsed is None:
+        try:
+            row.parsed = package.check(row.body, package.publish_types[0])
+        except ParseError:
+            return None
+    return row.parsed
 
 
 def _read(request: SipRequest, package: Any, limit: int) -> Any:

@@ -47,6 +47,8 @@ export function expose(phone) {
       if (phone.call && phone.call.pc) (await phone.call.pc.getStats()).forEach((entry) => all.push({ ...entry }));
       return all;
     },
+    /** Which devices the tones go to: {speaker, ringer}. */
+    sinks: sound.sinks,
     get ua() { return phone.line && phone.line.ua; },
   };
 }

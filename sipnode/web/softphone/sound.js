@@ -59,6 +59,9 @@ export function silence(element) {
 /** Whom the browser kept silent. */
 export const wake = () => voices.forEach((element) => { if (element.srcObject && element.paused) element.play().catch(() => {}); });
 
+/** {speaker, ringer}: where tones come out now. */
+export const sinks = () => Object.fromEntries(['speaker', 'ringer'].map((name) => [name, mouth(name).context.sinkId || '']));
+
 export const audio = () => mouth('speaker').context;
 
 /** Browsers give no sound to a page that nobody has touched; this asks again. */

@@ -348,7 +348,9 @@ export function waiting(list, current, turnTo) {
     for (const button of [take, end]) button.type = 'button';
     take.addEventListener('click', () => turnTo(call));
     end.addEventListener('click', () => call.hangup(603));
-    item.append(text, take, end);
+    const both = element('span', 'choices');
+    both.append(take, end);
+    item.append(text, both);
     return item;
   }, (node, { call }) => {
     const comes = call.state === 'incoming';
