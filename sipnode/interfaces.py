@@ -394,7 +394,7 @@ class IEventPackage(Interface):
         """
 
     def source(parsed: Any) -> str:
-        """Which device or program a body is of, where it says so in a way that no other has; "" where it doesn't (and where this is left out).
+        """Which device a body is of, where it says so by a name that no other has; "" where it doesn't (and where this is left out).
 
         A new publication takes the place of one of the same sender and source: a device that was started anew knows no entity-tag.
 

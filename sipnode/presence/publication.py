@@ -125,7 +125,9 @@ def _same_source(package: Any, parsed: Any, sender: str, there: Sequence[Publica
     published would stay beside what it publishes now until it expires.
     """
     source_of = getattr(package, "source", None)
-    source = source_of(parsed) if source_of is not None else ""
+    if source_of is None:
+        return None
+    source = source_of(parsed)
     if source:
         for one in there:
             if one.sender == sender and source_of(_parsed(package, one)) == source:

@@ -1,4 +1,4 @@
-"""Several calls on the softphone page: one that waits, one that is handed over, pictures. Three Chromium pages, a real server and rtpengine."""
+"""Several calls on the softphone page: one that waits, one that is handed over. Three Chromium pages, a real server and rtpengine."""
 
 from __future__ import annotations
 
@@ -113,6 +113,18 @@ class SoftphoneCallsTests(TestCase):
         await bob.hears(830)
         self.assertEqual([], (await bob.status())["waiting"])
         await carol.do("hangup")
+        await bob.call("")
+        # To an address that isn't a colleague's he is asked, as he would pay for it.
+        await self.speak(alice, bob, BOB)
+        for answer, code in (("#offer-no", 603), ("#offer-yes", 404)):
+            await alice.ask("() => { window.passed = sipnode.pass('0900 1234') }")
+            await bob.until(peer(ALICE, offer=f"sip:09001234@{DOMAIN}"), "Bob is asked")
+            await self.shows(bob, f"You would call 09001234@{DOMAIN}, on your account.")
+            await bob.at("click", answer)
+            self.assertFalse(await alice.ask("window.passed"), code)
+            await alice.until(peer(BOB, note="Not handed over."), "he is still there")
+            await bob.until(peer(ALICE, offer=""), "with Alice")
+        await alice.do("hangup")
         await bob.call("")
         # Asked first: Bob waits while Alice speaks with Carol, then both are connected.
         await self.speak(bob, alice, ALICE)

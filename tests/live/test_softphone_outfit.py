@@ -1,4 +1,4 @@
-"""What belongs to a telephone beside its calls: devices, pictures, how good the line is, languages, links, and a page that fits. Real Chromium."""
+"""What the softphone page has beside its calls: devices, pictures, how good the line is, languages, links, and that it fits. Real Chromium."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ LOSSY = """() => {
     return all;
   };
 }"""
+VIOLATIONS = """() => {
+  window.violations = [];
+  document.addEventListener('securitypolicyviolation', (event) => window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
+}"""
+ASKED = """() => {
+  const real = navigator.registerProtocolHandler.bind(navigator);
+  navigator.registerProtocolHandler = (...given) => { window.asked = given; real(...given); };
+}"""
 # What a person can't reach or read: wider than the page, under something else, or with its end cut off.
 CUT_OFF = """() => {
   const found = [];
@@ -30,13 +38,15 @@ CUT_OFF = """() => {
   if (wide > 0) found.push(`the page is ${wide} px too wide`);
   const named = (node) => `${node.tagName} ${node.id || node.className} "${node.textContent.trim().slice(0, 20)}"`;
   for (const node of document.querySelectorAll('body *')) {
-    if (!node.checkVisibility({ visibilityProperty: true, opacityProperty: true }) || node.closest('.visually-hidden, .symbols, .art svg, [aria-hidden=true]')) continue;
+    if (!node.checkVisibility({ visibilityProperty: true, opacityProperty: true })) continue;
+    if (node.closest('.visually-hidden, .symbols, .art svg, [aria-hidden=true]')) continue;
     const box = node.getBoundingClientRect();
     const clips = getComputedStyle(node).overflowX !== 'visible' && !/INPUT|SELECT/.test(node.tagName);
     const words = Array.from(node.childNodes).some((one) => one.nodeType === 3 && one.data.trim());
-    if ((words || /BUTTON|INPUT|SELECT/.test(node.tagName)) && (box.left < -1 || box.right > innerWidth + 1)) found.push(`beyond the edge: ${named(node)}`);
+    const control = /BUTTON|INPUT|SELECT/.test(node.tagName);
+    if ((words || control) && (box.left < -1 || box.right > innerWidth + 1)) found.push(`beyond the edge: ${named(node)}`);
     if (words && clips && node.scrollWidth > node.clientWidth + 1) found.push(`cut off: ${named(node)}`);
-    if (!/BUTTON|INPUT|SELECT/.test(node.tagName) || node.disabled) continue;
+    if (!control || node.disabled) continue;
     node.scrollIntoView({ block: 'center' });
     const now = node.getBoundingClientRect();
     const at = document.elementFromPoint(now.left + now.width / 2, now.top + now.height / 2);
@@ -79,8 +89,9 @@ class SoftphoneOutfitTests(TestCase):
         site = await Site(self).start()
         alice = await Page.ready(self, site.page("alice", 440))
         bob = await Page.ready(self, site.page("bob", 610))
+        await alice.ask(VIOLATIONS)
         await alice.at("click", "#settings-button")
-        await self.says(alice, "() => document.getElementById('speaker').options.length > 2", None, True, "there are speakers to choose from")
+        await self.says(alice, "() => document.getElementById('speaker').options.length > 2", None, True, "there are speakers")
         speaker, ringer = (await alice.ask(CHOICES, "speaker"))[1:3]
         await alice.at("select_option", "#speaker", speaker)
         await alice.at("select_option", "#ringer", ringer)
@@ -117,30 +128,44 @@ class SoftphoneOutfitTests(TestCase):
         for button in ("#keys", "#pass"):
             await alice.at("click", button)
             await self.fits(alice, f"a call with {button}")
-        # A telephone without pictures refuses them, and the call goes on.
         await alice.do("hangup")
         await bob.call("")
-        self.assertEqual([[], []], [alice.errors, bob.errors])
+        # A telephone without pictures refuses them, and the call goes on.
+        phone = await site.registered("carol", 830)
+        await alice.do("call", f"sip:carol@{DOMAIN}")
+        await alice.call("up")
+        await alice.at("click", "#camera")
+        await alice.until(lambda status: status["call"]["note"] == "No pictures in this call.", "it says so")
+        await alice.until(lambda status: status["call"]["state"] == "up" and not status["call"]["filming"], "and goes on")
+        await alice.hears(830)
+        await phone.calls[-1].hears(440)
+        await alice.do("hold")
+        await alice.do("unhold")
+        await alice.hears(830)
+        await alice.do("hangup")
+        await phone.calls[-1].ended()
+        self.assertEqual([[], [], []], [alice.errors, bob.errors, await alice.ask("window.violations")])
 
     async def test_words_and_links(self) -> None:
-        """German at once and after a reload; a number of a link waits for a person, in the tab that is signed in; every view fits in both."""
+        """German at once and after a reload; a number of a link waits for a person, where one is signed in; every view fits in both."""
         site = await Site(self).start()
         place = site.page("alice", 0).partition("#")[0]
         alice = await Page.ready(self, f"{site.page('alice', 440)}&remember=1")
         await alice.until(lambda status: len(status["people"]) == 2, "the people are listed")
         # The browser is asked for tel: links, and what comes by one isn't dialled.
-        await alice.ask("() => { navigator.registerProtocolHandler = (...given) => { window.asked = given } }")
+        await alice.ask(ASKED)
         await alice.at("click", "#settings-button")
         await alice.at("click", "#tel")
         self.assertEqual(["tel", f"{place}#call=%s"], await alice.ask("window.asked"))
         await alice.at("press", "body", "Escape")
-        for number, shown in (("tel:+49-30-1234", "+49301234"), ("tel:%2B49%2030%2099;x=y", "+493099"), ("sip:bob@live.test;x=y", "bob@live.test")):
+        numbers = {"tel:+49-30-1234": "+49301234", "tel:%2B49%2030%2099;x=y": "+493099", "sip:bob@live.test;x=y": "bob@live.test"}
+        for number, shown in numbers.items():
             await alice.ask("(number) => { location.hash = `call=${encodeURIComponent(number)}` }", number)
             await self.says(alice, "() => document.getElementById('address').value", None, shown, "the number waits")
             self.assertNotIn("#", await alice.ask("location.href"))
         self.assertEqual([None, None], [(await alice.status())[name] for name in ("call", "last")])
         tab = await alice.tab(f"{place}#call=tel%3A112")
-        await self.says(tab, "() => document.body.innerText.includes('112 waits there')", None, True, "the new tab says where the number is")
+        await self.says(tab, "() => document.body.innerText.includes('112 waits there')", None, True, "the tab says where it is")
         self.assertEqual("112", await alice.ask("document.getElementById('address').value"))
         await self.fits(tab, "signing in")
         await tab.close_tab()

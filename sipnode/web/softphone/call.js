@@ -12,7 +12,7 @@ const QUIET_MS = 6000;
 const COUNT_MS = 2000;
 
 /**
- * Events: `change`, `end`; `refer` (detail: {uri, attended, accept, reject}): the other side would have us call somebody else; `replaces`
+ * Events: `change`, `end`; `refer` (detail: {uri, accept, reject}): the other side would have us call somebody else; `replaces`
  * (detail: {accept}): somebody else comes in its place. States: preparing, calling, ringing, incoming, answering, up, ended.
  */
 export class Call extends EventTarget {
@@ -194,9 +194,8 @@ export class Call extends EventTarget {
     });
     session.on('refer', ({ request, accept, reject }) => {
       const uri = request.refer_to.uri.clone();
-      const attended = uri.hasHeader('replaces');
       uri.clearHeaders();
-      this.dispatchEvent(new CustomEvent('refer', { detail: { uri: uri.toString(), attended, accept, reject } }));
+      this.dispatchEvent(new CustomEvent('refer', { detail: { uri: uri.toString(), accept, reject } }));
     });
     session.on('replaces', ({ accept }) => this.dispatchEvent(new CustomEvent('replaces', { detail: { accept } })));
   }
@@ -214,10 +213,12 @@ export class Call extends EventTarget {
     this.pc = pc;
     pc.addEventListener('track', ({ track }) => { if (track.kind === 'audio') this.#hear(track); else this.picture.see(track); });
     for (const { track } of pc.getReceivers()) if (track && track.kind === 'audio') this.#hear(track);
+    let interrupted = null;
     pc.addEventListener('connectionstatechange', () => {
       if (!this.live) return;
-      if (pc.connectionState === 'disconnected') this.#remark(t('sound.interrupted.title'), t('sound.interrupted.text'));
-      if (pc.connectionState === 'connected' && this.note) this.#remark('', '');
+      if (pc.connectionState === 'disconnected') { this.#remark(t('sound.interrupted.title'), t('sound.interrupted.text')); interrupted = this.note; }
+      // What else is said stays.
+      if (pc.connectionState === 'connected' && interrupted && this.note === interrupted) this.#remark('', '');
       if (pc.connectionState === 'failed') {
         this.#remark(t('sound.failed.title'), t('sound.failed.text'));
       }

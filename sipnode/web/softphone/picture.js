@@ -3,6 +3,9 @@ import * as sound from './sound.js';
 import { t } from './text.js';
 import * as words from './words.js';
 
+const READY_MS = 100;
+const READY_TRIES = 50;
+
 /** `mine`: our camera's track or null; `theirs`: theirs or null; `busy`: something is agreed on just now. `changed` is called for each change. */
 export class Picture {
   #call;
@@ -28,10 +31,13 @@ export class Picture {
   /** Our camera on or off; resolves true when the other side has agreed. */
   async show(on) {
     const { session } = this.#call;
-    if (this.busy || on === Boolean(this.mine) || !session.isReadyToReOffer()) return false;
+    if (this.busy || on === Boolean(this.mine)) return false;
     this.busy = true;
     this.#changed();
     try {
+      // Something else may be agreed on just now: the call itself, or Hold.
+      for (let i = 0; i < READY_TRIES && !session.isReadyToReOffer(); i += 1) await new Promise((done) => { setTimeout(done, READY_MS); });
+      if (!session.isReadyToReOffer()) return false;
       return await (on ? this.#open() : this.#shut());
     } finally {
       this.busy = false;
