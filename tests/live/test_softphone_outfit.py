@@ -1,4 +1,4 @@
-"""What the softphone page has beside its calls: devices, pictures, how good the line is, languages, links, and that it fits. Real Chromium."""
+"""What the softphone page has beside its calls: devices, pictures, a sign of quality, languages, links, and that it fits. Real Chromium."""
 
 from __future__ import annotations
 

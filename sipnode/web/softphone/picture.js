@@ -5,12 +5,18 @@ import * as words from './words.js';
 
 const READY_MS = 100;
 const READY_TRIES = 50;
+const COUNT_MS = 500;
+const STILL = 4;
 
 /** `mine`: our camera's track or null; `theirs`: theirs or null; `busy`: something is agreed on just now. `changed` is called for each change. */
 export class Picture {
   #call;
   #changed;
   #seen = null;
+  #comes = false;
+  #frames = 0;
+  #still = 0;
+  #counting = 0;
 
   constructor(call, changed) {
     this.#call = call;
@@ -19,13 +25,28 @@ export class Picture {
     this.busy = false;
   }
 
-  get theirs() { return this.#seen && !this.#seen.muted && this.#seen.readyState === 'live' ? this.#seen : null; }
+  get theirs() { return this.#seen && this.#comes && !this.#seen.muted && this.#seen.readyState === 'live' ? this.#seen : null; }
 
-  /** Their track: it is silent while they send nothing. */
+  /** Their track. The answer to it says that we may send, too: so our own camera needs no further offer. */
   see(track) {
     this.#seen = track;
+    const way = this.#way();
+    if (way && way.direction === 'recvonly') way.direction = 'sendrecv';
     for (const event of ['mute', 'unmute', 'ended']) track.addEventListener(event, this.#changed);
-    this.#changed();
+    if (!this.#counting) this.#counting = setInterval(() => this.#count(), COUNT_MS);
+  }
+
+  /** Where no more frames come their camera is off: nothing else says so. */
+  async #count() {
+    const way = this.#way();
+    if (!way) return;
+    let frames = 0;
+    (await way.receiver.getStats()).forEach((one) => { if (one.type === 'inbound-rtp') frames = one.framesReceived || 0; });
+    const came = frames > this.#frames;
+    this.#frames = frames;
+    this.#still = came ? 0 : this.#still + 1;
+    const comes = came || (this.#comes && this.#still < STILL);
+    if (comes !== this.#comes) { this.#comes = comes; this.#changed(); }
   }
 
   /** Our camera on or off; resolves true when the other side has agreed. */
@@ -57,31 +78,30 @@ export class Picture {
     if (this.#call.state !== 'up') { track.stop(); return false; }
     track.addEventListener('ended', () => { if (this.mine === track) this.show(false); });
     const { pc } = this.#call;
+    this.mine = track;
     let way = this.#way();
+    const agreed = way && way.currentDirection === 'sendrecv';
     if (way) {
       await way.sender.replaceTrack(track);
       way.direction = 'sendrecv';
     } else {
       way = pc.addTransceiver(track, { direction: 'sendrecv', streams: [this.#call.stream] });
     }
-    this.mine = track;
-    const agreed = await this.#agree();
-    // One that has no pictures says so by its port 0: the browser stops sending then.
-    if (agreed && way.currentDirection && way.currentDirection.startsWith('send')) return true;
-    await this.#shut(agreed && !way.stopped);
-    if (!agreed && !way.currentDirection) way.stop();
+    // One that has no pictures says so by its port 0, or doesn't understand at all.
+    if (agreed || (await this.#agree() && (way.currentDirection || '').startsWith('send'))) return true;
+    await this.#shut();
+    if (!way.currentDirection) way.stop();
     this.#call.remark(t('camera.theirs.title'), t('camera.theirs.text', { who: this.#call.peer.name }));
     return false;
   }
 
-  async #shut(tell = true) {
+  /** Nothing more is sent; the way stays open, as each further offer puts the sound at risk (rtpengine chooses a way anew). */
+  async #shut() {
     const way = this.#way();
     if (this.mine) this.mine.stop();
     this.mine = null;
-    if (!way || this.#call.state !== 'up') return false;
-    await way.sender.replaceTrack(null);
-    way.direction = this.theirs ? 'recvonly' : 'inactive';
-    return tell ? this.#agree() : false;
+    if (way) await way.sender.replaceTrack(null);
+    return true;
   }
 
   #way() { return this.#call.pc.getTransceivers().find((one) => !one.stopped && one.receiver.track.kind === 'video'); }
@@ -100,6 +120,7 @@ export class Picture {
   }
 
   end() {
+    clearInterval(this.#counting);
     if (this.mine) this.mine.stop();
     this.mine = null;
     this.#seen = null;
