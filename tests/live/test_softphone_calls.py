@@ -124,6 +124,7 @@ class SoftphoneCallsTests(TestCase):
             self.assertFalse(await alice.ask("window.passed"), code)
             await alice.until(peer(BOB, note="Not handed over."), "he is still there")
             await bob.until(peer(ALICE, offer=""), "with Alice")
+        self.assertFalse(await alice.do("pass", "sip:@@"), "that is no address")
         await alice.do("hangup")
         await bob.call("")
         # Asked first: Bob waits while Alice speaks with Carol, then both are connected.

@@ -79,13 +79,16 @@ function claim(id) {
   });
 }
 
+/** Without its %xx; as it stands where they are no text. */
+export function decode(text) { try { return decodeURIComponent(text); } catch { return text; } }
+
 /** What was typed, as a SIP address: a name or number of our domain, or a whole address. */
 export function target(typed, domain) {
   const text = typed.trim();
   if (!text) return '';
   if (/^sips?:/i.test(text)) return text;
   // RFC 3966: what stands behind ; is about the number.
-  if (/^tel:/i.test(text)) return target(decodeURIComponent(text.slice(4).replace(/;.*$/, '').replace(/%(?![0-9a-f]{2})/gi, '')), domain);
+  if (/^tel:/i.test(text)) return target(decode(text.slice(4).replace(/;.*$/, '')), domain);
   if (text.includes('@')) return `sip:${text}`;
   const number = /^[+\d][\d\s().\-/]*$/.test(text) ? text.replace(/[\s().\-/]/g, '') : text;
   return `sip:${encodeURIComponent(number).replace(/%2B/g, '+')}@${domain}`;

@@ -1,7 +1,7 @@
 // The telephone: brings account, line, call, people and screen together.
 import JsSIP from 'jssip';
 import * as account from './account.js';
-import { Calls, decode } from './calls.js';
+import { Calls } from './calls.js';
 import { expose, summary } from './console.js';
 import { wire } from './controls.js';
 import * as past from './history.js';
@@ -223,7 +223,7 @@ const calls = new Calls({
   get ice() { return config.iceServers; },
   settings,
   known,
-  named: (uri) => decode(uri.replace(/^sips?:/i, '').replace(/[@;?].*$/, '')),
+  named: (uri) => account.decode(uri.replace(/^sips?:/i, '').replace(/[@;?].*$/, '')),
 });
 calls.addEventListener('change', () => shown());
 calls.addEventListener('waiting', () => view.waiting(calls.waiting, calls.shown, (one) => calls.turnTo(one)));
@@ -241,7 +241,7 @@ function dial(uri, name) {
   if (!to) { $('address').focus(); return null; }
   clearTimeout(goodbye);
   toggleSettings(false);
-  const mine = calls.dial(to, name || decode(to.replace(/^sips?:/i, '').replace(/[@;?].*$/, '')));
+  const mine = calls.dial(to, name || account.decode(to.replace(/^sips?:/i, '').replace(/[@;?].*$/, '')));
   // Not on a button: whoever presses Enter or Space twice would hang up.
   if (mine) $('call').focus({ preventScroll: true });
   return mine;
@@ -251,7 +251,7 @@ const address = (typed) => (/^sips?:/i.test(typed.trim()) ? typed.trim() : accou
 /** Whether that user of ours is online, null when nobody knows. */
 function known(uri) {
   const at = uri.replace(/^sips?:/i, '').replace(/[;?].*$/, '').split('@');
-  const found = people && at.length === 2 && at[1] === me.domain && people.with(presence).find((p) => p.user === decode(at[0]));
+  const found = people && at.length === 2 && at[1] === me.domain && people.with(presence).find((p) => p.user === account.decode(at[0]));
   return found ? found.online : null;
 }
 
@@ -260,7 +260,7 @@ async function pass(typed) {
   const to = typed ? address(typed) : '';
   if (typed && !to) return false;
   view.togglePass(false);
-  return to ? calls.shown.pass(to, decode(to.replace(/^sips?:/i, '').replace(/[@;?].*$/, ''))) : calls.join();
+  return to ? calls.shown.pass(to, account.decode(to.replace(/^sips?:/i, '').replace(/[@;?].*$/, ''))) : calls.join();
 }
 
 function came(call) {

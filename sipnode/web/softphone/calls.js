@@ -1,4 +1,5 @@
 // The calls there are: the one that is on the screen, those that wait beside it, and what goes on between them.
+import { decode } from './account.js';
 import { Call } from './call.js';
 import * as sound from './sound.js';
 import { fault, t } from './text.js';
@@ -189,5 +190,3 @@ export class Calls extends EventTarget {
     });
   }
 }
-
-export function decode(text) { try { return decodeURIComponent(text); } catch { return text; } }

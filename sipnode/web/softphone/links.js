@@ -1,5 +1,5 @@
 // tel: links of other pages: the browser opens this page with `#call=…`, and the number comes to the tab that is signed in.
-import { target } from './account.js';
+import { decode, target } from './account.js';
 
 const CHANNEL = 'sipnode.call';
 const WAIT_MS = 400;
@@ -12,7 +12,7 @@ export function offer() {
 /** What is shown of a number of a link; '' for none. It is never dialled by itself: anybody can make a link. */
 export function number(given) {
   const uri = target(given.slice(0, 200), 'x');
-  return uri.endsWith('@x') ? decodeURIComponent(uri.slice(4, -2)) : uri.replace(/^sips?:/i, '').replace(/[;?].*$/, '');
+  return uri.endsWith('@x') ? decode(uri.slice(4, -2)) : uri.replace(/^sips?:/i, '').replace(/[;?].*$/, '');
 }
 
 /** Take numbers that come to other tabs; `take(number)` says whether this one does. */

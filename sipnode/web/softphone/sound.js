@@ -37,7 +37,7 @@ function adjustVoice(element) {
 
 /** From now on: {speaker, ringer} as device ids, '' for the browser's choice; {volume, ringVolume} from 0 to 1. */
 export function tune(wish) {
-  for (const name of Object.keys(tuned)) if (name in wish) tuned[name] = wish[name];
+  for (const name of Object.keys(tuned)) if (name in wish) tuned[name] = typeof tuned[name] === 'number' ? Math.min(1, Math.max(0, Number(wish[name]) || 0)) : String(wish[name]);
   for (const name of ['speaker', 'ringer']) adjust(name);
   voices.forEach(adjustVoice);
 }

@@ -19,7 +19,9 @@ export function refer(call, uri, replaces) {
     let timer = 0;
     const done = (status) => { clearTimeout(timer); call.removeEventListener('end', gone); resolve(status); };
     const gone = () => done(0);
-    const asked = call.session.refer(uri, replaces ? { replaces } : {});
+    let asked = false;
+    // It throws for what isn't an address.
+    try { asked = call.session.refer(uri, replaces ? { replaces } : {}); } catch { /* as when it can't */ }
     if (!asked) { done(0); return; }
     timer = setTimeout(gone, PATIENCE_MS);
     call.addEventListener('end', gone);

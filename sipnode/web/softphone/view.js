@@ -1,46 +1,19 @@
-// What is on the screen. Only this module touches the document's structure; nothing here knows SIP.
+// What is on the screen beside the call. Only this module, callview.js and dom.js touch the document's structure; nothing here knows SIP.
+import { $, element, icon, paint, rows, setText } from './dom.js';
 import { language, t } from './text.js';
 import { clock, presence, presenceFault } from './words.js';
-import { share, Wave } from './wave.js';
 
-export const $ = (id) => document.getElementById(id);
+export { $ };
+export * from './callview.js';
+
 const KEYS = [['1', ''], ['2', 'abc'], ['3', 'def'], ['4', 'ghi'], ['5', 'jkl'], ['6', 'mno'], ['7', 'pqrs'], ['8', 'tuv'], ['9', 'wxyz'], ['*', ''], ['0', '+'], ['#', '']];
 const NAMES = { '*': 'key.star', '#': 'key.hash' };
-const SVG = 'http://www.w3.org/2000/svg';
-
-export function element(name, classes, text) {
-  const made = document.createElement(name);
-  if (classes) made.className = classes;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-export function icon(name) {
-  const svg = document.createElementNS(SVG, 'svg');
-  svg.setAttribute('class', 'icon');
-  svg.setAttribute('aria-hidden', 'true');
-  const use = document.createElementNS(SVG, 'use');
-  use.setAttribute('href', `#i-${name}`);
-  svg.append(use);
-  return svg;
-}
-const setIcon = (holder, name) => holder.querySelector('use').setAttribute('href', `#i-${name}`);
-function setText(node, text) { if (node.textContent !== text) node.textContent = text; }
 
 /** For screen readers: politely, or at once. */
 export function say(text, urgent = false) {
   const node = $(urgent ? 'shouted' : 'said');
   node.textContent = '';
   setTimeout(() => { node.textContent = text; }, 60);
-}
-
-/** One of eight colours, the same for a name at every place and time. */
-export function paint(avatar, name) {
-  let sum = 0;
-  for (const char of name) sum = (sum * 31 + char.codePointAt(0)) % 9973;
-  avatar.dataset.paint = String(sum % 8);
-  const parts = name.split(/[\s._-]+/).filter(Boolean);
-  const letters = parts.length > 1 ? parts[0][0] + parts[1][0] : (Array.from(name).slice(0, 1).join('') || '?');
-  setText(avatar, letters.toUpperCase());
 }
 
 export function screen(name) {
@@ -164,19 +137,6 @@ $('banner-button').addEventListener('click', () => { if (bannerAction) bannerAct
 
 // ---- lists
 
-/** Rows that are the same stay the same nodes, so that focus and screen readers stay where they are. */
-function rows(list, items, make, update) {
-  const old = new Map(Array.from(list.children, (node) => [node.dataset.key, node]));
-  let before = list.firstElementChild;
-  for (const item of items) {
-    let node = old.get(item.key);
-    if (node) old.delete(item.key); else { node = make(item); node.dataset.key = item.key; }
-    update(node, item);
-    if (node === before) before = before.nextElementSibling; else list.insertBefore(node, before);
-  }
-  for (const node of old.values()) node.remove();
-}
-
 /** A name on a row, "Call …" to those who hear it. */
 function called(name) {
   const bold = element('b', '', name);
@@ -254,158 +214,7 @@ export function recent(items, choose) {
   $('forget').hidden = !items.length;
 }
 
-// ---- the call
-
-const wave = new Wave($('wave'));
-const BUTTONS = ['mute', 'hold', 'keys', 'camera', 'pass', 'hangup', 'reject', 'answer', 'again', 'close'];
-const SHOWN = {
-  preparing: ['hangup'], calling: ['hangup'], ringing: ['hangup'], incoming: ['reject', 'answer'], answering: ['hangup'],
-  up: ['mute', 'hold', 'keys', 'camera', 'pass', 'hangup'], ended: ['again', 'close'],
-};
-
-export function call(current) {
-  const box = $('call');
-  if (!current) {
-    box.hidden = true;
-    box.dataset.state = 'none';
-    document.body.dataset.call = 'none';
-    wave.clear();
-    toggleTones(false);
-    togglePass(false);
-    pictures(null);
-    return;
-  }
-  const { state } = current;
-  const held = state === 'up' && (current.held || current.heldByThem);
-  if (box.hidden) wave.clear();
-  box.hidden = false;
-  box.dataset.state = state;
-  document.body.dataset.call = state;
-  box.classList.toggle('held', held);
-  box.classList.toggle('bad', state === 'ended' && current.bad);
-  const words = held ? t(current.held ? 'call.held' : 'call.heldbythem', { who: current.peer.name }) : state === 'ended' ? current.fault.title : t(`call.state.${state}`);
-  setText($('call-state'), words);
-  setText($('call-name'), current.peer.name);
-  setText($('call-address'), current.peer.uri.replace(/^sips?:/, '').replace(/[;?].*$/, ''));
-  setText($('far-label'), current.peer.name);
-  paint($('call-avatar'), current.peer.name);
-  for (const id of BUTTONS) $(id).hidden = !SHOWN[state].includes(id);
-  $('again').hidden = state !== 'ended' || !current.peer.uri;
-  setText($('hangup').querySelector('.word'), t(state === 'up' || state === 'answering' ? 'hangup' : 'cancel'));
-  $('mute').setAttribute('aria-pressed', String(current.muted));
-  setText($('mute').querySelector('.word'), t(current.muted ? 'unmute' : 'mute'));
-  setIcon($('mute'), current.muted ? 'micoff' : 'mic');
-  $('hold').setAttribute('aria-pressed', String(current.held));
-  $('hold').setAttribute('aria-busy', String(current.waiting));
-  setText($('hold').querySelector('.word'), t(current.waiting ? 'waits' : current.held ? 'resume' : 'hold'));
-  setIcon($('hold'), current.held ? 'resume' : 'hold');
-  const filmed = Boolean(current.picture.mine);
-  $('camera').setAttribute('aria-pressed', String(filmed));
-  $('camera').setAttribute('aria-busy', String(current.picture.busy));
-  setIcon($('camera'), filmed ? 'camoff' : 'cam');
-  setText($('camera').querySelector('.word'), t(filmed ? 'camera.off' : 'camera.on'));
-  $('pass').setAttribute('aria-busy', String(current.passing));
-  setText($('tones-sent'), current.sent);
-  pictures(current);
-  quality(state === 'up' ? current.quality : null);
-  $('wire').hidden = !(state === 'up' || current.early);
-  if (state !== 'up') { toggleTones(false); togglePass(false); }
-  const note = state === 'ended' ? (current.fault.text ? current.fault : null) : current.offer || current.note;
-  $('offer').hidden = !(current.offer && current.live);
-  $('call-note').hidden = !note;
-  $('call-note').classList.toggle('bad', Boolean(note) && (state !== 'ended' || current.bad));
-  if (note) {
-    setText($('call-note-title'), state === 'ended' ? '' : note.title);
-    setText($('call-note-text'), note.text);
-  }
-  tick(current);
-}
-
-export function tick(current) {
-  setText($('call-clock'), current.since ? clock(current.seconds) : '');
-}
-
-export function toggleTones(open) {
-  $('tones').hidden = !open;
-  $('keys').setAttribute('aria-expanded', String(open));
-}
-
-/** The panel for handing a call over. */
-export function togglePass(open) {
-  $('passing').hidden = !open;
-  $('pass').setAttribute('aria-expanded', String(open));
-  if (open) $('pass-to').value = '';
-}
-
-/** Calls beside the one on the screen: who waits, and the way to them. */
-export function waiting(list, current, turnTo) {
-  rows($('waiting'), list.map((call) => ({ call, key: `${call.when} ${call.peer.uri}` })), ({ call }) => {
-    const item = element('li', 'wait');
-    const text = element('span', 'row-text');
-    text.append(element('b', '', call.peer.name), element('span', 'row-state'));
-    const take = element('button', 'small take');
-    const end = element('button', 'small end');
-    for (const button of [take, end]) button.type = 'button';
-    take.addEventListener('click', () => turnTo(call));
-    end.addEventListener('click', () => call.hangup(603));
-    const both = element('span', 'choices');
-    both.append(take, end);
-    item.append(text, both);
-    return item;
-  }, (node, { call }) => {
-    const comes = call.state === 'incoming';
-    const what = call.offer ? 'waiting.offer' : comes ? 'waiting.incoming' : call.held ? 'call.held' : `call.state.${call.state}`;
-    node.classList.toggle('comes', comes);
-    setText(node.querySelector('.row-state'), t(what));
-    for (const [name, words] of [['take', comes ? 'waiting.take' : 'waiting.turn'], ['end', comes ? 'reject' : 'hangup']]) {
-      const button = node.querySelector(`.${name}`);
-      setText(button, t(words));
-      button.setAttribute('aria-label', `${t(words)}: ${call.peer.name}`);
-    }
-  });
-  $('waiting').hidden = !list.length;
-  const other = list.find((one) => one.state === 'up');
-  $('pass-join').hidden = !other;
-  if (other && current) setText($('pass-join'), t('pass.join', { who: current.peer.name, name: other.peer.name }));
-}
-
-/** Their picture in the place of their letters, and ours small beside it. */
-function pictures(current) {
-  const { mine, theirs } = (current && current.live && current.picture) || {};
-  for (const [id, track] of [['picture-mine', mine], ['picture-theirs', theirs]]) {
-    const film = $(id);
-    film.hidden = !track;
-    const [shown] = film.srcObject ? film.srcObject.getTracks() : [];
-    if (shown !== (track || undefined)) film.srcObject = track ? new MediaStream([track]) : null;
-  }
-  $('call').classList.toggle('film', Boolean(theirs));
-  $('pictures').hidden = !mine && !theirs;
-}
-
-/** How well it is carried; null: nothing is said. */
-function quality(told) {
-  const box = $('quality');
-  box.hidden = !told || told.grade === 'none';
-  if (box.hidden) return;
-  box.dataset.grade = told.grade;
-  setText($('quality-text'), t(`quality.${told.grade}`));
-  const number = (value, digits) => new Intl.NumberFormat(language(), { maximumFractionDigits: digits }).format(value);
-  box.title = t('quality.title', { loss: number(100 * told.loss, 1), delay: number(1000 * told.delay, 0), jitter: number(1000 * told.jitter, 0) });
-}
-
-let spoken = 0;
-export function sound(now, levels) {
-  const far = share(levels.heard.db);
-  const near = share(levels.sent.db);
-  wave.push(now, far, near);
-  wave.draw();
-  $('call').style.setProperty('--loud', far.toFixed(3));
-  if (now - spoken > 500) {
-    spoken = now;
-    $('meter-far').setAttribute('aria-valuenow', String(Math.max(-60, Math.round(levels.heard.db))));
-    $('meter-near').setAttribute('aria-valuenow', String(Math.max(-60, Math.round(levels.sent.db))));
-  }
-}
+// ---- settings
 
 /** What there is to speak into and to hear from; {device, speaker, ringer} are chosen. */
 export function devices({ microphones, speakers }, { device, speaker, ringer }) {
