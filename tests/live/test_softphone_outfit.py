@@ -158,7 +158,8 @@ class SoftphoneOutfitTests(TestCase):
         await alice.at("click", "#tel")
         self.assertEqual(["tel", f"{place}#call=%s"], await alice.ask("window.asked"))
         await alice.at("press", "body", "Escape")
-        numbers = {"tel:+49-30-1234": "+49301234", "tel:%2B49%2030%2099;x=y": "+493099", "tel:%FF": "%FF", "sip:bob@live.test;x=y": "bob@live.test"}
+        numbers = {"tel:+49-30-1234": "+49301234", "tel:%2B49%2030%2099;x=y": "+493099", "tel:%FF": "%FF"}
+        numbers["sip:bob@live.test;x=y"] = "bob@live.test"
         for number, shown in numbers.items():
             await alice.ask("(number) => { location.hash = `call=${encodeURIComponent(number)}` }", number)
             await self.says(alice, "() => document.getElementById('address').value", None, shown, "the number waits")
