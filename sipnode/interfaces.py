@@ -393,6 +393,15 @@ class IEventPackage(Interface):
             ParseError: 400 for a document that isn't one, 415 for an encoding or type that isn't taken.
         """
 
+    def source(parsed: Any) -> str:
+        """Which device a body is of, where it says so by a name that no other has; "" where it doesn't (and where this is left out).
+
+        A new publication takes the place of one of the same sender and source: a device that was started anew knows no entity-tag.
+
+        Args:
+            parsed: What check() made of it, None for nothing.
+        """
+
     def state(resource: str, watcher: str, publications: list[Publication], version: int, content_type: str) -> bytes:
         """The whole state of a resource now. It never raises.
 

@@ -75,6 +75,13 @@ class SoftphonePresenceTests(TestCase):
         await sees(alice, "bob", "busy", "On a train")
         await bob.do("setState", "away")
         await sees(alice, "bob", "away")
+        # Loaded again while what it says is under way: nothing of that is left behind.
+        await bob.ask("() => { sipnode.setState('busy', 'On a bus'); location.reload() }")
+        await sees(alice, "bob", "busy", "On a bus")
+        await bob.until(lambda status: status["presence"] and status["mine"] == {"state": "busy", "note": "On a bus"}, "as before")
+        await bob.do("setState", "away", "On foot")
+        await sees(alice, "bob", "away", "On foot")
+        self.assertEqual(1, len(await site.rpc("presence.publications", BOB, "presence")))
         await bob.do("signOut")
         await sees(alice, "bob", "offline")
         again = await self.watching(site, "bob", 610)

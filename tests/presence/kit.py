@@ -63,6 +63,9 @@ class MoodPackage:
             raise ParseError("not a text", 415)
         return body.decode()
 
+    def source(self, parsed: Any) -> str:
+        return parsed.partition("@")[2] if parsed else ""
+
     def state(self, resource: str, watcher: str, publications: list[Publication], version: int, content_type: str) -> bytes:
         self.made += 1
         lines = [one.parsed for one in publications] or ["none"]

@@ -29,6 +29,19 @@ class PublishTests(SynchronousTestCase):
         self.assertNotEqual(second.get("sip-etag"), first)
         self.assertEqual(self.alice.publish(b"mad", first).status, 412)
 
+    def test_started_anew(self) -> None:
+        """A device that lost its tag takes its own place, by the name in its document; others of the user stay beside it."""
+        bob = User(self.world, "bob")
+        old = self.alice.publish(b"glad@desk").get("sip-etag") or ""
+        other = self.alice.publish(b"calm@pocket").get("sip-etag") or ""
+        unnamed = self.alice.publish(b"mild").get("sip-etag") or ""
+        new = self.alice.publish(b"sad@desk").get("sip-etag") or ""
+        bob.subscribe("alice")
+        self.assertEqual(sorted(bob.notified().body.split()), [b"calm@pocket", b"mild", b"sad@desk"])
+        self.assertEqual([412, 200, 200, 200], [self.alice.publish(b"", tag).status for tag in (old, other, unnamed, new)])
+        self.assertEqual(self.alice.publish(b"wild").status, 200)
+        self.assertEqual(len(self.world.core.presence.publications), 4)
+
     def test_refresh_keeps_the_body(self) -> None:
         """A PUBLISH with a tag and no body only prolongs, and no watcher hears of it."""
         bob = User(self.world, "bob")

@@ -325,6 +325,8 @@ class NodesTests(SynchronousTestCase):
         self.one.core.presence.packages["mood"].state = lambda *arguments: b"as well as can be"
         self.feed(self.one).published(row.resource, row.event, [row])
         self.assertEqual(bob.bodies(), [b"as well as can be"])
+        alice = User(self.one, "alice")
+        self.assertEqual(200, self.ask(alice, "publish", b"glad@desk").status)
 
     def test_read_again(self) -> None:
         """After news were missed memory becomes what the tables are."""

@@ -43,6 +43,10 @@ class EventPackage:
         """Nothing can be published."""
         raise ParseError("nothing can be published", 415)
 
+    def source(self, parsed: Any) -> str:
+        """No document says which device made it."""
+        return ""
+
     def state(self, resource: str, watcher: str, publications: list[Publication], version: int, content_type: str) -> bytes:
         """Each package's own."""
         raise NotImplementedError

@@ -8,6 +8,7 @@ Implements: RFC 3856 §6, RFC 3863, RFC 4480 §3.2. Pure.
 
 from __future__ import annotations
 
+import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sipnode.records import Binding, Publication
 
 _CONFIRMED: Final = "confirmed"
+_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class PresencePackage(EventPackage):
@@ -36,6 +38,12 @@ class PresencePackage(EventPackage):
             ParseError: it isn't one.
         """
         return parse(body)
+
+    def source(self, parsed: Any) -> str:
+        """The id of the person, where it has a UUID in it (RFC 9562): others are the same on every device of a kind."""
+        if isinstance(parsed, Presence) and parsed.person is not None and _UUID.search(parsed.person.id):
+            return parsed.person.id
+        return ""
 
     def state(self, resource: str, watcher: str, publications: list[Publication], version: int, content_type: str) -> bytes:
         """The merged document."""

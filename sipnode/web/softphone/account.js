@@ -2,6 +2,7 @@
 
 const ACCOUNT = 'sipnode.account';
 const INSTANCE = 'sipnode.instance';
+const SOURCE = 'sipnode.source';
 
 // Storage throws where the browser is told to keep nothing; the page works without it.
 export function recall(key, where = 'sessionStorage') {
@@ -13,11 +14,12 @@ export function keep(key, value, where = 'sessionStorage') {
   } catch { /* nothing is kept then */ }
 }
 
-/** `#user=…&password=…[&remember=1]`: read once, and gone from the address bar and the history before anything else happens. */
+/** `#user=…&password=…[&remember=1]` or `#call=…`: read once, and gone from the address bar and the history before anything else happens. */
 export function fromFragment() {
   if (!location.hash.includes('=')) return null;
   const given = new URLSearchParams(location.hash.slice(1));
   history.replaceState(null, '', location.pathname + location.search);
+  if (given.get('call')) return { call: given.get('call').slice(0, 200) };
   if (!given.get('user')) return null;
   return { user: given.get('user'), password: given.get('password') || '', remember: given.get('remember') === '1' };
 }
@@ -59,6 +61,15 @@ export async function instance() {
   }
   return id;
 }
+/** A name for what this tab tells of its user: as lasting as the instance, and telling nothing of it. */
+export function source() {
+  const of = recall(INSTANCE);
+  const kept = recall(SOURCE);
+  if (kept && kept.of === of) return kept.id;
+  const id = `softphone-${uuid()}`;
+  keep(SOURCE, { of, id });
+  return id;
+}
 function claim(id) {
   return new Promise((done) => {
     navigator.locks.request(`sipnode-${id}`, { ifAvailable: true }, (lock) => {
@@ -68,13 +79,16 @@ function claim(id) {
   });
 }
 
+/** Without its %xx; as it stands where they are no text. */
+export function decode(text) { try { return decodeURIComponent(text); } catch { return text; } }
+
 /** What was typed, as a SIP address: a name or number of our domain, or a whole address. */
 export function target(typed, domain) {
   const text = typed.trim();
   if (!text) return '';
   if (/^sips?:/i.test(text)) return text;
   // RFC 3966: what stands behind ; is about the number.
-  if (/^tel:/i.test(text)) return target(decodeURIComponent(text.slice(4).replace(/;.*$/, '').replace(/%(?![0-9a-f]{2})/gi, '')), domain);
+  if (/^tel:/i.test(text)) return target(decode(text.slice(4).replace(/;.*$/, '')), domain);
   if (text.includes('@')) return `sip:${text}`;
   const number = /^[+\d][\d\s().\-/]*$/.test(text) ? text.replace(/[\s().\-/]/g, '') : text;
   return `sip:${encodeURIComponent(number).replace(/%2B/g, '+')}@${domain}`;

@@ -1,14 +1,17 @@
 // The telephone: brings account, line, call, people and screen together.
 import JsSIP from 'jssip';
 import * as account from './account.js';
-import { Call } from './call.js';
+import { Calls } from './calls.js';
 import { expose, summary } from './console.js';
 import { wire } from './controls.js';
+import * as past from './history.js';
 import { Line } from './line.js';
+import * as links from './links.js';
 import { People } from './people.js';
 import { Presence } from './presence.js';
 import { forget } from './publish.js';
 import * as sound from './sound.js';
+import { fault, speak, t } from './text.js';
 import * as view from './view.js';
 
 const { $ } = view;
@@ -16,19 +19,15 @@ const GOODBYE_MS = 3500;
 const PATIENCE_MS = 1200;
 // A click that was meant for the page before this one isn't one for "Sign in".
 const CARE_MS = 400;
-const RECENT = 100;
 const TITLE = document.title;
-const settings = { ring: true, notify: false, device: '', ...account.recall('sipnode.settings') };
+const settings = { ring: true, notify: false, device: '', speaker: '', ringer: '', volume: 1, ringVolume: 1, language: '', ...account.recall('sipnode.settings', 'localStorage') };
 
 let config = { domain: location.hostname, version: '', directory: false, iceServers: [] };
 let me = null;
 let line = null;
 let people = null;
 let presence = null;
-let call = null;
 let last = null;
-let history = [];
-let notice = null;
 let goodbye = 0;
 let unwanted = false;
 let counter = 0;
@@ -40,7 +39,7 @@ JsSIP.debug.disable();
 async function signIn({ user, password, remember }) {
   const name = account.split(user, config.domain);
   if (!name.user || !password) {
-    view.signInError({ title: 'Both are needed.', text: 'Type your user name and your password.' });
+    view.signInError(fault('signin.both'));
     (name.user ? $('password') : $('user')).focus();
     return;
   }
@@ -53,39 +52,39 @@ async function signIn({ user, password, remember }) {
     mine = new Line({ ...name, password, instance: await account.instance() });
   } catch {
     view.signInBusy(false);
-    view.signInError({ title: 'That isn\'t a user name.', text: 'It has letters or signs that an address can\'t have.' });
+    view.signInError(fault('signin.name'));
     return;
   }
   line = mine;
   line.addEventListener('state', () => { if (line === mine) lineChanged(); });
-  line.addEventListener('incoming', ({ detail }) => { if (line === mine) incoming(detail); });
+  line.addEventListener('incoming', ({ detail }) => { if (line === mine) calls.incoming(detail.session); });
   line.start();
 }
 
 function lineChanged() {
-  const { state, fault } = line;
+  const { state, fault: why } = line;
   view.line(state);
   if (state === 'ready' && document.body.dataset.screen !== 'phone') enter();
   if (document.body.dataset.screen !== 'phone') {
     if (state === 'refused') {
       view.signInBusy(false);
-      view.signInError(fault);
+      view.signInError(why);
       account.forget();
       showSignIn();
       $('password').select();
-    } else if (state === 'waiting' && fault && fault.title) {
+    } else if (state === 'waiting' && why && why.title) {
       showSignIn();
-      view.signInError({ title: fault.title, text: `${fault.text} Trying again by itself.` });
+      view.signInError({ title: why.title, text: `${why.text} ${t('line.again')}` });
     }
     return;
   }
   if (state === 'refused') {
     leave();
-    view.signInError({ title: 'You were signed out.', text: fault.text });
+    view.signInError({ title: t('signin.out.title'), text: why.text });
     return;
   }
   if (state === 'ready' && people) people.refresh();
-  if (call) view.call(call);
+  if (calls.shown) view.call(calls.shown);
   showBanner();
 }
 
@@ -94,31 +93,31 @@ function showBanner() {
   clearInterval(counter);
   if (!line) { view.banner(null); return; }
   if (line.state === 'waiting' || (line.state !== 'ready' && line.fault)) {
-    const fault = line.fault || { title: 'The connection broke.', text: '' };
-    if (announced !== fault.title) view.say(`${fault.title} ${fault.text} Trying again by itself.`, true);
-    announced = fault.title;
+    const why = line.fault || fault('line.broke');
+    if (announced !== why.title) view.say(`${why.title} ${why.text} ${t('line.again')}`, true);
+    announced = why.title;
     const show = () => {
       const left = Math.ceil((line.until - Date.now()) / 1000);
       view.banner({
-        title: fault.title,
-        text: call && call.state === 'up' ? `${fault.text} Your call goes on meanwhile.` : fault.text,
-        count: line.state === 'waiting' && left > 0 ? `Trying again in ${left} s` : 'Trying again…',
-        button: ['Try now', () => line.hurry()],
+        title: why.title,
+        text: calls.busy && calls.shown.state === 'up' ? `${why.text} ${t('line.goeson')}` : why.text,
+        count: line.state === 'waiting' && left > 0 ? t('line.in', { left }) : t('line.trying'),
+        button: [t('line.now'), () => line.hurry()],
       });
     };
     show();
     counter = setInterval(show, 500);
     return;
   }
-  if (line.state === 'ready' && announced) { view.say('Connected again.'); announced = ''; }
+  if (line.state === 'ready' && announced) { view.say(t('say.connected')); announced = ''; }
   if (line.state === 'ready' && settings.ring && !sound.unlocked()) {
-    view.banner({ mild: true, title: 'Sound is asleep.', text: 'Browsers keep a page silent until it is touched. Click once, so that calls can ring.', button: ['Wake it', wakeSound] });
+    view.banner({ mild: true, ...fault('asleep'), button: [t('asleep.button'), wakeSound] });
     return;
   }
   if (unwanted) {
     view.banner({
-      mild: true, title: 'A link wanted to sign somebody else in.', text: `You are still ${me.user}. To use that link, sign out and open it again.`,
-      button: ['Close', () => { unwanted = false; showBanner(); }],
+      mild: true, ...fault('unwanted', { who: me.user }),
+      button: [t('close'), () => { unwanted = false; showBanner(); }],
     });
     return;
   }
@@ -128,9 +127,8 @@ function showBanner() {
 async function wakeSound() {
   if (await sound.unlock()) {
     showBanner();
-    if (call && call.state === 'incoming' && settings.ring) sound.play('ring');
-    const far = $('far');
-    if (far.srcObject && far.paused) far.play().catch(() => {});
+    if (calls.busy && calls.shown.state === 'incoming' && settings.ring) sound.play('ring');
+    sound.wake();
   }
 }
 
@@ -148,14 +146,15 @@ function enter() {
     people.addEventListener('change', showPeople);
     people.start();
   }
-  presence = new Presence({ line, ...me });
+  presence = new Presence({ line, ...me, source: account.source() });
   presence.addEventListener('change', showPeople);
   presence.start();
   showPeople();
   sound.audio();
   sound.unlock().then(showBanner);
-  view.say(`Signed in as ${me.user}. Ready for calls.`);
+  view.say(t('say.signedin', { who: me.user }));
   if (matchMedia('(hover: hover)').matches) $('address').focus({ preventScroll: true });
+  if (pending) { fillIn(pending); pending = ''; }
 }
 
 function leave() {
@@ -165,7 +164,8 @@ function leave() {
   view.banner(null);
   clearInterval(counter);
   document.title = TITLE;
-  view.call(null);
+  calls.hangUpAll();
+  calls.clear();
   showSignIn();
 }
 
@@ -189,7 +189,7 @@ function part() {
 }
 
 function signOut() {
-  if (call && call.live) call.hangup();
+  calls.hangUpAll();
   account.forget();
   forget();
   part();
@@ -211,127 +211,125 @@ function showPeople() {
   view.mine(works ? presence.mine : null, works ? presence.publisher.refused : 0);
   view.people(people ? people.people && people.with(presence) : [], {
     filter: $('address').value.trim(),
-    trouble: people ? people.trouble : 'This server keeps no list of people. Dial a name or an address.',
+    trouble: people ? people.trouble : t('people.none'),
     choose: (user) => dial(account.target(user, me.domain), user),
   });
 }
 
 // ---- calls
 
-const busy = () => Boolean(call && call.live);
+const calls = new Calls({
+  get line() { return line; },
+  get ice() { return config.iceServers; },
+  settings,
+  known,
+  named: (uri) => account.decode(uri.replace(/^sips?:/i, '').replace(/[@;?].*$/, '')),
+});
+calls.addEventListener('change', () => shown());
+calls.addEventListener('waiting', () => view.waiting(calls.waiting, calls.shown, (one) => calls.turnTo(one)));
+calls.addEventListener('came', ({ detail }) => came(detail.call));
+calls.addEventListener('missed', ({ detail: { peer } }) => {
+  remember({ peer, direction: 'in', when: Date.now(), seconds: 0, outcome: 'missed' });
+  view.say(t('say.missed', { who: peer.name }));
+});
+calls.addEventListener('ended', ({ detail }) => ended(detail.call, detail.shown));
 
 function dial(uri, name) {
-  if (busy() || !line) return null;
+  if (!line || !calls.free) return null;
   sound.unlock();
-  const to = /^sips?:/i.test(uri) ? uri : account.target(uri, me.domain);
+  const to = address(uri);
   if (!to) { $('address').focus(); return null; }
-  const label = name || decode(to.replace(/^sips?:/i, '').replace(/[@;?].*$/, ''));
-  const mine = new Call({ line, peer: { uri: to, name: label }, direction: 'out', device: settings.device, ice: config.iceServers, online: known(to) });
-  take(mine);
-  if (!line.connected) {
-    mine.fail({ title: 'Not connected.', text: 'The server can\'t be reached right now; the page keeps trying.' });
-    return mine;
-  }
-  mine.dial();
+  clearTimeout(goodbye);
+  toggleSettings(false);
+  const mine = calls.dial(to, name || account.decode(to.replace(/^sips?:/i, '').replace(/[@;?].*$/, '')));
+  // Not on a button: whoever presses Enter or Space twice would hang up.
+  if (mine) $('call').focus({ preventScroll: true });
   return mine;
 }
+/** What was typed, as a URI; '' for nothing. */
+const address = (typed) => (/^sips?:/i.test(typed.trim()) ? typed.trim() : account.target(typed, me.domain));
 /** Whether that user of ours is online, null when nobody knows. */
 function known(uri) {
-  const at = uri.replace(/^sips?:/i, '').split('@');
-  const found = people && at.length === 2 && at[1] === me.domain && people.with(presence).find((p) => p.user === decode(at[0]));
+  const at = uri.replace(/^sips?:/i, '').replace(/[;?].*$/, '').split('@');
+  const found = people && at.length === 2 && at[1] === me.domain && people.with(presence).find((p) => p.user === account.decode(at[0]));
   return found ? found.online : null;
 }
-function decode(text) { try { return decodeURIComponent(text); } catch { return text; } }
 
-function incoming({ session }) {
-  const { uri, display_name: shown } = session.remote_identity;
-  const peer = { uri: `sip:${uri.user ? `${encodeURIComponent(decode(uri.user))}@` : ''}${uri.host}`, name: shown || decode(uri.user || uri.host) };
-  if (busy()) {
-    remember({ peer, direction: 'in', when: Date.now(), seconds: 0, outcome: 'missed' });
-    view.say(`${peer.name} called while you were in a call.`);
-    session.terminate({ status_code: 486 });
-    return;
-  }
-  const mine = new Call({ line, peer, direction: 'in', session, device: settings.device, ice: config.iceServers });
-  take(mine);
-  view.say(`Incoming call from ${peer.name}.`, true);
-  document.title = `☎ ${peer.name} is calling`;
-  if (settings.ring) sound.play('ring');
-  if (settings.notify && document.hidden && window.Notification && Notification.permission === 'granted') {
-    notice = new Notification(`${peer.name} is calling`, { body: `${me.user}@${me.domain}`, icon: 'icon.svg', tag: 'sipnode-call', requireInteraction: true });
-    notice.onclick = () => { window.focus(); notice.close(); };
-  }
-  // Who is typing just now would answer with the next space.
-  setTimeout(() => { if (call === mine && mine.state === 'incoming') $('answer').focus(); }, performance.now() - phone.typedAt < PATIENCE_MS ? PATIENCE_MS : 0);
+/** Hand over whom we speak with: to an address, or, without one, to who is on hold. */
+async function pass(typed) {
+  const to = typed ? address(typed) : '';
+  if (typed && !to) return false;
+  view.togglePass(false);
+  return to ? calls.shown.pass(to, account.decode(to.replace(/^sips?:/i, '').replace(/[@;?].*$/, ''))) : calls.join();
 }
 
-/** This is the call on the screen now. */
-function take(mine) {
+function came(call) {
+  const { name } = call.peer;
   clearTimeout(goodbye);
-  call = mine;
-  toggleSettings(false);
-  let state = '';
-  const changed = () => {
-    if (call !== mine) return;
-    view.call(mine);
-    sound.play(mine.state === 'ringing' && !mine.early ? 'ringback' : mine.state === 'incoming' && sound.playingNow() === 'ring' ? 'ring' : null);
-    if (mine.state !== state) {
-      if (mine.state === 'ringing') view.say(`Ringing at ${mine.peer.name}.`);
-      if (mine.state === 'up') view.say(`In call with ${mine.peer.name}.`);
-      if (mine.state !== 'incoming') { document.title = `${me ? `${me.user} · ` : ''}${TITLE}`; if (notice) notice.close(); }
-      // The button that had the focus may be gone.
-      if (mine.state === 'up' && focusLost()) $('call').focus({ preventScroll: true });
-      state = mine.state;
-    }
-  };
-  mine.addEventListener('change', changed);
-  mine.addEventListener('end', () => ended(mine));
-  changed();
-  // Not on a button: whoever presses Enter or Space twice would hang up.
-  if (mine.direction === 'out') $('call').focus({ preventScroll: true });
-  animate();
+  if (calls.shown === call) toggleSettings(false);
+  view.say(t('say.incoming', { who: name }), true);
+  document.title = t('title.incoming', { who: name });
+  if (settings.notify && document.hidden && window.Notification && Notification.permission === 'granted') {
+    const notice = new Notification(t('notice.incoming', { who: name }), { body: `${me.user}@${me.domain}`, icon: 'icon.svg', tag: 'sipnode-call', requireInteraction: true });
+    notice.onclick = () => { window.focus(); notice.close(); };
+    const settled = () => { if (call.state !== 'incoming') notice.close(); };
+    for (const event of ['change', 'end']) call.addEventListener(event, settled);
+  }
+  // Who is typing just now would answer with the next space; and beside a call nothing moves the focus.
+  setTimeout(() => { if (calls.shown === call && call.state === 'incoming') $('answer').focus(); }, performance.now() - phone.typedAt < PATIENCE_MS ? PATIENCE_MS : 0);
+}
+
+let was = '';
+/** The call on the screen is another one, or in another state. */
+function shown() {
+  const call = calls.shown;
+  view.call(call);
+  if (!call) { was = ''; return; }
+  const { state, peer } = call;
+  const now = `${peer.uri} ${call.when} ${state}`;
+  if (now !== was) {
+    was = now;
+    if (state === 'ringing') view.say(t('say.ringing', { who: peer.name }));
+    if (state === 'up') view.say(call.instead ? t('say.instead', { who: peer.name, before: call.instead }) : t('say.up', { who: peer.name }));
+    if (!calls.all.some((one) => one.state === 'incoming')) document.title = `${me ? `${me.user} · ` : ''}${TITLE}`;
+    // The button that had the focus may be gone.
+    if (state === 'up' && focusLost()) $('call').focus({ preventScroll: true });
+  }
+  if (call.live) animate();
 }
 const focusLost = () => !document.activeElement || document.activeElement === document.body || document.activeElement.closest('[hidden]') || document.activeElement.hidden;
 
-function ended(mine) {
-  const outcome = mine.since ? 'answered' : mine.direction === 'in' ? 'missed' : 'failed';
-  remember({ peer: mine.peer, direction: mine.direction, when: mine.when, seconds: mine.seconds, outcome });
-  last = summary(mine);
-  if (call !== mine) return;
-  view.say(`${mine.fault.title} ${mine.fault.text}`, mine.bad);
-  if (mine.since || mine.bad) sound.farewell(mine.bad);
+function ended(call, onScreen) {
+  remember({ peer: call.peer, direction: call.direction, when: call.when, seconds: call.seconds, outcome: call.since ? 'answered' : call.direction === 'in' ? 'missed' : 'failed' });
+  last = summary(call);
+  if (!calls.all.some((one) => one.state === 'incoming')) document.title = `${me ? `${me.user} · ` : ''}${TITLE}`;
+  if (!onScreen) return;
+  view.say(`${call.fault.title} ${call.fault.text}`, call.bad);
+  if (call.since || call.bad) sound.farewell(call.bad);
   if (people) people.refresh();
-  if (mine.bad || mine.missed) $('close').focus({ preventScroll: true });
-  else goodbye = setTimeout(() => clearCall(mine), GOODBYE_MS);
+  if (calls.waiting.length) return;
+  if (call.bad || call.missed) $('close').focus({ preventScroll: true });
+  else goodbye = setTimeout(() => clearCall(call), GOODBYE_MS);
 }
 
-function clearCall(mine = call) {
-  if (!call || call !== mine || call.live) return;
-  clearTimeout(goodbye);
-  call = null;
+function clearCall(mine = calls.shown) {
   const inside = $('call').contains(document.activeElement);
-  view.call(null);
+  if (calls.shown !== mine || !calls.clear()) return;
+  clearTimeout(goodbye);
   if (inside || focusLost()) (matchMedia('(hover: hover)').matches ? $('address') : $('dial')).focus({ preventScroll: true });
 }
 
-/** What is kept beyond the tab is of one user. */
-const recentKey = () => `sipnode.recent.${me.user}@${me.domain}`;
-function remember({ peer, direction, when, seconds, outcome }) {
+function remember(one) {
   if (!me) return;
-  // Another tab of the same user may have had calls meanwhile.
-  const kept = account.recall(recentKey(), 'localStorage') || [];
-  account.keep(recentKey(), [{ uri: peer.uri, name: peer.name, direction, when, seconds, outcome }, ...kept].slice(0, RECENT), 'localStorage');
+  past.add(me, one);
   showRecent();
 }
-function showRecent() {
-  history = (me && account.recall(recentKey(), 'localStorage')) || [];
-  view.recent(history, (r) => dial(r.uri, r.name));
-}
+const showRecent = () => view.recent(past.recall(me), (r) => dial(r.uri, r.name));
 function forgetRecent() {
-  account.keep(recentKey(), null, 'localStorage');
+  past.forget(me);
   showRecent();
 }
-window.addEventListener('storage', (event) => { if (me && event.key === recentKey()) showRecent(); });
+past.follow(() => me, showRecent);
 
 let animating = false;
 let ticked = 0;
@@ -339,7 +337,8 @@ function animate() {
   if (animating) return;
   animating = true;
   const frame = (now) => {
-    if (!busy()) { animating = false; return; }
+    if (!calls.busy) { animating = false; return; }
+    const { shown: call } = calls;
     if (call.state === 'up' || call.early) view.sound(now, call.levels());
     if (now - ticked > 250) { ticked = now; view.tick(call); }
     requestAnimationFrame(frame);
@@ -357,22 +356,38 @@ function pressDial(key) {
   showPeople();
 }
 function pressTone(key) {
-  if (!call || !/^[0-9*#]$/.test(key)) return;
-  call.tone(key);
+  if (!calls.busy || !/^[0-9*#]$/.test(key)) return;
+  calls.shown.tone(key);
   view.toggleTones(true);
   view.flash($('tone-pad'), key);
 }
 function toggleSettings(open) {
   $('settings').hidden = !open;
   $('settings-button').setAttribute('aria-expanded', String(open));
-  if (open) sound.microphones().then((list) => view.microphones(list, settings.device));
+  if (open) sound.devices().then((found) => view.devices(found, settings));
+}
+/** Something in the settings is another one now: keep it and do it. */
+function tuned() {
+  account.keep('sipnode.settings', settings, 'localStorage');
+  sound.tune(settings);
+  if (line) showBanner();
+}
+function translate() {
+  speak(settings.language);
+  view.relabel();
+  if (line) view.line(line.state);
+  if (!me) return;
+  showPeople();
+  showRecent();
+  if (calls.shown) view.call(calls.shown);
+  view.waiting(calls.waiting, calls.shown, (one) => calls.turnTo(one));
 }
 
 /** What the buttons and keys may do. */
 const phone = {
   setMine: (state, note) => presence && presence.publisher.set({ state, note }),
-  forgetRecent, settings, typedAt: -Infinity, signIn, signOut, dial, clearCall, busy, showPeople, showBanner, wakeSound, pressDial, pressTone, toggleSettings,
-  get call() { return call; },
+  forgetRecent, settings, typedAt: -Infinity, signIn, signOut, dial, pass, clearCall, showPeople, wakeSound, pressDial, pressTone, toggleSettings, tuned, translate, calls,
+  get call() { return calls.shown; },
   get last() { return last; },
   get line() { return line; },
   get me() { return me; },
@@ -386,7 +401,8 @@ expose(phone);
  * What a link says fills in the form, and a person signs in with it. Anybody can make a link, also one with their own account in it: one that
  * signed in by itself would have its victim call, and be called, under their name. Where somebody is signed in it changes nothing at all.
  */
-function linked({ user, password, remember }) {
+function linked({ user, password, remember, call }) {
+  if (call) { dialLinked(links.number(call)); return; }
   const kept = account.remembered();
   if ((line && line.state !== 'refused') || kept) {
     const mine = me || account.split(kept.user, config.domain);
@@ -402,8 +418,31 @@ function linked({ user, password, remember }) {
   view.linked(CARE_MS);
 }
 
+let pending = '';
+/** A number of a tel: link waits in the field for "Call"; in a tab where nobody is signed in, another tab may have it. */
+async function dialLinked(number) {
+  if (!number || number.length > 100) return;
+  if (fillIn(number)) return;
+  pending = number;
+  if (!account.remembered() && await links.give(number)) {
+    pending = '';
+    view.signInError(fault('tel.elsewhere', { number }));
+  }
+}
+function fillIn(number) {
+  if (document.body.dataset.screen !== 'phone') return false;
+  $('address').value = number;
+  if (matchMedia('(max-width: 59.99rem)').matches) view.tab('keypad');
+  showPeople();
+  $('address').focus();
+  view.say(t('tel.here', { number }), true);
+  return true;
+}
+
 async function begin() {
   const given = account.fromFragment();
+  translate();
+  sound.tune(settings);
   wire(phone);
   view.tab('people');
   try {
@@ -418,6 +457,7 @@ async function begin() {
     $('secure-link').href = `https://${location.host}/`;
   }
   window.addEventListener('hashchange', () => { const again = account.fromFragment(); if (again) linked(again); });
+  links.listen(fillIn);
   const kept = account.remembered();
   if (given) linked(given);
   if (kept) {
@@ -427,7 +467,7 @@ async function begin() {
   } else {
     view.screen('signin');
     if (!given) $('user').focus();
-    else if (!$('password').value) $('password').focus();
+    else if (given.user && !$('password').value) $('password').focus();
   }
   // Signing in by itself shows nothing until it is known how it went; a slow server must not look like an empty page.
   setTimeout(() => { if (document.body.dataset.screen === 'start') showSignIn(); }, 700);

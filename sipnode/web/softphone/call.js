@@ -1,13 +1,19 @@
 // One call: a JsSIP session and its sound, from dialling or ringing to its end.
+import { Picture } from './picture.js';
+import { counted, graded } from './quality.js';
 import * as sound from './sound.js';
+import { fault, t } from './text.js';
+import { ends, refer } from './transfer.js';
 import * as words from './words.js';
 
 // A machine with many or broken network interfaces would else hold back the call until every one is tried.
 const GATHER_MS = 700;
 const QUIET_MS = 6000;
+const COUNT_MS = 2000;
 
 /**
- * Events: `change`, `end`. States: preparing, calling, ringing, incoming, answering, up, ended.
+ * Events: `change`, `end`; `refer` (detail: {uri, accept, reject}): the other side would have us call somebody else; `replaces`
+ * (detail: {accept}): somebody else comes in its place. States: preparing, calling, ringing, incoming, answering, up, ended.
  */
 export class Call extends EventTarget {
   constructor({ line, peer, direction, session, device, online, ice }) {
@@ -27,25 +33,26 @@ export class Call extends EventTarget {
     this.code = 0;
     this.bad = false;
     this.sent = '';
+    this.passing = false;
+    this.quality = null;
+    this.picture = new Picture(this, () => this.#change());
+    this.element = null;
     if (session) this.#watch(session);
   }
 
   get live() { return this.state !== 'ended'; }
   get seconds() { return this.since ? ((this.state === 'ended' ? this.endedAt : Date.now()) - this.since) / 1000 : 0; }
 
-  /** Dial. */
-  async dial() {
+  get #media() { return { mediaStream: this.stream, mediaConstraints: { audio: true, video: false }, pcConfig: { iceServers: this.ice } }; }
+
+  /** Dial; or be called into being by `begin(adopt, options)`, which gives `adopt` a session that dials and returns false where none can. */
+  async dial(begin = (adopt, options) => adopt(this.line.ua.call(this.peer.uri, options))) {
     if (!await this.#takeMicrophone()) return;
     if (!this.live) { this.#release(); return; }
     try {
-      const session = this.line.ua.call(this.peer.uri, {
-        mediaStream: this.stream,
-        mediaConstraints: { audio: true, video: false },
-        pcConfig: { iceServers: this.ice },
-      });
-      this.#watch(session);
+      if (begin((session) => this.#watch(session), this.#media) === false) throw new Error('too late');
     } catch {
-      this.#finish({ title: 'That isn\'t an address.', text: 'Dial a name, a number, or something like bob@example.net.' }, true);
+      this.#finish(fault('call.address'), true);
       return;
     }
     this.#change('calling');
@@ -56,28 +63,26 @@ export class Call extends EventTarget {
     this.#change('answering');
     if (!await this.#takeMicrophone()) return;
     if (!this.live) { this.#release(); return; }
-    this.session.answer({
-      mediaStream: this.stream, mediaConstraints: { audio: true, video: false }, pcConfig: { iceServers: this.ice },
-    });
+    this.session.answer(this.#media);
   }
 
   /** It can't even begin. */
-  fail(fault) { this.#finish(fault, true); }
+  fail(why) { this.#finish(why, true); }
 
   /** Hang up, cancel, or reject: whichever this state has. */
   hangup(status) {
     if (!this.live) return;
-    if (!this.session) { this.#finish({ title: 'Call ended.', text: '' }, false); return; }
+    if (!this.session) { this.#finish(fault('end.ours'), false); return; }
     const { session } = this;
     const options = this.state === 'incoming' || this.state === 'answering' ? { status_code: status || 486 } : {};
     if (this.state === 'up' && !this.line.connected) {
       // It ends here at once; the other side is told as soon as it can be, or it would stay in a call with nobody.
       session.connection.getSenders().forEach((sender) => { if (sender.track) sender.track.stop(); });
       this.line.whenReady(() => { if (!session.isEnded()) session.terminate(); });
-      this.#finish({ title: 'Call ended.', text: 'The other side hears of it when the line is back.' }, false);
+      this.#finish(fault('end.later'), false);
       return;
     }
-    try { session.terminate(options); } catch { this.#finish({ title: 'Call ended.', text: '' }, false); }
+    try { session.terminate(options); } catch { this.#finish(fault('end.ours'), false); }
   }
 
   mute(on = !this.muted) {
@@ -107,6 +112,28 @@ export class Call extends EventTarget {
     });
   }
 
+  /** The camera on or off; resolves true when the other side has agreed. */
+  camera(on = !this.picture.mine) { return this.state === 'up' ? this.picture.show(on) : Promise.resolve(false); }
+
+  /**
+   * Hand the other side over to an address, or to who is at the end of `other`, a call of ours that is up; resolves whether it is there.
+   * It waits on hold meanwhile, and then this call is over; if nothing comes of it, it is still there and the page says why.
+   */
+  async pass(uri, name, other = null) {
+    if (this.state !== 'up' || this.passing || (other && other.state !== 'up')) return false;
+    const all = other ? [this, other] : [this];
+    for (const one of all) { one.passing = true; one.remark(t('pass.trying.title'), t('pass.trying.text', { who: this.peer.name, name })); }
+    if (!this.held) await this.hold(true);
+    const status = this.state === 'up' ? await refer(this, uri, other && ends(other.session)) : 0;
+    const done = status >= 200 && status < 300;
+    for (const one of all) {
+      one.passing = false;
+      one.passed = done ? { who: this.peer.name, name } : null;
+      if (done) one.hangup(); else one.remark(t('pass.failed.title'), words.callFault({ status, who: name }).title);
+    }
+    return done;
+  }
+
   tone(key) {
     if (!this.session || this.state !== 'up') return;
     try {
@@ -133,12 +160,12 @@ export class Call extends EventTarget {
       this.stream = await sound.microphone(this.device);
     } catch (error) {
       // A call that can't be answered here may still be answered on another phone of the same user: 480, not 603.
-      if (this.session && this.live) { this.fault = words.microphoneFault(error); this.bad = true; this.session.terminate({ status_code: 480 }); } else this.#finish(words.microphoneFault(error), true);
+      if (this.session && this.live) { this.fault = words.deviceFault(error); this.bad = true; this.session.terminate({ status_code: 480 }); } else this.#finish(words.deviceFault(error), true);
       return false;
     }
     this.near = new sound.Ear(this.stream);
     this.stream.getAudioTracks()[0].addEventListener('ended', () => {
-      if (this.state === 'up') this.#remark('The microphone is gone.', 'It was unplugged or taken away; nobody hears you.');
+      if (this.state === 'up') this.#remark(t('microphone.gone.title'), t('microphone.gone.text'));
     });
     return true;
   }
@@ -162,9 +189,15 @@ export class Call extends EventTarget {
     session.on('unhold', ({ originator }) => { if (originator === 'remote') this.heldByThem = false; else this.held = false; this.#change(); });
     session.on('failed', (event) => this.#failed(event));
     session.on('ended', ({ originator, cause }) => {
-      const fault = words.endFault({ cause, originator, who: this.peer.name });
-      this.#finish(fault, Boolean(fault.text));
+      const why = this.passed ? fault('end.passed', this.passed) : words.endFault({ cause, originator, who: this.peer.name });
+      this.#finish(why, Boolean(why.text));
     });
+    session.on('refer', ({ request, accept, reject }) => {
+      const uri = request.refer_to.uri.clone();
+      uri.clearHeaders();
+      this.dispatchEvent(new CustomEvent('refer', { detail: { uri: uri.toString(), accept, reject } }));
+    });
+    session.on('replaces', ({ accept }) => this.dispatchEvent(new CustomEvent('replaces', { detail: { accept } })));
   }
 
   #up() {
@@ -172,30 +205,35 @@ export class Call extends EventTarget {
     this.since = Date.now();
     this.#change('up');
     this.quiet = setTimeout(() => this.#checkSound(), QUIET_MS);
+    this.counting = setInterval(() => this.#count(), COUNT_MS);
   }
 
   #connect(pc) {
     if (this.pc === pc) return;
     this.pc = pc;
-    pc.addEventListener('track', ({ track }) => { if (track.kind === 'audio') this.#hear(track); });
+    pc.addEventListener('track', ({ track }) => { if (track.kind === 'audio') this.#hear(track); else this.picture.see(track); });
     for (const { track } of pc.getReceivers()) if (track && track.kind === 'audio') this.#hear(track);
+    let interrupted = null;
     pc.addEventListener('connectionstatechange', () => {
       if (!this.live) return;
-      if (pc.connectionState === 'disconnected') this.#remark('The sound is interrupted.', 'Waiting for the network…');
-      if (pc.connectionState === 'connected' && this.note) this.#remark('', '');
+      if (pc.connectionState === 'disconnected') { this.#remark(t('sound.interrupted.title'), t('sound.interrupted.text')); interrupted = this.note; }
+      // What else is said stays.
+      if (pc.connectionState === 'connected' && interrupted && this.note === interrupted) this.#remark('', '');
       if (pc.connectionState === 'failed') {
-        this.#remark('The sound could not be set up.', 'The browser and the media relay found no way or no common key.');
+        this.#remark(t('sound.failed.title'), t('sound.failed.text'));
       }
     });
   }
 
   #hear(track) {
     const stream = new MediaStream([track]);
-    const element = document.getElementById('far');
+    if (!this.live) return;
+    if (!this.element) this.element = sound.voice();
+    const { element } = this;
     // WebAudio gets nothing of a remote track that no media element plays.
     element.srcObject = stream;
     element.play().catch((error) => {
-      if (error.name === 'NotAllowedError') this.#remark('Click anywhere to hear the call.', 'The browser keeps pages silent until they are touched.');
+      if (error.name === 'NotAllowedError') this.#remark(t('sound.asleep.title'), t('sound.asleep.text'));
     });
     if (this.far) this.far.close();
     this.far = new sound.Ear(stream);
@@ -206,24 +244,38 @@ export class Call extends EventTarget {
     if (this.state !== 'up' || this.held || this.heldByThem) return;
     let packets = 0;
     (await this.pc.getStats()).forEach((r) => { if (r.type === 'inbound-rtp' && r.kind === 'audio') packets += r.packetsReceived; });
-    if (!packets && this.state === 'up') this.#remark('No sound arrives.', 'The call stands, but nothing comes from the other side: a firewall or the media relay is in the way.');
+    if (!packets && this.state === 'up') this.#remark(t('sound.none.title'), t('sound.none.text'));
+  }
+
+  /** How well it is carried, every two seconds; nothing is said while somebody holds. */
+  async #count() {
+    const now = counted(await this.pc.getStats());
+    const was = this.counted;
+    this.counted = now;
+    if (this.state !== 'up') return;
+    this.quality = was && !this.held && !this.heldByThem ? graded(was, now) : null;
+    if (this.held || this.heldByThem) this.counted = null;
+    this.#change();
   }
 
   #failed({ originator, message, cause }) {
     this.code = originator === 'remote' && message && message.status_code ? message.status_code : 0;
     if (this.bad && this.fault) { this.#finish(this.fault, true); return; }
     if (originator === 'local' && (cause === 'Canceled' || cause === 'Rejected')) {
-      this.#finish({ title: this.direction === 'in' ? 'Call rejected.' : 'Call cancelled.', text: '' }, false);
+      this.#finish(fault(this.direction === 'in' ? 'call.rejected' : 'call.cancelled'), false);
       return;
     }
     if (this.direction === 'in') {
       const elsewhere = message && /cause\s*=\s*200/.test((message.getHeader && message.getHeader('Reason')) || '');
       this.missed = !elsewhere && (cause === 'Canceled' || cause === 'No Answer' || cause === 'Expires');
-      if (elsewhere) { this.#finish({ title: 'Answered on another phone.', text: '' }, false); return; }
+      if (elsewhere) { this.#finish(fault('call.elsewhere'), false); return; }
     }
     const domain = this.peer.uri.replace(/^[^@]*@/, '').replace(/[;>?].*$/, '');
     this.#finish(words.callFault({ status: this.direction === 'out' ? this.code : 0, cause, who: this.peer.name, domain, online: this.online }), !this.missed);
   }
+
+  /** Say something about it; '' for nothing. */
+  remark(title, text) { this.#remark(title, text); }
 
   #remark(title, text) {
     this.note = title ? { title, text } : null;
@@ -233,13 +285,15 @@ export class Call extends EventTarget {
   #change(state) {
     if (!this.live) return;
     if (state) this.state = state;
+    // Whoever is on hold isn't heard, whatever they send.
+    if (this.element) this.element.muted = this.held;
     this.dispatchEvent(new Event('change'));
   }
 
-  #finish(fault, bad) {
+  #finish(why, bad) {
     if (!this.live) return;
     this.endedAt = Date.now();
-    this.fault = fault;
+    this.fault = why;
     this.bad = bad;
     this.note = null;
     this.state = 'ended';
@@ -250,12 +304,14 @@ export class Call extends EventTarget {
 
   #release() {
     clearTimeout(this.quiet);
+    clearInterval(this.counting);
+    this.picture.end();
     if (this.stream) this.stream.getTracks().forEach((track) => track.stop());
     if (this.near) this.near.close();
     if (this.far) this.far.close();
     this.near = null;
     this.far = null;
-    const element = document.getElementById('far');
-    element.srcObject = null;
+    if (this.element) sound.silence(this.element);
+    this.element = null;
   }
 }

@@ -1,4 +1,5 @@
 // Who there is and who is signed in: asked from the server every few seconds while somebody can see it.
+import { t } from './text.js';
 
 const EVERY_MS = 5000;
 const SLOWER_MS = 20000;
@@ -55,12 +56,7 @@ export class People extends EventTarget {
         this.people = users.filter((p) => p.user !== this.user);
       } else {
         pause = answer.status === 429 ? Math.max(1000 * Number(answer.headers.get('retry-after') || 0), SLOWER_MS) : SLOWER_MS;
-        trouble = {
-          401: 'The server doesn\'t show its list of people to this account.',
-          403: 'The list of people needs your password, so the server gives it only over https.',
-          404: 'This server keeps no list of people.',
-          429: 'Too many wrong passwords came from your address; the list is back in a minute.',
-        }[answer.status] || 'The list of people isn\'t available right now.';
+        trouble = t({ 401: 'people.denied', 403: 'people.insecure', 404: 'people.absent', 429: 'people.guard' }[answer.status] || 'people.trouble');
         if (answer.status !== 429 && answer.status < 500) this.people = [];
       }
     } catch {

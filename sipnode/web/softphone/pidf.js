@@ -40,10 +40,10 @@ export function read(text) {
  * What somebody says about themself. It has no tuple: whether a device of theirs can be reached the server knows by their registrations, and
  * so nobody who has left is shown as there. A person who does nothing, and an empty note, take the place of what was said elsewhere before.
  */
-export function write(entity, { state, note }) {
+export function write(entity, { state, note }, source) {
   const doing = state === 'away' || state === 'busy' ? `<rpid:activities><rpid:${state}/></rpid:activities>` : '';
   return `<?xml version="1.0" encoding="UTF-8"?>\n<presence xmlns="${PIDF}" xmlns:dm="${MODEL}" xmlns:rpid="${RPID}" entity="${escape(entity)}">`
-    + `<note>${escape(note)}</note><dm:person id="softphone">${doing}</dm:person></presence>\n`;
+    + `<note>${escape(note)}</note><dm:person id="${escape(source)}">${doing}</dm:person></presence>\n`;
 }
 
 /** As it may stand in a document: one line, and no half of a character. */

@@ -69,13 +69,13 @@ export class Presence extends EventTarget {
   #away = false;
   #stopped = false;
 
-  constructor({ line, user, domain }) {
+  constructor({ line, user, domain, source }) {
     super();
     this.#line = line;
     this.domain = domain;
     this.works = null;
     this.#own = new Watch(line.ua, this.#uri(user));
-    this.publisher = new Publisher(line.ua, this.#uri(user));
+    this.publisher = new Publisher(line.ua, this.#uri(user), source);
     this.publisher.addEventListener('change', () => this.#changed());
     this.lineChanged = () => this.#lineIs(line.state);
   }

@@ -10,21 +10,25 @@ const AGAIN_MS = 10000;
 
 /**
  * Events: `change`. `mine`: {state: 'online' | 'away' | 'busy', note} as it was last said on this page, null before; `toldAt`: when the server
- * had it (performance.now()), Infinity until it has; `refused`: the status with which it won't have it, or 0.
+ * had it (performance.now()), Infinity until it has; `refused`: the status with which it won't have it, or 0. `source`: a name with a UUID in
+ * it, of this tab alone: a page that was loaded again while an answer was under way doesn't know the entity-tag in it, and by that name the
+ * server takes what it says anew for the same publication.
  */
 export class Publisher extends EventTarget {
   #ua;
   #uri;
+  #source;
   #etag = '';
   #told = null;
   #busy = false;
   #timer = 0;
   #stopped = false;
 
-  constructor(ua, uri) {
+  constructor(ua, uri, source) {
     super();
     this.#ua = ua;
     this.#uri = uri;
+    this.#source = source;
     this.mine = null;
     this.toldAt = 0;
     this.refused = 0;
@@ -52,7 +56,7 @@ export class Publisher extends EventTarget {
     const { mine } = this;
     if (!mine || this.#busy || this.#stopped || this.refused || !this.#ua.isConnected()) return;
     clearTimeout(this.#timer);
-    this.#send(EXPIRES, mine === this.#told && this.#etag ? null : pidf.write(this.#uri, mine), (response) => this.#answered(response, mine));
+    this.#send(EXPIRES, mine === this.#told && this.#etag ? null : pidf.write(this.#uri, mine, this.#source), (response) => this.#answered(response, mine));
   }
 
   /** Take it back, whatever comes of it. */

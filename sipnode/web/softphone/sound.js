@@ -1,27 +1,82 @@
-// Everything that sounds: tones, the microphone, the far side, and how loud both are.
+// Everything that sounds: tones, the microphone, the far side, through which device, and how loud.
 
 const FFT = 8192;
-let context = null;
+const Context = window.AudioContext || window.webkitAudioContext;
+// The ringer may be another device than the speaker: a headset lies on the table while it rings.
+const mouths = {};
+const tuned = { speaker: '', ringer: '', volume: 1, ringVolume: 1 };
+const voices = new Set();
 
-export function audio() {
-  if (!context) context = new (window.AudioContext || window.webkitAudioContext)({ latencyHint: 'interactive' });
-  return context;
+/** What a browser lets a page choose. */
+export const chooses = { speaker: 'setSinkId' in HTMLMediaElement.prototype, ringer: Boolean(Context) && 'setSinkId' in Context.prototype };
+
+function mouth(name) {
+  if (!mouths[name]) {
+    const context = new Context({ latencyHint: 'interactive' });
+    const out = context.createGain();
+    out.connect(context.destination);
+    mouths[name] = { context, out, sink: '' };
+    adjust(name);
+  }
+  return mouths[name];
 }
+function adjust(name) {
+  const one = mouths[name];
+  if (!one) return;
+  one.out.gain.value = name === 'ringer' ? tuned.ringVolume : tuned.volume;
+  if (chooses.ringer && one.sink !== tuned[name]) {
+    one.sink = tuned[name];
+    // A device that is gone: the sound stays where the browser puts it.
+    one.context.setSinkId(one.sink).catch(() => { one.sink = ''; });
+  }
+}
+function adjustVoice(element) {
+  element.volume = tuned.volume;
+  if (chooses.speaker && element.sinkId !== tuned.speaker) element.setSinkId(tuned.speaker).catch(() => {});
+}
+
+/** From now on: {speaker, ringer} as device ids, '' for the browser's choice; {volume, ringVolume} from 0 to 1. */
+export function tune(wish) {
+  for (const name of Object.keys(tuned)) if (name in wish) tuned[name] = typeof tuned[name] === 'number' ? Math.min(1, Math.max(0, Number(wish[name]) || 0)) : String(wish[name]);
+  for (const name of ['speaker', 'ringer']) adjust(name);
+  voices.forEach(adjustVoice);
+}
+
+/** A media element for the other side of a call; silence() when it is over. */
+export function voice() {
+  const element = document.createElement('audio');
+  element.autoplay = true;
+  document.body.append(element);
+  voices.add(element);
+  adjustVoice(element);
+  return element;
+}
+export function silence(element) {
+  element.srcObject = null;
+  element.remove();
+  voices.delete(element);
+}
+/** Whom the browser kept silent. */
+export const wake = () => voices.forEach((element) => { if (element.srcObject && element.paused) element.play().catch(() => {}); });
+
+/** {speaker, ringer}: where tones come out now. */
+export const sinks = () => Object.fromEntries(['speaker', 'ringer'].map((name) => [name, mouth(name).context.sinkId || '']));
+
+export const audio = () => mouth('speaker').context;
 
 /** Browsers give no sound to a page that nobody has touched; this asks again. */
 export async function unlock() {
-  const ctx = audio();
-  if (ctx.state === 'running') return true;
+  const all = [mouth('speaker').context, mouth('ringer').context];
   // resume() of an untouched page neither settles nor fails.
-  await Promise.race([ctx.resume().catch(() => {}), new Promise((r) => { setTimeout(r, 150); })]);
-  return ctx.state === 'running';
+  if (!unlocked()) await Promise.race([Promise.all(all.map((one) => one.resume().catch(() => {}))), new Promise((r) => { setTimeout(r, 150); })]);
+  return unlocked();
 }
-export const unlocked = () => Boolean(context) && context.state === 'running';
+export const unlocked = () => ['speaker', 'ringer'].every((name) => mouths[name] && mouths[name].context.state === 'running');
 
 // ---- tones, written into the future of the audio clock, so that a hidden tab with slow timers still rings in time
 
 function note(out, frequency, at, length, volume, kind = 'sine') {
-  const ctx = audio();
+  const ctx = out.context;
   const osc = ctx.createOscillator();
   const gain = ctx.createGain();
   osc.type = kind;
@@ -35,7 +90,7 @@ function note(out, frequency, at, length, volume, kind = 'sine') {
 }
 
 function beep(out, frequencies, at, length, volume) {
-  const ctx = audio();
+  const ctx = out.context;
   for (const frequency of frequencies) {
     const osc = ctx.createOscillator();
     const gain = ctx.createGain();
@@ -51,22 +106,21 @@ function beep(out, frequencies, at, length, volume) {
 }
 
 let playing = null;
-/** 'ring' for a call that comes in, 'ringback' for one that goes out, null for silence. Lasts two minutes at most. */
+/** 'ring' for a call that comes in, 'waiting' for one beside a call, 'ringback' for one that goes out, null for silence. Lasts two minutes at most. */
 export function play(what) {
   if (playing && playing.what === what) return;
   if (playing) {
-    playing.out.gain.setTargetAtTime(0, audio().currentTime, 0.02);
     const { out } = playing;
+    out.gain.setTargetAtTime(0, out.context.currentTime, 0.02);
     setTimeout(() => out.disconnect(), 200);
     playing = null;
   }
   if (!what) return;
-  const ctx = audio();
   unlock();
-  const out = ctx.createGain();
-  out.connect(ctx.destination);
+  const out = branch(what === 'ring' ? 'ringer' : 'speaker');
   playing = { what, out };
-  const start = ctx.currentTime + 0.05;
+  const start = out.context.currentTime + 0.05;
+  if (what === 'waiting') for (let i = 0; i < 24; i += 1) for (const at of [0, 0.25]) beep(out, [425], start + i * 5 + at, 0.15, 0.05);
   if (what === 'ringback') for (let i = 0; i < 30; i += 1) beep(out, [425], start + i * 4, 1, 0.09);
   if (what === 'ring') {
     const phrase = [[659.26, 0], [830.61, 0.16], [987.77, 0.32], [830.61, 0.56], [987.77, 0.72]];
@@ -79,6 +133,12 @@ export function play(what) {
   }
 }
 export const playingNow = () => (playing ? playing.what : null);
+function branch(name) {
+  const { context, out } = mouth(name);
+  const made = context.createGain();
+  made.connect(out);
+  return made;
+}
 
 const ROWS = [697, 770, 852, 941];
 const COLUMNS = [1209, 1336, 1477];
@@ -87,20 +147,16 @@ const KEYS = '123456789*0#';
 export function keyTone(key) {
   const at = KEYS.indexOf(key);
   if (at < 0) return;
-  const ctx = audio();
   unlock();
-  const out = ctx.createGain();
-  out.connect(ctx.destination);
-  beep(out, [ROWS[Math.floor(at / 3)], COLUMNS[at % 3]], ctx.currentTime + 0.01, 0.12, 0.06);
+  const out = branch('speaker');
+  beep(out, [ROWS[Math.floor(at / 3)], COLUMNS[at % 3]], out.context.currentTime + 0.01, 0.12, 0.06);
   setTimeout(() => out.disconnect(), 600);
 }
 /** Three falling notes: it didn't work; two: it is over. */
 export function farewell(bad) {
-  const ctx = audio();
   unlock();
-  const out = ctx.createGain();
-  out.connect(ctx.destination);
-  const at = ctx.currentTime + 0.02;
+  const out = branch('speaker');
+  const at = out.context.currentTime + 0.02;
   (bad ? [440, 392, 330] : [523, 392]).forEach((frequency, i) => note(out, frequency, at + i * 0.17, 0.3, 0.12));
   setTimeout(() => out.disconnect(), 1500);
 }
@@ -117,12 +173,19 @@ export async function microphone(device) {
   return navigator.mediaDevices.getUserMedia({ audio: wish });
 }
 
-/** Microphones to choose from; names are there once one was allowed. */
-export async function microphones() {
-  if (!navigator.mediaDevices || !navigator.mediaDevices.enumerateDevices) return [];
+/** A picture to send; throws as microphone() does. */
+export async function camera() {
+  if (!navigator.mediaDevices || !navigator.mediaDevices.getUserMedia) throw Object.assign(new Error('no mediaDevices'), { name: 'Insecure' });
+  const stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 }, height: { ideal: 360 }, frameRate: { max: 30 } } });
+  return stream.getVideoTracks()[0];
+}
+
+/** {microphones, speakers} to choose from, as [{id, name}]; names are there once a microphone was allowed. */
+export async function devices() {
+  if (!navigator.mediaDevices || !navigator.mediaDevices.enumerateDevices) return { microphones: [], speakers: [] };
   const all = await navigator.mediaDevices.enumerateDevices();
-  return all.filter((d) => d.kind === 'audioinput' && d.deviceId && d.deviceId !== 'default')
-    .map((d, i) => ({ id: d.deviceId, name: d.label || `Microphone ${i + 1}` }));
+  const of = (kind) => all.filter((d) => d.kind === kind && d.deviceId && d.deviceId !== 'default').map((d, i) => ({ id: d.deviceId, name: d.label || `${i + 1}` }));
+  return { microphones: of('audioinput'), speakers: of('audiooutput') };
 }
 
 // ---- how loud, and which pitch

@@ -1,45 +1,19 @@
-// What is on the screen. Only this module touches the document's structure; nothing here knows SIP.
-import { PRESENCE, clock, presenceFault } from './words.js';
-import { share, Wave } from './wave.js';
+// What is on the screen beside the call. Only this module, callview.js and dom.js touch the document's structure; nothing here knows SIP.
+import { $, element, icon, paint, rows, setText } from './dom.js';
+import { language, t } from './text.js';
+import { clock, presence, presenceFault } from './words.js';
 
-export const $ = (id) => document.getElementById(id);
+export { $ };
+export * from './callview.js';
+
 const KEYS = [['1', ''], ['2', 'abc'], ['3', 'def'], ['4', 'ghi'], ['5', 'jkl'], ['6', 'mno'], ['7', 'pqrs'], ['8', 'tuv'], ['9', 'wxyz'], ['*', ''], ['0', '+'], ['#', '']];
-const NAMES = { '*': 'star', '#': 'hash' };
-const SVG = 'http://www.w3.org/2000/svg';
-
-export function element(name, classes, text) {
-  const made = document.createElement(name);
-  if (classes) made.className = classes;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-export function icon(name) {
-  const svg = document.createElementNS(SVG, 'svg');
-  svg.setAttribute('class', 'icon');
-  svg.setAttribute('aria-hidden', 'true');
-  const use = document.createElementNS(SVG, 'use');
-  use.setAttribute('href', `#i-${name}`);
-  svg.append(use);
-  return svg;
-}
-const setIcon = (holder, name) => holder.querySelector('use').setAttribute('href', `#i-${name}`);
-function setText(node, text) { if (node.textContent !== text) node.textContent = text; }
+const NAMES = { '*': 'key.star', '#': 'key.hash' };
 
 /** For screen readers: politely, or at once. */
 export function say(text, urgent = false) {
   const node = $(urgent ? 'shouted' : 'said');
   node.textContent = '';
   setTimeout(() => { node.textContent = text; }, 60);
-}
-
-/** One of eight colours, the same for a name at every place and time. */
-export function paint(avatar, name) {
-  let sum = 0;
-  for (const char of name) sum = (sum * 31 + char.codePointAt(0)) % 9973;
-  avatar.dataset.paint = String(sum % 8);
-  const parts = name.split(/[\s._-]+/).filter(Boolean);
-  const letters = parts.length > 1 ? parts[0][0] + parts[1][0] : (Array.from(name).slice(0, 1).join('') || '?');
-  setText(avatar, letters.toUpperCase());
 }
 
 export function screen(name) {
@@ -79,7 +53,7 @@ export function pad(holder, pressed) {
     const small = element('i', '', letters);
     small.setAttribute('aria-hidden', 'true');
     button.append(element('b', '', key), small);
-    if (NAMES[key]) button.setAttribute('aria-label', NAMES[key]);
+    if (NAMES[key]) { button.dataset.tLabel = NAMES[key]; button.setAttribute('aria-label', t(NAMES[key])); }
     button.addEventListener('click', () => pressed(key));
     if (key === '0') {
       let timer = 0;
@@ -130,15 +104,15 @@ export function signInBusy(busy) {
   if (busy) $('signin-link').hidden = true;
   button.classList.toggle('busy', busy);
   button.setAttribute('aria-busy', String(busy));
-  setText(button, busy ? 'Signing in…' : 'Sign in');
+  button.dataset.t = busy ? 'signin.going' : 'signin';
+  setText(button, t(button.dataset.t));
 }
 
 // ---- line
 
-const LINE_WORDS = { connecting: 'Connecting', 'signing-in': 'Signing in', ready: 'Ready', waiting: 'Not connected', refused: 'Refused', idle: 'Signed out' };
 export function line(state) {
   $('me-line').dataset.line = state;
-  setText($('me-line-text'), LINE_WORDS[state] || state);
+  setText($('me-line-text'), t(`state.${state}`));
 }
 
 /** A notice across the page: {title, text, count, button: [words, action]} or null. */
@@ -163,23 +137,10 @@ $('banner-button').addEventListener('click', () => { if (bannerAction) bannerAct
 
 // ---- lists
 
-/** Rows that are the same stay the same nodes, so that focus and screen readers stay where they are. */
-function rows(list, items, make, update) {
-  const old = new Map(Array.from(list.children, (node) => [node.dataset.key, node]));
-  let before = list.firstElementChild;
-  for (const item of items) {
-    let node = old.get(item.key);
-    if (node) old.delete(item.key); else { node = make(item); node.dataset.key = item.key; }
-    update(node, item);
-    if (node === before) before = before.nextElementSibling; else list.insertBefore(node, before);
-  }
-  for (const node of old.values()) node.remove();
-}
-
 /** A name on a row, "Call …" to those who hear it. */
 function called(name) {
   const bold = element('b', '', name);
-  bold.prepend(element('span', 'visually-hidden', 'Call '));
+  bold.prepend(element('span', 'visually-hidden', `${t('call')} `));
   return bold;
 }
 
@@ -206,14 +167,14 @@ export function people(list, { filter, trouble, choose }) {
     button.classList.toggle('online', p.online);
     button.dataset.state = p.state;
     const state = button.querySelector('.row-state');
-    setText(state, PRESENCE[p.state] + (p.note ? ` · ${p.note}` : ''));
+    setText(state, presence(p.state) + (p.note ? ` · ${p.note}` : ''));
     state.title = p.note;
   });
   const online = all.filter((p) => p.online).length;
-  setText($('people-count'), all.length ? `${online} of ${all.length} online` : '');
+  setText($('people-count'), all.length ? t('people.count', { online, all: all.length }) : '');
   const empty = $('people-empty');
   empty.hidden = Boolean(wanted.length) && !trouble;
-  setText(empty, trouble || (list === null ? 'Looking who is there…' : all.length ? 'Nobody by that name; Call dials it as it stands.' : 'Nobody else has an account here yet.'));
+  setText(empty, trouble || t(list === null ? 'people.looking' : all.length ? 'people.noname' : 'people.nobody'));
 }
 
 /** One's own state, {state, note}, and the status with which the server refused it, or 0; null where it has no presence. What is being typed stays. */
@@ -227,7 +188,11 @@ export function mine(told, refused) {
   setText($('mine-fault'), refused ? presenceFault(refused) : '');
 }
 
-const WHEN = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+/** The time, with the day where it isn't today. */
+function when(moment) {
+  const day = new Date(moment).toDateString() === new Date().toDateString() ? {} : { day: 'numeric', month: 'short' };
+  return new Intl.DateTimeFormat(language(), { hour: '2-digit', minute: '2-digit', ...day }).format(moment);
+}
 export function recent(items, choose) {
   rows($('recent-list'), items.map((r) => ({ ...r, key: String(r.when) })), (r) => {
     const item = element('li');
@@ -236,8 +201,8 @@ export function recent(items, choose) {
     const mark = element('span', `way ${r.outcome}`);
     mark.append(icon(r.direction === 'in' ? 'in' : 'out'));
     const text = element('span', 'row-text');
-    const what = { missed: 'Missed', failed: 'Not reached', answered: `${r.direction === 'in' ? 'Came in' : 'Called'}, ${clock(r.seconds)}` }[r.outcome];
-    text.append(called(r.name), element('span', 'row-state', `${what} · ${WHEN.format(r.when)}`));
+    const what = r.outcome === 'answered' ? `${t(`recent.${r.direction}`)}, ${clock(r.seconds)}` : t(`recent.${r.outcome}`);
+    text.append(called(r.name), element('span', 'row-state', `${what} · ${when(r.when)}`));
     const go = element('span', 'row-go');
     go.append(icon('phone'));
     button.append(mark, text, go);
@@ -249,93 +214,22 @@ export function recent(items, choose) {
   $('forget').hidden = !items.length;
 }
 
-// ---- the call
+// ---- settings
 
-const wave = new Wave($('wave'));
-const STATES = { preparing: 'Waiting for the microphone', calling: 'Calling', ringing: 'Ringing', incoming: 'Incoming call', answering: 'Connecting', up: 'In call', ended: '' };
-const SHOWN = {
-  preparing: ['hangup'], calling: ['hangup'], ringing: ['hangup'], incoming: ['reject', 'answer'], answering: ['hangup'],
-  up: ['mute', 'hold', 'keys', 'hangup'], ended: ['again', 'close'],
-};
-
-export function call(current) {
-  const box = $('call');
-  if (!current) {
-    box.hidden = true;
-    box.dataset.state = 'none';
-    document.body.dataset.call = 'none';
-    wave.clear();
-    toggleTones(false);
-    return;
-  }
-  const { state } = current;
-  const held = state === 'up' && (current.held || current.heldByThem);
-  if (box.hidden) wave.clear();
-  box.hidden = false;
-  box.dataset.state = state;
-  document.body.dataset.call = state;
-  box.classList.toggle('held', held);
-  box.classList.toggle('bad', state === 'ended' && current.bad);
-  const words = held ? (current.held ? 'On hold' : `${current.peer.name} put you on hold`) : state === 'ended' ? current.fault.title : STATES[state];
-  setText($('call-state'), words);
-  setText($('call-name'), current.peer.name);
-  setText($('call-address'), current.peer.uri.replace(/^sips?:/, '').replace(/[;?].*$/, ''));
-  setText($('far-label'), current.peer.name);
-  paint($('call-avatar'), current.peer.name);
-  for (const id of ['mute', 'hold', 'keys', 'hangup', 'reject', 'answer', 'again', 'close']) $(id).hidden = !SHOWN[state].includes(id);
-  $('again').hidden = state !== 'ended' || !current.peer.uri;
-  setText($('hangup').querySelector('.word'), state === 'up' || state === 'answering' ? 'Hang up' : 'Cancel');
-  $('mute').setAttribute('aria-pressed', String(current.muted));
-  setText($('mute').querySelector('.word'), current.muted ? 'Unmute' : 'Mute');
-  setIcon($('mute'), current.muted ? 'micoff' : 'mic');
-  $('hold').setAttribute('aria-pressed', String(current.held));
-  $('hold').setAttribute('aria-busy', String(current.waiting));
-  setText($('hold').querySelector('.word'), current.waiting ? 'Waits' : current.held ? 'Resume' : 'Hold');
-  setIcon($('hold'), current.held ? 'resume' : 'hold');
-  setText($('tones-sent'), current.sent);
-  $('wire').hidden = !(state === 'up' || current.early);
-  if (state !== 'up') toggleTones(false);
-  const note = state === 'ended' ? (current.fault.text ? current.fault : null) : current.note;
-  $('call-note').hidden = !note;
-  $('call-note').classList.toggle('bad', Boolean(note) && (state !== 'ended' || current.bad));
-  if (note) {
-    setText($('call-note-title'), state === 'ended' ? '' : note.title);
-    setText($('call-note-text'), note.text);
-  }
-  tick(current);
-}
-
-export function tick(current) {
-  setText($('call-clock'), current.since ? clock(current.seconds) : '');
-}
-
-export function toggleTones(open) {
-  $('tones').hidden = !open;
-  $('keys').setAttribute('aria-expanded', String(open));
-}
-
-let spoken = 0;
-export function sound(now, levels) {
-  const far = share(levels.heard.db);
-  const near = share(levels.sent.db);
-  wave.push(now, far, near);
-  wave.draw();
-  $('call').style.setProperty('--loud', far.toFixed(3));
-  if (now - spoken > 500) {
-    spoken = now;
-    $('meter-far').setAttribute('aria-valuenow', String(Math.max(-60, Math.round(levels.heard.db))));
-    $('meter-near').setAttribute('aria-valuenow', String(Math.max(-60, Math.round(levels.sent.db))));
+/** What there is to speak into and to hear from; {device, speaker, ringer} are chosen. */
+export function devices({ microphones, speakers }, { device, speaker, ringer }) {
+  for (const [id, list, wanted] of [['microphone', microphones, device], ['speaker', speakers, speaker], ['ringer', speakers, ringer]]) {
+    const items = [{ id: '', name: t('settings.browser') }, ...list];
+    $(id).replaceChildren(...items.map((one) => {
+      const option = element('option', '', /^\d+$/.test(one.name) ? `${t(`settings.${id}`)} ${one.name}` : one.name);
+      option.value = one.id;
+      option.selected = one.id === wanted;
+      return option;
+    }));
   }
 }
 
-export function microphones(list, chosen) {
-  const select = $('microphone');
-  const items = [{ id: '', name: 'The browser\'s choice' }, ...list];
-  const options = items.map(({ id, name }) => {
-    const option = element('option', '', name);
-    option.value = id;
-    option.selected = id === chosen;
-    return option;
-  });
-  select.replaceChildren(...options);
+/** All words are in another language now: rows are made anew. */
+export function relabel() {
+  for (const id of ['people-list', 'recent-list', 'waiting']) $(id).replaceChildren();
 }

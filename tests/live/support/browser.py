@@ -42,7 +42,9 @@ FLAGS = [
 ]
 # What a page is given from outside, as nothing of it is the page's own: a tone in the place of the microphone, a finger on "Answer".
 _VOICE = """
-if (navigator.mediaDevices) navigator.mediaDevices.getUserMedia = async () => {
+const asked = navigator.mediaDevices && navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+if (asked) navigator.mediaDevices.getUserMedia = async (wish) => {
+  if (wish.video) return asked(wish);
   const ctx = new AudioContext();
   const osc = ctx.createOscillator();
   const gain = ctx.createGain();
@@ -115,7 +117,7 @@ class Browser:
 
             self._driver = sync_playwright().start()
             self._chromium = self._driver.chromium.launch(executable_path=program(), args=FLAGS)
-        context = self._chromium.new_context(permissions=["microphone"], **options)
+        context = self._chromium.new_context(permissions=["microphone", "camera"], **options)
         place, _, words = address.partition("#")
         account = dict(parse_qsl(words))
         voice = account.pop("voice", "")
@@ -145,6 +147,7 @@ class Page:
     """One tab with the softphone."""
 
     def __init__(self, case: TestCase, browser: Browser, page: Any) -> None:
+        self._case = case
         self._browser = browser
         self._page = page
         self.errors: list[str] = []
@@ -222,6 +225,19 @@ class Page:
     async def reload(self) -> None:
         """Load the page again, as F5 does."""
         await self._browser.run(self._page.reload)
+
+    async def tab(self, address: str) -> Page:
+        """Another tab of the same browser and the same person, as a link opens one."""
+        return Page(self._case, self._browser, await self._browser.run(self._new_tab, address))
+
+    def _new_tab(self, address: str) -> Any:
+        page = self._page.context.new_page()
+        page.goto(address)
+        return page
+
+    async def close_tab(self) -> None:
+        """Close this tab only."""
+        await self._browser.run(self._page.close)
 
     async def close(self) -> None:
         """Close the tab; the page still has the time to say goodbye."""

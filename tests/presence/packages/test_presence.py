@@ -82,6 +82,13 @@ class StateTests(SynchronousTestCase):
         """It is what the interface says."""
         verifyObject(IEventPackage, self.package)
 
+    def test_source(self) -> None:
+        """A person whose id has a UUID is of one device; of others, which are the same everywhere, and of nobody, it can't be told."""
+        own = "softphone-1b4e28ba-2fa1-41d2-883f-0016d3cca427"
+        for name, source in ((own, own), ("p1", ""), ("pidf-person-12", "")):
+            self.assertEqual(source, self.package.source(self.package.check(pidf(f'<p:person id="{name}"/>'), "")))
+        self.assertEqual(["", ""], [self.package.source(self.package.check(pidf(tuple_of(own, "open")), "")), self.package.source(None)])
+
     def test_nothing(self) -> None:
         """Nothing is known: a closed document, not an empty one."""
         self.assertEqual(self.state(), HEAD + CLOSED + END)
