@@ -43,7 +43,11 @@ export class Call extends EventTarget {
   get live() { return this.state !== 'ended'; }
   get seconds() { return this.since ? ((this.state === 'ended' ? this.endedAt : Date.now()) - this.since) / 1000 : 0; }
 
-  get #media() { return { mediaStream: this.stream, mediaConstraints: { audio: true, video: false }, pcConfig: { iceServers: this.ice } }; }
+  get #media() {
+    // The relay gives sound and pictures ports of their own: without a bundle from the start, pictures can be added later.
+    const pcConfig = { iceServers: this.ice, bundlePolicy: 'max-compat' };
+    return { mediaStream: this.stream, mediaConstraints: { audio: true, video: false }, pcConfig };
+  }
 
   /** Dial; or be called into being by `begin(adopt, options)`, which gives `adopt` a session that dials and returns false where none can. */
   async dial(begin = (adopt, options) => adopt(this.line.ua.call(this.peer.uri, options))) {
@@ -176,6 +180,7 @@ export class Call extends EventTarget {
     if (session.connection) this.#connect(session.connection);
     let timer = 0;
     session.on('icecandidate', ({ ready }) => { if (!timer) timer = setTimeout(ready, GATHER_MS); });
+    session.on('sdp', (event) => { event.sdp = event.sdp.replace(/^a=group:BUNDLE.*\r\n/m, ''); });
     session.on('progress', ({ originator, response }) => {
       if (originator !== 'remote' || !this.live) return;
       if (response && response.body) this.early = true;
