@@ -119,7 +119,12 @@ class PhoneTests(NodeCase):
         await self.one.kill()
         await publish(bob, "open", "Meanwhile", etag)
         await self.one.start_again()
-        self.assertEqual((await alice.subscribe()).status, 200)
+
+        async def subscribed() -> bool:
+            # 503 until its tables are read, and while the greeting of the start is on its way.
+            return (await alice.subscribe()).status == 200
+
+        await until(subscribed, "her subscription goes on")
         await alice.hears("Meanwhile")
 
     async def test_watcher_moves(self) -> None:
