@@ -42,8 +42,7 @@ class SoftphoneLinkTests(TestCase):
         site = await Site(self).start()
         page = await Page.open(self, f"{site.page('bob', 0).partition('/#')[0]}/")
         for more in ("", "?answer=auto&tone=440&user=bob&password=x"):
-            await page.at("goto", "about:blank")
-            await page.at("goto", self.link(site, "bob", more))
+            await page.visit(self.link(site, "bob", more))
             self.assertEqual(["bob", passwords()["bob"]], await page.ask(_FORM))
             kept = await page.ask("location.href + JSON.stringify(history.state) + document.referrer + JSON.stringify(sessionStorage)")
             self.assertNotIn(passwords()["bob"], kept)
@@ -74,9 +73,7 @@ class SoftphoneLinkTests(TestCase):
         self.assertEqual([], await alice.ask("window.violations"), "the page needs nothing that its policy forbids")
         await alice.do("hangup")
         await bob.call("")
-        # The tab itself is sent there, as a link in a mail does it.
-        await alice.at("goto", "about:blank")
-        await alice.at("goto", self.link(site, "carol"))
+        await alice.visit(self.link(site, "carol"))
         await self.unmoved(alice, "alice")
         self.assertIn("You are still alice.", await alice.text())
         await alice.do("signOut")

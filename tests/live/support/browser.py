@@ -179,6 +179,13 @@ class Page:
         """One of Playwright's deeds of a person: ``click``, ``press``, ``fill``, ``goto`` …"""
         return await self._browser.run(getattr(self._page, deed), *given)
 
+    async def visit(self, address: str) -> None:
+        """Send the tab there from a blank page, as a link in a mail does, and wait until the page shows what it made of it."""
+        await self.at("goto", "about:blank")
+        await self.at("goto", address)
+        # It has loaded, and still asks the server for its settings.
+        await self.at("wait_for_selector", "body:not([data-screen=start])")
+
     async def status(self) -> dict[str, Any]:
         """What the page says about itself; {} while it is loading."""
         status: dict[str, Any] = await self._browser.run(self._page.evaluate, "() => window.sipnode ? window.sipnode.status() : {}")
