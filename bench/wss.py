@@ -71,18 +71,18 @@ def serve(result: str, arguments: list[str]) -> None:
     from twisted.scripts import twistd
 
     from sipnode.routing.dispatch import Dispatcher
-    from sipnode.transport.eager import EagerServer
-    from sipnode.transport.tlswire import TLSWire
+    from sipnode.transport.nodelay import NoDelayServer
+    from sipnode.transport.tls.wire import TLSWire
     from sipnode.transport.websocket import SipWebSocket, WebSocketFlow
 
     clock = Clock()
-    clock.around(EagerServer, "doRead", "kernel, read")
+    clock.around(NoDelayServer, "doRead", "kernel, read")
     clock.around(TLSWire, "dataReceived", "TLS, open")
     clock.around(SipWebSocket, "dataReceived", "framing, in")
     clock.around(Dispatcher, "received", "SIP")
     clock.around(WebSocketFlow, "send", "framing, out")
     clock.around(TLSWire, "write", "TLS, seal")
-    clock.around(EagerServer, "write", "kernel, write")
+    clock.around(NoDelayServer, "write", "kernel, write")
 
     def write() -> None:
         clock.part()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from sipnode.observe.life import CallLog
+from sipnode.observe.callhistory import CallHistory
 from sipnode.observe.metrics import ServerCollector, Sources
 from sipnode.observe.pulse import Pulse
-from sipnode.routing.traffic import by_code
+from sipnode.observe.traffic import by_code
 from sipnode.testing import World
 
 _SUFFIX = {"counter": "_total", "info": "_info"}
@@ -36,7 +36,7 @@ def metric_families() -> list[Family]:
     world.core.counters["dropped_responses"] = 1
     node: Any = SimpleNamespace(host="192.0.2.50", port=2223)
     media = SimpleNamespace(nodes=SimpleNamespace(nodes=[node], is_up=lambda one: True))
-    calls = CallLog(world.clock, "none")
+    calls = CallHistory(world.clock, "none")
     calls.outcomes["completed"] = 1
     sources = Sources(world.core, "", 0.0, Pulse(world.clock, False), calls, by_code, media=media, queues={"location": lambda: 0})
     found = []

@@ -47,7 +47,7 @@ from sipnode.rpc.registry import Method, Param, Registry  # noqa: E402
 from sipnode.settings import LocationSettings  # noqa: E402
 from sipnode.storage.memory import MemoryStorage  # noqa: E402
 from sipnode.testing import World, listener_of  # noqa: E402
-from sipnode.transport.tlsconfig import TLSProfile  # noqa: E402
+from sipnode.transport.tls.config import TLSProfile  # noqa: E402
 from sipnode.wiring.presence import build_presence, named_packages  # noqa: E402
 from sipnode.wiring.rpc import parts_of, registry_of  # noqa: E402
 

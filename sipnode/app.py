@@ -16,7 +16,7 @@
     ├ flows          connections that are open
     ├ udp:…, tcp:…, ws:…   a listener for each line of [core] listen
     ├ memory         what many closed connections held goes back to the system
-    ├ bursts         REGISTERs of a few milliseconds in one go
+    ├ batching       REGISTERs of a few milliseconds in one go
     ├ sisters        other nodes: do they live? (where [node] address is set)
     ├ calls, pulse, summary, metrics   who watches
     ├ manhole        a prompt, where one is wanted
@@ -47,9 +47,9 @@ from sipnode.interfaces import IRequestStage
 from sipnode.media.service import MediaService
 from sipnode.nat.keepalive import KeepaliveService
 from sipnode.records import Hop
+from sipnode.registrar.batching import Batching
 from sipnode.registrar.service import RegistrarService
 from sipnode.routing.assembly import assemble
-from sipnode.routing.bursts import Bursts
 from sipnode.routing.core import Core
 from sipnode.routing.dispatch import Dispatcher
 from sipnode.routing.script import RoutingScript
@@ -203,8 +203,8 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
 
     limits = settings.limits
     dispatcher = Dispatcher(core, Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values))
-    bursts = Bursts(dispatcher, reactor, settings.location.batch_seconds)
-    sink = guarded(core, bursts)
+    batching = Batching(dispatcher, reactor, settings.location.batch_seconds)
+    sink = guarded(core, batching)
     observation = Observation(core, own_process)
     page = observation.page(_page(settings, core, storage, reactor))
     transports = build_transports(settings, sink, reactor, page, core.xhttp_request, str(conf_dir))
@@ -218,8 +218,8 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     core.media = media.relay
     writer = GroupCommitWriter(storage.location, reactor, settings.location) if settings.location.db_mode else None
     if writer is not None:
-        bursts.after = writer.hurry
-        writer.is_load = lambda: bursts.collecting
+        batching.after = writer.hurry
+        writer.is_load = lambda: batching.collecting
     core.registrar = RegistrarService(
         settings.location,
         reactor,
@@ -249,8 +249,8 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage, conf_dir, sisters)
     rpc.parts.reload_script = lambda: assemble(core, _script(settings, conf_dir), _stages(settings))
     log = LogService(core.logs, own_process)
-    core_services = (media, core.registrar, core.dialogs, *presence)
-    for service in (log, StorageService(storage), timer, *core_services, keepalive, *defence, rpc, *transports.services, bursts, *sisters):
+    core_services = (media, core.registrar, core.dialogs, *presence, keepalive)
+    for service in (log, StorageService(storage), timer, *core_services, *defence, rpc, *transports.services, batching, *sisters):
         service.setServiceParent(root)
     observation.attach(root, transports, media, storage, writer, sisters)
     manhole = manhole_service(root, core, rpc.parts.conf, media, conf_dir, state_dir)

@@ -139,7 +139,7 @@ def json_line(event: LogEvent) -> str:
 
 
 def apart(event: LogEvent) -> Iterator[LogEvent]:
-    """The events of one that stands for several (:class:`sipnode.observe.life.Together`); any other is its own."""
+    """The events of one that stands for several (:class:`sipnode.observe.callhistory.Together`); any other is its own."""
     if "together" not in event:
         yield event
         return
@@ -171,7 +171,7 @@ class LogControl:
 
     Attributes:
         trace: The wire trace, None while there is none.
-        calls: ``sipnode.observe.life.CallLog``.
+        calls: ``sipnode.observe.callhistory.CallHistory``.
     """
 
     def __init__(self, settings: LogSettings, set_trace: Callable[[WireTrace | None], None], publisher: Any = globalLogPublisher) -> None:

@@ -44,11 +44,11 @@ ALLOWED: dict[str, set[str]] = {
     "nodes": SERVICE,
     # It knows no SIP; what is stored of a password is what digest authentication computes with.
     "storage": FLOOR | {"sip.digest", "sip.hosts"},
-    "routing": SERVICE | {"auth", "registrar", "nat", "media", "proxy", "dialog"},
+    "routing": SERVICE | {"auth", "registrar", "nat", "media", "proxy", "dialog", "observe.traffic"},
     "web": FLOOR | {"sip"},
     # The services come as arguments; it knows their verbs, not their modules.
     "rpc": FLOOR | {"sip"},
-    "observe": FLOOR,
+    "observe": FLOOR | {"sip"},
     "manhole": FLOOR,
     "lifecycle": FLOOR | {"transaction", "config"},
     "fakes": FLOOR | {"sip"},

@@ -49,7 +49,7 @@ def names_of(parts: Parts) -> list[Name]:
     """All of them."""
     core = parts.core
     return [
-        Name("calls", _calls(core), "calls that ring or are up; .end(call_id), .life(call_id)"),
+        Name("calls", _calls(core), "calls that ring or are up; .end(call_id), .history(call_id)"),
         Name("registrations", _registrations(core), "who can be reached where; .of('alice@example.com')"),
         Name("flows", _flows(core), "open connections; .close(token)"),
         Name("transactions", _transactions(parts), "requests in flight and those that absorb repeats"),
@@ -130,13 +130,13 @@ def _calls(core: Any) -> View:
         """end(call_id) hangs up both ends, or cancels a call that rings."""
         return Text(f"{len(core.dialogs.end(call_id))} ended")
 
-    def life(call_id: str) -> Text:
-        """life(call_id) is what happened to a call, step by step."""
-        steps = core.logs.calls.life(call_id)
+    def history(call_id: str) -> Text:
+        """history(call_id) is what happened to a call, step by step."""
+        steps = core.logs.calls.history(call_id)
         lines = [f"{step.when - steps[0].when:+9.3f}  {step.room}: {clean(step.text)}" for step in steps]
         return Text("\n".join(lines) or "nothing is known of it")
 
-    return View("Calls that ring or are up", core.dialogs.list, row, {"end": end, "life": life}, "no calls")
+    return View("Calls that ring or are up", core.dialogs.list, row, {"end": end, "history": history}, "no calls")
 
 
 def _registrations(core: Any) -> View:

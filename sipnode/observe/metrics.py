@@ -33,7 +33,7 @@ class Sources:
         version: Of the program.
         started: Epoch seconds.
         pulse: ``sipnode.observe.pulse.Pulse``.
-        calls: ``sipnode.observe.life.CallLog``.
+        calls: ``sipnode.observe.callhistory.CallHistory``.
         by_code: Makes responses by method and code of those by method and status.
         admission: Counts of connections. outgoing: Counts of those that we open.
         media: ``MediaService``.

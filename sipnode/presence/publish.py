@@ -51,7 +51,7 @@ def handle(service: PresenceService, ctx: Any, trusted: bool) -> Any:
         return ctx.reply(403, "Not your state to publish")
     if len(resource) > 128 or not resource.isprintable():
         return ctx.reply(404)
-    return service.turns.run((package.name, resource), lambda: _decide(service, ctx, package, resource, sender))
+    return service.queue.run((package.name, resource), lambda: _decide(service, ctx, package, resource, sender))
 
 
 def _decide(service: PresenceService, ctx: Any, package: Any, resource: str, sender: str) -> Any:

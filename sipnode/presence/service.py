@@ -23,9 +23,9 @@ from sipnode.presence.mailboxes import Mailboxes
 from sipnode.presence.notifier import Notifier
 from sipnode.presence.policy import Policy
 from sipnode.presence.proving import Proving
+from sipnode.presence.serialqueue import SerialQueue
 from sipnode.presence.store import PresenceStore
 from sipnode.presence.table import Decisions, Publications, Subscriptions
-from sipnode.presence.turns import Turns
 from sipnode.records import PresenceChange, Publication, Subscription, Watcher
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class PresenceService(Service):
         self.subscriptions = Subscriptions()
         self.decisions = Decisions()
         self.policy = Policy(settings.policy, self.decisions, private=settings.dialog_policy)
-        self.turns = Turns()
+        self.queue = SerialQueue()
         self.store = PresenceStore(writer, self.subscriptions.by_tag.__contains__)
         self.documents = Documents(self.packages, self.publications, self.subscriptions.is_watched, self.policy.sees_all, self.now)
         self.calls = CallStates(self)

@@ -42,7 +42,7 @@ def handle(service: PresenceService, ctx: Any) -> Any:
         return ctx.reply(489, "", service.allow_events(False))
     tag = ctx.request.to.tag
     if tag:
-        return service.turns.run(tag, lambda: _go_on(service, ctx, package, tag))
+        return service.queue.run(tag, lambda: _go_on(service, ctx, package, tag))
     return _begin(service, ctx, package)
 
 

@@ -166,9 +166,9 @@ class Fork:
     def on_ended(self, branch: Branch, response: SipResponse) -> None:
         """A branch has ended with 300..699, received or made here."""
         core = self.ctx.core
-        if core.life is not None and self.invite and branch.source == forkpolicy.LOCAL:
+        if core.history is not None and self.invite and branch.source == forkpolicy.LOCAL:
             parts = (branch.index, response.status, branch.blame or "server")
-            core.life.step(self.ctx.request.get("call-id") or "", "proxy", "branch %s counts as %s, by %s", *parts)
+            core.history.step(self.ctx.request.get("call-id") or "", "proxy", "branch %s counts as %s, by %s", *parts)
         if self.finished:
             return
         if forkpolicy.cancels_others(response.status):

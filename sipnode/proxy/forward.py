@@ -41,11 +41,11 @@ def forwarded_request(branch: Branch) -> SipRequest:
         routes = [*target.routes, *(routes or ())]
     if routes:
         routes, uri = strict_next(routes, uri)
-    life = core.life
-    if life is not None and (request.method == "INVITE" or (life.whole and request.method == "BYE")):
+    history = core.history
+    if history is not None and (request.method == "INVITE" or (history.whole and request.method == "BYE")):
         host, port = branch.flow.remote
         parts = (branch.index, request.method, uri, branch.flow.transport.lower(), host, port)
-        life.step(request.get("call-id") or "", "proxy", "branch %s: %s %s to %s:%s:%s", *parts)
+        history.step(request.get("call-id") or "", "proxy", "branch %s: %s %s to %s:%s:%s", *parts)
     names = request.names.copy()
     lines = request.lines.copy()
     index = request.index()

@@ -105,8 +105,8 @@ def allow(branch: Branch, hops: list[Hop], peer: str) -> list[Hop]:
         return destinations.permitted(hops, peer)  # type: ignore[no-any-return]  # the core is typed elsewhere
     except Refused as refused:
         ctx.blame(f"destination_{refused.rule}")
-        if ctx.core.life is not None:
-            ctx.core.life.step(ctx.request.get("call-id") or "", "proxy", "branch %s: %s", branch.index, refused.reason)
+        if ctx.core.history is not None:
+            ctx.core.history.step(ctx.request.get("call-id") or "", "proxy", "branch %s: %s", branch.index, refused.reason)
         raise
 
 

@@ -36,7 +36,7 @@ class ProxyCore(Protocol):
     """None, or what writes every message to the log."""
     traffic: Any
     """Messages by method."""
-    life: Any
+    history: Any
     """None, or what takes the steps of each call."""
     clock: Callable[[], float]
     max_forwards: int

@@ -41,8 +41,8 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
 
 
 def _step(core: Core, call_id: str, text: str) -> None:
-    if core.life is not None:
-        core.life.step(call_id, "media", text)
+    if core.history is not None:
+        core.history.step(call_id, "media", text)
 
 
 def _limited(stage: Any) -> Stage:

@@ -184,13 +184,13 @@ class RequestContext:
         method = self.request.method
         # What comes after the final response is a 2xx of another phone.
         core.traffic.answered(method if self.request is not _DONE else "INVITE", status)
-        life = core.life
+        history = core.history
         # A good answer that is only passed on was noted when it came.
-        if life is not None and status > 100 and method in ("INVITE", "BYE", "CANCEL") and (life.whole or status >= 300):
+        if history is not None and status > 100 and method in ("INVITE", "BYE", "CANCEL") and (history.whole or status >= 300):
             host, port = self.flow.remote
             decided = "" if self.fork is not None else f", decided by {core.engine.stage_of(self)}"
             call_id = self.request.get("call-id") or ""
-            life.step(call_id, "wire", "%s to %s for %s:%s:%s%s", status, method, self.flow.transport.lower(), host, port, decided)
+            history.step(call_id, "wire", "%s to %s for %s:%s:%s%s", status, method, self.flow.transport.lower(), host, port, decided)
         if self.pending is not None and status >= 200:
             core.pending.leave(self)
         if status >= 300 and self.flags & Flag.INITIAL and self.request.method == "INVITE":

@@ -17,6 +17,7 @@ from sipnode.dialog.pending import PendingRequests
 from sipnode.errors import NoRoute, Reject
 from sipnode.nat.rules import NatRules
 from sipnode.nat.tests import same_host
+from sipnode.observe.traffic import Traffic
 from sipnode.proxy import reach
 from sipnode.proxy.destinations import Destinations
 from sipnode.proxy.reach import as_named
@@ -28,7 +29,6 @@ from sipnode.proxy.viaseal import ViaSeal
 from sipnode.records import BindingFlag, Reach
 from sipnode.registrar.edge import is_edge_path
 from sipnode.registrar.location import instance_key
-from sipnode.routing.traffic import Traffic
 from sipnode.routing.verdict import Flag, Verdict
 from sipnode.sip.address import NameAddr
 from sipnode.sip.grammar import split_commas
@@ -78,7 +78,7 @@ class Core:
         busy: Why new calls are refused with 503 just now (``overload``, ``drain``): what says the seconds of Retry-After, by
             the reason's name. Calls that are up go on.
         nodes: NodeService, or None where the server knows of no others.
-        life: CallLog: takes the steps of each call; None while nobody wants them.
+        history: CallHistory: takes the steps of each call; None while nobody wants them.
         logs: LogControl: level, form and wire trace while the server runs.
         lifecycle: Lifecycle: ready, reload, drain.
     """
@@ -116,7 +116,7 @@ class Core:
         self.defence: Any = None
         self.busy: dict[str, Callable[[], int]] = {}
         self.nodes: Any = None
-        self.life: Any = None
+        self.history: Any = None
         self.logs: Any = None
         self.lifecycle: Any = None
         self.node_seconds, self.next_host_seconds = settings.node.lost_seconds, settings.proxy.next_host_seconds
@@ -371,8 +371,8 @@ class Core:
     def cancel_calls(self, flow: Any) -> None:
         """Cancel the calls that a connection which is gone had begun: nobody can tell its end the answer."""
         for fork in flow.vars.pop("calls", ()):
-            if self.life is not None:
-                self.life.step(fork.ctx.request.get("call-id") or "", "dialog", "the caller's connection is gone: cancelled")
+            if self.history is not None:
+                self.history.step(fork.ctx.request.get("call-id") or "", "dialog", "the caller's connection is gone: cancelled")
             fork.cancel(_LOST)
 
     def foreign_register(self, domain: str) -> None:

@@ -76,10 +76,10 @@ class Dispatcher:
                 return
             now = self._clock()
             if not self._absorb(key, message, flow, now):
-                life = core.life
-                if life is not None and message.method in (CALL_METHODS if life.whole else _TELLING):
+                history = core.history
+                if history is not None and message.method in (CALL_METHODS if history.whole else _TELLING):
                     call_id = message.get("call-id") or ""
-                    life.step(call_id, "wire", "%s %s from %s:%s:%s", message.method, message.uri, flow.transport.lower(), host, port)
+                    history.step(call_id, "wire", "%s %s from %s:%s:%s", message.method, message.uri, flow.transport.lower(), host, port)
                 if flow.transport == "TLS" and "alias" in message.via.params:
                     core.flows.alias(flow, message.via.port)
                 core.engine.run(RequestContext(core, message, flow, key, now))
@@ -97,13 +97,13 @@ class Dispatcher:
         try:
             method = response.cseq_method
             self._responses_in[method if method in self._requests_in else OTHER, response.status] += 1
-            life = core.life
+            history = core.history
             status = response.status
             # Of good answers only that it rings: the call that is up didn't fail.
-            if life is not None and status > 100 and (status >= 300 or status < 200 or life.whole) and method in CALL_METHODS:
+            if history is not None and status > 100 and (status >= 300 or status < 200 or history.whole) and method in CALL_METHODS:
                 host, port = flow.remote
                 parts = (status, response.reason, method, flow.transport.lower(), host, port)
-                life.step(response.get("call-id") or "", "wire", "%s %s to %s from %s:%s:%s", *parts)
+                history.step(response.get("call-id") or "", "wire", "%s %s to %s from %s:%s:%s", *parts)
             if core.transactions.response_received(response, flow, self._clock()):
                 return
             if core.ping_answered(response, flow):

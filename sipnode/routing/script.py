@@ -211,8 +211,8 @@ class RoutingScript:
             self.core.dialogs.access.admit(ctx)
         if request.method in ("INVITE", "SUBSCRIBE", "REFER"):
             ctx.record_route = True
-        if self.core.life is not None and ctx.identity and request.method == "INVITE":
-            self.core.life.step(request.call_id, "auth", "%s has proved its password", ctx.identity)
+        if self.core.history is not None and ctx.identity and request.method == "INVITE":
+            self.core.history.step(request.call_id, "auth", "%s has proved its password", ctx.identity)
 
     def stranger(self, ctx: RequestContext) -> None:
         """What anybody may send: calls, messages and questions, with a name or without one."""
@@ -307,10 +307,10 @@ class RoutingScript:
             headers = (("allow", capabilities.METHODS),) if result.status == 405 else ()
             raise Reject(result.status, "", headers or ((("retry-after", "5"),) if result.status == 503 else ()))
         ctx.targets = [self.core.target(binding) for binding in result.bindings]
-        if self.core.life is not None and ctx.request.method == "INVITE":
+        if self.core.history is not None and ctx.request.method == "INVITE":
             first = result.bindings[0]
             found = first.contact if len(result.bindings) == 1 else ", ".join(binding.contact for binding in result.bindings)
-            self.core.life.step(ctx.request.call_id, "location", "%s is at %s", first.aor, found)
+            self.core.history.step(ctx.request.call_id, "location", "%s is at %s", first.aor, found)
         return self.relay(ctx)
 
     def relay(self, ctx: RequestContext) -> Verdict:

@@ -21,19 +21,19 @@ from sipnode.transport.connection import Hub
 from sipnode.transport.descriptors import AcceptLog
 from sipnode.transport.flow import Listener
 from sipnode.transport.flowtable import FlowTable
-from sipnode.transport.giveback import GiveBack, c_library
 from sipnode.transport.handshake import HandshakeRules
 from sipnode.transport.http import WebPort, XHTTPRoot
 from sipnode.transport.listen import WEBSOCKET, ListenSpec, family_of, parse_listens
 from sipnode.transport.listeners import OwnAddresses, StreamService, choose_listener
+from sipnode.transport.memory import MemoryService, c_library
 from sipnode.transport.outgoing import Outgoing
 from sipnode.transport.proxied import ProxiedPort, Proxies
 from sipnode.transport.resolver import Resolver
 from sipnode.transport.sniff import StreamPort
-from sipnode.transport.tls import TLSContexts
-from sipnode.transport.tlsconfig import TLSConfig, load_tls_config
-from sipnode.transport.tlswatch import TLSWatch
-from sipnode.transport.tlswire import TLSWireFactory
+from sipnode.transport.tls.config import TLSConfig, load_tls_config
+from sipnode.transport.tls.contexts import TLSContexts
+from sipnode.transport.tls.watch import TLSWatch
+from sipnode.transport.tls.wire import TLSWireFactory
 from sipnode.transport.udp import UdpEndpoint, UdpService
 from sipnode.transport.websocket import websocket_factory
 from sipnode.transport.wheel import Wheel
@@ -160,7 +160,7 @@ class _Builder:
             made.services.append(self._stream_port(group))
         if self.tls.profiles:
             made.services.append(made.tls)
-        made.services.append(GiveBack(lambda: made.admission.open, self.reactor, c_library()))
+        made.services.append(MemoryService(lambda: made.admission.open, self.reactor, c_library()))
         if any(spec.transport in WEBSOCKET for spec in self.specs) and not USES_NVX:
             made.warnings.append("autobahn runs without its compiled part (NVX): a WebSocket message costs several times as much")
         made.warnings.extend(self.tls.unused([(spec.host, spec.port) for spec in self.specs if spec.secure]))

@@ -16,7 +16,7 @@ from twisted.internet.protocol import ClientFactory
 from sipnode.errors import NoRoute
 from sipnode.transport.listen import bracketed
 from sipnode.transport.stream import SipStream, StreamFlow, TlsClientStream, plain_reason
-from sipnode.transport.tlswire import TLSWireFactory
+from sipnode.transport.tls.wire import TLSWireFactory
 
 if TYPE_CHECKING:
     from collections.abc import Callable

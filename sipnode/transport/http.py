@@ -14,7 +14,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 
 from sipnode.transport.handshake import Handshake, HandshakeRules, Refusal
 from sipnode.transport.httpchannel import XHTTPChannel
-from sipnode.transport.turns import Turns
+from sipnode.transport.serialqueue import SerialQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,13 +142,13 @@ class WebPort:
     def __init__(self, hub: Hub, root: XHTTPRoot, reactor: Any) -> None:
         self._hub = hub
         self._reactor = reactor
-        self._turns = Turns(reactor)
+        self._queue = SerialQueue(reactor)
         self._site = Site(root, reactor=reactor)
         self._site.displayTracebacks = False
 
     def channel(self, ticket: Ticket) -> XHTTPChannel:
         """The protocol of a connection that speaks HTTP."""
-        return XHTTPChannel(self._hub, self._site, ticket, self._reactor, self._turns)
+        return XHTTPChannel(self._hub, self._site, ticket, self._reactor, self._queue)
 
 
 def read_handshake(request: Request) -> Handshake:

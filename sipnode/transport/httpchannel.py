@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sipnode.transport.admission import Ticket
     from sipnode.transport.connection import Hub
-    from sipnode.transport.turns import Turns
+    from sipnode.transport.serialqueue import SerialQueue
     from sipnode.transport.wheel import WheelTimer
 
 # A browser keeps a connection for its next request; longer is a place held for nothing.
@@ -46,7 +46,7 @@ class XHTTPChannel(HTTPChannel):
         site: The site.
         ticket: The place of this connection.
         reactor: ``IReactorTime``.
-        turns: Where requests wait that came behind others.
+        queue: Where requests wait that came behind others.
     """
 
     transport: Any
@@ -56,7 +56,7 @@ class XHTTPChannel(HTTPChannel):
     rawDataReceived: Any
     _buffer: bytes
 
-    def __init__(self, hub: Hub, site: Site, ticket: Ticket, reactor: Any, turns: Turns) -> None:
+    def __init__(self, hub: Hub, site: Site, ticket: Ticket, reactor: Any, queue: SerialQueue) -> None:
         HTTPChannel.__init__(self)
         self.site = site
         self.requestFactory = site.requestFactory
@@ -65,7 +65,7 @@ class XHTTPChannel(HTTPChannel):
         self.timeOut = _KEEP_ALIVE_SECONDS
         self._hub = hub
         self._ticket = ticket
-        self._turns = turns
+        self._queue = queue
         self._deadline: WheelTimer | None = None
         self._stall: WheelTimer | None = None
         self._over = False
@@ -127,7 +127,7 @@ class XHTTPChannel(HTTPChannel):
             return
         self._between = True
         if self._buffer or self._dataBuffer or self._half_closed:
-            self._turns.add(self._go_on)
+            self._queue.add(self._go_on)
         else:
             self._go_on()
 
@@ -180,7 +180,7 @@ class XHTTPChannel(HTTPChannel):
         if self._closing and not self._unsent:
             self.loseConnection()
         elif self._between:
-            self._turns.add(self._go_on)
+            self._queue.add(self._go_on)
 
     def loseConnection(self) -> None:
         """Close when all has gone; who doesn't take it is cut."""

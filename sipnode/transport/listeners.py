@@ -12,8 +12,8 @@ from twisted.application.service import Service
 from twisted.internet.error import CannotListenError
 
 from sipnode.sip.hosts import bare_host, normal_host
-from sipnode.transport.eager import EagerServer
 from sipnode.transport.listen import family_of, is_loopback, is_unspecified
+from sipnode.transport.nodelay import NoDelayServer
 from sipnode.transport.portowner import local_addresses, port_taken
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class StreamService(Service):
             raise port_taken(first, error.socketError) from None
         except OSError as error:
             raise port_taken(first, error) from None
-        self._port.transport = EagerServer
+        self._port.transport = NoDelayServer
         if self._accepts is not None:
             self._port._logger = self._accepts.logger
         port = self._port.getHost().port

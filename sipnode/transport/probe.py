@@ -18,9 +18,9 @@ from service_identity import CertificateError, VerificationError
 from service_identity.pyopenssl import verify_hostname, verify_ip_address
 
 from sipnode.errors import SipnodeError
-from sipnode.transport.certificates import why
 from sipnode.transport.identity import certificate_matches, sip_domains
 from sipnode.transport.listen import family_of
+from sipnode.transport.tls.certificates import why
 
 SECONDS: Final = 10.0
 _BROWSER_DAYS: Final = 398

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from sipnode import __version__
 from sipnode.nodes.sisters import SisterWatch
+from sipnode.observe.callhistory import CallHistory
 from sipnode.observe.health import alive, bare, readiness
-from sipnode.observe.life import CallLog
 from sipnode.observe.listener import MetricsService
 from sipnode.observe.metrics import CONTENT_TYPE, Sources, exposition, registry_of
 from sipnode.observe.pulse import Pulse
 from sipnode.observe.summary import HostileSummary
+from sipnode.observe.traffic import by_code
 from sipnode.observe.web import Answer, Door, ObservedPage
-from sipnode.routing.traffic import by_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -46,7 +46,7 @@ class Observation:
         settings = core.settings.metrics
         self._settings = settings
         self._door = Door(settings)
-        self.calls = CallLog(core.reactor, core.settings.log.calls)
+        self.calls = CallHistory(core.reactor, core.settings.log.calls)
         self.pulse = Pulse(core.reactor, own_process)
         self.sources = Sources(core, __version__, core.clock(), self.pulse, self.calls, by_code)
         self._registry = registry_of(self.sources)
@@ -110,9 +110,9 @@ def queues_of(core: Core, media: Any, storage: Any, writer: Any) -> dict[str, Ca
 
 def set_mode(core: Core, mode: str) -> None:
     """Another ``[log] calls``: with 'none' nobody pays for steps."""
-    calls: CallLog = core.logs.calls
+    calls: CallHistory = core.logs.calls
     calls.set_mode(mode)
-    core.life = None if mode == "none" else calls
+    core.history = None if mode == "none" else calls
 
 
 def reloaded(core: Core, new: Settings) -> str:

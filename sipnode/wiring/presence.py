@@ -13,9 +13,9 @@ from zope.interface import implementer
 import sipnode.plugins
 from sipnode.errors import ConfigError
 from sipnode.interfaces import IEventPackage, IPresenceSources
-from sipnode.presence.moving import take_over
 from sipnode.presence.recent import Recent
 from sipnode.presence.service import PresenceService
+from sipnode.presence.takeover import take_over
 from sipnode.registrar.location import instance_key
 from sipnode.registrar.register import is_lost
 from sipnode.storage.writer import GroupCommitWriter

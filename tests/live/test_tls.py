@@ -19,7 +19,7 @@ from sipnode.errors import NoRoute
 from sipnode.records import Hop
 from sipnode.settings import CoreSettings, LimitSettings, Settings, TLSSettings, TransportSettings
 from sipnode.transport.assembly import Transports, build_transports
-from sipnode.transport.tlsconfig import load_tls_config
+from sipnode.transport.tls.config import load_tls_config
 
 from ..transport.certificates import Pair, make, revocation_list
 from ..transport.kit import OK, RecordingSink

@@ -14,7 +14,7 @@ from sipnode.log import LogControl
 from sipnode.manhole.names import Parts, banner_of, names_of, namespace_of
 from sipnode.manhole.running import run
 from sipnode.media.service import MediaService
-from sipnode.observe.life import CallLog
+from sipnode.observe.callhistory import CallHistory
 from sipnode.settings import LogSettings, MediaSettings
 from sipnode.testing import World
 from sipnode.wiring.manhole import caller, transaction_row
@@ -39,7 +39,7 @@ class PromptTests(SynchronousTestCase):
         self.world = World()
         core = self.world.core
         core.logs = LogControl(LogSettings(), lambda trace: setattr(core, "trace", trace))
-        core.logs.calls = core.life = CallLog(self.world.clock, "failed")
+        core.logs.calls = core.history = CallHistory(self.world.clock, "failed")
         core.lifecycle = self.lifecycle = Lifecycle()
         guard = Guard(self.world.settings.defence, core.clock, (), core.own_host)
         core.defence = DefenceService(guard, core.reactor, core.busy, core.flows.connections)
@@ -92,7 +92,7 @@ class PromptTests(SynchronousTestCase):
         self.world.clock.advance(5)
         shown = self.typed("calls")
         self.assertRegex(shown, rf"{call_id} +alice@\S+ +bob@\S+ +confirmed +5 ")
-        self.assertIn("wire: INVITE", self.typed(f"calls.life({call_id!r})"))
+        self.assertIn("wire: INVITE", self.typed(f"calls.history({call_id!r})"))
         self.assertEqual(self.typed(f"calls['bob'].call_id == {call_id!r}"), "True")
         self.assertEqual(self.typed(f"calls.end({call_id!r})"), "1 ended")
         self.assertEqual((self.alice.methods(), self.bob.methods()), (["BYE"], ["BYE"]))

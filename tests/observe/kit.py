@@ -6,10 +6,10 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sipnode.observe.life import CallLog
+from sipnode.observe.callhistory import CallHistory
 from sipnode.observe.metrics import Sources, exposition, registry_of
 from sipnode.observe.pulse import Pulse
-from sipnode.routing.traffic import by_code
+from sipnode.observe.traffic import by_code
 from sipnode.testing import World
 
 
@@ -21,7 +21,7 @@ class Watched:
     """
 
     def __init__(self, world: World, **more: Any) -> None:
-        calls = CallLog(world.clock, "none")
+        calls = CallHistory(world.clock, "none")
         world.core.dialogs.on_change(calls.changed, "terminated")
         pulse = Pulse(world.clock, False)
         self.sources = Sources(world.core, "1.2.3", world.clock.seconds(), pulse, calls, by_code, **more)

@@ -9,9 +9,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.observe.metrics import ServerCollector
-from sipnode.routing.traffic import by_code
+from sipnode.observe.traffic import by_code
 from sipnode.testing import World
-from sipnode.transport.certificates import Dated
+from sipnode.transport.tls.certificates import Dated
 from sipnode.wiring.presence import build_presence
 
 from ..presence.kit import MoodPackage

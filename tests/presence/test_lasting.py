@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.errors import StorageError
 from sipnode.interfaces import IPresenceFeed
-from sipnode.presence.moving import take_over
 from sipnode.presence.subscription import Origin
+from sipnode.presence.takeover import take_over
 from sipnode.records import PresenceChange, Publication, Subscription
 from sipnode.settings import PresenceSettings
 from sipnode.storage.memory import MemoryStorage

@@ -14,9 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from sipnode.transport.handshake import HandshakeRules
 from sipnode.transport.http import WebPort, XHTTPRoot
 from sipnode.transport.sniff import StreamPort
-from sipnode.transport.tls import TLSContexts
-from sipnode.transport.tlsconfig import load_tls_config
-from sipnode.transport.tlswire import TLSWireFactory
+from sipnode.transport.tls.config import load_tls_config
+from sipnode.transport.tls.contexts import TLSContexts
+from sipnode.transport.tls.wire import TLSWireFactory
 from sipnode.transport.websocket import websocket_factory
 
 from .certificates import make

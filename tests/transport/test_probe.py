@@ -11,8 +11,8 @@ from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode import cli
-from sipnode.transport.certificates import DAY
 from sipnode.transport.probe import ProbeError, look, objections, report
+from sipnode.transport.tls.certificates import DAY
 
 from .certificates import make
 

@@ -1,4 +1,4 @@
-"""Promises of ``sipnode.transport.tls``: handshakes in memory, both sides by OpenSSL."""
+"""Promises of ``sipnode.transport.tls.contexts``: handshakes in memory, both sides by OpenSSL."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.errors import ConfigError
 from sipnode.records import Hop
-from sipnode.transport.tls import TLSContexts
-from sipnode.transport.tlsconfig import load_tls_config
+from sipnode.transport.tls.config import load_tls_config
+from sipnode.transport.tls.contexts import TLSContexts
 
 from .certificates import make, revocation_list
 

@@ -1,4 +1,4 @@
-"""Promises of ``sipnode.transport.tlsconfig``."""
+"""Promises of ``sipnode.transport.tls.config``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.errors import ConfigError
-from sipnode.transport.tlsconfig import load_tls_config, parse_tls_config
+from sipnode.transport.tls.config import load_tls_config, parse_tls_config
 
 SEED = """
 # comment

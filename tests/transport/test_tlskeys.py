@@ -18,8 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.errors import ConfigError
 from sipnode.records import Hop
-from sipnode.transport.tls import TLSContexts
-from sipnode.transport.tlsconfig import TLSProfile, load_tls_config
+from sipnode.transport.tls.config import TLSProfile, load_tls_config
+from sipnode.transport.tls.contexts import TLSContexts
 
 from .certificates import make, revocation_list
 from .test_tls import FakeProtocol, shake

@@ -1,4 +1,4 @@
-"""Promises of ``sipnode.transport.tlswatch`` and ``certificates``: new files are taken as a whole or not at all."""
+"""Promises of ``sipnode.transport.tls.watch`` and ``certificates``: new files are taken as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.errors import ConfigError
-from sipnode.transport.certificates import DAY, Dated, dated_files
-from sipnode.transport.tls import TLSContexts
-from sipnode.transport.tlsconfig import load_tls_config
-from sipnode.transport.tlswatch import TLSWatch
+from sipnode.transport.tls.certificates import DAY, Dated, dated_files
+from sipnode.transport.tls.config import load_tls_config
+from sipnode.transport.tls.contexts import TLSContexts
+from sipnode.transport.tls.watch import TLSWatch
 
 from .certificates import make, revocation_list
 from .test_tls import FakeProtocol, shake
@@ -43,7 +43,7 @@ class WatchTests(SynchronousTestCase):
         self.addCleanup(lambda: self.watch.running and self.watch.stopService())
 
     def hear(self, event: LogEvent) -> None:
-        if event.get("log_namespace") == "sipnode.transport.tlswatch.TLSWatch":
+        if event.get("log_namespace") == "sipnode.transport.tls.watch.TLSWatch":
             self.said.append(formatEvent(event))
 
     def write(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Promises of ``sipnode.transport.tlswire``: however the octets are cut, what arrives is the same, and is there at once."""
+"""Promises of ``sipnode.transport.tls.wire``: however the octets are cut, what arrives is the same, and is there at once."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.transport.tls import TLSContexts
-from sipnode.transport.tlsconfig import load_tls_config
-from sipnode.transport.tlswire import TLSWireFactory
+from sipnode.transport.tls.config import load_tls_config
+from sipnode.transport.tls.contexts import TLSContexts
+from sipnode.transport.tls.wire import TLSWireFactory
 
 from .certificates import make
 from .kit import Wire

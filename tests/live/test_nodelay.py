@@ -1,4 +1,4 @@
-"""``sipnode.transport.eager`` on real sockets: at once where the kernel takes it, in order where it doesn't."""
+"""``sipnode.transport.nodelay`` on real sockets: at once where the kernel takes it, in order where it doesn't."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from sipnode.transport.eager import EagerServer
+from sipnode.transport.nodelay import NoDelayServer
 
 reactor: Any = _reactor
 
@@ -36,7 +36,7 @@ class EagerTests(TestCase):
         factory = Factory.forProtocol(Server)
         factory.noisy = False
         self.port = reactor.listenTCP(0, factory, interface="127.0.0.1")
-        self.port.transport = EagerServer
+        self.port.transport = NoDelayServer
         self.peer = socket.create_connection(("127.0.0.1", self.port.getHost().port))
         self.addCleanup(self.finish)
 

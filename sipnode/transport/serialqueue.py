@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Turns:
+class SerialQueue:
     """The queue.
 
     Args:

@@ -13,13 +13,13 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from sipnode.errors import ConfigError
-from sipnode.transport.certificates import DAY, Dated, dated_files, ends_soon
-from sipnode.transport.tlsconfig import TLSConfig, TLSProfile, load_tls_config
+from sipnode.transport.tls.certificates import DAY, Dated, dated_files, ends_soon
+from sipnode.transport.tls.config import TLSConfig, TLSProfile, load_tls_config
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from sipnode.transport.tls import TLSContexts
+    from sipnode.transport.tls.contexts import TLSContexts
 
 _FILES: Final = ("certificate", "private_key", "ca_list", "ca_path", "crl")
 

@@ -27,7 +27,7 @@ def take_over(service: PresenceService, origin: Origin) -> None:
     """
     for row in service.subscriptions.of_device(origin.key):
         if row.node != service.node:
-            service.turns.run(row.to_tag, partial(_take, service, row.to_tag, origin))
+            service.queue.run(row.to_tag, partial(_take, service, row.to_tag, origin))
 
 
 def _take(service: PresenceService, tag: str, origin: Origin) -> Any:

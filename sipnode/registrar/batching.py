@@ -37,7 +37,7 @@ _LENGTH: Final = len(_REGISTER)
 
 
 @implementer(IMessageSink)
-class Bursts(Service):
+class Batching(Service):
     """A message sink before another.
 
     Args:
@@ -50,7 +50,7 @@ class Bursts(Service):
         collecting: Whether there is load, so that who comes waits for others.
     """
 
-    name = "bursts"
+    name = "batching"
 
     def __init__(self, inner: Any, clock: IReactorTime, seconds: float) -> None:
         self.after: Callable[[], None] = lambda: None

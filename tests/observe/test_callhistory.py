@@ -11,8 +11,8 @@ from sipnode.errors import MediaError
 from sipnode.log import apart, json_line
 from sipnode.media.bridge import _at
 from sipnode.media.nodes import parse_node
-from sipnode.observe import life
-from sipnode.observe.life import CallLog, plain
+from sipnode.observe import callhistory
+from sipnode.observe.callhistory import CallHistory, plain
 from sipnode.observe.summary import PERIOD_SECONDS, HostileSummary
 from sipnode.testing import RecordingMediaRelay, World
 
@@ -39,7 +39,7 @@ class Lines:
         return [line for event in self.events for line in event["log_format"].format(**event).split("\n")]
 
 
-class CallLogCase(SynchronousTestCase):
+class CallHistoryCase(SynchronousTestCase):
     """A world whose calls are noted."""
 
     mode = "failed"
@@ -47,9 +47,9 @@ class CallLogCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.relay = RecordingMediaRelay()
         self.world = World(media=self.relay)
-        self.calls = CallLog(self.world.clock, self.mode)
+        self.calls = CallHistory(self.world.clock, self.mode)
         self.calls.log = self.said = Lines(self.calls.write_settled)
-        self.world.core.life = self.calls
+        self.world.core.history = self.calls
         self.world.core.dialogs.on_change(self.calls.changed, "terminated")
         self.alice = self.world.phone("alice")
         self.bob = self.world.phone("bob", "WS")
@@ -58,13 +58,13 @@ class CallLogCase(SynchronousTestCase):
             phone.take()
 
 
-class LifeTests(CallLogCase):
+class LifeTests(CallHistoryCase):
     """What is noted and written."""
 
     def test_completed(self) -> None:
         """A call that was good has one line: who, whom, outcome, seconds, who ended it; its steps are kept as long as it is up."""
         call = self.world.call(self.alice, self.bob, SDP, SDP)
-        steps = [f"{step.room}: {step.text}" for step in self.calls.life(call.invite.call_id)]
+        steps = [f"{step.room}: {step.text}" for step in self.calls.history(call.invite.call_id)]
         self.world.clock.advance(31)
         call.from_caller("BYE")
         bye = self.bob.got("BYE")
@@ -74,7 +74,7 @@ class LifeTests(CallLogCase):
         self.assertTrue(line.startswith(f"{bye.call_id}: alice@example.test -> bob@example.test: completed, 200, rang "), line)
         self.assertIn("talked 31.0 s, ended by caller, udp:", line)
         self.assertIn("media by n0", line)
-        self.assertEqual(self.calls.life(bye.call_id), [])
+        self.assertEqual(self.calls.history(bye.call_id), [])
         for wanted in ("wire: INVITE", "location: bob@", "media: offer taken by n0", "proxy: branch 0: INVITE", "media: answer taken"):
             self.assertTrue(any(step.startswith(wanted) for step in steps), (wanted, steps))
 
@@ -84,12 +84,12 @@ class LifeTests(CallLogCase):
             self.world.call(self.alice, self.bob).from_caller("BYE")
             self.alice.take(), self.bob.take()
         self.assertEqual(self.said.events, [])
-        self.world.clock.advance(life.TOGETHER_SECONDS)
+        self.world.clock.advance(callhistory.TOGETHER_SECONDS)
         self.assertEqual([len(event["together"]) for event in self.said.events], [3])
-        for _ in range(life.MOST_TOGETHER):
+        for _ in range(callhistory.MOST_TOGETHER):
             self.world.call(self.alice, self.bob).from_caller("BYE")
             self.alice.take(), self.bob.take()
-        self.assertEqual([len(event["together"]) for event in self.said.events], [3, life.MOST_TOGETHER])
+        self.assertEqual([len(event["together"]) for event in self.said.events], [3, callhistory.MOST_TOGETHER])
         self.world.clock.advance(1)
         self.assertEqual(len(self.said.events), 2)
         self.world.call(self.alice, self.bob).from_caller("BYE")
@@ -114,7 +114,7 @@ class LifeTests(CallLogCase):
         self.assertEqual(len(self.said.lines), 1)
         self.assertIn("not found, 404", self.said.lines[0])
         self.assertIn(", ended by server, stage location, udp:", self.said.lines[0])
-        self.assertIn("decided by location", self.calls.life(invite.call_id)[-1].text)
+        self.assertIn("decided by location", self.calls.history(invite.call_id)[-1].text)
 
     def outcome(self) -> str:
         """The line about the outcome."""
@@ -168,7 +168,7 @@ class LifeTests(CallLogCase):
         carol.take()
         invite = self.alice.send("INVITE", carol.aor)
         self.world.clock.pump([1.0] * 40)
-        self.assertTrue(any("branch 0 counts as 408" in step.text for step in self.calls.life(invite.call_id)))
+        self.assertTrue(any("branch 0 counts as 408" in step.text for step in self.calls.history(invite.call_id)))
 
     def test_json(self) -> None:
         """The line of JSON has the facts under names of their own."""
@@ -183,20 +183,20 @@ class LifeTests(CallLogCase):
 
     def test_bounds(self) -> None:
         """Neither many calls nor many steps of one take more than so much."""
-        for number in range(life.MOST_CALLS + 10):
+        for number in range(callhistory.MOST_CALLS + 10):
             self.calls.step(f"id{number}", "wire", "x")
-        for _ in range(life.MOST_STEPS + 10):
+        for _ in range(callhistory.MOST_STEPS + 10):
             self.calls.step("last", "wire", "x")
-        self.assertEqual(len(self.calls.last(2 * life.MOST_CALLS)), life.MOST_CALLS)
-        self.assertEqual((len(self.calls.life("last")), self.calls.life("id0")), (life.MOST_STEPS, []))
+        self.assertEqual(len(self.calls.last(2 * callhistory.MOST_CALLS)), callhistory.MOST_CALLS)
+        self.assertEqual((len(self.calls.history("last")), self.calls.history("id0")), (callhistory.MOST_STEPS, []))
 
     def test_plain(self) -> None:
         """What a stranger sent can't begin a line of its own, nor fill the log."""
         self.assertEqual(plain("a\nb\x1b[2J"), "a?b?[2J")
-        self.assertEqual(len(plain("x" * 9000)), life.MOST_CHARACTERS)
+        self.assertEqual(len(plain("x" * 9000)), callhistory.MOST_CHARACTERS)
 
 
-class AllTests(CallLogCase):
+class AllTests(CallHistoryCase):
     """``[log] calls = "all"``."""
 
     mode = "all"
@@ -212,14 +212,14 @@ class AllTests(CallLogCase):
             self.assertIn(wanted, text)
 
 
-class FloodTests(CallLogCase):
+class FloodTests(CallHistoryCase):
     """Many calls at once."""
 
     def test_outcomes(self) -> None:
         """Over so many a second the outcomes of unanswered calls are counted, and told in one line."""
-        for _ in range(life.OUTCOMES_A_SECOND + 25):
+        for _ in range(callhistory.OUTCOMES_A_SECOND + 25):
             self.alice.send("INVITE", "sip:nobody@example.test")
-        self.assertEqual(len(self.said.lines), life.OUTCOMES_A_SECOND)
+        self.assertEqual(len(self.said.lines), callhistory.OUTCOMES_A_SECOND)
         self.calls.sum_up()
         self.assertEqual(self.said.lines[-1], "25 more calls ended unanswered within 10 s: not found 25")
         self.world.clock.advance(1)

@@ -25,7 +25,7 @@ def c_library() -> Callable[[], object] | None:
     return None if trim is None else lambda: trim(0)
 
 
-class GiveBack(Service):
+class MemoryService(Service):
     """Looks now and then whether many connections have gone since the last time.
 
     Args:

@@ -95,7 +95,7 @@ class Together(list[Outcome]):
         return "\n".join(map(str, self))
 
 
-class CallLog(Service):
+class CallHistory(Service):
     """Steps and outcomes.
 
     Args:
@@ -195,7 +195,7 @@ class CallLog(Service):
 
     # -- who asks
 
-    def life(self, call_id: str) -> list[Step]:
+    def history(self, call_id: str) -> list[Step]:
         """The steps of a call, oldest first; none where it isn't known (any more)."""
         return [_step(noted) for noted in self._calls.get(call_id, ())]
 

@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 
 
-class Turns:
+class SerialQueue:
     """Queues by name; a name without jobs costs nothing."""
 
     def __init__(self) -> None:

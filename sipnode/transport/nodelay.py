@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.tcp import Server
 
 
-class EagerServer(Server):
+class NoDelayServer(Server):
     """A connection that was accepted; ``transport`` of the listening port."""
 
     _tempDataLen: int

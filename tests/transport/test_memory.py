@@ -1,4 +1,4 @@
-"""Promises of ``sipnode.transport.giveback``."""
+"""Promises of ``sipnode.transport.memory``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.transport.giveback import LOOK_SECONDS, WORTH, GiveBack, c_library
+from sipnode.transport.memory import LOOK_SECONDS, WORTH, MemoryService, c_library
 
 
 class GiveBackTests(SynchronousTestCase):
@@ -24,8 +24,8 @@ class GiveBackTests(SynchronousTestCase):
     def trim(self) -> None:
         self.trims += 1
 
-    def start(self, trim: Callable[[], object] | None) -> GiveBack:
-        service = GiveBack(lambda: self.count, self.clock, trim)
+    def start(self, trim: Callable[[], object] | None) -> MemoryService:
+        service = MemoryService(lambda: self.count, self.clock, trim)
         service.startService()
         return service
 

@@ -1,4 +1,4 @@
-"""Promises of ``sipnode.transport.turns``."""
+"""Promises of ``sipnode.transport.serialqueue``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.transport.turns import Turns
+from sipnode.transport.serialqueue import SerialQueue
 
 
 class Reactor:
@@ -31,26 +31,26 @@ class TurnTests(SynchronousTestCase):
     def test_order(self) -> None:
         """In the order of asking, one each turn, also what is asked for meanwhile; one delayed call however much waits."""
         reactor, done = Reactor(), list[int]()
-        turns = Turns(reactor)
+        queue = SerialQueue(reactor)
 
         def work(number: int) -> None:
             done.append(number)
             if number < 3:
-                turns.add(lambda: work(number + 10))
+                queue.add(lambda: work(number + 10))
 
         for number in range(4):
-            turns.add(lambda number=number: work(number))  # type: ignore[misc]  # a default that binds the number
+            queue.add(lambda number=number: work(number))  # type: ignore[misc]  # a default that binds the number
         for count in range(7):
             self.assertEqual((len(done), len(reactor.calls)), (count, 1))
             reactor.turn()
-        self.assertEqual((done, len(turns), reactor.calls), ([0, 1, 2, 3, 10, 11, 12], 0, []))
+        self.assertEqual((done, len(queue), reactor.calls), ([0, 1, 2, 3, 10, 11, 12], 0, []))
 
     def test_fault(self) -> None:
         """What raises keeps nobody else from having a turn."""
         reactor, done = Reactor(), list[int]()
-        turns = Turns(reactor)
-        turns.add(lambda: 1 / 0)
-        turns.add(lambda: done.append(1))
+        queue = SerialQueue(reactor)
+        queue.add(lambda: 1 / 0)
+        queue.add(lambda: done.append(1))
         self.assertRaises(ZeroDivisionError, reactor.turn)
         reactor.turn()
         self.assertEqual(done, [1])

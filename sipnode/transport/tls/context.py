@@ -15,8 +15,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
-from sipnode.transport.certificates import TOO_LONG, subject_of, why
-from sipnode.transport.tlsconfig import METHODS, TLSProfile
+from sipnode.transport.tls.certificates import TOO_LONG, subject_of, why
+from sipnode.transport.tls.config import METHODS, TLSProfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from cryptography import x509
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
 
-    from sipnode.transport.tlsconfig import TLSConfig
+    from sipnode.transport.tls.config import TLSConfig
 
 DAY: Final = 86400.0
 WARN_DAYS: Final = 14

@@ -13,11 +13,11 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSS
 from zope.interface import implementer
 
 from sipnode.errors import ConfigError
-from sipnode.transport.certificates import TOO_LONG, subject_of, why
 from sipnode.transport.identity import certificate_matches
 from sipnode.transport.listen import family_of, is_unspecified
-from sipnode.transport.tlsconfig import METHODS, TLSConfig, TLSProfile
-from sipnode.transport.tlscontext import VERSIONS, client_context, depth_check, server_context, too_deep, verify_mode
+from sipnode.transport.tls.certificates import TOO_LONG, subject_of, why
+from sipnode.transport.tls.config import METHODS, TLSConfig, TLSProfile
+from sipnode.transport.tls.context import VERSIONS, client_context, depth_check, server_context, too_deep, verify_mode
 
 if TYPE_CHECKING:
     from twisted.protocols.tls import TLSMemoryBIOProtocol
