@@ -253,7 +253,7 @@ class IMediaRelay(Interface):
         """End a call, or one branch of it (via_branch), or one dialog (both tags); never fails, logs."""
 
 
-class IRequestContext(Interface):
+class IRequest(Interface):
     """One request on its way through the routing script."""
 
     request: SipRequest = Attribute("As received; never mutated.")
@@ -278,7 +278,7 @@ class IRequestStage(Interface):
     before: tuple[str, ...] = Attribute("Stages that come after it.")
     methods: frozenset[str] | None = Attribute("Methods that it is for, or None for all.")
 
-    def process(ctx: IRequestContext) -> Any:
+    def process(ctx: IRequest) -> Any:
         """None to go on, a Verdict to stop, or an awaitable of either; may raise Reject."""
 
 

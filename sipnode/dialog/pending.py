@@ -57,7 +57,7 @@ class PendingRequests:
         """A request is about to be sent on; once for each.
 
         Args:
-            ctx: IRequestContext; its ``pending`` is set.
+            ctx: IRequest; its ``pending`` is set.
 
         Raises:
             Reject: 503 or 486, too much of its kind waits.

@@ -28,7 +28,7 @@ def handle(service: PresenceService, ctx: Any, trusted: bool) -> Any:
     """Process a PUBLISH.
 
     Args:
-        ctx: IRequestContext with a transaction; it is answered.
+        ctx: IRequest with a transaction; it is answered.
         trusted: Its source may publish for everybody.
 
     Returns:

@@ -27,7 +27,7 @@ def handle(service: PresenceService, ctx: Any) -> Any:
     """Process a SUBSCRIBE, inside a dialog or not.
 
     Args:
-        ctx: IRequestContext with a transaction; it is answered.
+        ctx: IRequest with a transaction; it is answered.
 
     Returns:
         What ``ctx.reply`` returned, or a Deferred of it.

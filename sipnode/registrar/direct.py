@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-    from sipnode.interfaces import ILocationBackend, ILocationWriter, IRequestContext
+    from sipnode.interfaces import ILocationBackend, ILocationWriter, IRequest
     from sipnode.records import Binding
     from sipnode.registrar.location import LocationTable
     from sipnode.registrar.register import RegisterPlan
@@ -44,7 +44,7 @@ class Direct:
         table: LocationTable,
         clock: IReactorTime,
         adopt: Callable[[Binding], None],
-        refuse: Callable[[IRequestContext], Any],
+        refuse: Callable[[IRequest], Any],
     ) -> None:
         self._backend = backend
         self._writer = writer
@@ -76,7 +76,7 @@ class Direct:
 
     def register(
         self,
-        context: IRequestContext,
+        context: IRequest,
         aor: str,
         decide: Callable[[list[Binding]], RegisterPlan],
         stored: Callable[[RegisterPlan, list[Binding | None]], None],

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from sipnode.interfaces import IFlow, IFlowTable, ILocationBackend, ILocationWriter, INode, IRequestContext
+    from sipnode.interfaces import IFlow, IFlowTable, ILocationBackend, ILocationWriter, INode, IRequest
     from sipnode.records import Binding, LocationChange
     from sipnode.settings import LocationSettings
 
@@ -206,7 +206,7 @@ class RegistrarService(Service):
 
     # -- REGISTER
 
-    def save(self, context: IRequestContext, cflags: int = 0) -> Any:
+    def save(self, context: IRequest, cflags: int = 0) -> Any:
         """Process a REGISTER whose sender has proved that the address-of-record is its own.
 
         Args:
@@ -235,12 +235,12 @@ class RegistrarService(Service):
             return self._direct.register(context, aor, decide, lambda plan, before: self._tell_changes(plan.changes, before))
         return self._save(context, aor, cflags)
 
-    def _plan(self, context: IRequestContext, aor: str, bindings: list[Binding], cflags: int) -> RegisterPlan:
+    def _plan(self, context: IRequest, aor: str, bindings: list[Binding], cflags: int) -> RegisterPlan:
         now = self._clock.seconds()
         source = source_of(context.flow, cflags, self.node, now + self._settings.max_expires)
         return register.plan(context.request, aor, bindings, now, self._settings, source, self._new_ruid, self.contact_refusal)
 
-    def _save(self, context: IRequestContext, aor: str, cflags: int) -> Any:
+    def _save(self, context: IRequest, aor: str, cflags: int) -> Any:
         if context.flow.closed:
             return _refuse(context)
         plan = self._plan(context, aor, self.table.lookup(aor, self._clock.seconds()), cflags)
@@ -383,5 +383,5 @@ class RegistrarService(Service):
         return f"uloc-{BOOT}-{next(self._numbers):x}"
 
 
-def _refuse(context: IRequestContext) -> Any:
+def _refuse(context: IRequest) -> Any:
     return context.reply(503, "", RETRY_AFTER)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from sipnode.interfaces import ILocationWriter, IRequestContext
+    from sipnode.interfaces import ILocationWriter, IRequest
     from sipnode.records import Binding
     from sipnode.registrar.backlog import Backlog
     from sipnode.registrar.location import LocationTable
@@ -91,7 +91,7 @@ class WriteThrough:
 
     def register(
         self,
-        context: IRequestContext,
+        context: IRequest,
         plan: RegisterPlan,
         before: Sequence[Binding | None],
         stored: Callable[[], None],

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from sipnode.proxy.branch import Branch
     from sipnode.proxy.seal import RouteState
     from sipnode.records import Binding
-    from sipnode.routing.context import RequestContext
+    from sipnode.routing.request import Request
     from sipnode.settings import Settings
     from sipnode.sip.message import SipRequest, SipResponse
 
@@ -148,14 +148,14 @@ class Core:
 
     # -- sides of a dialog
 
-    def near_side(self, ctx: RequestContext) -> Reach:
+    def near_side(self, ctx: Request) -> Reach:
         """How the sender of a request is reached later."""
         near = ctx.reach
         if near is None:
             near = ctx.reach = self._near_side(ctx)
         return near
 
-    def _near_side(self, ctx: RequestContext) -> Reach:
+    def _near_side(self, ctx: Request) -> Reach:
         flow, request = ctx.flow, ctx.request
         natted = ctx.has(Flag.NATS)
         if not flow.reliable and natted:
@@ -186,7 +186,7 @@ class Core:
 
     # -- who speaks in a dialog
 
-    def may_speak(self, ctx: RequestContext, route: RouteState) -> bool:
+    def may_speak(self, ctx: Request, route: RouteState) -> bool:
         """Whether a request comes from the end that its token was made for: by its address, its connection, its device, or from
         where that end has proved itself since.
         """
@@ -203,7 +203,7 @@ class Core:
         known: bool = self.dialogs.access.is_at(ctx.request, host)
         return known
 
-    def proved(self, ctx: RequestContext, route: RouteState) -> bool:
+    def proved(self, ctx: Request, route: RouteState) -> bool:
         """Whether the user who has proved a password for a request is the one that its token was made for; where it sends from now
         on belongs to the call.
         """
@@ -212,7 +212,7 @@ class Core:
         self.dialogs.access.moved_to(ctx.request, ctx.flow.remote[0])
         return True
 
-    def contact_seal(self, ctx: RequestContext, where: Reach, tag: str) -> str:
+    def contact_seal(self, ctx: Request, where: Reach, tag: str) -> str:
         """The parameter that a Contact inside a dialog goes on with.
 
         Args:
@@ -265,7 +265,7 @@ class Core:
 
     # -- verbs of the script
 
-    def cancel(self, ctx: RequestContext) -> Verdict:
+    def cancel(self, ctx: Request) -> Verdict:
         """CANCEL: 200 where it matches an INVITE, which then ends with 487; else 481 (RFC 3261 §9.2, §16.10).
 
         It can't be challenged, so it has to come from where the INVITE came from, and name the same call.
@@ -324,7 +324,7 @@ class Core:
             target.named_by = "127.0.0.1"
         return target
 
-    def from_path(self, ctx: RequestContext, reach: Any) -> Target:
+    def from_path(self, ctx: Request, reach: Any) -> Target:
         """Where a request goes that another node sent by the Path of one of our bindings.
 
         Raises:

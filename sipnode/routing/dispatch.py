@@ -17,8 +17,8 @@ from sipnode.interfaces import IMessageSink
 from sipnode.nat.rules import answered_at
 from sipnode.proxy.forward import returned_response
 from sipnode.records import Hop
-from sipnode.routing.context import RequestContext
 from sipnode.routing.core import Core
+from sipnode.routing.request import Request
 from sipnode.sip import build
 from sipnode.sip.message import SipMessage, SipRequest, SipResponse
 from sipnode.sip.methods import OTHER
@@ -82,7 +82,7 @@ class Dispatcher:
                     history.step(call_id, "wire", "%s %s from %s:%s:%s", message.method, message.uri, flow.transport.lower(), host, port)
                 if flow.transport == "TLS" and "alias" in message.via.params:
                     core.flows.alias(flow, message.via.port)
-                core.engine.run(RequestContext(core, message, flow, key, now))
+                core.engine.run(Request(core, message, flow, key, now))
         else:
             self._response(message, flow)
 

@@ -14,11 +14,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sipnode.errors import ParseError, Reject
-from sipnode.routing.context import RequestContext
+from sipnode.routing.request import Request
 from sipnode.routing.verdict import Verdict
 from sipnode.transaction.states import ACCEPTED
 
-Stage = Callable[[RequestContext], Any]
+Stage = Callable[[Request], Any]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -65,7 +65,7 @@ class Engine:
         self._routes = {method: _route(stages, method) for method in every}
         self._other = _route(stages, "")
 
-    def run(self, ctx: RequestContext) -> None:
+    def run(self, ctx: Request) -> None:
         """Take a request through all stages; never raises."""
         try:
             for _, stage in self._routes.get(ctx.request.method, self._other):
@@ -81,12 +81,12 @@ class Engine:
         except Exception:
             self._failed(ctx, Failure())
 
-    def stage_of(self, ctx: RequestContext) -> str:
+    def stage_of(self, ctx: Request) -> str:
         """Name of the stage that a request is in."""
         route = self._routes.get(ctx.request.method, self._other)
         return route[ctx.stage][0] if ctx.stage < len(route) else "?"
 
-    def _go_on(self, result: Any, ctx: RequestContext) -> None:
+    def _go_on(self, result: Any, ctx: Request) -> None:
         route = self._routes.get(ctx.request.method, self._other)
         while True:
             if isinstance(result, Verdict):
@@ -103,7 +103,7 @@ class Engine:
                 return
             result = route[ctx.stage][1](ctx)
 
-    def _wait(self, ctx: RequestContext, result: Any) -> None:
+    def _wait(self, ctx: Request, result: Any) -> None:
         """A stage waits: repeats of the request have to be absorbed until it has decided."""
         waiting: Deferred[Any] = result if isinstance(result, Deferred) else ensureDeferred(result)
         if not waiting.called or waiting.paused:
@@ -113,11 +113,11 @@ class Engine:
         waiting.addCallback(self._go_on, ctx)
         waiting.addErrback(lambda failure: self._failed(ctx, failure))
 
-    def _fell_off(self, ctx: RequestContext) -> None:
+    def _fell_off(self, ctx: Request) -> None:
         self.log.error("no stage decided on {method} {call_id}", method=ctx.method, call_id=ctx.request.get("call-id") or "-")
         ctx.reply(500, "Routing Undecided")
 
-    def _failed(self, ctx: RequestContext, failure: Failure) -> None:
+    def _failed(self, ctx: Request, failure: Failure) -> None:
         error = failure.value
         if isinstance(error, Reject):
             ctx.reply(error.status, error.reason, error.headers)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from sipnode.media.control import MediaControl
     from sipnode.proxy.branch import Branch
     from sipnode.proxy.seal import RouteState
-    from sipnode.routing.context import RequestContext
     from sipnode.routing.core import Core
+    from sipnode.routing.request import Request
     from sipnode.sip.message import SipMessage, SipResponse
 
 OTHER_FORM = frozenset((415, 488, 606))
@@ -288,7 +288,7 @@ class NatManage:
             if len(branch.forms) > 1 and may and branch.retry(MAX_TRIES):
                 del branch.forms[0]
 
-    def bye(self, ctx: RequestContext, route: RouteState) -> None:
+    def bye(self, ctx: Request, route: RouteState) -> None:
         """A dialog ends: its media does, whether or not the BYE reaches anybody."""
         if self._relay.enabled and route.bridged:
             request = ctx.request

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from sipnode.proxy.seal import RouteState
     from sipnode.records import Reach
     from sipnode.registrar.lookup import LookupResult
-    from sipnode.routing.context import RequestContext
     from sipnode.routing.core import Core
+    from sipnode.routing.request import Request
     from sipnode.sip.message import SipMessage, SipResponse
 
 CONTACT_METHODS = frozenset(("INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER"))
@@ -62,7 +62,7 @@ class RoutingScript:
 
     # -- request_route
 
-    def reqinit(self, ctx: RequestContext) -> Verdict | None:
+    def reqinit(self, ctx: Request) -> Verdict | None:
         """Refuse what can't be routed: maxfwd, sanity, Proxy-Require."""
         request = ctx.request
         sanity.check(request)
@@ -83,7 +83,7 @@ class RoutingScript:
         """Whether the server is about to stop and a connection has no binding yet: one would be gone with it in a moment."""
         return "drain" in self.core.busy and flow.reliable and not self.core.registrar.table.on_flow(flow.token)
 
-    def natdetect(self, ctx: RequestContext) -> None:
+    def natdetect(self, ctx: Request) -> None:
         """Find out whether the sender is where it says (nat_uac_test), and remember where it really is."""
         flow = ctx.flow
         if flow.websocket:
@@ -97,13 +97,13 @@ class RoutingScript:
             ctx.flags |= Flag.NATS
 
     @only("CANCEL")
-    def cancel(self, ctx: RequestContext) -> Verdict | None:
+    def cancel(self, ctx: Request) -> Verdict | None:
         """CANCEL goes to the branches of the INVITE that it cancels."""
         if ctx.request.method != "CANCEL":
             return None
         return self.core.cancel(ctx)
 
-    def withindlg(self, ctx: RequestContext) -> Any:
+    def withindlg(self, ctx: Request) -> Any:
         """A request inside a dialog goes on by our own signed Route, or not at all."""
         request = ctx.request
         if ctx.flags & Flag.INITIAL:
@@ -123,7 +123,7 @@ class RoutingScript:
             return self.strange_end(ctx, route)
         return self.follow(ctx, route)
 
-    def strange_end(self, ctx: RequestContext, route: RouteState) -> Any:
+    def strange_end(self, ctx: Request, route: RouteState) -> Any:
         """A request in a dialog that comes from elsewhere: a user of ours may have moved and can prove it, nobody else is believed."""
         self.core.counters["strange_ends"] += 1
         if ctx.request.method == "ACK":
@@ -142,7 +142,7 @@ class RoutingScript:
         asked = self.core.authenticator.check(ctx, True)
         return asked.addCallback(checked) if isinstance(asked, Deferred) else checked(asked)
 
-    def follow(self, ctx: RequestContext, route: RouteState) -> Verdict:
+    def follow(self, ctx: Request, route: RouteState) -> Verdict:
         """loose_route(): on to the other end of the dialog."""
         request = ctx.request
         ctx.route = route
@@ -154,7 +154,7 @@ class RoutingScript:
         ctx.targets = [self.dlguri(ctx, route, far)]
         return self.relay(ctx)
 
-    def path(self, ctx: RequestContext) -> Verdict | None:
+    def path(self, ctx: Request) -> Verdict | None:
         """A request that another node sends by the Path of one of our bindings goes down its flow, and nowhere else; who may
         send it was that node's to ask.
         """
@@ -168,7 +168,7 @@ class RoutingScript:
         ctx.targets = [self.core.from_path(ctx, reach)]
         return self.relay(ctx)
 
-    def dlguri(self, ctx: RequestContext, route: RouteState, far: Reach) -> Target:
+    def dlguri(self, ctx: Request, route: RouteState, far: Reach) -> Target:
         """The other end of a dialog: as our Route says, or a Contact of it that we have sealed since; never as the message alone says.
 
         Raises:
@@ -191,18 +191,18 @@ class RoutingScript:
         return target
 
     @only("OPTIONS")
-    def options(self, ctx: RequestContext) -> Verdict | None:
+    def options(self, ctx: Request) -> Verdict | None:
         """OPTIONS to the server itself is answered, also to strangers: it tells nothing that a challenge wouldn't."""
         request = ctx.request
         if request.method != "OPTIONS" or request.ruri.user or not ctx.domain_is_local(request.ruri.host):
             return None
         return ctx.reply(200, "", capabilities.HEADERS)
 
-    def auth(self, ctx: RequestContext) -> Any:
+    def auth(self, ctx: Request) -> Any:
         """Digest for REGISTER and for everybody who says to be one of ours (auth_check, auth_challenge)."""
         return self.core.authenticator.check(ctx, ctx.request.method != "REGISTER")
 
-    def record(self, ctx: RequestContext) -> None:
+    def record(self, ctx: Request) -> None:
         """Stay in the path of dialogs; strangers don't steer phones outside of them."""
         request = ctx.request
         if ctx.flags & Flag.INITIAL:
@@ -214,7 +214,7 @@ class RoutingScript:
         if self.core.history is not None and ctx.identity and request.method == "INVITE":
             self.core.history.step(request.call_id, "auth", "%s has proved its password", ctx.identity)
 
-    def stranger(self, ctx: RequestContext) -> None:
+    def stranger(self, ctx: Request) -> None:
         """What anybody may send: calls, messages and questions, with a name or without one."""
         request, proxy = ctx.request, self.core.settings.proxy
         method = request.method
@@ -225,7 +225,7 @@ class RoutingScript:
             ctx.blame("anonymous")
             raise Reject(433, "Anonymity Disallowed")
 
-    def sipout(self, ctx: RequestContext) -> Verdict | None:
+    def sipout(self, ctx: Request) -> Verdict | None:
         """Foreign domains, and devices of ours by a Contact that we passed on: for users of ours and trusted addresses only.
         Nobody else's Route is followed anywhere.
         """
@@ -252,7 +252,7 @@ class RoutingScript:
         return self.relay(ctx)
 
     @only("PUBLISH", "SUBSCRIBE")
-    def presence(self, ctx: RequestContext) -> Any:
+    def presence(self, ctx: Request) -> Any:
         """PUBLISH and SUBSCRIBE; nobody keeps mailboxes where no package for them is served."""
         request, service = ctx.request, self.core.presence
         if request.method not in ("PUBLISH", "SUBSCRIBE"):
@@ -268,7 +268,7 @@ class RoutingScript:
         return service.subscribe(ctx)
 
     @only("REGISTER")
-    def registrar(self, ctx: RequestContext) -> Any:
+    def registrar(self, ctx: Request) -> Any:
         """REGISTER: save("location")."""
         if ctx.request.method != "REGISTER":
             return None
@@ -283,17 +283,17 @@ class RoutingScript:
             cflags &= ~BranchFlag.NATSIPPING
         return self.core.registrar.save(ctx, cflags)
 
-    def takes_path(self, ctx: RequestContext) -> bool:
+    def takes_path(self, ctx: Request) -> bool:
         """Whether an edge proxy may say in this REGISTER that its user is reached through it (RFC 3327)."""
         who = self.core.settings.location.path
         return who == "users" or (who == "trusted" and self.core.authenticator.trusts(ctx.flow))
 
-    def address_complete(self, ctx: RequestContext) -> None:
+    def address_complete(self, ctx: Request) -> None:
         """A URI without a user names nobody."""
         if not ctx.request.ruri.user:
             raise Reject(484)
 
-    def location(self, ctx: RequestContext) -> Any:
+    def location(self, ctx: Request) -> Any:
         """lookup("location"): where the user is now."""
         request = ctx.request
         result = self.core.registrar.lookup(request.ruri.aor, request.method)
@@ -301,7 +301,7 @@ class RoutingScript:
             return result.addCallback(self.located, ctx)
         return self.located(result, ctx)
 
-    def located(self, result: LookupResult, ctx: RequestContext) -> Verdict:
+    def located(self, result: LookupResult, ctx: Request) -> Verdict:
         """Relay to what the lookup found."""
         if result.status != 200:
             headers = (("allow", capabilities.METHODS),) if result.status == 405 else ()
@@ -313,7 +313,7 @@ class RoutingScript:
             self.core.history.step(ctx.request.call_id, "location", "%s is at %s", first.aor, found)
         return self.relay(ctx)
 
-    def relay(self, ctx: RequestContext) -> Verdict:
+    def relay(self, ctx: Request) -> Verdict:
         """t_relay()."""
         line, request = "", ctx.request
         if not (is_harmless(request) or ctx.flags & Flag.PATH):
@@ -325,7 +325,7 @@ class RoutingScript:
         relay(ctx, line)
         return Verdict.RELAYED
 
-    def remove_claims(self, ctx: RequestContext) -> None:
+    def remove_claims(self, ctx: Request) -> None:
         """Who sends it says who it is only as far as that is proved; nobody makes another's phone answer; our credentials end here."""
         core = self.core
         trusted = core.authenticator.trusts(ctx.flow)

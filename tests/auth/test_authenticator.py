@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from sipnode.auth.authenticator import Authenticator
 from sipnode.errors import ConfigError, StorageError
-from sipnode.interfaces import ICredentialStore, IDigestGuard, IRequestContext
+from sipnode.interfaces import ICredentialStore, IDigestGuard, IRequest
 from sipnode.records import Credential
 from sipnode.settings import AuthSettings
 from sipnode.sip import digest
@@ -59,7 +59,7 @@ class Guard:
         self.told.append(("wrong", host, user))
 
 
-@implementer(IRequestContext)
+@implementer(IRequest)
 class Context:
     """One request; ``replies`` holds what it was answered."""
 
@@ -179,7 +179,7 @@ class AuthenticatorTests(SynchronousTestCase):
 
     def test_fakes(self) -> None:
         """The context and the store of these tests are what the real ones are."""
-        verifyObject(IRequestContext, Context(message()))
+        verifyObject(IRequest, Context(message()))
         verifyObject(ICredentialStore, self.store)
 
     # -- challenges

@@ -26,7 +26,7 @@ _DONE: Final = SipRequest("DONE", "", [], [])
 """In the place of a request that nobody asks for any more."""
 
 
-class RequestContext:
+class Request:
     """What a stage works with.
 
     Attributes:
@@ -213,7 +213,7 @@ class RequestContext:
 
     def ack_received(self, request: SipRequest) -> None:
         """An ACK that has the INVITE's own branch, for a 2xx: it is end to end, so it takes the way of any ACK."""
-        self.core.engine.run(RequestContext(self.core, request, self.flow, "", self.core.clock()))
+        self.core.engine.run(Request(self.core, request, self.flow, "", self.core.clock()))
 
     @property
     def stranger(self) -> bool:
