@@ -104,6 +104,31 @@ class InstallTests(SynchronousTestCase):
         self.assertIn("\nLicense-Expression: MIT\n", about)
 
 
+class CompiledListTests(SynchronousTestCase):
+    """``backend/compiled.txt``, from which the wheel and ``make compiled`` know what to compile."""
+
+    def setUp(self) -> None:
+        self.patch(sys, "path", [str(TOP / "backend"), *sys.path])
+        self.compile: Any = importlib.import_module("sipnode_compile")
+
+    def test_list(self) -> None:
+        """Every line names modules that are there; packages' ``__init__`` stay as they are."""
+        found = self.compile.modules()
+        self.assertIn("sipnode/sip/parser.py", found)
+        self.assertEqual([name for name in found if name.endswith("__init__.py") or not (TOP / name).is_file()], [])
+
+    def test_patterns(self) -> None:
+        """A line with "!" takes modules out; one that names nothing is an error, so that a renamed module is noticed."""
+        top, listed = Path(self.mktemp()), Path(self.mktemp())
+        for name in ("__init__", "one", "two"):
+            (top / "sipnode" / "room").mkdir(parents=True, exist_ok=True)
+            (top / "sipnode" / "room" / f"{name}.py").touch()
+        listed.write_text("# all but one\nroom/*.py\n!room/two.py\n")
+        self.assertEqual(self.compile.modules(top, listed), ["sipnode/room/one.py"])
+        listed.write_text("room/three.py\n")
+        self.assertIn("room/three.py names no module", str(self.assertRaises(ValueError, self.compile.modules, top, listed)))
+
+
 class BackendTests(SynchronousTestCase):
     """The build backend; it finds setuptools by itself, whatever the runners of tools/ are called."""
 

@@ -1,4 +1,4 @@
-"""``make compiled``: the pure core by mypyc, in a copy of the tree, and the tests against it.
+"""``make compiled``: the modules of backend/compiled.txt by mypyc, in a copy of the tree, and the tests against it.
 
 The copy is ``build/compiled``; no extension module ever lies in the checkout. ``--keep`` builds without testing; a server that runs with
 that folder first on its path (PYTHONPATH=build/compiled) is a compiled one. The last line is ``N passed, N failed``.
@@ -16,9 +16,11 @@ from pathlib import Path
 from harness import TOP, fresh
 from run_tests import main as run_tests
 
+sys.path.insert(0, str(TOP / "backend"))
+import sipnode_compile  # the build backend's, and in no package
+
 COPY = TOP / "build" / "compiled"
-CORE = ("sip", "transaction")
-COPIED = ("sipnode", "tests", "tools", "docs", "conf", "tls", "twisted", "setup.cfg")
+COPIED = ("sipnode", "tests", "tools", "docs", "conf", "tls", "twisted", "backend", "setup.cfg")
 BUILD = """
 import sys
 from mypyc.build import mypycify
@@ -35,8 +37,7 @@ def build() -> None:
             shutil.copytree(TOP / name, COPY / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__", "*.so", "dropin.cache"))
         else:
             shutil.copy(TOP / name, COPY)
-    sources = [str(path.relative_to(COPY)) for room in CORE for path in sorted((COPY / "sipnode" / room).glob("*.py"))]
-    sources = [name for name in sources if not name.endswith("__init__.py")]
+    sources = sipnode_compile.modules(COPY)
     began = time.monotonic()
     command = [sys.executable, "-c", BUILD, "-q", "build_ext", "--inplace", ",".join(sources)]
     done = subprocess.run(command, cwd=COPY, capture_output=True, text=True, check=False)
