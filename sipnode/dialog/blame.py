@@ -19,4 +19,4 @@ def blame(core: Any, ctx: Any, status: int, by: str) -> tuple[str, str]:
     if ctx.fork is not None and ctx.fork.blame:
         who, _, why = ctx.fork.blame.partition(", ")
         return who, why
-    return ("caller", "") if status == 487 else ("server", f"stage {core.engine.stage_of(ctx)}")
+    return ("caller", "") if status == 487 else ("server", f"stage {ctx.engine.stage_of(ctx)}")

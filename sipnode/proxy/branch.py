@@ -140,7 +140,7 @@ class Branch:
         if self.cancelled:
             self.fail(487)
             return
-        waiting = self.fork.ctx.core.script.manage_branch(self)
+        waiting = self.fork.ctx.script.manage_branch(self)
         if waiting is None:
             self._send()
             return
@@ -256,7 +256,6 @@ class Branch:
             None, or where the replies after this one have to wait.
         """
         status = response.status
-        core = self.fork.ctx.core
         if status == 100:
             self.status = self.status or 100
             return None
@@ -264,7 +263,7 @@ class Branch:
             self._final(response)
             return None
         try:
-            managed = core.script.manage_reply(self, response)
+            managed = self.fork.ctx.script.manage_reply(self, response)
             if managed is None:
                 self._pass(response)
                 return None
@@ -338,7 +337,7 @@ class Branch:
         self.ended = True
         tries = self.tries
         try:
-            core.script.branch_failure(self, response)
+            self.fork.ctx.script.branch_failure(self, response)
         except Exception:
             core.failed("branch failure route", Failure())
         if self.tries > tries:

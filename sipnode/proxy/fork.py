@@ -184,10 +184,9 @@ class Fork:
 
     def _all_ended(self) -> None:
         """failure_route: the script may add targets; else the best response goes to the caller."""
-        core = self.ctx.core
         if self.invite and not self.cancelled:
             try:
-                managed = core.script.manage_failure(self)
+                managed = self.ctx.script.manage_failure(self)
                 if managed is not None:
                     self._waiting = True
                     waiting: Deferred[Any] = managed if isinstance(managed, Deferred) else ensureDeferred(managed)

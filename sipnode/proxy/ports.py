@@ -79,6 +79,8 @@ class ProxyContext(Protocol):
     """A request context, as the proxy sees it."""
 
     core: Any
+    script: Any
+    """IRoutingScript that the request began with."""
     request: SipRequest
     flow: Any
     key: str

@@ -8,8 +8,8 @@ from typing import Any
 from sipnode.errors import ConfigError
 from sipnode.media.control import MediaControl, Step
 from sipnode.routing.core import Core
-from sipnode.routing.engine import Engine, Stage, only
-from sipnode.routing.order import place
+from sipnode.routing.engine import Engine, Stage
+from sipnode.routing.order import on, place
 from sipnode.routing.script import RoutingScript
 
 
@@ -28,13 +28,16 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
         step: Step = lambda call_id, text: _step(core, call_id, text)  # noqa: E731
         core.media_control = MediaControl(core.media, core.settings.media, step, core.counters)
     made = (script or RoutingScript)(core)
-    by_name = {stage.name: _limited(stage) for stage in stages}
-    names = place(made.REQUEST_ROUTE, stages)
+    by_name = {stage.name: stage for stage in stages}
     route: list[tuple[str, Stage]] = []
-    for name in names:
-        stage = by_name.get(name) or getattr(made, name, None)
+    for name in place(made.REQUEST_ROUTE, stages):
+        plugin = by_name.get(name)
+        if plugin is not None:
+            route.append((on(" ".join(plugin.methods), name) if plugin.methods is not None else name, plugin.process))
+            continue
+        stage = getattr(made, name, None)
         if stage is None:
-            raise ConfigError(f"{type(made).__name__} has no stage {name!r}", key="routing.script")
+            raise ConfigError(f"{type(made).__name__} has no stage {str(name)!r}", key="routing.script")
         route.append((name, stage))
     core.script = made
     core.engine = Engine(route)
@@ -44,16 +47,3 @@ def _step(core: Core, call_id: str, text: str) -> None:
     if core.history is not None:
         core.history.step(call_id, "media", text)
 
-
-def _limited(stage: Any) -> Stage:
-    """A plugin's stage, for its methods only."""
-    methods: frozenset[str] | None = stage.methods
-    process: Stage = stage.process
-    if methods is None:
-        return process
-
-    @only(*methods)
-    def for_methods(ctx: Any) -> Any:
-        return process(ctx)
-
-    return for_methods

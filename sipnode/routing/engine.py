@@ -6,39 +6,27 @@ The invariant: every request ends in exactly one verdict, and falling off the en
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sipnode.errors import ParseError, Reject
+from sipnode.routing.order import methods_of
 from sipnode.routing.request import Request
-from sipnode.routing.verdict import Verdict
+from sipnode.routing.verdict import Step, Verdict
 from sipnode.transaction.states import ACCEPTED
 
-Stage = Callable[[Request], Any]
-
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def only(*methods: str) -> Callable[[Method], Method]:
-    """Mark a stage as one for these methods; others don't meet it."""
-
-    def mark(stage: Method) -> Method:
-        stage.methods = frozenset(methods)  # type: ignore[attr-defined]  # functions take attributes
-        return stage
-
-    return mark
+Stage = Callable[[Request], Step]
 
 
 def _route(stages: Sequence[tuple[str, Stage]], method: str) -> tuple[tuple[str, Stage], ...]:
     """The stages that a method meets; "" stands for one that no stage names."""
     wanted = []
     for name, stage in stages:
-        methods = getattr(stage, "methods", None)
-        if methods is None or method in methods:
+        methods = methods_of(name)
+        if not methods or method in methods:
             wanted.append((name, stage))
     return tuple(wanted)
 
@@ -48,8 +36,7 @@ class Engine:
 
     Args:
         stages: ``(name, callable)`` in order; each gives None (go on), a Verdict (stop) or an awaitable of either,
-            and may raise Reject or ParseError. One that has an attribute ``methods`` (see :func:`only`) is asked for these
-            methods only.
+            and may raise Reject or ParseError. One whose name is an :class:`~sipnode.routing.order.on` is asked for its methods only.
 
     Attributes:
         names: Of the stages, in order.
@@ -59,9 +46,9 @@ class Engine:
     log = Logger()
 
     def __init__(self, stages: Sequence[tuple[str, Stage]]) -> None:
-        self.names = tuple(name for name, _ in stages)
-        self.methods: dict[str, frozenset[str]] = {name: getattr(stage, "methods", None) or frozenset() for name, stage in stages}
-        every = frozenset[str]().union(*(getattr(stage, "methods", None) or () for _, stage in stages))
+        self.names = tuple(str(name) for name, _ in stages)
+        self.methods = {str(name): methods_of(name) for name, _ in stages}
+        every = frozenset[str]().union(*self.methods.values())
         self._routes = {method: _route(stages, method) for method in every}
         self._other = _route(stages, "")
 
@@ -73,9 +60,8 @@ class Engine:
                 if result is None:
                     ctx.stage += 1
                     continue
-                if isinstance(result, Verdict):
-                    return
-                self._wait(ctx, result)
+                if not isinstance(result, Verdict):
+                    self._wait(ctx, result)
                 return
             self._fell_off(ctx)
         except Exception:
@@ -86,7 +72,7 @@ class Engine:
         route = self._routes.get(ctx.request.method, self._other)
         return route[ctx.stage][0] if ctx.stage < len(route) else "?"
 
-    def _go_on(self, result: Any, ctx: Request) -> None:
+    def _go_on(self, result: Step, ctx: Request) -> None:
         route = self._routes.get(ctx.request.method, self._other)
         while True:
             if isinstance(result, Verdict):
@@ -103,9 +89,18 @@ class Engine:
                 return
             result = route[ctx.stage][1](ctx)
 
-    def _wait(self, ctx: Request, result: Any) -> None:
-        """A stage waits: repeats of the request have to be absorbed until it has decided."""
-        waiting: Deferred[Any] = result if isinstance(result, Deferred) else ensureDeferred(result)
+    def _wait(self, ctx: Request, result: Awaitable[Step]) -> None:
+        """A stage waits: repeats of the request have to be absorbed until it has decided.
+
+        Raises:
+            TypeError: it is nothing that can be waited for.
+        """
+        if isinstance(result, Deferred):
+            waiting: Deferred[Step] = result
+        elif isinstance(result, Awaitable):
+            waiting = ensureDeferred(_settled(result))
+        else:
+            raise TypeError(f"gave {result!r}, which is no Verdict")
         if not waiting.called or waiting.paused:
             ctx.begin()
             if ctx.transaction is not None and ctx.transaction.invite and not ctx.transaction.kept:
@@ -129,6 +124,13 @@ class Engine:
         call_id = ctx.request.get("call-id") or "-"
         self.log.failure("stage {stage} failed on {method} {call_id}", failure, stage=name, method=ctx.method, call_id=call_id)
         ctx.reply(500)
+
+
+async def _settled(step: Step) -> Step:
+    """What comes of a stage in the end: an ``async def`` may hand on what ``super()`` gave, awaitable or not."""
+    while isinstance(step, Awaitable):
+        step = await step
+    return step
 
 
 def _phrase(error: ParseError) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sipnode.proxy.target import Target
     from sipnode.records import Reach
     from sipnode.routing.core import Core
+    from sipnode.routing.engine import Engine
+    from sipnode.routing.script import RoutingScript
     from sipnode.transaction.machine import ServerTransaction
 
 _VOUCHED: Final = int(Flag.TRUSTED | Flag.PATH)
@@ -45,6 +47,7 @@ class Request:
         call: What is known of the call, for an INVITE outside of any dialog that was sent on, or None.
         pending: What it takes of the bounds on unanswered requests until it is answered, or None.
         reach: How its sender is reached later, when somebody has asked.
+        script: The routing script that it began with. engine: What runs that.
         rule: Name of the rule that refuses it, "" for none; see :meth:`blame`.
         vars: For site scripts and plugins; made when first asked for.
     """
@@ -54,6 +57,7 @@ class Request:
         "call",
         "core",
         "dropped",
+        "engine",
         "extra",
         "flags",
         "flow",
@@ -67,6 +71,7 @@ class Request:
         "request",
         "route",
         "rule",
+        "script",
         "stage",
         "targets",
         "to_tag",
@@ -75,6 +80,9 @@ class Request:
 
     def __init__(self, core: Core, request: SipRequest, flow: Any, key: str, now: float) -> None:
         self.core = core
+        # A reload replaces both; what has begun goes on by what it began with.
+        self.engine: Engine = core.engine
+        self.script: RoutingScript = core.script
         self.request = request
         self.flow = flow
         self.key = key
@@ -188,7 +196,7 @@ class Request:
         # A good answer that is only passed on was noted when it came.
         if history is not None and status > 100 and method in ("INVITE", "BYE", "CANCEL") and (history.whole or status >= 300):
             host, port = self.flow.remote
-            decided = "" if self.fork is not None else f", decided by {core.engine.stage_of(self)}"
+            decided = "" if self.fork is not None else f", decided by {self.engine.stage_of(self)}"
             call_id = self.request.get("call-id") or ""
             history.step(call_id, "wire", "%s to %s for %s:%s:%s%s", status, method, self.flow.transport.lower(), host, port, decided)
         if self.pending is not None and status >= 200:
@@ -207,7 +215,7 @@ class Request:
         """What of this server a refusal comes from, for the line about the call; "" where it came from elsewhere."""
         if self.rule:
             return f"rule {self.rule}"
-        return f"stage {self.core.engine.stage_of(self)}" if self.fork is None else ""
+        return f"stage {self.engine.stage_of(self)}" if self.fork is None else ""
 
     # -- what the transaction layer tells
 

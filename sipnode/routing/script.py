@@ -25,8 +25,8 @@ from sipnode.proxy.sides import callee_reach
 from sipnode.proxy.target import Target
 from sipnode.registrar.register import aor_of
 from sipnode.routing import capabilities
-from sipnode.routing.engine import only
 from sipnode.routing.natmanage import NatManage
+from sipnode.routing.order import on
 from sipnode.routing.passedon import device_of
 from sipnode.routing.verdict import BranchFlag, Flag, Verdict
 from sipnode.sip import sanity
@@ -51,8 +51,8 @@ class RoutingScript:
     """The policy of the package."""
 
     REQUEST_ROUTE: ClassVar[tuple[str, ...]] = (
-        "reqinit", "natdetect", "cancel", "withindlg", "path", "options", "auth", "record", "sipout", "presence", "registrar",
-        "address_complete", "location",
+        "reqinit", "natdetect", on("CANCEL", "cancel"), "withindlg", "path", on("OPTIONS", "options"), "auth", "record", "sipout",
+        on("PUBLISH SUBSCRIBE", "presence"), on("REGISTER", "registrar"), "address_complete", "location",
     )  # fmt: skip
 
     def __init__(self, core: Core) -> None:
@@ -96,7 +96,6 @@ class RoutingScript:
         if natted:
             ctx.flags |= Flag.NATS
 
-    @only("CANCEL")
     def cancel(self, ctx: Request) -> Verdict | None:
         """CANCEL goes to the branches of the INVITE that it cancels."""
         if ctx.request.method != "CANCEL":
@@ -190,7 +189,6 @@ class RoutingScript:
                 target.host, target.port = far.host, far.port
         return target
 
-    @only("OPTIONS")
     def options(self, ctx: Request) -> Verdict | None:
         """OPTIONS to the server itself is answered, also to strangers: it tells nothing that a challenge wouldn't."""
         request = ctx.request
@@ -251,7 +249,6 @@ class RoutingScript:
         ctx.targets = [Target(routes=self.core.preloaded(request) if "route" in request else ())]
         return self.relay(ctx)
 
-    @only("PUBLISH", "SUBSCRIBE")
     def presence(self, ctx: Request) -> Any:
         """PUBLISH and SUBSCRIBE; nobody keeps mailboxes where no package for them is served."""
         request, service = ctx.request, self.core.presence
@@ -267,7 +264,6 @@ class RoutingScript:
             return service.publish(ctx, self.core.authenticator.trusts(ctx.flow))
         return service.subscribe(ctx)
 
-    @only("REGISTER")
     def registrar(self, ctx: Request) -> Any:
         """REGISTER: save("location")."""
         if ctx.request.method != "REGISTER":

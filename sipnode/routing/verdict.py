@@ -5,8 +5,9 @@ Flags are plain integers: they are set and tested for every message.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from enum import Enum
-from typing import Final
+from typing import Final, TypeAlias
 
 
 class Verdict(Enum):
@@ -16,6 +17,13 @@ class Verdict(Enum):
     RELAYED = "sent on; its transaction or the next hop answers"
     ABSORBED = "taken without an answer (CANCEL's INVITE, an ACK that ends here)"
     DROPPED = "thrown away"
+
+
+DROP: Final = Verdict.DROPPED
+"""What a stage returns that throws a request away."""
+
+Step: TypeAlias = "Verdict | Awaitable[Step] | None"
+"""What a stage returns: None to go on, a Verdict to stop, or an awaitable of either. So a stage may be an ``async def``."""
 
 
 class Flag:

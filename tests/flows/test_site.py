@@ -12,6 +12,7 @@ from zope.interface.verify import verifyObject
 
 from sipnode.errors import ConfigError, Reject
 from sipnode.interfaces import IRoutingScript
+from sipnode.routing.assembly import assemble
 from sipnode.routing.script import RoutingScript
 from sipnode.testing import World
 
@@ -225,6 +226,72 @@ class HookTests(SynchronousTestCase):
         self.assertEqual(alice.statuses(), [200])
         alice.send("MESSAGE", bob.aor)
         bob.got("MESSAGE")
+
+    def test_overridden_keeps_methods(self) -> None:
+        """A stage that is overridden is for the methods that the route names it for, and for no others."""
+        met: list[str] = []
+
+        class Site(RoutingScript):
+            def presence(self, ctx: Any) -> Any:
+                met.append(ctx.method)
+                return ctx.reply(489)
+
+        world = World(script=Site)
+        alice = world.phone("alice")
+        for method in ("MESSAGE", "SUBSCRIBE", "PUBLISH", "OPTIONS"):
+            alice.send(method, "sip:bob@example.test")
+        self.assertEqual(met, ["SUBSCRIBE", "PUBLISH"])
+
+    def test_coroutine_hands_on(self) -> None:
+        """An ``async def`` may return what ``super()`` gave, whether that has to be waited for or not."""
+
+        class Site(RoutingScript):
+            async def location(self, ctx: Any) -> Any:
+                return super().location(ctx)
+
+            async def auth(self, ctx: Any) -> Any:
+                waiting: Deferred[None] = Deferred()
+                waiting.callback(None)
+                return waiting
+
+        world = World(script=Site)
+        alice, bob = world.phone("alice"), world.phone("bob")
+        bob.register()
+        world.call(alice, bob)
+
+    def test_keeps_its_script(self) -> None:
+        """A call that has begun goes on by the script that it began with, whatever is loaded meanwhile; the next has the new one."""
+        log: list[str] = []
+
+        def site(name: str) -> type[RoutingScript]:
+            class Site(RoutingScript):
+                def manage_branch(self, branch: Any) -> Any:
+                    log.append(f"{name} branch")
+                    return super().manage_branch(branch)
+
+                def manage_reply(self, branch: Any, response: Any) -> Any:
+                    log.append(f"{name} {response.status}")
+                    return super().manage_reply(branch, response)
+
+                def branch_failure(self, branch: Any, response: Any) -> None:
+                    log.append(f"{name} failed")
+
+                def manage_failure(self, fork: Any) -> Any:
+                    log.append(f"{name} failure")
+
+            return Site
+
+        world = World(script=site("old"))
+        alice, bob = world.phone("alice"), world.phone("bob")
+        bob.register()
+        alice.send("INVITE", bob.aor)
+        received = bob.got("INVITE")
+        assemble(world.core, site("new"))
+        bob.reply(received, 180)
+        bob.reply(received, 486)
+        self.assertEqual(log, ["old branch", "old 180", "old failed", "old failure"])
+        alice.send("MESSAGE", bob.aor)
+        self.assertEqual(log[4:], ["new branch"])
 
     def test_route_of_its_own(self) -> None:
         """A site may name a stage of its own in REQUEST_ROUTE; a name without a method stops the start."""
