@@ -36,6 +36,14 @@ class SummaryTests(SynchronousTestCase):
         for output in ("", "Traceback …", "Ran 0 tests in 0.0s\n\nPASSED\n", "Ran 3 tests in 0.1s\n"):
             self.assertEqual(run_tests.summary(output, False), (0, 1, 0))
 
+    def test_slowest(self) -> None:
+        """A test's time goes from the line before it to its own; quick ones aren't worth a line."""
+        clock = run_tests.Clock(0.0)
+        lines = ("tests.live.test_x\n", "  CaseTests\n", "    test_a ...     [OK]\n", "    test_b ...  [FAIL]\n", "\n", "Ran 2 tests in 9s\n")
+        for text, now in zip(lines, (1.0, 1.0, 7.5, 8.0, 9.0, 99.0), strict=True):
+            clock.line(text, now)
+        self.assertEqual(clock.slowest(), ["   7.5 s  tests.live.test_x.CaseTests.test_a"])
+
     def test_count(self) -> None:
         """The last count of an output is the one that holds."""
         self.assertEqual(harness.count("1 passed, 2 failed\n…\n10 passed, 0 failed, 3 skipped in 5 s\n"), (10, 0))

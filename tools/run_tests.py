@@ -9,11 +9,17 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from harness import TOP, WORK
 
 _RAN = re.compile(r"^Ran (\d+) tests? in ", re.M)
+_SHOWN = 10
+"""Tests whose time is told at the end."""
+_SLOW = 5.0
+"""Seconds from which a test is worth naming."""
+_TEST = re.compile(r"^( *)(\S+)(?: \.\.\..*)?$")
 _PART = re.compile(r"(failures|errors|skips|expectedFailures|unexpectedSuccesses|successes)=(\d+)")
 
 
@@ -33,6 +39,31 @@ def summary(output: str, strict: bool) -> tuple[int, int, int]:
     return (passed, bad + skipped, 0) if strict else (passed, bad, skipped)
 
 
+class Clock:
+    """Which test took how long, by when the line with its result came."""
+
+    def __init__(self, now: float) -> None:
+        self._before = now
+        self._case = ["", ""]
+        self.tests: list[tuple[float, str]] = []
+
+    def line(self, text: str, now: float) -> None:
+        """One line of trial's tree: a module, a class below it or a test below that."""
+        found = _TEST.match(text.rstrip("\n"))
+        if found is None:
+            return
+        depth = len(found[1]) // 2
+        if depth < 2:
+            self._case[depth] = found[2]
+        elif " ..." in text:
+            self.tests.append((now - self._before, ".".join((*self._case, found[2]))))
+            self._before = now
+
+    def slowest(self) -> list[str]:
+        """``seconds name`` of the slowest, slowest first."""
+        return [f"{seconds:6.1f} s  {name}" for seconds, name in sorted(self.tests, reverse=True)[:_SHOWN] if seconds >= _SLOW]
+
+
 def main(names: list[str], top: Path = TOP) -> int:
     strict = bool(os.environ.get("CI"))
     WORK.mkdir(exist_ok=True)
@@ -40,13 +71,16 @@ def main(names: list[str], top: Path = TOP) -> int:
     trial = subprocess.Popen(command, cwd=top, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert trial.stdout is not None
     output = []
+    clock = Clock(time.monotonic())
     for line in trial.stdout:
         output.append(line)
+        clock.line(line, time.monotonic())
         print(line, end="", flush=True)
     status = trial.wait()
     passed, failed, skipped = summary("".join(output), strict)
     if status and not failed:
         failed = 1
+    print(*clock.slowest(), sep="\n")
     if skipped:
         print(f"{skipped} skipped, each with its reason above")
     print(f"{passed} passed, {failed} failed")
