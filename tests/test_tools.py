@@ -39,7 +39,7 @@ class SummaryTests(SynchronousTestCase):
     def test_slowest(self) -> None:
         """A test's time goes from the line before it to its own; quick ones aren't worth a line."""
         clock = run_tests.Clock(0.0)
-        lines = ("tests.live.test_x\n", "  CaseTests\n", "    test_a ...     [OK]\n", "    test_b ...  [FAIL]\n", "\n", "Ran 2 tests in 9s\n")
+        lines = ("tests.live.test_x\n", "  CaseTests\n", "    test_a ...  [OK]\n", "    test_b ... [FAIL]\n", "\n", "Ran 2 tests in 9s\n")
         for text, now in zip(lines, (1.0, 1.0, 7.5, 8.0, 9.0, 99.0), strict=True):
             clock.line(text, now)
         self.assertEqual(clock.slowest(), ["   7.5 s  tests.live.test_x.CaseTests.test_a"])
