@@ -3,74 +3,67 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from sipnode.base.flow import Flow, Listener
+from sipnode.base.flows import FlowTable, Resolver
 from sipnode.errors import FlowClosed, MediaError, NoRoute
-from sipnode.interfaces import IFlow, IFlowTable, IListener, IMediaRelay, IResolver
+from sipnode.interfaces import IMediaRelay
 from sipnode.records import Hop, MediaKey, MediaProfile
 
 
-@implementer(IListener)
-@dataclass(slots=True)
-class FakeListener:
+class FakeListener(Listener):
     """A listener that nobody listens on."""
 
-    transport: str = "UDP"
-    host: str = "192.0.2.1"
-    port: int = 5060
-    via_host: str = "192.0.2.1"
-    via_port: int = 5060
-    websocket_port: bool = False
+    def __init__(
+        self,
+        transport: str = "UDP",
+        host: str = "192.0.2.1",
+        port: int = 5060,
+        via_host: str = "192.0.2.1",
+        via_port: int = 5060,
+        websocket_port: bool = False,
+    ) -> None:
+        super().__init__(transport, host, port, via_host, via_port, websocket_port)
+
+
+class FakeFlow(Flow):
+    """One peer.
+
+    Attributes:
+        sent: What was sent to it.
+        rested: For how many seconds nothing was to be read.
+    """
+
+    def __init__(
+        self,
+        transport: str = "UDP",
+        remote: tuple[str, int] = ("192.0.2.10", 5060),
+        token: str = "",
+        listener: Listener | None = None,
+        peer_domains: tuple[str, ...] = (),
+        signed_in: str = "",
+    ) -> None:
+        listener = listener or listener_of(transport)
+        super().__init__(transport, listener, (listener.host, listener.port), remote, token)
+        self.sent: list[bytes] = []
+        self.rested = 0.0
+        self._peer_domains = peer_domains
+        self._signed_in = signed_in
 
     @property
-    def name(self) -> str:
-        """As Kamailio's ``socket``."""
-        return f"{self.transport.lower()}:{self.host}:{self.port}"
-
-
-@implementer(IFlow)
-@dataclass(slots=True, eq=False)
-class FakeFlow:
-    """One peer. What is sent to it stands in ``sent``."""
-
-    transport: str = "UDP"
-    remote: tuple[str, int] = ("192.0.2.10", 5060)
-    token: str = ""
-    listener: Any = None
-    closed: bool = False
-    sent: list[bytes] = field(default_factory=list)
-    vars: dict[str, Any] = field(default_factory=dict)
-    peer_domains: tuple[str, ...] = ()
-    offers_alias: bool = False
-    rested: float = 0.0
-    signed_in: str = ""
-    proved: bool = False
-    offered: str = ""
-    shown: str = ""
-
-    def __post_init__(self) -> None:
-        self.proved = self.proved or self.reliable
-        if self.listener is None:
-            self.listener = listener_of(self.transport)
+    def peer_domains(self) -> tuple[str, ...]:
+        """As given."""
+        return self._peer_domains
 
     @property
-    def reliable(self) -> bool:
-        """False for UDP only."""
-        return self.transport != "UDP"
-
-    @property
-    def websocket(self) -> bool:
-        """True for WS and WSS."""
-        return self.transport in ("WS", "WSS")
-
-    @property
-    def local(self) -> tuple[str, int]:
-        """Our end."""
-        return (self.listener.host, self.listener.port)
+    def signed_in(self) -> str:
+        """As given."""
+        return self._signed_in
 
     def send(self, data: bytes) -> None:
         """Keep what is sent."""
@@ -86,13 +79,6 @@ class FakeFlow:
         """Add up for how long nothing is read."""
         self.rested += seconds
 
-    def prove(self, user: str) -> bool:
-        """Nobody counts connections here."""
-        return False
-
-    def unsaid(self) -> None:
-        """Nobody waits for something to be said."""
-
 
 PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061, "WS": 8080, "WSS": 8443}
 _LISTENERS: dict[str, FakeListener] = {}
@@ -106,19 +92,18 @@ def listener_of(transport: str) -> FakeListener:
     return _LISTENERS[transport]
 
 
-@implementer(IFlowTable)
-class FakeFlows:
+class FakeFlows(FlowTable):
     """Flows by token and address; a UDP flow to any address exists."""
 
     def __init__(self) -> None:
         self.flows: list[FakeFlow] = []
-        self.aliases: list[tuple[Any, int]] = []
+        self.aliases: list[tuple[Flow, int]] = []
 
-    def by_token(self, token: str) -> Any:
+    def by_token(self, token: str) -> FakeFlow | None:
         """A live connection."""
         return next((f for f in self.flows if token and f.token == token and not f.closed), None)
 
-    def by_address(self, transport: str, host: str, port: int) -> Any:
+    def by_address(self, transport: str, host: str, port: int) -> FakeFlow | None:
         """A live flow to that address."""
         return next((f for f in self.flows if f.transport == transport and f.remote == (host, port) and not f.closed), None)
 
@@ -130,11 +115,11 @@ class FakeFlows:
         """Live connections by transport."""
         return dict(Counter(flow.transport for flow in self.connections()))
 
-    def alias(self, flow: Any, port: int) -> None:
+    def alias(self, flow: Flow, port: int) -> None:
         """Keep what was offered."""
         self.aliases.append((flow, port))
 
-    def udp(self, hop: Hop, socket: str = "") -> Any:
+    def udp(self, hop: Hop, listener_name: str = "") -> FakeFlow:
         """The UDP flow to that address."""
         found = self.by_address("UDP", hop.host, hop.port)
         if found is None:
@@ -142,7 +127,7 @@ class FakeFlows:
             self.flows.append(found)
         return found
 
-    def connect(self, hop: Hop, cause: str = "") -> Deferred[Any]:
+    def connect(self, hop: Hop, cause: str = "") -> Deferred[Flow]:
         """A live connection; nothing is opened."""
         flow = self.udp(hop) if hop.transport == "UDP" else self.by_address(hop.transport, hop.host, hop.port)
         if flow is None:
@@ -150,8 +135,7 @@ class FakeFlows:
         return succeed(flow)
 
 
-@implementer(IResolver)
-class FakeResolver:
+class FakeResolver(Resolver):
     """Literals only, and what ``names`` says."""
 
     def __init__(self) -> None:
@@ -260,6 +244,6 @@ class OpenAuthenticator:
         """Whether its From isn't ours."""
         return not ctx.identity and not self.trusts(ctx.flow)
 
-    def trusts(self, flow: Any) -> bool:
+    def trusts(self, flow: Flow) -> bool:
         """No address is trusted."""
         return False

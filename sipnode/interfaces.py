@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from zope.interface import Attribute, Interface
+from zope.interface import Attribute, Interface, classImplements
+
+from sipnode.base import flow as base
+from sipnode.base.flows import FlowTable, Resolver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from twisted.internet.defer import Deferred
 
+    from sipnode.base.flow import Flow
     from sipnode.records import (
         Binding,
         Credential,
@@ -77,13 +81,13 @@ class IFlow(Interface):
 class IDigestGuard(Interface):
     """Who counts wrong passwords."""
 
-    def is_barred(host: str, user: str, flow: IFlow | None = None) -> bool:
+    def is_barred(host: str, user: str, flow: Flow | None = None) -> bool:
         """Whether credentials of that ``user@realm`` from there aren't to be looked at; a flow that proved that user isn't meant."""
 
-    def refuses_password(host: str, user: str, flow: IFlow | None = None) -> bool:
+    def refuses_password(host: str, user: str, flow: Flow | None = None) -> bool:
         """The same, and also when everything from there is shut out."""
 
-    def right(host: str, user: str, flow: IFlow | None = None) -> None:
+    def right(host: str, user: str, flow: Flow | None = None) -> None:
         """A request from there proved that user's password, and that somebody is there."""
 
     def wrong(host: str, user: str) -> None:
@@ -93,36 +97,36 @@ class IDigestGuard(Interface):
 class IMessageSink(Interface):
     """What transports call. Synchronous; never raises."""
 
-    def received(data: bytes, flow: IFlow) -> None:
+    def received(data: bytes, flow: Flow) -> None:
         """One datagram, one framed stream message or one WebSocket message (never a keepalive)."""
 
-    def broken(data: bytes, flow: IFlow, error: Exception) -> None:
+    def broken(data: bytes, flow: Flow, error: Exception) -> None:
         """A stream lost its frame (FramingError): answer if it can be answered; the transport closes afterwards."""
 
-    def opened(flow: IFlow) -> None:
+    def opened(flow: Flow) -> None:
         """A connection is usable."""
 
-    def closed(flow: IFlow, reason: str) -> None:
+    def closed(flow: Flow, reason: str) -> None:
         """The connection is gone."""
 
 
 class IFlowTable(Interface):
     """Live flows."""
 
-    def by_token(token: str) -> IFlow | None:
+    def by_token(token: str) -> Flow | None:
         """The live connection with that token."""
 
-    def by_address(transport: str, host: str, port: int) -> IFlow | None:
+    def by_address(transport: str, host: str, port: int) -> Flow | None:
         """A live connection (or a known UDP pair) to that peer address."""
 
-    def connect(hop: Hop) -> Deferred[IFlow]:
+    def connect(hop: Hop, cause: str = "") -> Deferred[Flow]:
         """A flow to that hop: a live one is reused; UDP at once; TCP and TLS by connecting. Never WS/WSS: fails
         with NoRoute."""
 
-    def alias(flow: IFlow, port: int) -> None:
+    def alias(flow: Flow, port: int) -> None:
         """A request over TLS had ``alias`` in its Via: requests to that port of the peer may go by its connection (RFC 5923)."""
 
-    def udp(hop: Hop) -> IFlow | None:
+    def udp(hop: Hop, listener_name: str = "") -> Flow | None:
         """The UDP flow to that hop without a Deferred; None when no UDP listener of its address family exists."""
 
 
@@ -145,7 +149,7 @@ class INode(Interface):
 
     id: int = Attribute("[node] id, the column server_id of what it writes; 0 when it is alone.")
 
-    def path(flow: IFlow, cflags: int, until: float) -> str:
+    def path(flow: Flow, cflags: int, until: float) -> str:
         """Column path of a binding that comes by a flow and lives until then (epoch seconds): the Route value by which
         others reach it through this node; "" where they need none."""
 
@@ -257,7 +261,7 @@ class IRequest(Interface):
     """One request on its way through the routing script."""
 
     request: SipRequest = Attribute("As received; never mutated.")
-    flow: IFlow = Attribute("Where it came from.")
+    flow: Flow = Attribute("Where it came from.")
     now: float = Attribute("Epoch seconds at arrival.")
     identity: str = Attribute("'user@domain' that proved itself, or ''.")
     flags: int = Attribute("routing.verdict.Flag bits.")
@@ -312,7 +316,7 @@ class IRoutingScript(Interface):
     def manage_failure(fork: Any) -> Any:
         """failure_route: all branches failed; may call fork.add_targets()."""
 
-    def onreply_route(response: SipResponse, flow: IFlow) -> bool:
+    def onreply_route(response: SipResponse, flow: Flow) -> bool:
         """Every reply, before matching; False drops it."""
 
     def presence_policy(watcher: str, resource: str, event: str) -> str | None:
@@ -323,7 +327,7 @@ class IRoutingScript(Interface):
     def xhttp_request(http: Any) -> int | None:
         """HTTP on a WebSocket port: a status code to refuse, None to go on."""
 
-    def websocket_closed(flow: IFlow) -> None:
+    def websocket_closed(flow: Flow) -> None:
         """After the flow left the table."""
 
 
@@ -455,3 +459,11 @@ class IPresenceBackend(Interface):
 
     def watch(feed: IPresenceFeed) -> None:
         """Tell what others write from now on; a store that nobody else writes never does."""
+
+
+# Native classes, which the compiler doesn't let carry a declaration of their own.
+classImplements(base.Listener, IListener)
+classImplements(base.Flow, IFlow)
+classImplements(base.MessageSink, IMessageSink)
+classImplements(FlowTable, IFlowTable)
+classImplements(Resolver, IResolver)

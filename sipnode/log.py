@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.logger import FilteringLogObserver, LogEvent, Logger, LogLevel, PredicateResult, formatEvent, formatTime, globalLogPublisher
 
 if TYPE_CHECKING:
+    from sipnode.base.flow import Flow
     from sipnode.settings import LogSettings
 
 _SECRETS: Final = re.compile(rb"(?im)^((?:proxy-)?authorization[ \t]*:[ \t]*)((?:[^\r\n]|\r\n[ \t])*)")
@@ -59,17 +60,17 @@ class WireTrace:
             patterns.append(rb"(?im)^cseq[ \t]*:[ \t]*\d+[ \t]+%s[ \t]*\r?$" % re.escape(method.encode()))
         self._patterns = [re.compile(pattern) for pattern in patterns]
 
-    def received(self, data: bytes, flow: Any) -> None:
+    def received(self, data: bytes, flow: Flow) -> None:
         """A message that came."""
         if self.wants(data, flow):
             self.log.info("received from {peer}\n{text}", peer=_peer(flow), text=masked(data))
 
-    def sent(self, data: bytes, flow: Any) -> None:
+    def sent(self, data: bytes, flow: Flow) -> None:
         """A message that went."""
         if self.wants(data, flow):
             self.log.info("sent to {peer}\n{text}", peer=_peer(flow), text=masked(data))
 
-    def wants(self, data: bytes, flow: Any) -> bool:
+    def wants(self, data: bytes, flow: Flow) -> bool:
         """Whether the filter lets a message through."""
         if self._address:
             host, port = flow.remote
@@ -78,7 +79,7 @@ class WireTrace:
         return all(pattern.search(data) for pattern in self._patterns)
 
 
-def _peer(flow: Any) -> str:
+def _peer(flow: Flow) -> str:
     host, port = flow.remote
     return f"{flow.transport.lower()}:{host}:{port}"
 

@@ -22,8 +22,9 @@ from sipnode.auth.nonce import FORGED, GOOD, NonceKeeper
 from sipnode.auth.secret import derive
 from sipnode.auth.seldom import Seldom
 from sipnode.auth.trust import TrustedSources
+from sipnode.base.flow import Flow
 from sipnode.errors import ConfigError, ParseError, StorageError
-from sipnode.interfaces import ICredentialStore, IDigestGuard, IFlow, IRequest
+from sipnode.interfaces import ICredentialStore, IDigestGuard, IRequest
 from sipnode.records import Credential
 from sipnode.settings import AuthSettings
 from sipnode.sip.digest import MD5, SHA256, Credentials, ha1, matches
@@ -199,7 +200,7 @@ class Authenticator:
             return _same(ha1(SHA256, username, domain, password), known.ha1_sha256)
         return known.ha1 != "" and _same(ha1(MD5, username, domain, password), known.ha1)
 
-    def trusts(self, flow: IFlow) -> bool:
+    def trusts(self, flow: Flow) -> bool:
         """Whether requests by a flow need no digest: its address is trusted, or its peer has proved to be a trusted domain."""
         if flow.remote[0] in self._trusted:
             return True

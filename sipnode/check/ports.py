@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from sipnode.addresses import split_address
+from sipnode.base.flow import Listener
 from sipnode.errors import ConfigError
 from sipnode.settings import Settings
-from sipnode.transport.flow import Listener
 from sipnode.transport.listen import bracketed, parse_listen
 from sipnode.transport.portowner import port_taken
 
@@ -42,7 +42,7 @@ def places(settings: Settings) -> list[Place]:
             spec = parse_listen(line)
         except ConfigError:
             continue
-        found.append(Place(Listener.from_spec(spec), spec.transport == "UDP", "core.listen"))
+        found.append(Place(spec.listener(), spec.transport == "UDP", "core.listen"))
     wanted = [(settings.rpc.listen, "rpc.listen"), (settings.manhole.listen, "manhole.listen")]
     if settings.metrics.enabled:
         wanted.append((settings.metrics.listen, "metrics.listen"))

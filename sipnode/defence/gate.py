@@ -7,13 +7,11 @@ out no more than that; nothing here logs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from zope.interface import implementer
-
+from sipnode.base.flow import Flow, MessageSink
 from sipnode.defence.bucket import Bucket
 from sipnode.errors import FlowClosed
-from sipnode.interfaces import IMessageSink
 from sipnode.sip import build
 from sipnode.sip.message import SipRequest
 from sipnode.sip.parser import BrokenMessage, parse_message
@@ -33,8 +31,7 @@ _WITHIN: Final = frozenset((b"SIP", b"ACK", b"BYE"))
 _NEW: Final = frozenset((b"INV", b"REG", b"SUB", b"PUB", b"MES", b"OPT", b"REF"))
 
 
-@implementer(IMessageSink)
-class Gate:
+class Gate(MessageSink):
     """A message sink before another.
 
     Args:
@@ -44,7 +41,7 @@ class Gate:
         held: Server transactions by :attr:`Source.place`.
     """
 
-    def __init__(self, inner: Any, guard: Guard, seconds: Callable[[], float], held: dict[str, int]) -> None:
+    def __init__(self, inner: MessageSink, guard: Guard, seconds: Callable[[], float], held: dict[str, int]) -> None:
         self._deliver = inner.received
         self._inner = inner
         self._guard = guard
@@ -55,7 +52,7 @@ class Gate:
         self._held = held
         self._answers = Bucket(ANSWERS, ANSWERS, seconds())
 
-    def received(self, data: bytes, flow: Any) -> None:
+    def received(self, data: bytes, flow: Flow) -> None:
         """One message."""
         host = flow.remote[0]
         sources = self._streams if flow.reliable else self._datagrams
@@ -98,7 +95,7 @@ class Gate:
             return
         self._deliver(data, flow)
 
-    def _over(self, data: bytes, flow: Any, source: Source, now: float, kind: str) -> None:
+    def _over(self, data: bytes, flow: Flow, source: Source, now: float, kind: str) -> None:
         self._guard.over(source, now, kind)
         if source.shut_until:
             if flow.reliable:
@@ -109,7 +106,7 @@ class Gate:
             if self._answers.take(now):
                 self._refuse(data, flow)
 
-    def _refuse(self, data: bytes, flow: Any) -> None:
+    def _refuse(self, data: bytes, flow: Flow) -> None:
         try:
             request = parse_message(data)
         except BrokenMessage:
@@ -122,22 +119,22 @@ class Gate:
         except FlowClosed:
             self._guard.counts["unsent"] += 1
 
-    def misbehaved(self, flow: Any) -> None:
+    def misbehaved(self, flow: Flow) -> None:
         """What a flow sent couldn't be read."""
         flow.unsaid()
         self._guard.broken(self._guard.source_of(flow))
 
-    def broken(self, data: bytes, flow: Any, error: Exception) -> None:
+    def broken(self, data: bytes, flow: Flow, error: Exception) -> None:
         """A stream lost its frame."""
         source = self._guard.source_of(flow)
         self._guard.broken(source)
         if not source.shut_until:
             self._inner.broken(data, flow, error)
 
-    def opened(self, flow: Any) -> None:
+    def opened(self, flow: Flow) -> None:
         """A connection is usable."""
         self._inner.opened(flow)
 
-    def closed(self, flow: Any, reason: str) -> None:
+    def closed(self, flow: Flow, reason: str) -> None:
         """A connection is gone."""
         self._inner.closed(flow, reason)

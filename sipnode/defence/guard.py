@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sipnode.defence.bans import Ban, BanList
 from sipnode.defence.limits import changed
@@ -23,6 +23,7 @@ from sipnode.defence.sources import Source, SourceTable, network_of
 from sipnode.errors import ConfigError
 
 if TYPE_CHECKING:
+    from sipnode.base.flow import Flow
     from sipnode.settings import DefenceSettings
 
 BROKEN_COST: Final = 10.0
@@ -85,13 +86,13 @@ class Guard:
         """Users at sources that had too many wrong passwords for them: keys are ``source user``."""
         return self.passwords.barred
 
-    def source_of(self, flow: Any) -> Source:
+    def source_of(self, flow: Flow) -> Source:
         """The record of who sends by a flow."""
         table = self.sources if flow.reliable else self.datagrams
         host = flow.remote[0]
         return table.young.get(host) or table.find(host)
 
-    def place_of(self, flow: Any) -> str:
+    def place_of(self, flow: Flow) -> str:
         """What live transactions of a flow are counted under."""
         return self.source_of(flow).place
 
@@ -230,7 +231,7 @@ class Guard:
 
     # -- what authentication says
 
-    def is_barred(self, host: str, user: str, flow: Any = None) -> bool:
+    def is_barred(self, host: str, user: str, flow: Flow | None = None) -> bool:
         """Whether credentials of that user from there aren't looked at: too many were wrong.
 
         Args:
@@ -246,7 +247,7 @@ class Guard:
         self.counts["barred_digests"] += 1
         return True
 
-    def refuses_password(self, host: str, user: str, flow: Any = None) -> bool:
+    def refuses_password(self, host: str, user: str, flow: Flow | None = None) -> bool:
         """Whether a password from there isn't looked at: the user is barred there, or all that comes from there."""
         now = self._seconds()
         source = self.sources.find(host)
@@ -255,7 +256,7 @@ class Guard:
             return True
         return self.is_barred(host, user, flow)
 
-    def right(self, host: str, user: str, flow: Any = None) -> None:
+    def right(self, host: str, user: str, flow: Flow | None = None) -> None:
         """A request proved its user's password: it came from where a user of ours is.
 
         Args:
@@ -273,7 +274,7 @@ class Guard:
         if not source.proved_until:
             self._first_proof(source.key, until)
         source.proved_until = until
-        if datagrams:
+        if flow is not None and not flow.reliable:
             self.peers.proved(flow.remote, user, now, until)
         # A dictionary keeps the order of insertion: who proved itself lately stands at the end.
         self._proved.pop(source.key, None)

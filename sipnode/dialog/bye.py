@@ -17,6 +17,8 @@ from sipnode.errors import NoRoute
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from sipnode.base.flow import Flow
+
 VANISHED: Final = 'SIP;cause=480;text="Connection lost"'
 BY_OPERATOR: Final = 'SIP;cause=480;text="Ended by the operator"'
 UNREFRESHED: Final = 'SIP;cause=408;text="Session not refreshed"'
@@ -39,7 +41,7 @@ def say_bye(core: Any, ends: Ends, party: Party, reason: str) -> None:
         _send(core, flow, ends, party, reason)
 
 
-def _send(core: Any, flow: Any, ends: Ends, party: Party, reason: str) -> None:
+def _send(core: Any, flow: Flow, ends: Ends, party: Party, reason: str) -> None:
     branch, via = new_via(flow)
     bye = ends.bye_to(party, via, reason)
     core.traffic.own += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from sipnode.base.flow import Flow
 from sipnode.dialog.ends import Ends, Party, ends_of
 from sipnode.errors import ParseError
 from sipnode.records import Reach
@@ -88,7 +89,7 @@ class Call:
         "rule", "slot", "started", "state", "status", "to_tag", "uri",
     )  # fmt: skip
 
-    def __init__(self, number: int, request: SipRequest, identity: str, flow: Any, now: float, is_local: Callable[[str], bool]) -> None:
+    def __init__(self, number: int, request: SipRequest, identity: str, flow: Flow, now: float, is_local: Callable[[str], bool]) -> None:
         sender = request.from_
         self.id = number
         self.call_id = request.call_id

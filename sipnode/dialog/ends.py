@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from sipnode.base.flow import Flow
 from sipnode.records import Reach
 from sipnode.sip import build, ids
 from sipnode.sip.address import NameAddr
@@ -106,7 +107,7 @@ def ends_of(request: SipRequest, response: SipResponse, caller_side: Reach, call
     return Ends(request.call_id, caller, callee)
 
 
-def new_via(flow: Any) -> tuple[str, str]:
+def new_via(flow: Flow) -> tuple[str, str]:
     """``(branch, Via value)`` for a request of our own on a flow."""
     branch = ids.new_branch()
     return branch, f"SIP/2.0/{flow.transport} {flow.listener.via_host}:{flow.listener.via_port};branch={branch}"

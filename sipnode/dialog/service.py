@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall
 
+    from sipnode.base.flow import Flow
     from sipnode.settings import DialogSettings
     from sipnode.sip.message import SipMessage, SipResponse
 
@@ -270,7 +271,7 @@ class DialogService(Service):
         party.side = replace(near, key=near.key or party.side.key)
         self._table.enter_flow(call, party)
 
-    def flow_closed(self, flow: Any) -> None:
+    def flow_closed(self, flow: Flow) -> None:
         """A connection is gone: its calls have so long to be taken up again."""
         if self.running:
             token = flow.token

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Final
 
+from sipnode.base.flow import Flow
 from sipnode.records import MediaForm
 
 MOST: Final = 10_000
@@ -25,31 +26,31 @@ class Abilities:
     def __len__(self) -> int:
         return len(self._known)
 
-    def offered(self, flow: Any, form: MediaForm) -> None:
+    def offered(self, flow: Flow, form: MediaForm) -> None:
         """One who sends by this flow has made an offer of that form."""
         if not self.proven(flow):
             self._keep(flow, form, False)
 
-    def took(self, flow: Any, form: MediaForm) -> None:
+    def took(self, flow: Flow, form: MediaForm) -> None:
         """One who is reached by this flow refused something else, and took that."""
         self._keep(flow, form, True)
 
-    def refused(self, flow: Any, form: MediaForm) -> None:
+    def refused(self, flow: Flow, form: MediaForm) -> None:
         """It refused that form."""
         if self.known(flow) is form:
             del self._known[_place(flow)]
 
-    def known(self, flow: Any) -> MediaForm | None:
+    def known(self, flow: Flow) -> MediaForm | None:
         """What it is believed to take, or None."""
         found = self._known.get(_place(flow))
         return found[0] if found is not None else None
 
-    def proven(self, flow: Any) -> bool:
+    def proven(self, flow: Flow) -> bool:
         """Whether it has taken that when it was called."""
         found = self._known.get(_place(flow))
         return found is not None and found[1]
 
-    def _keep(self, flow: Any, form: MediaForm, proven: bool) -> None:
+    def _keep(self, flow: Flow, form: MediaForm, proven: bool) -> None:
         place = _place(flow)
         self._known[place] = (form, proven)
         self._known.move_to_end(place)
@@ -57,5 +58,5 @@ class Abilities:
             self._known.popitem(last=False)
 
 
-def _place(flow: Any) -> Any:
+def _place(flow: Flow) -> Any:
     return flow.token or flow.remote

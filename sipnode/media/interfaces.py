@@ -9,8 +9,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
+from sipnode.base.flow import Flow
 from sipnode.errors import ConfigError
 
 _NAME: Final = re.compile(r"[0-9A-Za-z_.-]{1,64}\Z")
@@ -42,14 +43,14 @@ class Interfaces:
     def __bool__(self) -> bool:
         return bool(self._rules)
 
-    def between(self, one: Any, other: Any) -> tuple[str, ...]:
+    def between(self, one: Flow, other: Flow) -> tuple[str, ...]:
         """``(interface of the sender, of the receiver)`` for two flows; () where no rule fits one of them."""
         if not self._rules:
             return ()
         found = self.of(one), self.of(other)
         return found if all(found) else ()
 
-    def of(self, flow: Any) -> str:
+    def of(self, flow: Flow) -> str:
         """The interface for the end of a flow, "" for none."""
         key = (flow.transport, flow.remote[0])
         found = self._cached.get(key)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-    from sipnode.interfaces import IFlow
+    from sipnode.base.flow import Flow
     from sipnode.records import Binding
     from sipnode.settings import NatSettings
     from sipnode.sip.message import SipRequest, SipResponse
@@ -127,7 +127,7 @@ class KeepaliveService(Service):
         else:
             entry.binding, entry.heard, entry.unanswered = binding, now, 0
 
-    def answered(self, response: SipResponse, flow: IFlow) -> bool:
+    def answered(self, response: SipResponse, flow: Flow) -> bool:
         """Take a response in; it counts where it comes from the host that was pinged, which has proved to be there by it.
 
         Returns:

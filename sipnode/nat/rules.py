@@ -18,6 +18,7 @@ from sipnode.transaction.keys import server_key
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sipnode.base.flow import Flow
     from sipnode.sip.message import SipMessage, SipRequest
 
 VIA_PORT: Final = "via-port"
@@ -75,7 +76,7 @@ class NatRules:
         return frozenset()
 
 
-def answered_at(rules: NatRules, core: Any, request: SipRequest, flow: Any) -> Any:
+def answered_at(rules: NatRules, core: Any, request: SipRequest, flow: Flow) -> Any:
     """The flow that a request over UDP counts as having come by: that of the port that its Via names, where a rule says so, it asks for
     no ``rport``, and Via has the address that it came from.
 

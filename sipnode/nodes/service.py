@@ -24,7 +24,7 @@ from sipnode.sip.grammar import split_commas
 from sipnode.sip.uri import SipUri
 
 if TYPE_CHECKING:
-    from sipnode.interfaces import IFlow
+    from sipnode.base.flow import Flow
     from sipnode.nodes.sisters import SisterWatch
     from sipnode.records import Binding
     from sipnode.sip.message import SipRequest
@@ -65,7 +65,7 @@ class NodeService:
 
     # -- out
 
-    def path(self, flow: IFlow, cflags: int, until: float) -> str:
+    def path(self, flow: Flow, cflags: int, until: float) -> str:
         """See :class:`sipnode.interfaces.INode`."""
         if not self._tail:
             return ""

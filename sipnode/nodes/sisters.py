@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
+    from sipnode.base.flow import Flow
     from sipnode.nodes.address import NodeAddress
     from sipnode.settings import NodeSettings
     from sipnode.sip.message import SipRequest, SipResponse
@@ -47,14 +48,14 @@ class Sister:
         until: Epoch seconds when the last of her bindings that we know expires.
         unanswered: Questions since her last answer.
         down: She is silent.
-        flow: IFlow that she was asked by.
+        flow: Flow that she was asked by.
     """
 
     address: NodeAddress
     until: float
     unanswered: int = 0
     down: bool = False
-    flow: Any = None
+    flow: Flow | None = None
 
 
 class SisterWatch(Service):
@@ -123,7 +124,7 @@ class SisterWatch(Service):
             if self.running:
                 self._ask(sister)
 
-    def answered(self, response: SipResponse, flow: Any) -> bool:
+    def answered(self, response: SipResponse, flow: Flow) -> bool:
         """Take a response in; it counts where it comes from where she was asked.
 
         Returns:
@@ -176,7 +177,7 @@ class SisterWatch(Service):
         asking = self._send(sister.address, self._question(sister.address))
         asking.addCallbacks(self._sent, self._unsent, callbackArgs=(sister,), errbackArgs=(sister,))
 
-    def _sent(self, flow: Any, sister: Sister) -> None:
+    def _sent(self, flow: Flow, sister: Sister) -> None:
         sister.flow = flow
 
     def _unsent(self, failure: Failure, sister: Sister) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
+    from sipnode.base.flow import Flow
     from sipnode.presence.proving import Proving
     from sipnode.records import Subscription
     from sipnode.sip.message import SipRequest, SipResponse
@@ -190,7 +191,7 @@ class Notifier:
             outgoing.timed = 0.0
             if not outgoing.next_try:
                 self._go(outgoing)
-            elif self._unproved.is_time(outgoing) and self._number(outgoing.subscription) is None:
+            elif outgoing.flow is not None and self._unproved.is_time(outgoing) and self._number(outgoing.subscription) is None:
                 self._out_with(outgoing, outgoing.flow)
 
     # -- one subscription
@@ -234,7 +235,7 @@ class Notifier:
         else:
             self._send(outgoing, flow)
 
-    def _send(self, outgoing: Outgoing, flow: Any) -> None:
+    def _send(self, outgoing: Outgoing, flow: Flow | None) -> None:
         subscription = outgoing.subscription
         if self._out.get(subscription.to_tag) is not outgoing or self._stopped:
             return
@@ -246,7 +247,7 @@ class Notifier:
         outgoing.dirty = outgoing.urgent = False
         self._out_with(outgoing, flow)
 
-    def _out_with(self, outgoing: Outgoing, flow: Any) -> None:
+    def _out_with(self, outgoing: Outgoing, flow: Flow) -> None:
         subscription = outgoing.subscription
         content_type, body = "", b""
         if not outgoing.bodiless and subscription.status == SubscriptionStatus.ACTIVE:
@@ -306,7 +307,7 @@ class Notifier:
         """A final response."""
         flow, status = outgoing.flow, response.status
         self._idle(outgoing)
-        if status < 300 and not flow.reliable:
+        if status < 300 and flow is not None and not flow.reliable:
             self._unproved.answered(outgoing, flow.remote)
         else:
             self._unproved.leave(outgoing)

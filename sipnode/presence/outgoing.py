@@ -13,6 +13,7 @@ from sipnode.presence.subscription import state_value
 from sipnode.sip.message import SipRequest
 
 if TYPE_CHECKING:
+    from sipnode.base.flow import Flow
     from sipnode.presence.notifier import Notifier
     from sipnode.presence.proving import Address
     from sipnode.records import Subscription
@@ -60,7 +61,7 @@ class Outgoing:
         self.not_before = 0.0
         self.timed = 0.0
         self.transaction: Any = None
-        self.flow: Any = None
+        self.flow: Flow | None = None
         self.address: Address | None = None
         self.credit = 0
         self.tries: list[Any] = []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
+from sipnode.base.flow import NOWHERE
 from sipnode.errors import NoRoute
 from sipnode.proxy import nexthop, unwanted
 from sipnode.proxy.faults import SILENT, answer_to, blame_of
@@ -25,6 +26,7 @@ from sipnode.sip.message import SipRequest, SipResponse
 from sipnode.transaction.states import CALLING, PROCEEDING
 
 if TYPE_CHECKING:
+    from sipnode.base.flow import Flow
     from sipnode.proxy.fork import Fork
     from sipnode.proxy.sides import Answered
     from sipnode.transaction.machine import ClientTransaction
@@ -64,7 +66,7 @@ class Branch:
         self.index = index
         self.branch_id = ids.new_branch() + self.fork.loop_mark
         self.flags = target.flags
-        self.flow: Any = None
+        self.flow = NOWHERE
         self.body: bytes | None = None
         self.response: SipResponse | None = None
         self.status = 0
@@ -135,7 +137,7 @@ class Branch:
             # Also what a Route or contact can't be read for: the other branches must go on.
             self._policy_failed(Failure())
 
-    def _found(self, flow: Any) -> None:
+    def _found(self, flow: Flow) -> None:
         self.flow = flow
         if self.cancelled:
             self.fail(487)
@@ -243,7 +245,7 @@ class Branch:
         found.addErrback(self._policy_failed)
         return True
 
-    def _again(self, flow: Any) -> None:
+    def _again(self, flow: Flow) -> None:
         self.flow = flow
         self._send()
 

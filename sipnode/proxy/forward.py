@@ -6,7 +6,7 @@ others go out octet for octet.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sipnode.proxy.record_route import strict_next
 from sipnode.proxy.sides import route_token
@@ -16,6 +16,7 @@ from sipnode.sip.message import SipRequest, SipResponse, line_value
 from sipnode.sip.sanity import max_forwards
 
 if TYPE_CHECKING:
+    from sipnode.base.flow import Listener
     from sipnode.proxy.branch import Branch
 
 _EVERY_RESPONSE: Final = frozenset(("via", "from", "to", "call-id", "cseq", "content-length"))
@@ -100,7 +101,7 @@ def forwarded_request(branch: Branch) -> SipRequest:
     return SipRequest(request.method, uri, kinds + names, top + lines, body)
 
 
-def via_host(listener: Any) -> str:
+def via_host(listener: Listener) -> str:
     """``host:port`` for Via."""
     return f"{listener.via_host}:{listener.via_port}"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from sipnode.base.flow import Flow
     from sipnode.proxy.record_route import RouteSigner
     from sipnode.proxy.seal import RouteState
     from sipnode.proxy.target import Target
@@ -82,7 +83,7 @@ class ProxyContext(Protocol):
     script: Any
     """IRoutingScript that the request began with."""
     request: SipRequest
-    flow: Any
+    flow: Flow
     key: str
     now: float
     flags: int

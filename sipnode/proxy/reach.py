@@ -19,6 +19,7 @@ from sipnode.sip.uri import SipUri
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sipnode.base.flow import Flow
     from sipnode.sip.message import SipMessage
 
 _TRANSPORTS: Final = frozenset(("UDP", "TCP", "TLS"))
@@ -38,13 +39,13 @@ def of_uri(uri: SipUri) -> Reach | None:
     return Reach("", "", host.strip("[]"), uri.port, transport)
 
 
-def of_source(flow: Any) -> Reach:
+def of_source(flow: Flow) -> Reach:
     """Where a message came from."""
     host, port = flow.remote
     return Reach("", "", host, port, flow.transport if flow.transport in _TRANSPORTS else "")
 
 
-def as_named(message: SipMessage, routes: list[str], flow: Any, refusal: Callable[[str, int, str], str]) -> Reach:
+def as_named(message: SipMessage, routes: list[str], flow: Flow, refusal: Callable[[str, int, str], str]) -> Reach:
     """Where the sender of a message that makes a dialog wants to be reached: at the nearest proxy that recorded itself, else at its
     Contact, else, or where it may not name that address, where the message came from.
 
@@ -63,7 +64,7 @@ def as_named(message: SipMessage, routes: list[str], flow: Any, refusal: Callabl
     return of_source(flow)
 
 
-def by_connection(message: SipMessage, routes: list[str], flow: Any, key: str) -> Reach:
+def by_connection(message: SipMessage, routes: list[str], flow: Flow, key: str) -> Reach:
     """A browser, or a phone on a connection that may come through a translator: that connection leads there; when it is gone, the
     Contact does where it asks for TCP at the very address that the message came from (RFC 3261 §18.1.1: a phone may close it and listen).
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from hashlib import blake2s
-from typing import Any, Final
+from typing import Final
 
+from sipnode.base.flow import Listener
 from sipnode.errors import ParseError
 from sipnode.proxy.seal import CALLEE, CALLER, RouteState, Sealer
 from sipnode.records import Reach
@@ -131,7 +132,7 @@ class RouteSigner:
             if state is not None:
                 yield state
 
-    def lines(self, arrived: Any, leaves: Any, token: str) -> list[str]:
+    def lines(self, arrived: Listener, leaves: Listener, token: str) -> list[str]:
         """The Record-Route header lines, topmost first; where there are two, the token stands in the one that the request leaves by.
 
         Args:
@@ -142,7 +143,7 @@ class RouteSigner:
             return [f"{self._head(arrived)};sn={token}>"]
         return [f"{self._head(leaves)};r2=on;sn={token}>", f"{self._head(arrived)};r2=on>"]
 
-    def _head(self, listener: Any) -> str:
+    def _head(self, listener: Listener) -> str:
         head = self._heads.get(listener.name)
         if head is None:
             head = f"Record-Route: <{route_uri(listener)}"
@@ -151,7 +152,7 @@ class RouteSigner:
         return head
 
 
-def route_uri(listener: Any) -> str:
+def route_uri(listener: Listener) -> str:
     """``sip:host:port;transport=x;lr`` of a listener: in a URI the word for both WebSockets is ws (RFC 7118 §5.2)."""
     transport = {"UDP": "", "TCP": ";transport=tcp", "TLS": ";transport=tls"}.get(listener.transport, ";transport=ws")
     return f"sip:{listener.via_host}:{listener.via_port}{transport};lr"

@@ -14,9 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
-from zope.interface import implementer
 
-from sipnode.interfaces import IMessageSink
+from sipnode.base.flow import Flow, MessageSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +35,7 @@ _REGISTER: Final = b"REGISTER "
 _LENGTH: Final = len(_REGISTER)
 
 
-@implementer(IMessageSink)
-class Batching(Service):
+class Batching(MessageSink, Service):
     """A message sink before another.
 
     Args:
@@ -52,7 +50,7 @@ class Batching(Service):
 
     name = "batching"
 
-    def __init__(self, inner: Any, clock: IReactorTime, seconds: float) -> None:
+    def __init__(self, inner: MessageSink, clock: IReactorTime, seconds: float) -> None:
         self.after: Callable[[], None] = lambda: None
         self._inner = inner
         self._deliver = inner.received
@@ -66,7 +64,7 @@ class Batching(Service):
         self._wanted = 0.0
         self._review_at = 0.0
 
-    def received(self, data: bytes, flow: Any) -> None:
+    def received(self, data: bytes, flow: Flow) -> None:
         """One message."""
         waiting = self._waiting
         if data[:_LENGTH] == _REGISTER and self._seconds and self.running:
@@ -130,7 +128,7 @@ class Batching(Service):
         if waiting:
             self.after()
 
-    def _before(self, flow: Any) -> None:
+    def _before(self, flow: Flow) -> None:
         if any(one is flow for _, one in self._waiting):
             self.flush()
 
@@ -140,16 +138,16 @@ class Batching(Service):
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         self.flush()
 
-    def broken(self, data: bytes, flow: Any, error: Exception) -> None:
+    def broken(self, data: bytes, flow: Flow, error: Exception) -> None:
         """A stream lost its frame."""
         self._before(flow)
         self._inner.broken(data, flow, error)
 
-    def opened(self, flow: Any) -> None:
+    def opened(self, flow: Flow) -> None:
         """A connection is usable."""
         self._inner.opened(flow)
 
-    def closed(self, flow: Any, reason: str) -> None:
+    def closed(self, flow: Flow, reason: str) -> None:
         """A connection is gone."""
         self._before(flow)
         self._inner.closed(flow, reason)

@@ -21,7 +21,8 @@ from sipnode.sip.hosts import normal_host
 from sipnode.sip.uri import SipUri
 
 if TYPE_CHECKING:
-    from sipnode.interfaces import IFlow, INode
+    from sipnode.base.flow import Flow
+    from sipnode.interfaces import INode
     from sipnode.records import Binding
 
 _NATB: Final = int(BindingFlag.NATB)
@@ -78,7 +79,7 @@ def is_reachable(binding: Binding, node: INode | None) -> bool:
     return not is_lost(binding) or listens(binding)
 
 
-def source_of(flow: IFlow, cflags: int, node: INode | None, until: float) -> Source:
+def source_of(flow: Flow, cflags: int, node: INode | None, until: float) -> Source:
     """What a binding keeps of the flow that its REGISTER came by.
 
     Args:

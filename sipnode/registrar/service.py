@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from sipnode.interfaces import IFlow, IFlowTable, ILocationBackend, ILocationWriter, INode, IRequest
+    from sipnode.base.flow import Flow
+    from sipnode.base.flows import FlowTable
+    from sipnode.interfaces import ILocationBackend, ILocationWriter, INode, IRequest
     from sipnode.records import Binding, LocationChange
     from sipnode.settings import LocationSettings
 
@@ -76,7 +78,7 @@ class RegistrarService(Service):
         clock: IReactorTime,
         backend: ILocationBackend | None = None,
         writer: ILocationWriter | None = None,
-        flows: IFlowTable | None = None,
+        flows: FlowTable | None = None,
         write_seconds: float = 8.0,
         degraded: Callable[[], str] = lambda: "",
     ) -> None:
@@ -313,7 +315,7 @@ class RegistrarService(Service):
         """
         self._watchers.append(watcher)
 
-    def flow_closed(self, flow: IFlow) -> None:
+    def flow_closed(self, flow: Flow) -> None:
         """A connection is gone: at once its bindings are too, but for those of phones that can be connected to."""
         if flow.token and self.running and not self._held:
             for left in filter(None, map(without_flow, self.table.on_flow(flow.token))):

@@ -40,6 +40,7 @@ from sipnode.transaction.proof import names_of, same_address
 from sipnode.transaction.states import PROCEEDING
 
 if TYPE_CHECKING:
+    from sipnode.base.flow import Flow
     from sipnode.proxy.branch import Branch
     from sipnode.proxy.seal import RouteState
     from sipnode.records import Binding
@@ -368,7 +369,7 @@ class Core:
         if flow.websocket:
             flow.vars["calls"] = [other for other in flow.vars.get("calls", ()) if not other.finished] + [fork]
 
-    def cancel_calls(self, flow: Any) -> None:
+    def cancel_calls(self, flow: Flow) -> None:
         """Cancel the calls that a connection which is gone had begun: nobody can tell its end the answer."""
         for fork in flow.vars.pop("calls", ()):
             if self.history is not None:

@@ -7,13 +7,12 @@ can't be read gets its 4xx or 505, a response or ACK that can't be read is dropp
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
+from sipnode.base.flow import Flow, MessageSink
 from sipnode.errors import FlowClosed, FramingError, ParseError
-from sipnode.interfaces import IMessageSink
 from sipnode.nat.rules import answered_at
 from sipnode.proxy.forward import returned_response
 from sipnode.records import Hop
@@ -31,8 +30,7 @@ _TELLING = CALL_METHODS - {"ACK", "BYE"}
 """What is noted where only failures are of interest: a good end is told by the line about the outcome."""
 
 
-@implementer(IMessageSink)
-class Dispatcher:
+class Dispatcher(MessageSink):
     """What transports give messages to.
 
     Args:
@@ -51,7 +49,7 @@ class Dispatcher:
         self._requests_in = core.traffic.requests_in
         self._responses_in = core.traffic.responses_in
 
-    def received(self, data: bytes, flow: Any) -> None:
+    def received(self, data: bytes, flow: Flow) -> None:
         """One datagram, one framed stream message or one WebSocket message."""
         core = self._core
         if core.trace is not None:
@@ -86,7 +84,7 @@ class Dispatcher:
         else:
             self._response(message, flow)
 
-    def _response(self, response: SipResponse, flow: Any) -> None:
+    def _response(self, response: SipResponse, flow: Flow) -> None:
         core = self._core
         try:
             if core.script.onreply_route(response, flow) is False:
@@ -142,7 +140,7 @@ class Dispatcher:
             except FlowClosed:
                 core.counters["unsent_responses"] += 1
 
-    def _broken(self, error: BrokenMessage, flow: Any) -> None:
+    def _broken(self, error: BrokenMessage, flow: Flow) -> None:
         core = self._core
         core.misbehaved(flow)
         message = error.message
@@ -154,7 +152,7 @@ class Dispatcher:
             # Where each message has a frame of its own (RFC 7118 §5) a fault in one is no fault of the next.
             flow.close("protocol error")
 
-    def _refuse(self, request: SipRequest, error: ParseError, flow: Any) -> None:
+    def _refuse(self, request: SipRequest, error: ParseError, flow: Flow) -> None:
         """Answer a request that can't be read, as far as its own headers say how (RFC 3261 §8.2.6); an ACK gets nothing."""
         core = self._core
         core.counters["broken_requests"] += 1
@@ -179,7 +177,7 @@ class Dispatcher:
         except FlowClosed:
             core.counters["unsent_responses"] += 1
 
-    def broken(self, data: bytes, flow: Any, error: Exception) -> None:
+    def broken(self, data: bytes, flow: Flow, error: Exception) -> None:
         """A stream lost its frame: answer what can be answered; the transport closes."""
         status = error.status if isinstance(error, FramingError) else 400
         reason = error.reason if isinstance(error, FramingError) else "lost framing"
@@ -192,10 +190,10 @@ class Dispatcher:
         else:
             self._core.counters["broken_messages"] += 1
 
-    def opened(self, flow: Any) -> None:
+    def opened(self, flow: Flow) -> None:
         """A connection is usable."""
 
-    def closed(self, flow: Any, reason: str) -> None:
+    def closed(self, flow: Flow, reason: str) -> None:
         """A connection is gone: its transactions have failed, its bindings are dead, its calls may be."""
         core = self._core
         if flow.websocket:
@@ -212,7 +210,7 @@ class Dispatcher:
             except Exception:
                 core.failed("websocket_closed", Failure())
 
-    def _end_transactions(self, flow: Any) -> None:
+    def _end_transactions(self, flow: Flow) -> None:
         self._core.transactions.flow_closed(flow, self._clock())
 
 

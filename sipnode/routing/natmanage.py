@@ -25,6 +25,7 @@ from sipnode.records import MediaForm, MediaProfile
 from sipnode.routing.verdict import BranchFlag, Flag
 
 if TYPE_CHECKING:
+    from sipnode.base.flow import Flow
     from sipnode.media.calls import Exchange
     from sipnode.media.control import MediaControl
     from sipnode.proxy.branch import Branch
@@ -66,7 +67,7 @@ class NatManage:
         ctx = branch.fork.ctx
         request = ctx.request
         method = request.method
-        if not self._relay.enabled or method not in manage.METHODS or branch.flow is None or method == "BYE":
+        if not self._relay.enabled or method not in manage.METHODS or method == "BYE":
             return None
         if not self._engaged(branch):
             return None
@@ -304,7 +305,7 @@ class NatManage:
         return failure
 
 
-def _family(flow: Any) -> str:
+def _family(flow: Flow) -> str:
     host = flow.remote[0]
     return "IP6" if ":" in host and not host.startswith("::ffff:") else "IP4"
 

@@ -15,6 +15,7 @@ from sipnode.sip.message import SipRequest, line_value
 from sipnode.transaction.budget import Budget
 
 if TYPE_CHECKING:
+    from sipnode.base.flow import Flow
     from sipnode.proxy.seal import RouteState
     from sipnode.proxy.target import Target
     from sipnode.records import Reach
@@ -33,7 +34,7 @@ class Request:
 
     Attributes:
         request: As received.
-        flow: The IFlow that it came by.
+        flow: The Flow that it came by.
         key: Its transaction key.
         now: Epoch seconds at arrival.
         flags: Bits of :class:`Flag`.
@@ -78,7 +79,7 @@ class Request:
         "transaction",
     )
 
-    def __init__(self, core: Core, request: SipRequest, flow: Any, key: str, now: float) -> None:
+    def __init__(self, core: Core, request: SipRequest, flow: Flow, key: str, now: float) -> None:
         self.core = core
         # A reload replaces both; what has begun goes on by what it began with.
         self.engine: Engine = core.engine

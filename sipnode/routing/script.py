@@ -32,6 +32,7 @@ from sipnode.routing.verdict import BranchFlag, Flag, Verdict
 from sipnode.sip import sanity
 
 if TYPE_CHECKING:
+    from sipnode.base.flow import Flow
     from sipnode.proxy.seal import RouteState
     from sipnode.records import Reach
     from sipnode.registrar.lookup import LookupResult
@@ -79,7 +80,7 @@ class RoutingScript:
                 raise Reject(503, "", (("retry-after", str(seconds)),))
         return None
 
-    def would_be_cut(self, flow: Any) -> bool:
+    def would_be_cut(self, flow: Flow) -> bool:
         """Whether the server is about to stop and a connection has no binding yet: one would be gone with it in a moment."""
         return "drain" in self.core.busy and flow.reliable and not self.core.registrar.table.on_flow(flow.token)
 
@@ -332,7 +333,7 @@ class RoutingScript:
             ctx.extra.extend(added)
             core.counters["removed_claims"] += claims
 
-    def contact_line(self, message: SipMessage, flow: Any, natted: bool, seal: str) -> str:
+    def contact_line(self, message: SipMessage, flow: Flow, natted: bool, seal: str) -> str:
         """set_contact_alias(): the Contact with the true source of its sender, once, and inside a dialog sealed; "" where it stays
         as it is.
         """
@@ -371,7 +372,7 @@ class RoutingScript:
         """failure_route[MANAGE_FAILURE]: who has left a node that died is looked up once more; a site adds targets here."""
         return self.core.follow(fork)
 
-    def onreply_route(self, response: SipResponse, flow: Any) -> bool:
+    def onreply_route(self, response: SipResponse, flow: Flow) -> bool:
         """Every reply, before it is matched: plain SIP has no business on a WebSocket port."""
         return flow.websocket or not flow.listener.websocket_port
 
@@ -387,7 +388,7 @@ class RoutingScript:
         """event_route[xhttp:request]: a status refuses the request, None lets it go on."""
         return None
 
-    def websocket_closed(self, flow: Any) -> None:
+    def websocket_closed(self, flow: Flow) -> None:
         """event_route[websocket:closed]."""
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from math import ceil
 from typing import Any, Final, cast
 
+from sipnode.base.flow import Flow
 from sipnode.errors import FlowClosed
 from sipnode.sip.build import ack_for, octets_of
 from sipnode.sip.message import SipRequest, SipResponse
@@ -82,12 +83,11 @@ class TransactionLayer:
 
     # -- server side
 
-    def absorb(self, key: str, request: SipRequest, flow: Any, now: float) -> bool:
+    def absorb(self, key: str, request: SipRequest, flow: Flow, now: float) -> bool:
         """Give a request to the server transaction that it repeats or acknowledges, if there is one.
 
         Args:
             flow: What it came by. Another connection of the same host repeats and acknowledges nothing.
-
         Returns: Whether nobody else has to see it.
         """
         transaction = self.servers.get(key)
@@ -109,7 +109,7 @@ class TransactionLayer:
             self._run(transaction, transaction.feed(states.REQUEST), now, b"", None)
         return True
 
-    def new_server(self, key: str, invite: bool, flow: Any, user: Any) -> ServerTransaction:
+    def new_server(self, key: str, invite: bool, flow: Flow, user: Any) -> ServerTransaction:
         """A server transaction for a request that is new."""
         transaction = ServerTransaction(key, invite, flow, user)
         self.servers[key] = transaction
@@ -130,7 +130,7 @@ class TransactionLayer:
     # -- client side
 
     def send_request(
-        self, request: SipRequest, branch: str, flow: Any, user: Any, now: float, budget: Budget | None = None
+        self, request: SipRequest, branch: str, flow: Flow, user: Any, now: float, budget: Budget | None = None
     ) -> ClientTransaction:
         """Send a request in a client transaction of its own.
 
@@ -161,7 +161,7 @@ class TransactionLayer:
             self._run(transaction, transaction.feed(states.TRANSPORT_ERROR), now, b"", None)
         return transaction
 
-    def response_received(self, response: SipResponse, flow: Any, now: float) -> bool:
+    def response_received(self, response: SipResponse, flow: Flow, now: float) -> bool:
         """Give a response to the client transaction that it belongs to, if it comes from where the request went and names the
         same call; else it is dropped and counted.
 
@@ -189,7 +189,7 @@ class TransactionLayer:
         self._run(transaction, transaction.feed(event), now, b"", response)
         return True
 
-    def flow_closed(self, flow: Any, now: float) -> None:
+    def flow_closed(self, flow: Flow, now: float) -> None:
         """A connection is gone: every client transaction on it has failed (RFC 3261 §17.1.4)."""
         error: Exception | None = None
         for key in self._by_flow.pop(flow, ()):

@@ -13,6 +13,7 @@ from sipnode.transaction.budget import Budget
 from sipnode.transaction.states import CALLING, EVENT_BITS, PROCEEDING, STATE_NAMES, TERMINATED, TRYING, compiled
 
 if TYPE_CHECKING:
+    from sipnode.base.flow import Flow
     from sipnode.sip.message import SipRequest
 
 _INVITE_SERVER: Final = compiled(states.INVITE_SERVER)
@@ -40,7 +41,7 @@ class Transaction:
     __slots__ = ("_table", "budget", "expires_at", "flow", "interval", "invite", "kept", "key", "retransmit_at", "state", "user", "wake")
 
     def __init__(
-        self, table: dict[int, tuple[int, tuple[int, ...]]], state: int, key: str, invite: bool, flow: Any, user: Any
+        self, table: dict[int, tuple[int, tuple[int, ...]]], state: int, key: str, invite: bool, flow: Flow, user: Any
     ) -> None:
         self._table = table
         self.state = state
@@ -89,7 +90,7 @@ class ServerTransaction(Transaction):
 
     __slots__ = ("place",)
 
-    def __init__(self, key: str, invite: bool, flow: Any, user: Any) -> None:
+    def __init__(self, key: str, invite: bool, flow: Flow, user: Any) -> None:
         table = _INVITE_SERVER if invite else _NON_INVITE_SERVER
         super().__init__(table, PROCEEDING if invite else TRYING, key, invite, flow, user)
         self.place = ""
@@ -105,7 +106,7 @@ class ClientTransaction(Transaction):
 
     __slots__ = ("about", "request")
 
-    def __init__(self, key: str, invite: bool, flow: Any, user: Any, request: SipRequest) -> None:
+    def __init__(self, key: str, invite: bool, flow: Flow, user: Any, request: SipRequest) -> None:
         table = _INVITE_CLIENT if invite else _NON_INVITE_CLIENT
         super().__init__(table, CALLING if invite else TRYING, key, invite, flow, user)
         self.request: SipRequest | None = request

@@ -9,18 +9,17 @@ host, whatever port of it (there are phones that send from another one than they
 
 from __future__ import annotations
 
-from typing import Any
-
+from sipnode.base.flow import Flow
 from sipnode.errors import ParseError
 from sipnode.sip.message import SipMessage, SipRequest
 
 
-def from_same(known: Any, came: Any) -> bool:
+def from_same(known: Flow, came: Flow) -> bool:
     """Whether what came by one flow comes from the peer of another one that isn't the same.
 
     Args:
-        known: IFlow of the transaction.
-        came: IFlow that the message came by.
+        known: Flow of the transaction.
+        came: Flow that the message came by.
     """
     if known.remote[0] != came.remote[0]:
         return False
@@ -30,14 +29,14 @@ def from_same(known: Any, came: Any) -> bool:
     return True
 
 
-def same_address(request: SipRequest, known: Any, came: Any) -> bool:
+def same_address(request: SipRequest, known: Flow, came: Flow) -> bool:
     """Whether a CANCEL comes from the sender of an INVITE, where others share its host: the same port, too, unless the INVITE
     shows that its sender uses several.
 
     Args:
         request: The INVITE.
-        known: IFlow that it came by.
-        came: IFlow of the CANCEL.
+        known: Flow that it came by.
+        came: Flow of the CANCEL.
     """
     if came is known:
         return True

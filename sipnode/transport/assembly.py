@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from autobahn.websocket import USES_NVX
 
+from sipnode.base.flow import WEBSOCKET, Listener
 from sipnode.errors import ConfigError, NoRoute
 from sipnode.sip.hosts import bare_host
 from sipnode.sip.parser import Limits
@@ -19,11 +20,10 @@ from sipnode.transport.admission import Admission
 from sipnode.transport.connect import Connector
 from sipnode.transport.connection import Hub
 from sipnode.transport.descriptors import AcceptLog
-from sipnode.transport.flow import Listener
 from sipnode.transport.flowtable import FlowTable
 from sipnode.transport.handshake import HandshakeRules
 from sipnode.transport.http import WebPort, XHTTPRoot
-from sipnode.transport.listen import WEBSOCKET, ListenSpec, family_of, parse_listens
+from sipnode.transport.listen import ListenSpec, family_of, parse_listens
 from sipnode.transport.listeners import OwnAddresses, StreamService, choose_listener
 from sipnode.transport.memory import MemoryService, c_library
 from sipnode.transport.outgoing import Outgoing
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
     from twisted.web.resource import IResource
 
-    from sipnode.interfaces import IMessageSink
+    from sipnode.base.flow import MessageSink
     from sipnode.records import Hop
     from sipnode.settings import Settings
 
@@ -89,7 +89,7 @@ class Transports:
 
 def build_transports(
     settings: Settings,
-    sink: IMessageSink,
+    sink: MessageSink,
     reactor: Any,
     page: IResource | None = None,
     xhttp_request: Callable[[Any], int | None] | None = None,
@@ -115,7 +115,7 @@ class _Builder:
     def __init__(
         self,
         settings: Settings,
-        sink: IMessageSink,
+        sink: MessageSink,
         reactor: Any,
         page: IResource | None,
         xhttp_request: Callable[[Any], int | None] | None,
@@ -151,7 +151,7 @@ class _Builder:
         made = self.made
         for spec in self.specs:
             if spec.transport == "UDP":
-                endpoint = UdpEndpoint(Listener.from_spec(spec), self.hub.sink)
+                endpoint = UdpEndpoint(spec.listener(), self.hub.sink)
                 endpoint.spend = made.admission.allows
                 made.flows.add_endpoint(endpoint)
                 made.listeners.append(endpoint.listener)
@@ -169,11 +169,11 @@ class _Builder:
 
     def _stream_port(self, group: list[ListenSpec]) -> StreamService:
         web = any(spec.transport in WEBSOCKET for spec in group)
-        names = [Listener.from_spec(spec, websocket_port=web) for spec in group]
+        names = [spec.listener(websocket_port=web) for spec in group]
         self.made.listeners.extend(names)
         sip = next((each for each in names if each.transport not in WEBSOCKET), None)
         if sip is None:
-            sip = Listener.from_spec(group[0], "TLS" if group[0].secure else "TCP", websocket_port=True)
+            sip = group[0].listener("TLS" if group[0].secure else "TCP", True)
             self.implied.append(sip)
             names = [*names, sip]
         port = StreamPort(self.hub, sip)

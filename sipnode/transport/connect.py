@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from twisted.internet.protocol import Protocol
     from twisted.python.failure import Failure
 
-    from sipnode.interfaces import IFlow
+    from sipnode.base.flow import Flow, Listener
     from sipnode.records import Hop
     from sipnode.transport.connection import Hub
-    from sipnode.transport.flow import Listener
     from sipnode.transport.outgoing import Outgoing, OutgoingPlace
 
     ClientCreator = Callable[[Hop], IOpenSSLClientConnectionCreator]
@@ -56,7 +55,7 @@ class Connector:
         self._creator_for = creator_for
         self._attempts: dict[tuple[str, str, int, str, str], Attempt] = {}
 
-    def connect(self, hop: Hop, cause: str = "") -> Deferred[IFlow]:
+    def connect(self, hop: Hop, cause: str = "") -> Deferred[Flow]:
         """A flow to that hop; fails with NoRoute (its status is what the branch ends with).
 
         Args:
@@ -109,7 +108,7 @@ class Attempt:
         self._hop = hop
         self._listener = listener
         self._creator = creator
-        self._waiters: list[Deferred[IFlow]] = []
+        self._waiters: list[Deferred[Flow]] = []
         self._connector: IConnector | None = None
         self._limit: Any = None
         self._outcome: StreamFlow | NoRoute | None = None
@@ -123,11 +122,11 @@ class Attempt:
             factory = TLSWireFactory(self._creator, True, factory, self._reactor)
         self._connector = self._reactor.connectTCP(self._hop.host, self._hop.port, factory, timeout=seconds + 1)
 
-    def wait(self) -> Deferred[IFlow]:
+    def wait(self) -> Deferred[Flow]:
         """A Deferred of the outcome; cancelling one leaves the others alone."""
         if isinstance(self._outcome, NoRoute):
             return fail(self._outcome)
-        waiter: Deferred[IFlow] = Deferred(self._forget)
+        waiter: Deferred[Flow] = Deferred(self._forget)
         if self._outcome is not None:
             waiter.callback(self._outcome)
         else:
@@ -171,7 +170,7 @@ class Attempt:
         if self._connector is not None:
             self._connector.disconnect()
 
-    def _forget(self, waiter: Deferred[IFlow]) -> None:
+    def _forget(self, waiter: Deferred[Flow]) -> None:
         if waiter in self._waiters:
             self._waiters.remove(waiter)
 

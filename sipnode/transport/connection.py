@@ -13,14 +13,13 @@ from OpenSSL import SSL
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
+from sipnode.base.flow import SECURE, Flow, Listener
 from sipnode.errors import FlowClosed
 from sipnode.transport.admission import Ticket
-from sipnode.transport.flow import Flow, Listener
 from sipnode.transport.identity import sip_domains
-from sipnode.transport.listen import SECURE
 
 if TYPE_CHECKING:
-    from sipnode.interfaces import IMessageSink
+    from sipnode.base.flow import MessageSink
     from sipnode.records import Hop
     from sipnode.settings import LimitSettings, TransportSettings
     from sipnode.sip.parser import Limits
@@ -59,7 +58,7 @@ class Hub:
 
     def __init__(
         self,
-        sink: IMessageSink,
+        sink: MessageSink,
         flows: FlowTable,
         wheel: Wheel,
         admission: Admission,

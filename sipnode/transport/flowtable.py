@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
-from zope.interface import implementer
 
+from sipnode.base import flows as base
+from sipnode.base.flow import WEBSOCKET, Flow
 from sipnode.errors import NoRoute
-from sipnode.interfaces import IFlowTable
-from sipnode.transport.listen import WEBSOCKET, family_of, is_loopback, is_unspecified
+from sipnode.transport.connection import ConnectionFlow
+from sipnode.transport.listen import family_of, is_loopback, is_unspecified
 from sipnode.transport.udp import UdpEndpoint, endpoint_family
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sipnode.interfaces import IFlow
     from sipnode.records import Hop
-    from sipnode.transport.connection import ConnectionFlow
     from sipnode.transport.udp import UdpFlow
     from sipnode.transport.wheel import Wheel
 
@@ -36,8 +35,7 @@ _MAX_ROUTES: Final = 8192
 _GOODBYE_SECONDS: Final = 1.0
 
 
-@implementer(IFlowTable)
-class FlowTable(Service):
+class FlowTable(base.FlowTable, Service):
     """All live flows of the process; as a service it turns the wheel and ends connections on stop.
 
     Args:
@@ -62,7 +60,7 @@ class FlowTable(Service):
         self._routes: dict[str, UdpEndpoint] = {}
         self._drained: Deferred[None] | None = None
         self._patience = _GOODBYE_SECONDS
-        self.connector: Callable[[Hop, str], Deferred[IFlow]] = _no_connector
+        self.connector: Callable[[Hop, str], Deferred[Flow]] = _no_connector
 
     def startService(self) -> None:
         Service.startService(self)
@@ -118,7 +116,7 @@ class FlowTable(Service):
             done, self._drained = self._drained, None
             done.callback(None)
 
-    def alias(self, flow: Any, port: int) -> None:
+    def alias(self, flow: Flow, port: int) -> None:
         """Let requests to a port of the peer's address go by its connection, for the names that its certificate proved.
 
         Args:
@@ -126,7 +124,7 @@ class FlowTable(Service):
             port: Of that Via, 0 for none.
         """
         port = port or 5061
-        if flow.transport == "TLS" and flow.alias_port != port and flow.peer_domains:
+        if isinstance(flow, ConnectionFlow) and flow.transport == "TLS" and flow.alias_port != port and flow.peer_domains:
             self._forget_alias(flow)
             flow.alias_port = port
             self._aliases[flow.remote[0], port] = flow
@@ -140,7 +138,7 @@ class FlowTable(Service):
         flow = self._tokens.get(token)
         return None if flow is None or flow.closed else flow
 
-    def by_address(self, transport: str, host: str, port: int) -> IFlow | None:
+    def by_address(self, transport: str, host: str, port: int) -> Flow | None:
         """A live connection, or a known UDP pair, to that peer address (host without brackets)."""
         if transport == "UDP":
             for endpoints in self._endpoints.values():
@@ -152,8 +150,8 @@ class FlowTable(Service):
         flow = self._addresses.get((transport, host, port))
         return None if flow is None or flow.closed else flow
 
-    def connect(self, hop: Hop, cause: str = "") -> Deferred[IFlow]:
-        """A flow to that hop; see :class:`sipnode.interfaces.IFlowTable`."""
+    def connect(self, hop: Hop, cause: str = "") -> Deferred[Flow]:
+        """A flow to that hop; see :class:`sipnode.base.flows.FlowTable`."""
         if hop.transport == "UDP":
             flow = self.udp(hop)
             if flow is None:
@@ -235,5 +233,5 @@ def source_address(host: str) -> str:
             return ""
 
 
-def _no_connector(hop: Hop, cause: str) -> Deferred[IFlow]:
+def _no_connector(hop: Hop, cause: str) -> Deferred[Flow]:
     return fail(NoRoute(f"no {hop.transport} connections from here"))

@@ -13,14 +13,13 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from sipnode.base.flow import SECURE, Listener
 from sipnode.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 TRANSPORTS: Final = ("UDP", "TCP", "TLS", "WS", "WSS")
-SECURE: Final = frozenset({"TLS", "WSS"})
-WEBSOCKET: Final = frozenset({"WS", "WSS"})
 
 _HOST = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.-]*[0-9A-Za-z])?\.?")
 
@@ -50,6 +49,10 @@ class ListenSpec:
     def ipv6(self) -> bool:
         """Bound to an IPv6 address."""
         return ":" in self.host
+
+    def listener(self, transport: str = "", websocket_port: bool = False) -> Listener:
+        """What listens there, under its own transport name or another."""
+        return Listener(transport or self.transport, self.host, self.port, self.via_host, self.via_port, websocket_port)
 
 
 def family_of(host: str) -> int:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
+    from sipnode.base.flow import Listener
     from sipnode.transport.descriptors import AcceptLog
-    from sipnode.transport.flow import Listener
 
 _BACKLOG = 1024
 _DEFAULT_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061, "WS": 80, "WSS": 443}

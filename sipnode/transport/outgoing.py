@@ -7,12 +7,13 @@ where all are in use the request is refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sipnode.transport.admission import Admission
+    from sipnode.transport.connection import ConnectionFlow
 
 IDLE_SECONDS: Final = 32.0
 """64*T1: no transaction on a connection is older (RFC 3261 §17)."""
@@ -30,7 +31,7 @@ class OutgoingPlace:
     def __init__(self, outgoing: Outgoing, cause: str) -> None:
         self._outgoing: Outgoing | None = outgoing
         self._cause = cause
-        self.flow: Any = None
+        self.flow: ConnectionFlow | None = None
 
     def release(self) -> None:
         """Give the place back; the second call does nothing."""
@@ -106,14 +107,14 @@ class Outgoing:
         now = self._seconds()
         if places is self._places and now < self._look_again:
             return False
-        idle = [place for place in places if place.flow is not None and place.flow.last <= now - IDLE_SECONDS]
+        used = [(place.flow.last, place, place.flow) for place in places if place.flow is not None]
+        idle = [one for one in used if one[0] <= now - IDLE_SECONDS]
         if not idle:
             if places is self._places:
                 # All are in use: to look through thousands for each request would be the next thing to run out of.
                 self._look_again = now + 1.0
             return False
-        oldest = min(idle, key=lambda place: float(place.flow.last))
-        flow = oldest.flow
+        _, oldest, flow = min(idle, key=lambda one: one[0])
         oldest.release()
         flow.close("made room for others")
         return True

@@ -16,7 +16,7 @@ from sipnode.transport.listen import bracketed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sipnode.transport.flow import Listener
+    from sipnode.base.flow import Listener
 
 
 def port_taken(listener: Listener, error: Exception | None) -> ConfigError:

@@ -15,14 +15,14 @@ from twisted.internet.defer import Deferred, ensureDeferred, fail, gatherResults
 from twisted.names import client
 from twisted.names.hosts import searchFileForAll
 from twisted.python.filepath import FilePath
-from zope.interface import implementer
 
+from sipnode.base import flows as base
+from sipnode.base.flow import WEBSOCKET
 from sipnode.errors import NoRoute
-from sipnode.interfaces import IResolver
 from sipnode.records import Hop
 from sipnode.transport import dnscache
 from sipnode.transport.dnscache import DnsCache
-from sipnode.transport.listen import WEBSOCKET, family_of
+from sipnode.transport.listen import family_of
 from sipnode.transport.srv import Target, srv_order
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def default_port(transport: str) -> int:
     return {"TLS": 5061, "WS": 80, "WSS": 443}.get(transport, 5060)
 
 
-@implementer(IResolver)
-class Resolver:
+class Resolver(base.Resolver):
     """Finds next hops.
 
     Args:
@@ -86,7 +85,7 @@ class Resolver:
         self._resting: dict[tuple[str, str, int], float] = {}
 
     def numeric(self, host: str, port: int, transport: str, secure: bool) -> list[Hop] | None:
-        """The hop for an IP literal, without I/O; see :class:`sipnode.interfaces.IResolver`."""
+        """The hop for an IP literal, without I/O; see :class:`sipnode.base.flows.Resolver`."""
         key = (host, port, transport, secure)
         hops = self._literals.get(key)
         if hops is None:
@@ -103,7 +102,7 @@ class Resolver:
         return hops
 
     def resolve(self, host: str, port: int, transport: str, secure: bool) -> Deferred[list[Hop]]:
-        """Hops in the order to try; see :class:`sipnode.interfaces.IResolver`."""
+        """Hops in the order to try; see :class:`sipnode.base.flows.Resolver`."""
         hops = self.numeric(host, port, transport, secure)
         if hops is not None:
             return succeed(hops)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
     from twisted.python.failure import Failure
 
+    from sipnode.base.flow import Listener
     from sipnode.transport.admission import Ticket
     from sipnode.transport.connection import Hub
-    from sipnode.transport.flow import Listener
     from sipnode.transport.wheel import WheelTimer
 
     HttpBuilder = Callable[[Ticket], Protocol]

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from twisted.python.failure import Failure
 
+    from sipnode.base.flow import Listener
     from sipnode.records import Hop
     from sipnode.transport.admission import Ticket
-    from sipnode.transport.flow import Listener
     from sipnode.transport.outgoing import OutgoingPlace
     from sipnode.transport.wheel import WheelTimer
 

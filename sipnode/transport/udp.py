@@ -17,16 +17,16 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.udp import Port
 from twisted.logger import Logger
 
+from sipnode.base.flow import Flow, Listener
 from sipnode.errors import FlowClosed
 from sipnode.transport import stun
-from sipnode.transport.flow import Flow, Listener
 from sipnode.transport.listen import family_of
 from sipnode.transport.portowner import port_taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sipnode.interfaces import IMessageSink
+    from sipnode.base.flow import MessageSink
 
 MAX_DATAGRAM: Final = 65536
 # Datagrams of one wake-up: enough to drain a burst, few enough that timers and streams get their turn.
@@ -81,7 +81,7 @@ class UdpEndpoint(DatagramProtocol):
 
     noisy = False
 
-    def __init__(self, listener: Listener, sink: IMessageSink, max_peers: int = MAX_PEERS) -> None:
+    def __init__(self, listener: Listener, sink: MessageSink, max_peers: int = MAX_PEERS) -> None:
         self.listener = listener
         self.lost = 0
         self.spend: Callable[[str, bool, float, str], bool] = lambda host, stream, cost, kind: True

@@ -21,8 +21,8 @@ from sipnode.transport.stream import plain_reason, set_no_delay
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from sipnode.base.flow import Listener
     from sipnode.transport.admission import Ticket
-    from sipnode.transport.flow import Listener
 
 SUBPROTOCOL: Final = "sip"
 _PING: Final = b"\x89\x00"

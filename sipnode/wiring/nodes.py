@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from twisted.application.service import IService
 
+    from sipnode.base.flow import Flow
     from sipnode.records import Binding, Hop
     from sipnode.routing.core import Core
     from sipnode.settings import NodeSettings
@@ -137,7 +138,7 @@ def _flow_to(core: Core, address: NodeAddress) -> Deferred[Any]:
     return finding.addCallback(lambda found: core.flows.connect(found[0]))
 
 
-def _send(flow: Any, request: SipRequest) -> Any:
+def _send(flow: Flow, request: SipRequest) -> Any:
     request.prepend("via", f"SIP/2.0/{flow.transport} {via_host(flow.listener)};branch={ids.new_branch()};rport")
     try:
         flow.send(request.to_bytes())

@@ -22,6 +22,7 @@ from sipnode.sip.address import NameAddr
 from sipnode.sip.uri import SipUri
 
 if TYPE_CHECKING:
+    from sipnode.base.flow import Flow
     from sipnode.records import Binding, Subscription
     from sipnode.routing.core import Core
     from sipnode.sip.message import SipRequest
@@ -156,7 +157,7 @@ class Subscribers:
             return True
         return hop is not None and hop.host == subscription.source.rpartition(":")[0]
 
-    def transmit(self, request: SipRequest, branch: str, flow: Any, user: Any) -> Any:
+    def transmit(self, request: SipRequest, branch: str, flow: Flow, user: Any) -> Any:
         """Send a NOTIFY."""
         core = self._core
         core.traffic.own += 1
@@ -165,7 +166,7 @@ class Subscribers:
         return core.transactions.send_request(request, branch, flow, user, core.clock())
 
 
-def _contact(flow: Any) -> str:
+def _contact(flow: Flow) -> str:
     listener = flow.listener
     transport = "" if flow.transport == "UDP" else f";transport={'ws' if flow.websocket else flow.transport.lower()}"
     return f"sip:{listener.via_host}:{listener.via_port}{transport}"

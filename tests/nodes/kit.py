@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from twisted.internet.task import Clock
 
@@ -17,12 +16,13 @@ from sipnode.wiring.nodes import build_nodes, shared_secret
 SECRET = "only for tests: this is no secret at all"
 
 
-@dataclass(slots=True, eq=False)
 class Link(FakeFlow):
     """A UDP flow to another node: what is sent arrives there a moment later, unless it is dead."""
 
-    net: Any = None
-    sender: Any = None
+    def __init__(self, remote: tuple[str, int], listener: FakeListener, net: Net, sender: Node) -> None:
+        super().__init__("UDP", remote, listener=listener)
+        self.net = net
+        self.sender = sender
 
     def send(self, data: bytes) -> None:
         """Carry it over."""
@@ -39,7 +39,7 @@ class NodeFlows(FakeFlows):
         super().__init__()
         self.node = node
 
-    def udp(self, hop: Hop) -> Any:
+    def udp(self, hop: Hop, listener_name: str = "") -> FakeFlow:
         """A link where a node has that address."""
         found = self.by_address("UDP", hop.host, hop.port)
         if found is None:

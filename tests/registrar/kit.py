@@ -9,9 +9,11 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, maybeDeferred, succeed
 from zope.interface import implementer
 
+from sipnode.base.flow import Flow, Listener
+from sipnode.base.flows import FlowTable
 from sipnode.errors import StorageBusy, StorageError
-from sipnode.interfaces import IFlow, IFlowTable, IListener, ILocationBackend, ILocationFeed, ILocationWriter
-from sipnode.records import Binding, Hop, LocationChange
+from sipnode.interfaces import ILocationBackend, ILocationFeed, ILocationWriter
+from sipnode.records import Binding, LocationChange
 from sipnode.sip.message import SipRequest
 from sipnode.sip.parser import parse_message
 
@@ -63,36 +65,12 @@ def binding(contact: str = "<sip:a@192.0.2.1>", ruid: str = "r1", **fields: Any)
     return Binding(**values)
 
 
-@implementer(IListener)
-class FakeListener:
-    """A listener by its transport."""
-
-    def __init__(self, transport: str) -> None:
-        self.transport = transport
-        self.host = self.via_host = "192.0.2.100"
-        self.port = self.via_port = 5060
-        self.name = f"{transport.lower()}:192.0.2.100:5060"
-
-
-@implementer(IFlow)
-class FakeFlow:
+class FakeFlow(Flow):
     """A path to one peer."""
 
     def __init__(self, transport: str = "UDP", token: str = "", remote: tuple[str, int] = ("192.0.2.1", 5060)) -> None:
-        self.transport = transport
-        self.reliable = transport != "UDP"
-        self.websocket = transport in ("WS", "WSS")
-        self.listener = FakeListener(transport)
-        self.local = ("192.0.2.100", 5060)
-        self.remote = remote
-        self.token = token
-        self.closed = False
-        self.proved = self.reliable
-        self.offered = ""
-        self.shown = ""
-        self.vars: dict[str, Any] = {}
-        self.offers_alias = False
-        self.peer_domains: tuple[str, ...] = ()
+        listener = Listener(transport, "192.0.2.100", 5060, "192.0.2.100", 5060)
+        super().__init__(transport, listener, ("192.0.2.100", 5060), remote, token)
         self.sent: list[bytes] = []
 
     def send(self, data: bytes) -> None:
@@ -103,22 +81,9 @@ class FakeFlow:
         """Mark it closed."""
         self.closed = True
 
-    signed_in = ""
 
-    def rest(self, seconds: float) -> None:
-        """Nobody asks."""
-
-    def prove(self, user: str) -> bool:
-        """Nobody asks."""
-        return False
-
-    def unsaid(self) -> None:
-        """Nobody asks."""
-
-
-@implementer(IFlowTable)
-class FakeFlows:
-    """Live connections by token."""
+class FakeFlows(FlowTable):
+    """Live connections by token; nobody asks for anything else."""
 
     def __init__(self) -> None:
         self.live: dict[str, FakeFlow] = {}
@@ -126,20 +91,6 @@ class FakeFlows:
     def by_token(self, token: str) -> FakeFlow | None:
         """The connection, if it is there."""
         return self.live.get(token)
-
-    def by_address(self, transport: str, host: str, port: int) -> FakeFlow | None:
-        """Nobody asks."""
-        return None
-
-    def connect(self, hop: Hop, cause: str = "") -> Deferred[Any]:
-        """Nobody asks."""
-        return Deferred()
-
-    def alias(self, flow: Any, port: int) -> None:
-        """Nobody asks."""
-
-    def udp(self, hop: Hop) -> None:
-        """Nobody asks."""
 
 
 class FakeContext:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from sipnode.base import flow as base
 from sipnode.errors import FlowClosed
 from sipnode.sip.build import response_to
 from sipnode.sip.message import SipRequest, SipResponse
@@ -14,6 +15,7 @@ from sipnode.transaction.machine import ClientTransaction, ServerTransaction
 from sipnode.transaction.timers import TICK, Timings
 
 START = 1_700_000_000.0
+LISTENER = base.Listener("UDP", "192.0.2.1", 5060, "192.0.2.1", 5060)
 
 
 def request(
@@ -41,7 +43,7 @@ def answer(to: SipRequest, status: int) -> SipResponse:
     return message
 
 
-class Flow:
+class Flow(base.Flow):
     """Where messages go.
 
     Attributes:
@@ -49,12 +51,8 @@ class Flow:
     """
 
     def __init__(self, reliable: bool, world: World) -> None:
-        self.reliable = reliable
-        self.transport = "TCP" if reliable else "UDP"
-        self.websocket = False
-        self.remote = ("192.0.2.5", 5060)
-        self.closed = False
-        self.proved = reliable
+        transport = "TCP" if reliable else "UDP"
+        super().__init__(transport, LISTENER, ("192.0.2.1", 5060), ("192.0.2.5", 5060))
         self.sent: list[tuple[float, str]] = []
         self._world = world
 

@@ -13,12 +13,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from sipnode.base.flow import Listener
 from sipnode.interfaces import IMessageSink
 from sipnode.settings import LimitSettings, TransportSettings
 from sipnode.sip.parser import Limits
 from sipnode.transport.admission import Admission
 from sipnode.transport.connection import Hub
-from sipnode.transport.flow import Listener
 from sipnode.transport.flowtable import FlowTable
 from sipnode.transport.wheel import Wheel
 

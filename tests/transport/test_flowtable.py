@@ -8,10 +8,10 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from sipnode.base.flow import Listener
 from sipnode.errors import NoRoute
 from sipnode.interfaces import IFlowTable
 from sipnode.records import Hop
-from sipnode.transport.flow import Listener
 from sipnode.transport.stream import SipStream
 from sipnode.transport.udp import UdpEndpoint
 

@@ -9,7 +9,7 @@ import socket
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.transport.flow import Listener
+from sipnode.base.flow import Listener
 from sipnode.transport.listen import parse_listen
 from sipnode.transport.listeners import OwnAddresses, StreamService, choose_listener
 from sipnode.transport.portowner import local_addresses, port_taken, who_has_port
@@ -22,10 +22,10 @@ class ListenerTests(SynchronousTestCase):
 
     def test_bound(self) -> None:
         """The kernel's port is taken over, and advertised unless another is."""
-        own = Listener.from_spec(parse_listen("udp:127.0.0.1:0"))
+        own = parse_listen("udp:127.0.0.1:0").listener()
         own.bound(5099)
         self.assertEqual((own.port, own.via_host, own.via_port, own.name), (5099, "127.0.0.1", 5099, "udp:127.0.0.1:5099"))
-        other = Listener.from_spec(parse_listen("wss:[::1]:0 advertise example.com:443"), websocket_port=True)
+        other = parse_listen("wss:[::1]:0 advertise example.com:443").listener(websocket_port=True)
         other.bound(5099)
         self.assertEqual((other.port, other.via_host, other.via_port, other.name), (5099, "example.com", 443, "wss:[::1]:5099"))
         self.assertTrue(other.websocket_port and other.secure)
