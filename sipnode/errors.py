@@ -74,13 +74,15 @@ class Reject(SipnodeError):
         status: 300..699.
         reason: Reason phrase; "" takes the standard one.
         headers: Further headers of the response, ``(name, value)``.
+        rule: One word for the rule that refuses it, as ``strangers``: for the line about the call and the counter ``refused_RULE``.
     """
 
-    def __init__(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
+    def __init__(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = (), rule: str = "") -> None:
         super().__init__(f"{status} {reason}".strip())
         self.status = status
         self.reason = reason
         self.headers = headers
+        self.rule = rule
 
 
 class FlowClosed(SipnodeError):

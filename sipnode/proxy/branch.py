@@ -21,6 +21,7 @@ from sipnode.proxy.faults import SILENT, answer_to, blame_of
 from sipnode.proxy.forkpolicy import LOCAL, RECEIVED
 from sipnode.proxy.forward import forwarded_request
 from sipnode.proxy.target import Target
+from sipnode.records import BindingFlag
 from sipnode.sip import build, ids
 from sipnode.sip.message import SipRequest, SipResponse
 from sipnode.transaction.states import CALLING, PROCEEDING
@@ -102,6 +103,17 @@ class Branch:
     def request(self) -> SipRequest:
         """The request that the fork is about, as received."""
         return self.fork.ctx.request
+
+    @property
+    def near_websocket(self) -> bool:
+        """Whether the sender of the request is a browser."""
+        return bool(self.fork.ctx.flow.websocket)
+
+    @property
+    def natted_phone(self) -> bool:
+        """Whether one of the two ends is a phone behind NAT."""
+        near = self.fork.ctx.natted and not self.near_websocket
+        return near or bool(self.flags & BindingFlag.NATB and not self.target.websocket)
 
     @property
     def far_websocket(self) -> bool:

@@ -91,6 +91,15 @@ class Fork:
             groups.setdefault(target.q, []).append(target)
         self._serial.extend(groups[q] for q in sorted(groups, reverse=True))
 
+    def look_again(self) -> Deferred[None] | None:
+        """Look the user up once more where another node was found dead: its devices may have come to this one meanwhile.
+
+        Returns:
+            A Deferred where the database has to be asked.
+        """
+        follow: Deferred[None] | None = self.ctx.core.follow(self)
+        return follow
+
     def _next_group(self) -> bool:
         if not self._serial:
             return False

@@ -103,6 +103,10 @@ class ProxyContext(Protocol):
         """Whether nobody answers for it: no user of ours, no trusted source."""
 
     @property
+    def natted(self) -> bool:
+        """Whether its sender isn't where it says."""
+
+    @property
     def initial(self) -> bool:
         """Whether the request is outside of any dialog."""
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from sipnode.errors import ConfigError
 from sipnode.media.control import MediaControl, Step
 from sipnode.routing.core import Core
 from sipnode.routing.engine import Engine, Stage
+from sipnode.routing.natmanage import NatManage
 from sipnode.routing.order import on, place
 from sipnode.routing.script import RoutingScript
+
+_OURS: Final = {str(entry): entry for entry in RoutingScript.REQUEST_ROUTE}
 
 
 def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequence[Any] = ()) -> None:
@@ -27,6 +30,7 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
         # It knows what the relay holds, whatever becomes of the script.
         step: Step = lambda call_id, text: _step(core, call_id, text)  # noqa: E731
         core.media_control = MediaControl(core.media, core.settings.media, step, core.counters)
+        core.media_policy = NatManage(core)
     made = (script or RoutingScript)(core)
     by_name = {stage.name: stage for stage in stages}
     route: list[tuple[str, Stage]] = []
@@ -38,7 +42,8 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
         stage = getattr(made, name, None)
         if stage is None:
             raise ConfigError(f"{type(made).__name__} has no stage {str(name)!r}", key="routing.script")
-        route.append((name, stage))
+        # A route of a site's own may name a stage of ours without its methods; it has them all the same.
+        route.append((name if isinstance(name, on) else _OURS.get(name, name), stage))
     core.script = made
     core.engine = Engine(route)
 

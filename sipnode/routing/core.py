@@ -65,6 +65,7 @@ class Core:
         signer: Of our Record-Route. via_seal: Of our Via.
         pending: What waits for an answer, and how much of it may.
         flows: IFlowTable. resolver: IResolver. media: IMediaRelay. media_control: MediaControl, over it.
+        media_policy: NatManage, which brings it the messages.
         script: The routing script. engine: What runs it.
         registrar: RegistrarService. authenticator: Authenticator. dialogs: DialogService.
         presence: PresenceService, or None where no event package is served.
@@ -102,6 +103,7 @@ class Core:
         self.resolver: Any = None
         self.media: Any = None
         self.media_control: Any = None
+        self.media_policy: Any = None
         self.script: Any = None
         self.engine: Any = None
         self.registrar: Any = None
@@ -213,13 +215,13 @@ class Core:
         self.dialogs.access.moved_to(ctx.request, ctx.flow.remote[0])
         return True
 
-    def contact_seal(self, ctx: Request, where: Reach, tag: str) -> str:
+    def contact_seal(self, request: SipRequest, where: Reach, tag: str) -> str:
         """The parameter that a Contact inside a dialog goes on with.
 
         Args:
             where: How its owner is reached. tag: Its owner's.
         """
-        return self.signer.contact_seal(where, self.clock() + self.dialog_seconds, ctx.request.call_id, tag)
+        return self.signer.contact_seal(where, self.clock() + self.dialog_seconds, request.call_id, tag)
 
     def flow_by_key(self, key: str) -> Any:
         """The live connection of the binding with that instance key, or None."""

@@ -115,6 +115,8 @@ class Engine:
     def _failed(self, ctx: Request, failure: Failure) -> None:
         error = failure.value
         if isinstance(error, Reject):
+            if error.rule:
+                ctx.blame(error.rule)
             ctx.reply(error.status, error.reason, error.headers)
             return
         if isinstance(error, ParseError):

@@ -1,4 +1,5 @@
-"""``route[NATMANAGE]``: which calls take a media relay, what each end can take, and what becomes of a branch that the relay refuses.
+"""``route[NATMANAGE]``: how the media of a branch gets through the relay, what each end can take, and what becomes of a branch that the
+relay refuses. Which calls take a relay is the script's to say (``bridging``).
 
 What the relay is asked for each message, and what it is told when something ends, is :mod:`sipnode.media.control`'s; here branches and
 replies meet it.
@@ -25,6 +26,8 @@ from sipnode.records import MediaForm, MediaProfile
 from sipnode.routing.verdict import BranchFlag, Flag
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sipnode.base.flow import Flow
     from sipnode.media.calls import Exchange
     from sipnode.media.control import MediaControl
@@ -42,7 +45,7 @@ MAX_TRIES: Final = 2
 
 
 class NatManage:
-    """The media policy of the script.
+    """The media of branches and replies. Made once; it outlives the routing script.
 
     Args:
         core: The services.
@@ -58,8 +61,11 @@ class NatManage:
 
     # -- requests
 
-    def branch(self, branch: Branch) -> Deferred[Any] | None:
+    def branch(self, branch: Branch, bridging: Callable[[Branch], bool]) -> Deferred[None] | None:
         """Before a branch is sent: engage the relay, offer its SDP.
+
+        Args:
+            bridging: Asked whether the relay carries its media, where that is the policy's to say.
 
         Returns:
             None, or a Deferred that fires when the branch has its body; it fails with MediaError.
@@ -69,7 +75,7 @@ class NatManage:
         method = request.method
         if not self._relay.enabled or method not in manage.METHODS or method == "BYE":
             return None
-        if not self._engaged(branch):
+        if not self._engaged(branch, bridging):
             return None
         route = ctx.route
         part = find_sdp(request)
@@ -109,7 +115,7 @@ class NatManage:
             return asked.addCallbacks(got, self._unacknowledged, errbackArgs=(branch,))
         return self._control.offer(exchange, sdp, profile, host).addCallback(got)
 
-    def _engaged(self, branch: Branch) -> bool:
+    def _engaged(self, branch: Branch, bridging: Callable[[Branch], bool]) -> bool:
         """Whether the relay carries the media of a branch."""
         ctx = branch.fork.ctx
         route = ctx.route
@@ -125,23 +131,13 @@ class NatManage:
             if "record-route" in ctx.request and self._core.signer.carried(ctx.request) and self._fits(branch):
                 # It has come back to us.
                 return False
-            self._bridging(branch)
-        return branch.has(BranchFlag.BRIDGE)
-
-    def _bridging(self, branch: Branch) -> None:
-        """``route[BRIDGING]``: a browser and a phone can't talk but through the relay; nor can who is behind NAT, unless ICE
-        finds the way as it does between browsers.
-        """
-        ctx = branch.fork.ctx
-        browser = ctx.has(Flag.WS)
-        if browser != branch.far_websocket:
-            branch.flags |= BranchFlag.RTPWS
-        else:
             # Its binding says that it's a browser, which is only half of it.
             branch.flags &= ~BranchFlag.RTPWS
-        natted = (ctx.has(Flag.NATS) and not browser) or (branch.has(BranchFlag.NATB) and not branch.far_websocket)
-        if natted or self._settings.engage == "always" or branch.has(BranchFlag.RTPWS):
-            branch.set(BranchFlag.BRIDGE)
+            if branch.near_websocket != branch.far_websocket:
+                branch.flags |= BranchFlag.RTPWS
+            if bridging(branch):
+                branch.set(BranchFlag.BRIDGE)
+        return branch.has(BranchFlag.BRIDGE)
 
     def _name(self, fork: Any) -> str:
         """The relay's name of a new call, the same for all its branches."""

@@ -5,28 +5,50 @@ The invariant: ``request`` is as it was received; every change goes to a branch'
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from sipnode.errors import FlowClosed
-from sipnode.routing.verdict import Flag, Verdict
-from sipnode.sip import build
+from twisted.internet.defer import Deferred
+
+from sipnode.auth.claims import is_anonymous
+from sipnode.errors import FlowClosed, Reject
+from sipnode.nat.fixup import fix_nated_register
+from sipnode.nat.rules import is_natted, is_pinged
+from sipnode.nat.tests import from_neighbour, nat_uac_test
+from sipnode.proxy.identity import is_harmless, judge
+from sipnode.proxy.record_route import loose_route
+from sipnode.proxy.relay import relay
+from sipnode.proxy.target import Target
+from sipnode.registrar.register import aor_of
+from sipnode.routing import capabilities
+from sipnode.routing.contact import CONTACT_METHODS, contact_line
+from sipnode.routing.passedon import device_of
+from sipnode.routing.verdict import BranchFlag, Flag, Step, Verdict
+from sipnode.routing.withindialog import other_end
+from sipnode.sip import build, sanity
 from sipnode.sip.message import SipRequest, line_value
 from sipnode.transaction.budget import Budget
 
 if TYPE_CHECKING:
     from sipnode.base.flow import Flow
     from sipnode.proxy.seal import RouteState
-    from sipnode.proxy.target import Target
     from sipnode.records import Reach
+    from sipnode.registrar.lookup import LookupResult
     from sipnode.routing.core import Core
     from sipnode.routing.engine import Engine
     from sipnode.routing.script import RoutingScript
+    from sipnode.sip.address import NameAddr
+    from sipnode.sip.uri import SipUri
     from sipnode.transaction.machine import ServerTransaction
 
 _VOUCHED: Final = int(Flag.TRUSTED | Flag.PATH)
 _DONE: Final = SipRequest("DONE", "", [], [])
 """In the place of a request that nobody asks for any more."""
+
+NEW_WORK: Final = frozenset(("INVITE", "SUBSCRIBE", "MESSAGE"))
+"""What is refused outside of dialogs while the server has too much to do or is about to stop; registrations are kept up."""
+STAYED_IN: Final = frozenset(("INVITE", "SUBSCRIBE", "REFER"))
+"""What begins a dialog that we stay in the path of."""
 
 
 class Request:
@@ -224,6 +246,82 @@ class Request:
         """An ACK that has the INVITE's own branch, for a 2xx: it is end to end, so it takes the way of any ACK."""
         self.core.engine.run(Request(self.core, request, self.flow, "", self.core.clock()))
 
+    # -- what it says
+
+    def __contains__(self, name: str) -> bool:
+        """Whether it has a header of that canonical name, in small letters."""
+        return name in self.request
+
+    def get(self, name: str) -> str | None:
+        """The first value of a header, None where there is none."""
+        return self.request.get(name)
+
+    def values(self, name: str) -> list[str]:
+        """The values of a header that is a list, from all its lines."""
+        return self.request.values(name)
+
+    @property
+    def ruri(self) -> SipUri:
+        """The Request-URI."""
+        return self.request.ruri
+
+    @property
+    def from_(self) -> NameAddr:
+        """From: name, URI, tag."""
+        return self.request.from_
+
+    @property
+    def to(self) -> NameAddr:
+        """To: name, URI, tag."""
+        return self.request.to
+
+    @property
+    def call_id(self) -> str:
+        """Its Call-ID."""
+        return self.request.call_id
+
+    @property
+    def event(self) -> str:
+        """The event package that it is about, in small letters, "" for none."""
+        return (self.request.get("event") or "").partition(";")[0].strip().lower()
+
+    @property
+    def max_forwards(self) -> int:
+        """How many hops it may go on, -1 where it doesn't say.
+
+        Raises:
+            ParseError: it can't be read.
+        """
+        return sanity.max_forwards(self.request)
+
+    # -- what it is
+
+    @property
+    def initial(self) -> bool:
+        """Whether the request is outside of any dialog, as ``reqinit`` found."""
+        return bool(self.flags & Flag.INITIAL)
+
+    @property
+    def natted(self) -> bool:
+        """Whether its sender isn't where it says, as ``natdetect`` found; a browser never is."""
+        return bool(self.flags & Flag.NATS)
+
+    @property
+    def to_myself(self) -> bool:
+        """Whether its Request-URI is at a domain or address of ours (``uri == myself``)."""
+        return self.core.is_local(self.request.ruri.host)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether its source needs no password: an address of ``[auth] trusted``, or a proved peer domain."""
+        trusted: bool = self.core.authenticator.trusts(self.flow)
+        return trusted
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether its From names nobody (RFC 3323 §4.1.1.3)."""
+        return is_anonymous(self.request.from_.uri)
+
     @property
     def stranger(self) -> bool:
         """Whether nobody answers for the request: no user of ours has proved to have sent it, and nothing makes its source trusted.
@@ -234,7 +332,291 @@ class Request:
             return False
         return not self.core.authenticator.trusts(self.flow)
 
+    # -- verbs of the request route, in its order
+
+    def sanity_check(self) -> None:
+        """Find out whether it can be routed, and whether it is in a dialog (:attr:`initial`).
+
+        Raises:
+            ParseError: it can't; with the status that answers it: 400, 416 or 505.
+        """
+        request = self.request
+        sanity.check(request)
+        # A REGISTER makes no dialog and is in none, whatever tag a phone has kept from an answer (RFC 3261 §10.2).
+        if not request.to.tag or request.method == "REGISTER":
+            self.flags |= Flag.INITIAL
+
+    def busy_seconds(self) -> int:
+        """In how many seconds to come again with new work: the server has too much to do, or is about to stop. 0 for now."""
+        busy = self.core.busy
+        if not busy or not self.flags & Flag.INITIAL:
+            return 0
+        method = self.request.method
+        if method not in NEW_WORK and not (method == "REGISTER" and self._would_be_cut()):
+            return 0
+        return max(wait() for wait in busy.values())
+
+    def _would_be_cut(self) -> bool:
+        """Whether the server is about to stop and the connection has no binding yet: one would be gone with it in a moment."""
+        return "drain" in self.core.busy and self.flow.reliable and not self.core.registrar.table.on_flow(self.flow.token)
+
+    def detect_nat(self) -> Step:
+        """Note whether its sender isn't where it says (:attr:`natted`): a browser never is; else by the rules of ``[nat]`` for its network,
+        or by ``[nat] uac_test``.
+        """
+        if self.flow.websocket:
+            self.flags |= Flag.WS | Flag.NATS
+            return None
+        host, port = self.flow.remote
+        rules = self.core.nat_rules
+        natted = is_natted(rules, self.request, host) if rules is not None else None
+        if natted is None:
+            natted = nat_uac_test(self.core.settings.nat.uac_test, self.request, host, port, False) > 0
+        if natted:
+            self.flags |= Flag.NATS
+        return None
+
+    def cancel_invite(self) -> Verdict:
+        """It is a CANCEL: to the branches of the INVITE that it cancels (RFC 3261 §9.2)."""
+        return self.core.cancel(self)
+
+    def loose_route(self) -> bool:
+        """Whether our own signed Route leads it on inside its dialog; :attr:`route` then has what that said.
+
+        Raises:
+            Reject: 481, that dialog is over.
+        """
+        core = self.core
+        route = loose_route(self.request, core.signer, core.is_own)
+        if route is None:
+            return False
+        if not core.dialogs.access.is_open(self, route):
+            raise Reject(481)
+        self.route = route
+        return True
+
     @property
-    def initial(self) -> bool:
-        """Whether the request is outside of any dialog."""
-        return bool(self.flags & Flag.INITIAL)
+    def from_its_end(self) -> bool:
+        """Whether it comes from the end of its dialog that its Route was made for: by address, connection, device, or where that end
+        has proved itself since. Only after :meth:`loose_route`.
+        """
+        return self.route is not None and self.core.may_speak(self, self.route)
+
+    def prove_end(self, then: Callable[[Request], Step]) -> Step:
+        """It comes from elsewhere: a user of ours may have moved and can prove it, nobody else is believed.
+
+        Args:
+            then: Goes on with it when the end of its dialog has proved itself.
+
+        Raises:
+            Reject: 403, it hasn't, or can't.
+        """
+        core = self.core
+        core.counters["strange_ends"] += 1
+        if self.request.method == "ACK":
+            return Verdict.DROPPED
+        if not core.authenticator.needs_auth(self):
+            raise Reject(403, "Not Your Dialog")
+
+        def checked(step: Verdict | None) -> Step:
+            if step is not None:
+                return step
+            if self.route is None or not core.proved(self, self.route):
+                raise Reject(403, "Not Your Dialog")
+            self._noted_identity()
+            return then(self)
+
+        asked: Deferred[Any] | Verdict | None = core.authenticator.check(self, True)
+        return asked.addCallback(checked) if isinstance(asked, Deferred) else checked(asked)
+
+    def to_other_end(self) -> None:
+        """Its target is the other end of its dialog (``loose_route()`` said where); a BYE ends the call and its media.
+
+        Raises:
+            Reject: 403, Routes of other proxies remain and aren't those of this dialog.
+        """
+        route, core = self.route, self.core
+        if route is None:
+            raise Reject(404, "Not here")
+        self.record_route = self.request.method == "NOTIFY"
+        core.dialogs.request(self)
+        self.targets = [other_end(core, self.request, route, self.now)]
+        if self.request.method == "BYE":
+            core.media_policy.bye(self, route)
+
+    @property
+    def subscribed_here(self) -> bool:
+        """Whether a SUBSCRIBE inside a dialog needs no password: it comes from where its subscription was made, or nobody serves any."""
+        presence = self.core.presence
+        return presence is None or bool(presence.is_at_home(self))
+
+    def by_our_path(self) -> bool:
+        """Whether another node sends it by the Path of one of our bindings: then down that flow, and nowhere else; who may send it was
+        that node's to ask.
+
+        Raises:
+            Reject: 480, the flow is gone.
+        """
+        core = self.core
+        if core.nodes is None:
+            return False
+        reach = core.nodes.arrived(self.request)
+        if reach is None:
+            return False
+        self.flags = self.flags & ~Flag.NATS | Flag.PATH
+        self.record_route = self.request.method in STAYED_IN
+        self.targets = [core.from_path(self, reach)]
+        return True
+
+    def authenticate(self) -> Step:
+        """Have its user prove itself by digest: 401 for a REGISTER, 407 else; :attr:`identity` is set (``auth_check``, ``auth_challenge``).
+
+        Returns:
+            None to go on: proved, or there is nothing to prove.
+        """
+        asked: Step = self.core.authenticator.check(self, self.request.method != "REGISTER")
+        return asked
+
+    def vouched(self) -> bool:
+        """Whether somebody answers for it: a user of ours, or a trusted source (``Flag.TRUSTED``)."""
+        if self.core.authenticator.trusts(self.flow):
+            self.flags |= Flag.TRUSTED
+        return self.identity != "" or bool(self.flags & Flag.TRUSTED)
+
+    @property
+    def unproved(self) -> bool:
+        """Whether ``auth`` let it pass though it comes from nobody that we know: what anybody may send is policy then."""
+        return not self.identity and self.core.authenticator.is_stranger(self)
+
+    def admit(self) -> Step:
+        """It goes on, outside of any dialog or inside: what shows the Call-ID of somebody else's call does not.
+
+        Raises:
+            Reject: 403, it does.
+        """
+        if self.flags & Flag.INITIAL:
+            self.core.dialogs.access.admit(self)
+        if self.request.method in STAYED_IN:
+            self.record_route = True
+        self._noted_identity()
+        return None
+
+    def _noted_identity(self) -> None:
+        history = self.core.history
+        if history is not None and self.identity and self.request.method == "INVITE":
+            history.step(self.request.call_id, "auth", "%s has proved its password", self.identity)
+
+    def leaves_us(self) -> bool:
+        """Whether it is for a domain that isn't ours; that of a REGISTER is noted, as the commonest fault of a first configuration."""
+        uri = self.request.ruri
+        if uri.scheme == "tel" or self.core.is_local(uri.host):
+            return False
+        if self.request.method == "REGISTER":
+            self.core.foreign_register(uri.host)
+        return True
+
+    def to_device(self) -> bool:
+        """Whether its URI is a Contact of a device of ours that we passed on (attended transfer, a message to one device): its target is
+        that device.
+        """
+        if "alias" not in self.request.ruri.params or self.request.method in ("REGISTER", "PUBLISH"):
+            return False
+        device = device_of(self.core, self.request.uri)
+        if device is None:
+            return False
+        self.targets = [device]
+        return True
+
+    def to_outside(self) -> None:
+        """Its target is where its URI says, by the Routes that it brings."""
+        self.extra.append(("p-hint", "outbound"))
+        self.targets = [Target(routes=self.core.preloaded(self.request) if "route" in self.request else ())]
+
+    def process_event(self) -> Step:
+        """It is a PUBLISH or SUBSCRIBE: answer it (``handle_publish()``, ``handle_subscribe()``).
+
+        Raises:
+            Reject: 489, no event package is served.
+        """
+        service = self.core.presence
+        if service is None:
+            raise Reject(489, "", (("allow-events", ", ".join(capabilities.EVENTS)),))
+        self.begin()
+        done: Step = service.publish(self, self.trusted) if self.request.method == "PUBLISH" else service.subscribe(self)
+        return done
+
+    def is_served(self, event: str) -> bool:
+        """Whether an event package of that name is served here."""
+        service = self.core.presence
+        return service is not None and event in service.packages
+
+    def registers_here(self) -> bool:
+        """Whether the address that a REGISTER is about is at a domain of ours; another is noted."""
+        domain = aor_of(self.request).rpartition("@")[2]
+        if self.core.is_local(domain):
+            return True
+        self.core.foreign_register(domain)
+        return False
+
+    def save(self) -> Step:
+        """It is a REGISTER: keep its bindings and answer (``fix_nated_register()``, ``save("location")``)."""
+        core, flow = self.core, self.flow
+        cflags, rules = fix_nated_register(self.flags & Flag.NATS, flow.transport), core.nat_rules
+        if rules is not None and not is_pinged(rules, self.request, flow.remote[0]):
+            cflags &= ~BranchFlag.NATSIPPING
+        saved: Step = core.registrar.save(self, cflags)
+        return saved
+
+    def lookup(self, then: Callable[[Request], Step]) -> Step:
+        """Find out where the user of its Request-URI is (``lookup("location")``); its targets are set.
+
+        Args:
+            then: Goes on with it, as ``self.relay``.
+
+        Raises:
+            Reject: 404, nobody; 405, no device takes the method; 480, none can be reached; 503, the table is still being loaded.
+        """
+        result: Deferred[LookupResult] | LookupResult = self.core.registrar.lookup(self.request.ruri.aor, self.request.method)
+        if isinstance(result, Deferred):
+            return result.addCallback(self._located, then)
+        return self._located(result, then)
+
+    def _located(self, result: LookupResult, then: Callable[[Request], Step]) -> Step:
+        status, bindings = result
+        if status != 200:
+            headers = {405: (("allow", capabilities.METHODS),), 503: (("retry-after", "5"),)}.get(status, ())
+            raise Reject(status, "", headers)
+        self.targets = [self.core.target(binding) for binding in bindings]
+        if self.core.history is not None and self.request.method == "INVITE":
+            found = ", ".join(binding.contact for binding in bindings)
+            self.core.history.step(self.request.call_id, "location", "%s is at %s", bindings[0].aor, found)
+        return then(self)
+
+    def remove_claims(self) -> None:
+        """Whoever sent it says who that is only as far as it is proved; nobody makes another's phone answer; our credentials end here."""
+        core, request = self.core, self.request
+        if is_harmless(request) or self.flags & Flag.PATH:
+            return
+        trusted = self.trusted
+        may_answer = trusted or (self.identity != "" and core.settings.proxy.auto_answer == "users")
+        gone, added, claims = judge(request, self.identity, trusted, may_answer, core.is_local)
+        if gone:
+            self.dropped.extend(gone)
+            self.extra.extend(added)
+            core.counters["removed_claims"] += claims
+
+    def relay(self) -> Verdict:
+        """Send it to its targets, or to its Request-URI where it has none (``t_relay()``), with a Contact that leads back to its sender.
+
+        Raises:
+            Reject: 482, a loop; 440, too broad a fork; 503 or 486, too much waits for an answer; 403, the user has too many calls.
+        """
+        line, request, route = "", self.request, self.route
+        natted = self.flags & Flag.NATS
+        if (natted or route is not None) and request.method in CONTACT_METHODS:
+            core = self.core
+            seal = "" if route is None else core.contact_seal(request, core.near_side(self), request.from_.tag)
+            # Whoever sent it to the proxy before us has its alias from that one.
+            line = contact_line(core, request, self.flow, bool(natted) and from_neighbour(request), seal)
+        relay(self, line)
+        return Verdict.RELAYED

@@ -14,7 +14,8 @@ from sipnode.errors import ConfigError, Reject
 from sipnode.interfaces import IRoutingScript
 from sipnode.routing.assembly import assemble
 from sipnode.routing.script import RoutingScript
-from sipnode.testing import World
+from sipnode.settings import MediaSettings, Settings
+from sipnode.testing import RecordingMediaRelay, World
 
 CONF = Path(__file__).parents[2] / "conf" / "routing.py"
 
@@ -241,6 +242,41 @@ class HookTests(SynchronousTestCase):
         for method in ("MESSAGE", "SUBSCRIBE", "PUBLISH", "OPTIONS"):
             alice.send(method, "sip:bob@example.test")
         self.assertEqual(met, ["SUBSCRIBE", "PUBLISH"])
+
+    def test_bridging(self) -> None:
+        """Which calls take the media relay is one method; what a relay has begun to carry it carries to the end."""
+
+        class Never(RoutingScript):
+            def bridging(self, branch: Any) -> bool:
+                return False
+
+        class Outside(RoutingScript):
+            def bridging(self, branch: Any) -> bool:
+                return branch.request.ruri.user == "bob" or super().bridging(branch)
+
+        for script, browser, expected in (
+            (RoutingScript, True, ["offer", "answer", "delete"]),
+            (RoutingScript, False, []),
+            (Never, True, []),
+            (Outside, False, ["offer", "answer", "delete"]),
+        ):
+            relay = RecordingMediaRelay()
+            world = World(Settings(media=MediaSettings(engage="mixed")), relay, script)
+            alice, bob = world.phone("alice", "WSS" if browser else "UDP"), world.phone("bob")
+            bob.register()
+            world.call(alice, bob, b"v=0\r\n", b"v=0\r\n").from_caller("BYE")
+            self.assertEqual((script.__name__, browser, relay.operations), (script.__name__, browser, expected))
+
+    def test_plain_name_keeps_methods(self) -> None:
+        """A route of a site's own that names our stages without their methods has them for these all the same."""
+
+        class Site(RoutingScript):
+            REQUEST_ROUTE = tuple(str(name) for name in RoutingScript.REQUEST_ROUTE)
+
+        world = World(script=Site)
+        alice, bob = world.phone("alice"), world.phone("bob")
+        bob.register()
+        world.call(alice, bob)
 
     def test_coroutine_hands_on(self) -> None:
         """An ``async def`` may return what ``super()`` gave, whether that has to be waited for or not."""
