@@ -1,4 +1,4 @@
-"""Where the time of one kind of transaction goes: ``python bench/profile.py register|register_auth|call|options [--rows N]``.
+"""Where the time of one kind of transaction goes: ``python bench/hotspots.py register|register_auth|call|options [--rows N]``.
 
 The server runs under cProfile, so its absolute times are about double; the order is what counts. Needs the folder of bench.py.
 """
