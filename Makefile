@@ -10,7 +10,7 @@ SHARED ?= ../shared
 T ?= tests
 export PYTHON
 
-.PHONY: help run test lint lock docs acceptance corpus cases attack bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence compiled wheel packaging recipe picture changes web clean
+.PHONY: help run test lint lock docs acceptance corpus cases attack bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence instructions compiled wheel packaging recipe picture changes web clean
 
 help:
 	@echo 'run [HOST=ADDRESS SIP_PORT=5060 HTTP_PORT=8080]   server, rtpengine and two users to try'
@@ -30,6 +30,7 @@ help:
 	@echo 'cases [ONLY=c01,media:c12]                        programs made after bug reports, of $(SHARED)/cases, against a server of its own'
 	@echo 'attack [ONLY=a05,a12]                             the attacks of $(SHARED)/cases/attack, each on a server of its own'
 	@echo 'bench [SEARCH=1]                                  cost beside Kamailio, to docs/understand/performance.rst'
+	@echo 'instructions [COMPILED=1]                         instructions of a call and a REGISTER, against bench/instructions.toml'
 	@echo 'bench-abuse, bench-observed                       what others feel of one who attacks; what being seen and guarded costs'
 	@echo 'bench-postgres, bench-durable, bench-freeze       the same with a database, and what survives its end and ours'
 	@echo 'bench-tls [ONLY=wss_open,idle_memory IDLE=10000]  TLS and secure WebSocket beside Kamailio'
@@ -113,6 +114,10 @@ bench-abuse:
 bench-observed:
 	@tools/setup.sh bench
 	@$(BIN)/python bench/observed.py --bench $(SHARED)/bench $(if $(RUNS),--runs $(RUNS))
+
+instructions:
+	@tools/setup.sh test
+	@$(BIN)/python bench/instructions.py $(if $(COMPILED),--compiled)
 
 compiled:
 	@tools/setup.sh compiled

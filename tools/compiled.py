@@ -20,7 +20,7 @@ sys.path.insert(0, str(TOP / "backend"))
 import sipnode_compile  # the build backend's, and in no package
 
 COPY = TOP / "build" / "compiled"
-COPIED = ("sipnode", "tests", "tools", "docs", "conf", "tls", "twisted", "backend", "setup.cfg")
+COPIED = ("sipnode", "tests", "tools", "bench", "docs", "conf", "tls", "twisted", "backend", "setup.cfg")
 BUILD = """
 import sys
 from mypyc.build import mypycify

@@ -35,6 +35,7 @@ test | acceptance)
 	need nginx nginx-light
 	need debootstrap debootstrap
 	need haproxy haproxy
+	need valgrind valgrind
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 	[ -d /usr/share/kamailio/postgres ] || missing="$missing kamailio-postgres-modules"
 	need kamailio kamailio
@@ -44,6 +45,7 @@ test | acceptance)
 	;;
 compiled) need gcc gcc ;;
 bench)
+	need valgrind valgrind
 	need sipp sip-tester
 	need kamailio kamailio
 	need openssl openssl

@@ -1,0 +1,136 @@
+"""Tests of ``bench/``: the replay that instructions are counted of, and what is made of the figures. Valgrind isn't needed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
+
+import instructions
+import replay
+
+
+class ReplayTests(TestCase):
+    """Calls and REGISTERs of a whole server in memory."""
+
+    def made(self, auth: bool) -> replay.Replay:
+        """One server with its phones."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        one = replay.Replay(auth, folder)
+        self.addCleanup(one.stop)
+        return one
+
+    def test_every_section_works(self) -> None:
+        """With and without passwords, calls come up and end, REGISTERs get 200, and nothing is left behind them."""
+        for auth in (False, True):
+            one = self.made(auth)
+            names = [name for name, wants in replay.SECTIONS.items() if wants == auth]
+            self.assertEqual(list(replay.sections({auth: one}, names, 3, 2)), ["", names[0], "", names[1]])
+            self.assertEqual(one.server.core.logs.calls.outcomes["completed"], 5)
+
+    def test_the_same_again(self) -> None:
+        """What the phones send doesn't depend on when it is, or on what was before."""
+        first, second = self.made(False), self.made(False)
+        sent: list[list[bytes]] = []
+        for one in (first, second):
+            received, noted = one._datagram, []
+
+            def take(data: bytes, address: Any, received: Any = received, noted: list[bytes] = noted) -> None:
+                noted.append(data if data[:4] in (b"INVI", b"REGI") else data[:4])
+                received(data, address)
+
+            one._datagram = take
+            one.call()
+            one.register()
+            sent.append(noted)
+        self.assertEqual(sent[0], sent[1])
+        self.assertEqual([data[:4] for data in sent[0]], [b"INVI", b"SIP/", b"SIP/", b"ACK ", b"BYE ", b"SIP/", b"REGI"])
+
+    def test_a_server_that_is_silent_is_no_fast_one(self) -> None:
+        """Answers that don't come end the replay."""
+        one = self.made(False)
+        one._datagram = lambda data, address: None
+        self.assertRaises(replay.Wrong, one.call)
+        self.assertRaises(replay.Wrong, one.register)
+
+    def test_a_server_that_refuses_is_no_fast_one(self) -> None:
+        """Nor do other answers than the wanted ones count."""
+        one = self.made(True)
+        self.assertTrue(one.server.core.authenticator._enabled)
+        for phone in (*one.callers, *one.callees):
+            phone.user += b"x"
+        self.assertRaises(replay.Wrong, one.call)
+        self.assertRaises(replay.Wrong, one.register)
+
+    def test_calls_that_the_server_knows_nothing_of(self) -> None:
+        """Each call has its outcome in the server's own books."""
+        one = self.made(False)
+        one.call()
+        one.settle()
+        one.check()
+        one.server.core.logs.calls.outcomes.clear()
+        self.assertRaises(replay.Wrong, one.check)
+
+
+FILE = '["cpython 3.11.7 x86_64 pure"]\ncall = { instructions = 2_000_000, reason = "the first" }\n'
+
+
+class FiguresTests(SynchronousTestCase):
+    """The file of figures and the verdict."""
+
+    def test_round_trip(self) -> None:
+        """What is written is read again, quotes and all."""
+        figures = {"one": {"call": instructions.Known(12_345, 'it is "safer" \\ now')}, "two": {"register": instructions.Known(7, "new")}}
+        self.assertEqual(instructions.read_figures(instructions.render(figures)), figures)
+
+    def test_the_file_of_the_project(self) -> None:
+        """It can be read, and has every section of the replay."""
+        figures = instructions.read_figures(instructions.FILE.read_text("utf-8"))
+        self.assertTrue(figures)
+        for build, sections in figures.items():
+            self.assertEqual(set(sections), set(replay.SECTIONS), build)
+        self.assertEqual(set(instructions.SECTIONS), set(replay.SECTIONS))
+
+    def test_a_figure_needs_a_reason(self) -> None:
+        """An empty one is none."""
+        self.assertRaises(ValueError, instructions.read_figures, FILE.replace("the first", " "))
+        self.assertRaises(KeyError, instructions.read_figures, FILE.replace(', reason = "the first"', ""))
+
+    def test_growth(self) -> None:
+        """More than 3 % is a failure, less isn't, and a fall is pointed out."""
+        known = instructions.Known(1000, "was so")
+        self.assertTrue(instructions.judge("call", 1031, known).grown)
+        self.assertFalse(instructions.judge("call", 1029, known).grown)
+        self.assertFalse(instructions.judge("call", 900, known).grown)
+        self.assertIn("--accept", instructions.judge("call", 900, known).line)
+        self.assertNotIn("--accept", instructions.judge("call", 990, known).line)
+
+    def test_another_interpreter(self) -> None:
+        """It is measured, and fails at nothing."""
+        verdict = instructions.judge("call", 10**9, None)
+        self.assertFalse(verdict.grown)
+        self.assertIn("no figure for this interpreter", verdict.line)
+
+    def test_accepting(self) -> None:
+        """What has moved gets the reason, what hasn't keeps its own."""
+        known = {"call": instructions.Known(1000, "old"), "register": instructions.Known(1000, "old")}
+        kept = instructions.accepted(known, {"call": 1200, "register": 1004, "call_auth": 5}, "why")
+        self.assertEqual(kept["call"], instructions.Known(1200, "why"))
+        self.assertEqual(kept["register"], instructions.Known(1000, "old"))
+        self.assertEqual(kept["call_auth"], instructions.Known(5, "why"))
+
+    def test_dumps(self) -> None:
+        """The totals of valgrind's files are found by the names that the replay gives them."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        lines = "# callgrind format\n\ndesc: Trigger: Client Request: call\n\nevents: Ir\nsummary: 1\n" + "1 2\n" * 5000 + "totals: 4711\n"
+        (folder / "dump.1").write_text(lines)
+        (folder / "dump.2").write_text(lines.replace("Client Request: call", "Client Request: register").replace("4711", "12"))
+        (folder / "dump.3").write_text(lines.replace("Client Request: call", "Program termination"))
+        self.assertEqual(instructions.totals(folder), {"call": 4711, "register": 12})
+        self.assertEqual(instructions.dump_of(folder, "register").name, "dump.2")
