@@ -34,10 +34,8 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService, Service
 from twisted.logger import Logger
-from twisted.plugin import getPlugins
 
-import sipnode.plugins
-from sipnode import __version__, config
+from sipnode import __version__, config, extensions
 from sipnode.auth.authenticator import Authenticator
 from sipnode.auth.secret import derive, load_or_create_secret
 from sipnode.dialog.ends import new_via
@@ -56,7 +54,7 @@ from sipnode.routing.script import RoutingScript
 from sipnode.services import OrderedMultiService, TransactionClock, settle_memory
 from sipnode.sip.parser import Limits
 from sipnode.sip.uri import SipUri
-from sipnode.storage.factory import open_storage
+from sipnode.storage.factory import open_storage, use_backend
 from sipnode.storage.writer import GroupCommitWriter
 from sipnode.transaction.layer import TransactionLayer
 from sipnode.transaction.timers import Timings
@@ -190,6 +188,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     shared = shared_secret(settings.node, secret)
     storage = open_storage(settings.storage.url, str(state_dir), reactor, settings.auth.cache_seconds, node_id=settings.node.id)
     storage.preflight()
+    backend = use_backend(storage, settings.auth, reactor)
     storage.credentials.outage_seconds = settings.auth.outage_seconds
 
     timer = TransactionClock(reactor)
@@ -250,7 +249,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     rpc.parts.reload_script = lambda: assemble(core, _script(settings, conf_dir), _stages(settings))
     log = LogService(core.logs, own_process)
     core_services = (media, core.registrar, core.dialogs, *presence, keepalive)
-    for service in (log, StorageService(storage), timer, *core_services, *defence, rpc, *transports.services, batching, *sisters):
+    for service in (log, StorageService(storage), *backend, timer, *core_services, *defence, rpc, *transports.services, batching, *sisters):
         service.setServiceParent(root)
     observation.attach(root, transports, media, storage, writer, sisters)
     manhole = manhole_service(root, core, rpc.parts.conf, media, conf_dir, state_dir)
@@ -330,14 +329,6 @@ def _script(settings: Settings, conf_dir: Path) -> type[RoutingScript]:
     return script
 
 
-def _stages(settings: Settings) -> list[Any]:
+def _stages(settings: Settings) -> list[IRequestStage]:
     """The plugin stages that the configuration names, in its order."""
-    wanted = settings.routing.stages
-    if not wanted:
-        return []
-    found = {stage.name: stage for stage in getPlugins(IRequestStage, sipnode.plugins)}
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        known = f"; there are: {', '.join(sorted(found))}" if found else "; no plugin stage is installed"
-        raise ConfigError(f"no plugin has a stage {', '.join(missing)}{known}", key="routing.stages")
-    return [found[name] for name in wanted]
+    return [extensions.find(extensions.STAGES, name).object for name in settings.routing.stages]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Subscription,
         Watcher,
     )
+    from sipnode.settings import MediaSettings
     from sipnode.sip.message import SipRequest, SipResponse
 
 
@@ -236,6 +237,59 @@ class IStorage(Interface):
         """Names of the domain's users, sorted."""
 
 
+class IStorePlugin(Interface):
+    """Stores of a URL's scheme, from a plugin (``sipnode.stores``): ``[storage] url = "NAME:…"`` chooses it."""
+
+    name: str = Attribute("The scheme, lower case.")
+
+    def make(url: str, state_dir: str, reactor: Any, cache_seconds: float, node_id: int) -> IStorage:
+        """A store that isn't open yet; nothing is written here.
+
+        Args:
+            url: ``[storage] url`` as it stands; it may hold a secret, which isn't for errors or the log.
+            state_dir: Folder that a relative path starts at.
+            reactor: Threads, sockets, clock.
+            cache_seconds: ``[auth] cache_seconds``.
+            node_id: ``[node] id``.
+
+        Raises:
+            ConfigError: a URL that can't be.
+        """
+
+
+class ICredentialBackend(Interface):
+    """Where secrets of users come from, in the store's place. The server keeps a cache in front of it, so that a backend that is away
+    means what a database that is away means: who was known stays so for ``[auth] outage_seconds``, others get 503."""
+
+    def look_up(users: list[tuple[str, str]]) -> Deferred[dict[tuple[str, str], Credential | Exception]]:
+        """Secrets of distinct users, each ``(username, domain)``, at most a hundred.
+
+        One look-up at a time is asked for; users that come meanwhile are asked for together by the next, so it has to end: set a time
+        limit. Fires with those that exist; a StorageError in a place says that this one couldn't be looked up. Fails with StorageError
+        when none could.
+        """
+
+    def close() -> Deferred[None]:
+        """The server stops: let go of connections. Never fails."""
+
+
+class ICredentialsPlugin(Interface):
+    """Credential backends from a plugin (``sipnode.credentials``): ``[auth] backend = "NAME"`` chooses it."""
+
+    name: str = Attribute("What [auth] backend calls it.")
+
+    def make(url: str, reactor: Any) -> ICredentialBackend:
+        """A backend.
+
+        Args:
+            url: ``[auth] backend_url``; it may hold a secret, which isn't for errors or the log.
+            reactor: Sockets and clock.
+
+        Raises:
+            ConfigError: a URL that can't be; its key is ``auth.backend_url``.
+        """
+
+
 class IMediaRelay(Interface):
     """A set of media nodes."""
 
@@ -257,6 +311,23 @@ class IMediaRelay(Interface):
         """End a call, or one branch of it (via_branch), or one dialog (both tags); never fails, logs."""
 
 
+class IRelayPlugin(Interface):
+    """Media relays from a plugin (``sipnode.relays``): ``[media] relay = "NAME"`` chooses it."""
+
+    name: str = Attribute("What [media] relay calls it.")
+
+    def make(settings: MediaSettings, reactor: Any) -> IMediaRelay:
+        """A relay; where it provides Twisted's IService too, it is started and stopped with the server.
+
+        Args:
+            settings: ``[media]``; ``nodes`` are addresses of the relay's own kind.
+            reactor: Sockets and clock.
+
+        Raises:
+            ConfigError: a setting that can't be, with its key.
+        """
+
+
 class IRequest(Interface):
     """One request on its way through the routing script."""
 
@@ -275,7 +346,7 @@ class IRequest(Interface):
 
 
 class IRequestStage(Interface):
-    """A routing stage from a plugin; it runs only when `[routing] stages` names it."""
+    """A routing stage from a plugin (``sipnode.stages``); it runs only when ``[routing] stages`` names it."""
 
     name: str = Attribute("Route name, lower case.")
     after: tuple[str, ...] = Attribute("Stages that come before it.")
@@ -287,7 +358,7 @@ class IRequestStage(Interface):
 
 
 class IRpcCommands(Interface):
-    """Methods of the RPC from a plugin; they are there only when ``[rpc] plugins`` names it."""
+    """Methods of the RPC from a plugin (``sipnode.rpc``); they are there only when ``[rpc] plugins`` names it."""
 
     name: str = Attribute("What [rpc] plugins calls it.")
 
@@ -361,7 +432,7 @@ class IPresenceSources(Interface):
 
 
 class IEventPackage(Interface):
-    """An event package (RFC 6665 §5), as a plugin in ``sipnode/plugins``. Only those that ``[presence] packages`` names are used.
+    """An event package (RFC 6665 §5), ours or a plugin (``sipnode.packages``). Only those that ``[presence] packages`` names are used.
 
     One object serves all resources; what it keeps must be bounded. A resource is a canonical ``user@host``.
     """

@@ -154,6 +154,10 @@ class AuthSettings:
     lenient_uri: bool = setting(False, "Accept a digest uri of another user or host than the Request-URI's (old phones behind proxies).")
     foreign_from: bool = setting(False, "A user who proves its password may show a From of another domain; false: 403.")
     cache_seconds: float = setting(60.0, "How long a credential is answered from memory.", minimum=0)
+    backend: str = setting(
+        "store", "Where secrets of users are looked up: in the 'store', or by a plugin of this name (sipnode.credentials)."
+    )
+    backend_url: str = setting("", "What that plugin works with, in its own form.", secret=True)
     outage_seconds: float = setting(
         3600.0, "How long after that a credential that was good stays good while its store is away; 0: not at all.", minimum=0, maximum=604800
     )
@@ -215,7 +219,7 @@ class LocationSettings:
 class StorageSettings:
     """[storage]"""
 
-    url: str = setting("sqlite:sipnode.sqlite", "'sqlite:FILE' (relative to state_dir), 'postgres://user:password@host/database' or 'memory:'.", secret=True)
+    url: str = setting("sqlite:sipnode.sqlite", "'sqlite:FILE' (relative to state_dir), 'postgres://user:password@host/database', 'memory:', or a plugin's scheme (sipnode.stores).", secret=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +310,10 @@ class NatSettings:
 class MediaSettings:
     """[media]"""
 
-    nodes: tuple[str, ...] = setting([], "rtpengine ng addresses 'HOST:PORT [weight N]'; none: SDP passes untouched.")
+    relay: str = setting("rtpengine", "What relays media: 'rtpengine', or a plugin of this name (sipnode.relays).")
+    nodes: tuple[str, ...] = setting(
+        [], "rtpengine ng addresses 'HOST:PORT [weight N]'; none: SDP passes untouched. A plugin's relay has addresses of its own form."
+    )
     engage: str = setting("always", "'always' relays every call; 'mixed' only those between a browser and a phone or behind NAT.", choices=("always", "mixed"))
     timeouts: tuple[float, ...] = setting([0.3, 0.6, 1.2], "Waits for an answer before each retransmission and for the last.")
     disable_seconds: float = setting(60.0, "A node that didn't answer isn't used for so long, or until a ping is answered.", minimum=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from sipnode import config
+from sipnode import config, extensions
 from sipnode.check.asking import ask_dns, ask_media
 from sipnode.check.building import built
 from sipnode.check.findings import Findings
@@ -62,8 +62,12 @@ def check(path: str, reactor: Any, ports: bool = True, ask: bool = False) -> Fin
     check_secrets(settings, file, state, keys_of_tls, findings.warn)
     if "storage.url" not in keys and not any(": storage.url: " in text for text in findings.errors):
         check_store(settings.storage.url, state, findings.fault, findings.warn)
-        for text in strangers(settings, user_domains(settings.storage.url, str(state))):
+        known = user_domains(settings.storage.url, str(state)) if settings.auth.backend == "store" else []
+        for text in strangers(settings, known):
             findings.warn(ConfigError(text, key="core.domains"))
+    unusable = extensions.complaints()
+    if unusable:
+        findings.warn(ConfigError(f"plugins that are installed and can't be used: {'; '.join(unusable)}"))
     if settings.web.softphone and not pages.is_built() and any(line.lower().startswith("ws") for line in settings.core.listen):
         findings.warn(ConfigError(f"the page isn't built: {pages.remedy()}", key="web.softphone"))
     # The ports of a server that runs are its own.

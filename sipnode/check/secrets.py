@@ -24,7 +24,8 @@ Warn = Callable[[ConfigError], None]
 OWN: Final = ("secret", "rpc.token", "manhole_host_key")
 """Files of the state folder that the server makes; it makes them private again at its start."""
 _BESIDE: Final = ("", "-wal", "-shm", "-journal")
-_URL_PASSWORD: Final = re.compile(r"//[^/?#@]*:[^/?#@]+@|\bpassword=", re.IGNORECASE)
+_URLS: Final = ("storage.url", "auth.backend_url")
+_URL_PASSWORD: Final = re.compile(r"//[^/?#@]*:[^/?#@]+@|\b(?:password|token|key|secret)=", re.IGNORECASE)
 
 
 def check_secrets(settings: Settings, file: Path, state: Path, keys: Iterable[str], warn: Warn) -> None:
@@ -61,8 +62,8 @@ def secret_keys(settings: Settings) -> list[str]:
         for field in dataclasses.fields(content):
             value = getattr(content, field.name)
             key = f"{section.name}.{field.name}"
-            # The address of a store is one only with a password in it.
-            if field.metadata.get("secret") and value and (key != "storage.url" or _URL_PASSWORD.search(str(value))):
+            # The address of a store or a backend is one only with a password in it.
+            if field.metadata.get("secret") and value and (key not in _URLS or _URL_PASSWORD.search(str(value))):
                 found.append(key)
     return found
 

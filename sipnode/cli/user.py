@@ -41,6 +41,9 @@ def add(commands: Commands) -> None:
 
 def _table(options: argparse.Namespace) -> tuple[Settings, UserTable]:
     settings = config.load(options.conf)
+    if settings.auth.backend != "store":
+        reason = f"users are looked up by the plugin {settings.auth.backend!r}, which has its own way to make them"
+        raise config.placed(ConfigError(reason, key="auth.backend"), options.conf)
     return settings, user_table(settings.storage.url, str(state_folder(settings, options.conf)))
 
 

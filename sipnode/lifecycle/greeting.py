@@ -20,14 +20,23 @@ def greeting(version: str, settings: Settings, listeners: Sequence[str], page: s
         listeners: Their names, as ``udp:192.0.2.7:5060``, with the ports that were bound.
         page: Why there is no page, "" where there is one.
     """
+    users = "" if settings.auth.backend == "store" else f", users by {settings.auth.backend!r}"
     parts = [
         f"sipnode {version} is ready for {', '.join(settings.core.domains) or 'no domain'}",
         f"listening on {', '.join(listeners) or 'nothing'}",
         f"page {page or ', '.join(page_addresses(listeners)) or 'on no listener (ws: or wss:)'}",
-        f"store {store_name(settings.storage.url)}",
-        f"media {'by ' + ', '.join(settings.media.nodes) if settings.media.nodes else 'untouched (no [media] nodes)'}",
+        f"store {store_name(settings.storage.url)}{users}",
+        f"media {media_name(settings)}",
     ]
     return "; ".join(parts)
+
+
+def media_name(settings: Settings) -> str:
+    """What becomes of media."""
+    nodes = ", ".join(settings.media.nodes)
+    if settings.media.relay != "rtpengine":
+        return f"by the relay {settings.media.relay!r}{f' at {nodes}' if nodes else ''}"
+    return f"by {nodes}" if nodes else "untouched (no [media] nodes)"
 
 
 def page_addresses(listeners: Iterable[str]) -> list[str]:
@@ -45,10 +54,13 @@ def page_addresses(listeners: Iterable[str]) -> list[str]:
 def store_name(url: str) -> str:
     """``[storage] url`` without its secrets."""
     scheme, _, rest = url.partition(":")
-    if scheme.lower() in ("postgres", "postgresql"):
+    if scheme.lower() in ("sqlite", "memory"):
+        return f"{scheme}:{rest}"
+    if rest.startswith("//"):
         try:
             parts = urlsplit(url)
             return f"{scheme}://{parts.hostname or ''}{parts.path}"
         except ValueError:
-            return f"{scheme}:…"
-    return f"{scheme}:{rest}"
+            pass
+    # Somebody else's form may have a secret anywhere.
+    return f"{scheme}:…"

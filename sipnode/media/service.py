@@ -9,13 +9,14 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.application.service import Service
+from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHostResolution, IListeningPort, IResolutionReceiver
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from sipnode import extensions
 from sipnode.errors import ConfigError, MediaError
 from sipnode.interfaces import IMediaRelay
 from sipnode.media.bencode import Value
@@ -52,19 +53,36 @@ class _FirstAddress:
         self._done(min(hosts, key=lambda host: ":" in host) if hosts else "")
 
 
+def other_relay(settings: MediaSettings, reactor: Any) -> IMediaRelay | None:
+    """The relay of the plugin that ``[media] relay`` names; None for rtpengine.
+
+    Raises:
+        ConfigError: no such plugin, one that can't be used, or settings that it doesn't take.
+    """
+    if settings.relay == "rtpengine":
+        return None
+    return extensions.find(extensions.RELAYS, settings.relay).made(lambda relays: relays.make(settings, reactor), IMediaRelay)
+
+
+def _service_of(relay: IMediaRelay) -> IService:
+    """Where a relay has something to start and to stop; else something that does nothing."""
+    nothing: IService = Service()
+    return relay if IService.providedBy(relay) else nothing
+
+
 class MediaService(Service):
     """The relay with its sockets, from start to stop.
 
     Attributes:
         relay: IMediaRelay, NoRelay where no node is configured.
-        nodes: The NodeSet.
+        nodes: The NodeSet, empty where the relay is a plugin's.
 
     Args:
         settings: The section [media].
         reactor: For UDP, time and name resolution (IReactorUDP, IReactorTime, IReactorPluggableNameResolver).
 
     Raises:
-        ConfigError: A node or a timeout that can't be.
+        ConfigError: A node or a timeout that can't be, or a plugin that can't be used.
     """
 
     _log = Logger(namespace="sipnode.media")
@@ -78,8 +96,11 @@ class MediaService(Service):
         self._reactor = reactor
         self._clients: dict[tuple[int, bool], tuple[NgClient, IListeningPort]] = {}
         self._again: set[IDelayedCall] = set()
-        self.nodes = NodeSet(parse_nodes(settings.nodes), self._send, reactor, settings.disable_seconds, settings.ping_seconds)
-        self.relay: IMediaRelay = RtpengineRelay(self.nodes, settings, reactor) if settings.nodes else NoRelay()
+        other = other_relay(settings, reactor)
+        nodes = [] if other is not None else parse_nodes(settings.nodes)
+        self.nodes = NodeSet(nodes, self._send, reactor, settings.disable_seconds, settings.ping_seconds)
+        ours = RtpengineRelay(self.nodes, settings, reactor) if nodes else NoRelay()
+        self.relay: IMediaRelay = ours if other is None else other
 
     @property
     def outstanding(self) -> int:
@@ -94,6 +115,7 @@ class MediaService(Service):
                 self._resolve(node)
         if self.nodes.nodes:
             self.nodes.start()
+        _service_of(self.relay).startService()
 
     def reload(self, lines: Sequence[str]) -> tuple[list[str], list[str]]:
         """Have the nodes that these lines of ``[media] nodes`` name.
@@ -104,6 +126,8 @@ class MediaService(Service):
         Raises:
             ConfigError: a line that can't be, or none at all; nothing has changed.
         """
+        if self._settings.relay != "rtpengine":
+            raise ConfigError(f"the relay {self._settings.relay!r} takes its nodes at a start", key="media.nodes")
         nodes = parse_nodes(lines)
         if not nodes:
             raise ConfigError("no node is left; calls would have no media", key="media.nodes")
@@ -126,7 +150,8 @@ class MediaService(Service):
         clients, self._clients = list(self._clients.values()), {}
         for client, _ in clients:
             client.stop()
-        return gatherResults([maybeDeferred(port.stopListening) for _, port in clients])
+        ended = [maybeDeferred(port.stopListening) for _, port in clients]
+        return gatherResults([*ended, maybeDeferred(_service_of(self.relay).stopService)])
 
     def _send(self, node: Node, command: dict[str, Any], waits: Sequence[float] | None) -> Deferred[dict[bytes, Value]]:
         if not self.running or not node.address:

@@ -1,7 +1,7 @@
-"""Where plugins of sipnode are looked for: any ``sipnode/plugins/`` folder on the path, without an ``__init__.py`` of its own.
+"""One of the two places of plugins: any ``sipnode/plugins/`` folder on the path, without an ``__init__.py`` of its own.
 
-A plugin is a module-level object that provides an interface of :mod:`sipnode.interfaces`. Being found changes nothing: a stage runs only
-when ``[routing] stages`` names it.
+A plugin there is a module-level object that provides Twisted's IPlugin and an interface of :mod:`sipnode.interfaces`. The other place is
+the entry points of what is installed; :mod:`sipnode.extensions` finds both. Nothing of ours is here.
 """
 
 from twisted.plugin import pluginPackagePaths

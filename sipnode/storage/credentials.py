@@ -11,7 +11,7 @@ on. Users that don't exist are remembered for a moment only, as ever.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
@@ -25,7 +25,9 @@ from sipnode.interfaces import ICredentialStore
 from sipnode.records import Credential
 
 Key = tuple[str, str]
-LookUp = Callable[[list[Key]], Deferred[dict[Key, Credential]]]
+LookUp = Callable[[list[Key]], Deferred[dict[Key, Credential]]] | Callable[[list[Key]], Deferred[dict[Key, Credential | Exception]]]
+Answer = tuple[list[Deferred[Credential | None]], Credential | Exception | None]
+"""Who waits, and what they get."""
 
 NEGATIVE_SECONDS: Final = 5.0
 MAX_NAME: Final = 255
@@ -40,7 +42,8 @@ class CachedCredentials:
     """Answers from memory for a while, else from the store.
 
     Args:
-        look_up: Called with distinct ``(username, domain)``; a Deferred of those that exist.
+        look_up: Called with distinct ``(username, domain)``; a Deferred of those that exist, with an exception in the place of one that
+            couldn't be looked up.
         clock: For the age of entries.
         cache_seconds: How long a credential is answered from memory; a change made elsewhere is seen within it.
         negative_seconds: The same for a user that doesn't exist, at most ``cache_seconds``.
@@ -167,28 +170,42 @@ class CachedCredentials:
             times, self._told = self.outdated + 1 - self._told, 0
             self._log.info("the store of users is back; {times} times somebody was believed by what was known before", times=times)
 
-    def _found(self, found: dict[Key, Credential], keys: list[Key]) -> None:
+    def _found(self, found: Mapping[Key, Credential | Exception], keys: list[Key]) -> None:
         now = self._seconds()
-        self._back()
-        answers = [(self._waiters.pop(key), found.get(key)) for key in keys]
+        failed = [reason for key in keys if isinstance(reason := found.get(key), Exception)]
+        if len(failed) == len(keys):
+            self._away(failed[0])
+        else:
+            self._back()
+        answers: list[Answer] = []
         for key in keys:
-            self._remember(key, found.get(key), now)
-        self._done()
-        for waiters, credential in answers:
-            for waiter in waiters:
-                waiter.callback(credential)
+            known = found.get(key)
+            if not isinstance(known, Exception):
+                self._remember(key, known, now)
+            waiters = self._waiters.pop(key)
+            if waiters and isinstance(known, Exception):
+                known = self._outdated(key) or known
+            answers.append((waiters, known))
+        self._answer(answers)
 
     def _failed(self, failure: Failure, keys: list[Key]) -> None:
         reason = failure.value
         self._away(reason)
-        answers = [(waiters, self._outdated(key) if waiters else None) for key in keys if (waiters := self._waiters.pop(key)) is not None]
+        error = reason if isinstance(reason, Exception) else StorageError(f"look-up of a user failed: {reason}")
+        answers: list[Answer] = []
+        for key in keys:
+            waiters = self._waiters.pop(key)
+            answers.append((waiters, (self._outdated(key) if waiters else None) or error))
+        self._answer(answers)
+
+    def _answer(self, answers: list[Answer]) -> None:
         self._done()
-        for waiters, outdated in answers:
+        for waiters, known in answers:
             for waiter in waiters:
-                if outdated is not None:
-                    waiter.callback(outdated)
-                    continue
-                waiter.errback(reason if isinstance(reason, StorageError) else StorageError(f"look-up of a user failed: {reason}"))
+                if isinstance(known, Exception):
+                    waiter.errback(known if isinstance(known, StorageError) else StorageError(f"look-up of a user failed: {known}"))
+                else:
+                    waiter.callback(known)
 
     def _done(self) -> None:
         self._busy = False

@@ -1,4 +1,4 @@
-"""From ``[storage] url`` to a store. A plugin adds a scheme by handing :func:`open_storage` a larger table of factories.
+"""From ``[storage] url`` to a store, and from ``[auth] backend`` to where users are looked up. Plugins have further schemes and backends.
 
 Invariant: a URL whose scheme nobody serves is a ConfigError that names those that are there; nothing is opened here.
 """
@@ -13,10 +13,17 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from sipnode.errors import ConfigError
-from sipnode.interfaces import IStorage
-from sipnode.records import User
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
+
+from sipnode import extensions
+from sipnode.errors import ConfigError, StorageError
+from sipnode.interfaces import ICredentialBackend, IStorage
+from sipnode.records import Credential, User
+from sipnode.settings import AuthSettings
 from sipnode.storage import users
+from sipnode.storage.credentials import CachedCredentials, Key
 from sipnode.storage.memory import MemoryStorage
 from sipnode.storage.sqlite import SqliteStorage
 
@@ -72,11 +79,81 @@ def open_storage(
     """
     scheme, colon, rest = url.partition(":")
     factory = factories.get(scheme.lower()) if colon else None
-    if factory is None:
-        near = difflib.get_close_matches(scheme.lower(), factories, 1)
-        hint = f"; did you mean {near[0]}:?" if near else f": write {' or '.join(f'{name}:…' for name in sorted(factories))}"
+    if factory is not None:
+        return factory(rest, state_dir, reactor, cache_seconds, node_id)
+    plugin = extensions.look_for(extensions.STORES, scheme.lower()) if colon else None
+    if plugin is None:
+        known = {*factories, *extensions.names(extensions.STORES)}
+        near = difflib.get_close_matches(scheme.lower(), known, 1)
+        hint = f"; did you mean {near[0]}:?" if near else f": write {' or '.join(f'{name}:…' for name in sorted(known))}"
         raise ConfigError(f"no store is called {scheme!r}{hint}", key="storage.url")
-    return factory(rest, state_dir, reactor, cache_seconds, node_id)
+    return plugin.made(lambda stores: stores.make(url, state_dir, reactor, cache_seconds, node_id), IStorage)
+
+
+def is_plugin(url: str) -> bool:
+    """Whether the store that a URL names would be a plugin's."""
+    scheme, colon, _ = url.partition(":")
+    return bool(colon) and scheme.lower() not in BUILT_IN and extensions.look_for(extensions.STORES, scheme.lower()) is not None
+
+
+LONGEST_SECONDS: Final = 30.0
+"""A backend that takes longer is taken for away."""
+
+
+class BackendService(Service):
+    """A credential backend, closed with the server."""
+
+    name = "credentials"
+
+    def __init__(self, backend: ICredentialBackend) -> None:
+        self._backend = backend
+
+    def stopService(self) -> Deferred[None]:
+        """Let go of its connections."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        return self._backend.close()
+
+
+def _guarded(
+    backend: ICredentialBackend, name: str, clock: IReactorTime
+) -> Callable[[list[Key]], Deferred[dict[Key, Credential | Exception]]]:
+    """Its look-up, which ends in any case, with what it has to end with: nobody else can sign in meanwhile."""
+
+    def checked(found: Any) -> dict[Key, Credential | Exception]:
+        if not isinstance(found, Mapping):
+            raise StorageError(f"credential backend {name!r} gave {type(found).__name__} for a dict")
+        odd = StorageError(f"credential backend {name!r} gave something else than a Credential")
+        return {key: value if isinstance(value, (Credential, Exception)) else odd for key, value in found.items() if value is not None}
+
+    def look_up(users: list[Key]) -> Deferred[dict[Key, Credential | Exception]]:
+        asked: Deferred[Any] = maybeDeferred(backend.look_up, users)
+        asked.addTimeout(LONGEST_SECONDS, clock, onTimeoutCancel=late)
+        return asked.addCallback(checked)
+
+    def late(failure: Any, seconds: float) -> Any:
+        raise StorageError(f"credential backend {name!r} hasn't answered for {seconds:g} s")
+
+    return look_up
+
+
+def use_backend(storage: IStorage, settings: AuthSettings, reactor: Any) -> list[IService]:
+    """Have users looked up where ``[auth] backend`` says, in the place of the store's own.
+
+    Returns:
+        What has to be started and stopped with the server.
+
+    Raises:
+        ConfigError: no such plugin, one that can't be used, or a URL that it doesn't take.
+    """
+    if settings.backend == "store":
+        if settings.backend_url:
+            raise ConfigError("is for a plugin: name it by [auth] backend", key="auth.backend_url")
+        return []
+    plugin = extensions.find(extensions.CREDENTIALS, settings.backend)
+    backend = plugin.made(lambda backends: backends.make(settings.backend_url, reactor), ICredentialBackend)
+    storage.credentials = CachedCredentials(_guarded(backend, settings.backend, reactor), reactor, settings.cache_seconds)
+    service: IService = BackendService(backend)
+    return [service]
 
 
 class UserTable(NamedTuple):
@@ -124,6 +201,8 @@ def database_path(url: str, state_dir: str) -> str:
     """
     scheme, _, rest = url.partition(":")
     if scheme.lower() != "sqlite":
+        if is_plugin(url):
+            raise ConfigError(f"a {scheme!r} store is a plugin's: it has its own way to make users and tables", key="storage.url")
         raise ConfigError(f"a {scheme!r} store keeps no users: write sqlite:FILE or postgres://…", key="storage.url")
     return _path(rest, state_dir)
 

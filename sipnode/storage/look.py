@@ -13,7 +13,7 @@ from typing import Final
 
 from sipnode.errors import ConfigError, StorageError
 from sipnode.storage.database import named_errors
-from sipnode.storage.factory import database_path
+from sipnode.storage.factory import database_path, is_plugin
 from sipnode.storage.migrate import inspect
 
 MOST_DOMAINS: Final = 50
@@ -46,6 +46,9 @@ def look(url: str, state_dir: str) -> list[str]:
         return []
     if scheme.lower() == "memory":
         return ["everything is forgotten when the server stops"]
+    if is_plugin(url):
+        # It has said what there is to say when it was made.
+        return []
     path = database_path(url, state_dir)
     if not os.path.exists(path) or os.path.getsize(path) == 0:
         folder = os.path.dirname(path)

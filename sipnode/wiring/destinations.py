@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sipnode.routing.core import Core
     from sipnode.settings import Settings
 
-_POSTGRES_PORT = 5432
+_PORTS = {"postgres": 5432, "postgresql": 5432, "http": 80, "https": 443}
 
 
 def build_destinations(core: Core, settings: Settings) -> Destinations:
@@ -64,7 +64,8 @@ def know_sisters(destinations: Destinations, others: Iterable[Any]) -> None:
 
 
 def own_services(settings: Settings) -> list[tuple[str, int]]:
-    """``(host, port)`` of everything of the server's that doesn't speak SIP: RPC, metrics, manhole, media daemons, database."""
+    """``(host, port)`` of everything of the server's that doesn't speak SIP: RPC, metrics, manhole, media daemons, database, and what a
+    plugin's URL names."""
     found = []
     media = (node.split()[0] for node in settings.media.nodes if node.strip())
     for text in (settings.rpc.listen, settings.metrics.listen, settings.manhole.listen, *media):
@@ -74,10 +75,12 @@ def own_services(settings: Settings) -> list[tuple[str, int]]:
             host, colon, port = text.rpartition(":")
             if colon and port.isascii() and port.isdigit():
                 found.append((host, int(port)))
-    if settings.storage.url.startswith("postgres"):
+    for url in (settings.storage.url, settings.auth.backend_url):
         try:
-            parts = urlsplit(settings.storage.url)
-            found.append((parts.hostname or "localhost", parts.port or _POSTGRES_PORT))
+            parts = urlsplit(url)
+            number = parts.port or _PORTS.get(parts.scheme, 0)
         except ValueError:
-            pass
+            continue
+        if number and (parts.netloc or parts.scheme.startswith("postgres")):
+            found.append((parts.hostname or "localhost", number))
     return found

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
@@ -143,6 +143,9 @@ def look_for_strangers(settings: Settings, conf_path: str) -> Deferred[None]:
         for text in strangers(settings, domains):
             _log.warn("{error}", error=config.placed(ConfigError(text, key="core.domains"), conf_path))
 
+    if settings.auth.backend != "store":
+        say([])
+        return succeed(None)
     asked: Deferred[list[str]] = deferToThread(user_domains, settings.storage.url, str(state))
     return asked.addCallback(say).addErrback(lambda failure: _log.failure("the users' domains can't be looked at", failure))
 

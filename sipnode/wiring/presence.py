@@ -7,12 +7,12 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService
-from twisted.plugin import getPlugins
 from zope.interface import implementer
 
-import sipnode.plugins
+from sipnode import extensions
 from sipnode.errors import ConfigError
 from sipnode.interfaces import IEventPackage, IPresenceSources
+from sipnode.presence.packages import BUILT_IN, built_in
 from sipnode.presence.recent import Recent
 from sipnode.presence.service import PresenceService
 from sipnode.presence.takeover import take_over
@@ -84,22 +84,21 @@ class Sources:
         service.binding_changed(kind, binding)
 
 
-def named_packages(names: Sequence[str]) -> list[Any]:
+def named_packages(names: Sequence[str]) -> list[IEventPackage]:
     """The event packages that the configuration names, in its order.
 
     Raises:
-        ConfigError: one isn't installed.
+        ConfigError: one isn't installed, or is a plugin that can't be used.
     """
-    if not names:
-        return []
-    found = {package.name: package for package in getPlugins(IEventPackage, sipnode.plugins)}
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise ConfigError(
-            f"no plugin has an event package {', '.join(missing)}; there are: {', '.join(sorted(found)) or 'none'}", key="presence.packages"
-        )
     # Two servers in one process have packages of their own, as each of them asks its own server.
-    return [copy(found[name]) for name in names]
+    return [built_in(name) if name in BUILT_IN else copy(extensions.find(extensions.PACKAGES, name).object) for name in names]
+
+
+def _started(package: IEventPackage, sources: Sources) -> None:
+    try:
+        package.start(sources)
+    except Exception as error:
+        raise ConfigError(f"event package {package.name!r}: {type(error).__name__}: {error}", key="presence.packages") from error
 
 
 def build_presence(core: Core, storage: Any, reactor: Any, packages: Sequence[Any] | None = None) -> list[IService]:
@@ -123,7 +122,7 @@ def build_presence(core: Core, storage: Any, reactor: Any, packages: Sequence[An
     node = settings.node.id
     sources, way = Sources(core, node), Subscribers(core, node)
     for package in packages:
-        package.start(sources)
+        _started(package, sources)
     durable = storage is not None and settings.location.db_mode != 0
     backend = storage.presence if durable else None
     writer = GroupCommitWriter(storage.presence, reactor, settings.location, eager=True) if durable else None

@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
-from twisted.plugin import getPlugins
 
-import sipnode.plugins
-from sipnode import __version__, config
+from sipnode import __version__, config, extensions
 from sipnode.addresses import is_loopback
 from sipnode.errors import ConfigError
-from sipnode.interfaces import IRpcCommands
 from sipnode.lifecycle.live import LiveSettings
 from sipnode.nodes.sisters import SisterWatch
 from sipnode.registrar.byhand import admit, flushed
@@ -114,19 +111,15 @@ def add_plugins(registry: Registry, core: Core, names: Iterable[str]) -> None:
     """Add the methods of the plugins that the configuration names.
 
     Raises:
-        ConfigError: one that isn't installed, or a method that can't be.
+        ConfigError: one that isn't installed or can't be used, or a method that can't be.
     """
-    if not names:
-        return
-    found = {plugin.name: plugin for plugin in getPlugins(IRpcCommands, sipnode.plugins)}
     for name in names:
-        if name not in found:
-            known = f"there are: {', '.join(sorted(found))}" if found else "none is installed"
-            raise ConfigError(f"no plugin {name!r} adds methods; {known}", key="rpc.plugins")
+        plugin = extensions.find(extensions.RPC, name)
+        methods = plugin.made(lambda commands: commands.methods(core))
         try:
-            registry.add_all(found[name].methods(core))
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"{name}: {error}", key="rpc.plugins") from None
+            registry.add_all(methods)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ConfigError(f"{plugin}: {error}", key="rpc.plugins") from None
 
 
 class RpcService(MultiService):

@@ -8,6 +8,7 @@ from pathlib import Path
 from zope.interface.verify import verifyObject
 
 import sipnode.plugins
+from sipnode import extensions
 from sipnode.errors import ConfigError
 from sipnode.interfaces import IRpcCommands
 from sipnode.wiring.rpc import add_plugins
@@ -44,10 +45,7 @@ class SampleTests(RpcCase):
 
     def test_interface(self) -> None:
         """It is what the interface says."""
-        from twisted.plugin import getPlugins
-
-        (plugin,) = [each for each in getPlugins(IRpcCommands, sipnode.plugins) if each.name == "ringing"]
-        verifyObject(IRpcCommands, plugin)
+        verifyObject(IRpcCommands, extensions.find(extensions.RPC, "ringing").object)
 
     def test_faults(self) -> None:
         """One that isn't installed, or a method that is there already: the start stops with its name."""

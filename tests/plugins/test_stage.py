@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 import sipnode.plugins
+from sipnode import extensions
 from sipnode.app import _stages
 from sipnode.errors import ConfigError
 from sipnode.interfaces import IRequestStage
@@ -74,7 +74,7 @@ class SampleTests(SynchronousTestCase):
         folder.mkdir()
         shutil.copy(SAMPLE, folder / "sample_found.py")
         self.patch(sipnode.plugins, "__path__", [*sipnode.plugins.__path__, str(folder)])
-        self.assertIn("blocklist", [stage.name for stage in getPlugins(IRequestStage, sipnode.plugins)])
+        self.assertIn("blocklist", extensions.names(extensions.STAGES))
         self.assertEqual(_stages(Settings()), [])
         named = _stages(Settings(routing=replace(RoutingSettings(), stages=("blocklist",))))
         self.assertEqual([stage.name for stage in named], ["blocklist"])
