@@ -75,10 +75,18 @@ class Reject(SipnodeError):
         reason: Reason phrase; "" takes the standard one.
         headers: Further headers of the response, ``(name, value)``.
         rule: One word for the rule that refuses it, as ``strangers``: for the line about the call and the counter ``refused_RULE``.
+
+    Raises:
+        ValueError: the status refuses nothing; the reason, or a header, isn't one line.
     """
 
     def __init__(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = (), rule: str = "") -> None:
         super().__init__(f"{status} {reason}".strip())
+        if not 300 <= status <= 699:
+            raise ValueError(f"{status} refuses nothing: 300 to 699 do")
+        for text in (reason, *(part for header in headers for part in header)):
+            if "\r" in text or "\n" in text or "\0" in text:
+                raise ValueError(f"CR, LF or NUL in an answer: {text!r}")
         self.status = status
         self.reason = reason
         self.headers = headers

@@ -353,8 +353,8 @@ class IRequestStage(Interface):
     before: tuple[str, ...] = Attribute("Stages that come after it.")
     methods: frozenset[str] | None = Attribute("Methods that it is for, or None for all.")
 
-    def process(ctx: IRequest) -> Any:
-        """None to go on, a Verdict to stop, or an awaitable of either; may raise Reject."""
+    def process(ctx: Any) -> Any:
+        """Take a :class:`sipnode.routing.Request`; give None to go on, a Verdict to stop, or an awaitable of either; may raise Reject."""
 
 
 class IRpcCommands(Interface):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from sipnode.errors import Reject
 from sipnode.interfaces import IRequestStage
+from sipnode.routing import Reject, Request, Step
 
 
 @implementer(IPlugin, IRequestStage)
@@ -27,10 +25,11 @@ class Blocklist:
     def __init__(self, callers: frozenset[str]) -> None:
         self.callers = callers
 
-    def process(self, ctx: Any) -> None:
+    def process(self, r: Request) -> Step:
         """Refuse, or let the next stage have it."""
-        if ctx.request.from_.uri.aor in self.callers:
+        if r.from_.uri.aor in self.callers:
             raise Reject(603, "Not Wanted Here")
+        return None
 
 
 blocklist = Blocklist(frozenset(("spam@example.test",)))

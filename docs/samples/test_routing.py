@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from unittest import TestCase
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from sipnode.errors import Reject
-from sipnode.proxy.target import Target
-from sipnode.routing.script import RoutingScript
+from sipnode.routing import Fork, Managed, Reject, Request, RoutingScript, Step, Target
 from sipnode.testing import RecordingMediaRelay, World
 
 
 class SiteRouting(RoutingScript):
     """Who is busy has a mailbox; nobody calls 0900."""
 
-    def sipout(self, ctx: Any) -> Any:
-        if ctx.request.ruri.user.startswith("0900"):
+    def sipout(self, r: Request) -> Step:
+        if r.ruri.user.startswith("0900"):
             raise Reject(403, "Number Barred")
-        return super().sipout(ctx)
+        return super().sipout(r)
 
-    def manage_failure(self, fork: Any) -> None:
+    def manage_failure(self, fork: Fork) -> Managed:
         if fork.branches[-1].status == 486:
             fork.add_targets([Target("sip:mailbox@192.0.2.99")])
+        return None
 
 
-class SiteTests(SynchronousTestCase):
+class SiteTests(TestCase):
     """What the site promises its users."""
 
     def setUp(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sipnode.proxy.record_route import strict_next
 from sipnode.proxy.sides import route_token
-from sipnode.sip.headers import pretty
+from sipnode.sip.headers import check_header, pretty
 from sipnode.sip.ids import MAGIC_COOKIE
 from sipnode.sip.message import SipRequest, SipResponse, line_value
 from sipnode.sip.sanity import max_forwards
@@ -82,6 +82,7 @@ def forwarded_request(branch: Branch) -> SipRequest:
         lines.append(f"Max-Forwards: {core.max_forwards}")
     if ctx.extra or fork.extra:
         for name, value in (*ctx.extra, *fork.extra):
+            check_header(name, value)
             names.append(name)
             lines.append(f"{pretty(name)}: {value}")
     top = [f"Via: SIP/2.0/{branch.flow.transport} {via_host(branch.flow.listener)};branch={branch.branch_id}"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class ProxyContext(Protocol):
     def begin(self) -> None:
         """Make the server transaction."""
 
-    def reply(self, status: int, reason: str = "", headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Any:
+    def reply(self, status: int, reason: str = "", headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> Any:
         """Answer."""
 
     def send_response(self, status: int, data: bytes) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sipnode.errors import ConfigError
 from sipnode.media.control import MediaControl, Step
+from sipnode.routing import mistyped
 from sipnode.routing.core import Core
 from sipnode.routing.engine import Engine, Stage
 from sipnode.routing.natmanage import NatManage
@@ -24,15 +25,17 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
         stages: IRequestStage providers, in the order of the configuration.
 
     Raises:
-        ConfigError: a stage that doesn't exist or can't be placed.
+        ConfigError: a stage that doesn't exist or can't be placed, a method of the script that nothing would call.
     """
     if core.media_control is None:
         # It knows what the relay holds, whatever becomes of the script.
         step: Step = lambda call_id, text: _step(core, call_id, text)  # noqa: E731
         core.media_control = MediaControl(core.media, core.settings.media, step, core.counters)
         core.media_policy = NatManage(core)
-    made = (script or RoutingScript)(core)
     by_name = {stage.name: stage for stage in stages}
+    if script is not None and script is not RoutingScript:
+        mistyped.check(script, RoutingScript, (*script.REQUEST_ROUTE, *by_name))
+    made = (script or RoutingScript)(core)
     route: list[tuple[str, Stage]] = []
     for name in place(made.REQUEST_ROUTE, stages):
         plugin = by_name.get(name)

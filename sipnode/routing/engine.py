@@ -137,4 +137,7 @@ async def _settled(step: Step) -> Step:
 
 def _phrase(error: ParseError) -> str:
     """A reason phrase that says what is wrong, for the statuses that are about syntax."""
-    return f"Bad Request - {error.reason}" if error.status == 400 else ""
+    if error.status != 400:
+        return ""
+    reason = f"Bad Request - {error.reason}"
+    return reason if reason.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in reason)

@@ -5,7 +5,7 @@ The invariant: ``request`` is as it was received; every change goes to a branch'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -26,6 +26,7 @@ from sipnode.routing.passedon import device_of
 from sipnode.routing.verdict import BranchFlag, Flag, Step, Verdict
 from sipnode.routing.withindialog import other_end
 from sipnode.sip import build, sanity
+from sipnode.sip.headers import canonical, check_header
 from sipnode.sip.message import SipRequest, line_value
 from sipnode.transaction.budget import Budget
 
@@ -49,6 +50,9 @@ NEW_WORK: Final = frozenset(("INVITE", "SUBSCRIBE", "MESSAGE"))
 """What is refused outside of dialogs while the server has too much to do or is about to stop; registrations are kept up."""
 STAYED_IN: Final = frozenset(("INVITE", "SUBSCRIBE", "REFER"))
 """What begins a dialog that we stay in the path of."""
+
+_OURS: Final = frozenset(("via", "from", "to", "call-id", "cseq", "content-length", "max-forwards", "route", "record-route", "max-breadth"))
+"""Headers that the proxy writes itself, or that a transaction is known by."""
 
 
 class Request:
@@ -187,16 +191,23 @@ class Request:
             if not flow.proved and self.stranger:
                 self.transaction.budget = Budget(build.octets_of(self.request))
 
-    def reply(self, status: int, reason: str = "", headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Verdict:
+    def reply(self, status: int, reason: str = "", headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> Verdict:
         """Answer: statelessly while no transaction exists, through it afterwards (``send_reply``). An ACK gets nothing.
 
         Args:
             status: 100..699.
             reason: "" for the standard phrase.
             headers: ``(canonical name, value)``.
+
+        Raises:
+            ValueError: a header, or the reason, isn't one line.
         """
         if self.request.method == "ACK":
             return Verdict.DROPPED
+        if reason:
+            check_header("reason", reason)
+        for name, value in headers:
+            check_header(name, value)
         if not self.to_tag and status > 100:
             # The same for a repeat of the request, as a stateless answer has to be (RFC 3261 §8.2.7).
             self.to_tag = f"{hash(self.key) & 0xFFFFFFFFFFFF:x}"
@@ -331,6 +342,47 @@ class Request:
         if self.identity or self.flags & _VOUCHED or not self.core.settings.auth.enabled:
             return False
         return not self.core.authenticator.trusts(self.flow)
+
+    # -- verbs for a site
+
+    def add_header(self, name: str, value: str) -> None:
+        """Have it go on with one more header.
+
+        Args:
+            name: Of any spelling. value: One line.
+
+        Raises:
+            ValueError: that is no header, it would be more than one line, or the proxy alone writes it.
+        """
+        name = canonical(name)
+        check_header(name, value)
+        if name in _OURS:
+            raise ValueError(f"{name} is the proxy's to write")
+        self.extra.append((name, value))
+
+    def remove_header(self, name: str) -> None:
+        """Have all headers of a name not go on (``remove_hf()``).
+
+        Raises:
+            ValueError: the proxy needs it.
+        """
+        name = canonical(name)
+        if name in _OURS:
+            raise ValueError(f"{name} is the proxy's to write")
+        self.dropped += [position for position, other in enumerate(self.request.names) if other == name]
+
+    def rewrite(self, user: str = "", host: str = "") -> None:
+        """Have it go to another number or domain: its Request-URI changes, To stays as the caller wrote it (RFC 3261 §16.5).
+
+        Args:
+            user: In place of the user part, as written in a URI; "" keeps it. host: Alike, with ``:port`` where one is wanted.
+
+        Raises:
+            ValueError: that can't stand in a URI.
+        """
+        request = self.request.copy()
+        request.set_uri(request.ruri.rewritten(user, host))
+        self.request = request
 
     # -- verbs of the request route, in its order
 

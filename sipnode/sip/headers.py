@@ -5,8 +5,11 @@ Inside the program a header is named by its canonical name: full, in lower case.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
+_TOKEN: Final = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
+_BREAKS: Final = re.compile(r"[\r\n\0]")
 COMPACT: Final[dict[str, str]] = {
     "a": "accept-contact",
     "b": "referred-by",
@@ -70,6 +73,21 @@ def canonical(name: str) -> str:
         return found
     lower = name.strip().lower()
     return COMPACT.get(lower, lower)
+
+
+def check_header(name: str, value: str) -> None:
+    """Look at a header that policy wrote, maybe from what a stranger sent: it has to stay one line (RFC 3261 §7.3.1).
+
+    Args:
+        name: Canonical.
+
+    Raises:
+        ValueError: that is no name, or the value has CR, LF or NUL in it.
+    """
+    if _TOKEN.fullmatch(name) is None:
+        raise ValueError(f"{name!r} is no name of a header")
+    if _BREAKS.search(value) is not None:
+        raise ValueError(f"the value of {pretty(name)} has CR, LF or NUL in it: {value!r}")
 
 
 def pretty(name: str) -> str:

@@ -61,6 +61,31 @@ class SipUri:
         self.query = query
         self._params: dict[str, str] | None = None if param_text else {}
 
+    def rewritten(self, user: str, host: str) -> str:
+        """The text of this URI with another user or host; a ``tel`` URI that gets a host becomes a ``sip`` one.
+
+        Args:
+            user: As written in a URI, "" for its own. host: Alike; ``:port`` may follow.
+
+        Raises:
+            ValueError: that is no URI.
+        """
+        who = user or self.user
+        if self.scheme == "tel" and not host:
+            made = f"tel:{who}{self.param_text}"
+        elif self.scheme == "tel":
+            made = f"sip:{who}@{host}"
+        else:
+            where = host or (f"{self.host}:{self.port}" if self.port else self.host)
+            made = f"{self.scheme}:{who + '@' if who else ''}{where}{self.param_text}{'?' + self.query if self.query else ''}"
+        try:
+            read = SipUri.parse(made)
+        except ParseError as error:
+            raise ValueError(f"{made!r}: {error}") from None
+        if read.user != who:
+            raise ValueError(f"{who!r} can't stand in a URI")
+        return made
+
     @staticmethod
     def parse(text: str) -> SipUri:
         """Read a URI without angle brackets.

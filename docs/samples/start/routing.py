@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sipnode.errors import Reject
-from sipnode.proxy.target import Target
-from sipnode.routing.script import RoutingScript
+from sipnode.routing import Fork, Managed, Reject, Request, RoutingScript, Step, Target
 
 
 class SiteRouting(RoutingScript):
     """What is different at our site."""
 
-    def sipout(self, ctx: Any) -> Any:
+    def sipout(self, r: Request) -> Step:
         """A call that leaves our domains."""
-        if ctx.request.ruri.user.startswith("0900"):
+        if r.ruri.user.startswith("0900"):
             raise Reject(403, "Number Barred")
-        return super().sipout(ctx)
+        return super().sipout(r)
 
-    def manage_failure(self, fork: Any) -> Any:
+    def manage_failure(self, fork: Fork) -> Managed:
         """Every phone has failed: if it was busy, try the mailbox."""
         if fork.branches[-1].status != 486:
             return super().manage_failure(fork)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
+from unittest import TestCase
 
 from routing import SiteRouting
 from sipnode.testing import World
 
 
-class SiteTests(SynchronousTestCase):
+class SiteTests(TestCase):
     """Our routing."""
 
     def setUp(self) -> None:
