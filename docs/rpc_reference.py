@@ -23,7 +23,7 @@ import re  # noqa: E402
 import ssl  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
-from dataclasses import dataclass, replace  # noqa: E402
+from dataclasses import replace  # noqa: E402
 from importlib import metadata  # noqa: E402
 from pathlib import Path  # noqa: E402
 from types import SimpleNamespace  # noqa: E402
@@ -131,9 +131,8 @@ CALLS: tuple[tuple[Any, ...], ...] = (
 """What is called, in this order; words in capitals are filled in from what is there."""
 
 
-@dataclass(eq=False)
 class _TlsFlow(FakeFlow):
-    cipher: str = "TLS_AES_256_GCM_SHA384 TLSv1.3"
+    cipher = "TLS_AES_256_GCM_SHA384 TLSv1.3"
 
 
 def scene() -> tuple[World, Registry]:
@@ -157,7 +156,7 @@ def scene() -> tuple[World, Registry]:
     alice.send("PUBLISH", alice.aor, (("event", "presence"), ("expires", "3600")), PUBLISHED, content_type="application/pidf+xml")
     bob.send("SUBSCRIBE", alice.aor, (("event", "presence"), ("expires", "600")), call_id="watch-1", from_tag="from-bob")
     world.advance(1)
-    core.logs = LogControl(world.settings.log, lambda trace: None)
+    core.logs = LogControl(world.settings.log, core.tap)
     return world, _registry(world)
 
 

@@ -38,6 +38,7 @@ from twisted.logger import Logger
 from sipnode import __version__, config, extensions
 from sipnode.auth.authenticator import Authenticator
 from sipnode.auth.secret import derive, load_or_create_secret
+from sipnode.base.outbox import PING
 from sipnode.dialog.ends import new_via
 from sipnode.dialog.service import DialogService
 from sipnode.errors import ConfigError, FlowClosed
@@ -299,8 +300,8 @@ def _pinger(core: Core) -> Any:
             raise FlowClosed("no UDP listener reaches it")
         _, via = new_via(flow)
         request.prepend("via", via)
-        core.traffic.sent(request.method)
-        flow.send(request.to_bytes())
+        if not core.outbox.send(core.clock(), request.to_bytes(), flow, PING, request.method):
+            raise FlowClosed("its way is closed")
 
     return send
 

@@ -1,4 +1,4 @@
-"""What the log says and how: its level and form, and the wire trace, that is messages as they came and went, secrets masked.
+"""What the log says and how: its level, its form, and whether messages are traced.
 
 All of it can be changed while the server runs. The invariant: what is below the level is neither formatted nor written.
 """
@@ -12,77 +12,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.logger import FilteringLogObserver, LogEvent, Logger, LogLevel, PredicateResult, formatEvent, formatTime, globalLogPublisher
+from twisted.logger import FilteringLogObserver, LogEvent, LogLevel, PredicateResult, formatEvent, formatTime, globalLogPublisher
+
+from sipnode.observe.wiretrace import WireTrace
 
 if TYPE_CHECKING:
-    from sipnode.base.flow import Flow
+    from sipnode.base.tap import Tap
     from sipnode.settings import LogSettings
-
-_SECRETS: Final = re.compile(rb"(?im)^((?:proxy-)?authorization[ \t]*:[ \t]*)((?:[^\r\n]|\r\n[ \t])*)")
-_DIGEST_PARTS: Final = re.compile(rb'(response|cnonce|nonce)[ \t]*=[ \t]*("[^"\r\n]*"|[^\s,]+)', re.I)
-
-
-def masked(data: bytes) -> str:
-    """A message as text, without what would let somebody else sign in: of Digest credentials the response and nonces, of
-    any other kind everything.
-    """
-
-    def mask(match: re.Match[bytes]) -> bytes:
-        value = match.group(2)
-        if value[:6].lower() == b"digest":
-            return match.group(1) + _DIGEST_PARTS.sub(rb"\1=***", value)
-        return match.group(1) + b"***"
-
-    return _SECRETS.sub(mask, data).decode("utf-8", "backslashreplace")
-
-
-class WireTrace:
-    """Writes messages to the log: all, or those that a filter lets through; every condition given has to hold.
-
-    Args:
-        user: User part that some URI of the message has.
-        address: ``HOST`` or ``HOST:PORT`` of the peer.
-        call_id: Call-ID.
-        method: Of the request, or of the one that a response answers.
-    """
-
-    log = Logger(namespace="sipnode.wire")
-
-    def __init__(self, user: str = "", address: str = "", call_id: str = "", method: str = "") -> None:
-        self.conditions = {"user": user, "address": address, "call_id": call_id, "method": method.upper()}
-        self._address = address.strip("[]")
-        patterns = []
-        if user:
-            patterns.append(rb"(?i)sips?:%s[@:;]" % re.escape(user.encode()))
-        if call_id:
-            patterns.append(rb"(?im)^(?:call-id|i)[ \t]*:[ \t]*%s[ \t]*\r?$" % re.escape(call_id.encode()))
-        if method:
-            patterns.append(rb"(?im)^cseq[ \t]*:[ \t]*\d+[ \t]+%s[ \t]*\r?$" % re.escape(method.encode()))
-        self._patterns = [re.compile(pattern) for pattern in patterns]
-
-    def received(self, data: bytes, flow: Flow) -> None:
-        """A message that came."""
-        if self.wants(data, flow):
-            self.log.info("received from {peer}\n{text}", peer=_peer(flow), text=masked(data))
-
-    def sent(self, data: bytes, flow: Flow) -> None:
-        """A message that went."""
-        if self.wants(data, flow):
-            self.log.info("sent to {peer}\n{text}", peer=_peer(flow), text=masked(data))
-
-    def wants(self, data: bytes, flow: Flow) -> bool:
-        """Whether the filter lets a message through."""
-        if self._address:
-            host, port = flow.remote
-            if self._address not in (host, f"{host}:{port}", f"[{host}]:{port}"):
-                return False
-        return all(pattern.search(data) for pattern in self._patterns)
-
-
-def _peer(flow: Flow) -> str:
-    host, port = flow.remote
-    return f"{flow.transport.lower()}:{host}:{port}"
-
 
 LEVELS: Final = ("debug", "info", "warn", "error")
 _RANK: Final = {LogLevel.debug: 0, LogLevel.info: 1, LogLevel.warn: 2, LogLevel.error: 3, LogLevel.critical: 4}
@@ -167,7 +103,7 @@ class LogControl:
 
     Args:
         settings: ``[log]``.
-        set_trace: Takes the wire trace, or None for none.
+        tap: What the wire trace watches.
         publisher: Where events are published.
 
     Attributes:
@@ -175,10 +111,10 @@ class LogControl:
         calls: ``sipnode.observe.callhistory.CallHistory``.
     """
 
-    def __init__(self, settings: LogSettings, set_trace: Callable[[WireTrace | None], None], publisher: Any = globalLogPublisher) -> None:
+    def __init__(self, settings: LogSettings, tap: Tap, publisher: Any = globalLogPublisher) -> None:
         self._threshold = Threshold(settings.level)
         self._json = settings.format == "json"
-        self._set_trace = set_trace
+        self._tap = tap
         self._publisher = publisher
         self._undo: list[Callable[[], None]] = []
         self.trace: WireTrace | None = None
@@ -216,13 +152,15 @@ class LogControl:
 
     def trace_on(self, user: str = "", address: str = "", call_id: str = "", method: str = "") -> None:
         """Write messages to the log from now on; see :class:`WireTrace` for the conditions."""
+        self.trace_off()
         self.trace = WireTrace(user, address, call_id, method)
-        self._set_trace(self.trace)
+        self._tap.subscribe(self.trace)
 
     def trace_off(self) -> None:
         """No more of that."""
+        if self.trace is not None:
+            self._tap.unsubscribe(self.trace)
         self.trace = None
-        self._set_trace(None)
 
     def install(self) -> None:
         """Put level and form between the log and its observers, as ``twistd`` has made them."""

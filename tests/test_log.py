@@ -10,8 +10,10 @@ from twisted.logger import Logger, LogPublisher, formatEvent, formatTime, textFi
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from sipnode.base.tap import Tap
 from sipnode.fakes import FakeFlow
-from sipnode.log import LogControl, WireTrace, masked
+from sipnode.log import LogControl
+from sipnode.observe.wiretrace import WireTrace, masked
 from sipnode.settings import LogSettings
 
 INVITE = (
@@ -28,13 +30,13 @@ class ControlCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.file = io.StringIO()
         self.publisher = LogPublisher(textFileLogObserver(self.file))
-        self.trace: Any = None
+        self.tap = Tap()
         self.control = self.make(LogSettings())
         self.log = Logger(namespace="sipnode.test", observer=self.publisher)
 
     def make(self, settings: LogSettings) -> LogControl:
         """One that is in force."""
-        control = LogControl(settings, lambda trace: setattr(self, "trace", trace), self.publisher)
+        control = LogControl(settings, self.tap, self.publisher)
         control.install()
         self.addCleanup(control.remove)
         return control
@@ -92,7 +94,7 @@ class TogetherTests(ControlCase):
         """An observer that makes its own text gets them one by one."""
         events: list[Any] = []
         publisher = LogPublisher(events.append)
-        control = LogControl(LogSettings(), lambda trace: None, publisher)
+        control = LogControl(LogSettings(), Tap(), publisher)
         control.install()
         self.addCleanup(control.remove)
         Logger(namespace="sipnode.test", observer=publisher).info("{together}", together=[One(), One()])
@@ -179,22 +181,26 @@ class TraceTests(ControlCase):
 
     def test_switch(self) -> None:
         """On and off while the server runs; what would let somebody sign in isn't written."""
-        self.assertIsNone(self.trace)
+        self.assertEqual(self.tap.watchers, ())
+        self.control.trace_on(user="carol")
         self.control.trace_on(user="bob")
-        self.trace.log = self.log
-        self.trace.received(INVITE, self.flow)
+        trace, = self.tap.watchers
+        assert isinstance(trace, WireTrace)
+        self.patch(trace, "log", self.log)
+        assert self.tap.on_broken_received is not None
+        self.tap.on_broken_received.broken_received(0.0, INVITE, self.flow)
         said = self.said()
-        self.assertIn("received from udp:192.0.2.7:5062", said)
+        self.assertIn("received, and can't be read, from udp:192.0.2.7:5062", said)
         self.assertIn('username="alice"', said)
         for secret in ("abc", "0123", "77"):
             self.assertNotIn(secret, said.partition("Digest")[2])
         self.control.trace_off()
-        self.assertIsNone(self.trace)
+        self.assertEqual(self.tap.watchers, ())
 
     def test_setting(self) -> None:
         """``wire = true`` begins with it."""
-        self.make(LogSettings(wire=True))
-        self.assertIsNotNone(self.trace)
+        control = self.make(LogSettings(wire=True))
+        self.assertEqual(self.tap.watchers, (control.trace,))
 
     def test_masked(self) -> None:
         """Any other scheme is hidden whole, folded lines too."""

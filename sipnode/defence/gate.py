@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sipnode.base.flow import Flow, MessageSink
+from sipnode.base.outbox import TURNED
 from sipnode.defence.bucket import Bucket
-from sipnode.errors import FlowClosed
 from sipnode.sip import build
 from sipnode.sip.message import SipRequest
 from sipnode.sip.parser import BrokenMessage, parse_message
@@ -19,6 +19,7 @@ from sipnode.sip.parser import BrokenMessage, parse_message
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sipnode.base.outbox import Outbox
     from sipnode.defence.guard import Guard
     from sipnode.defence.sources import Source
 
@@ -39,9 +40,10 @@ class Gate(MessageSink):
         guard: Who judges.
         seconds: Epoch seconds.
         held: Server transactions by :attr:`Source.place`.
+        outbox: Where its answers leave.
     """
 
-    def __init__(self, inner: MessageSink, guard: Guard, seconds: Callable[[], float], held: dict[str, int]) -> None:
+    def __init__(self, inner: MessageSink, guard: Guard, seconds: Callable[[], float], held: dict[str, int], outbox: Outbox) -> None:
         self._deliver = inner.received
         self._inner = inner
         self._guard = guard
@@ -50,6 +52,7 @@ class Gate(MessageSink):
         self._peers = guard.peers
         self._seconds = seconds
         self._held = held
+        self._outbox = outbox
         self._answers = Bucket(ANSWERS, ANSWERS, seconds())
 
     def received(self, data: bytes, flow: Flow) -> None:
@@ -113,11 +116,12 @@ class Gate(MessageSink):
             return
         if not isinstance(request, SipRequest) or request.method == "ACK" or "via" not in request:
             return
+        now, watcher = self._seconds(), self._outbox.tap.on_request_received
+        if watcher is not None:
+            # The others that go no further are unread.
+            watcher.request_received(now, data, request, flow)
         response = build.response_to(request, 503, "", f"{hash(request.get('call-id')) & 0xFFFFFFFF:x}", (("retry-after", "10"),))
-        try:
-            flow.send(response.to_bytes())
-        except FlowClosed:
-            self._guard.counts["unsent"] += 1
+        self._outbox.send(now, response.to_bytes(), flow, TURNED, request.method, 503)
 
     def misbehaved(self, flow: Flow) -> None:
         """What a flow sent couldn't be read."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from sipnode.base.outbox import BYE
 from sipnode.dialog.ends import Ends, Party, new_via
 from sipnode.errors import NoRoute
 
@@ -44,10 +45,7 @@ def say_bye(core: Any, ends: Ends, party: Party, reason: str) -> None:
 def _send(core: Any, flow: Flow, ends: Ends, party: Party, reason: str) -> None:
     branch, via = new_via(flow)
     bye = ends.bye_to(party, via, reason)
-    core.traffic.own += 1
-    if core.trace is not None:
-        core.trace.sent(bye.to_bytes(), flow)
-    core.transactions.send_request(bye, branch, flow, None, core.clock())
+    core.transactions.send_request(bye, branch, flow, None, core.clock(), why=BYE)
 
 
 def _unreached(failure: Failure, ends: Ends, party: Party) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sipnode.errors import FlowClosed
+from sipnode.base.outbox import ACK_PASSED
 from sipnode.proxy.branch import Branch
 from sipnode.proxy.forward import forwarded_request
 
@@ -14,14 +14,7 @@ class AckBranch(Branch):
 
     def _send(self) -> None:
         core = self.fork.ctx.core
-        data = forwarded_request(self).to_bytes()
-        core.traffic.sent("ACK")
-        if core.trace is not None:
-            core.trace.sent(data, self.flow)
-        try:
-            self.flow.send(data)
-        except FlowClosed:
-            core.counters["unsent_acks"] += 1
+        core.outbox.send(core.clock(), forwarded_request(self).to_bytes(), self.flow, ACK_PASSED, "ACK")
 
     def fail(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = (), blame: str = "") -> None:
         """No answer; counted."""

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
 from sipnode.base.flow import NOWHERE
+from sipnode.base.outbox import CANCEL
 from sipnode.errors import NoRoute
 from sipnode.proxy import nexthop, unwanted
 from sipnode.proxy.faults import SILENT, answer_to, blame_of
@@ -183,8 +184,6 @@ class Branch:
         if self.target.resolved and nexthop.too_large(self, request):
             nexthop.over_tcp(self).addCallback(self._again).addErrback(self._policy_failed)
             return
-        if core.trace is not None:
-            core.trace.sent(request.to_bytes(), self.flow)
         budget = None
         if not self.flow.proved and (self.fork.ctx.stranger or self.fork.ctx.route is not None):
             # Inside a dialog it's the other end that named the address, and that one may be a stranger.
@@ -389,9 +388,7 @@ class Branch:
         transaction.expires_at = self._cancel_until = now + core.transactions.timings.timeout
         core.transactions.reschedule(transaction)
         cancel = build.cancel_for(transaction.request, reason)
-        if core.trace is not None:
-            core.trace.sent(cancel.to_bytes(), self.flow)
-        core.transactions.send_request(cancel, self.branch_id, self.flow, None, now)
+        core.transactions.send_request(cancel, self.branch_id, self.flow, None, now, why=CANCEL)
 
     @property
     def pending(self) -> bool:

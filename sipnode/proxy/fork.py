@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
+from sipnode.base.outbox import PASSED
 from sipnode.proxy import forkpolicy
 from sipnode.proxy.branch import Branch
 from sipnode.proxy.faults import answer_to
@@ -281,7 +282,7 @@ class Fork:
         back = returned_response(response, branch.contact_line, changed)
         if not is_harmless(response) and not core.authenticator.trusts(branch.flow):
             core.counters["removed_claims"] += remove_claims(back)
-        self.ctx.send_response(response.status, back.to_bytes())
+        self.ctx.send_response(response.status, back.to_bytes(), PASSED)
 
     # -- CANCEL
 

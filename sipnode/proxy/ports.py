@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from sipnode.base.flow import Flow
+    from sipnode.base.outbox import Outbox, Why
+    from sipnode.base.tap import Tap
     from sipnode.proxy.record_route import RouteSigner
     from sipnode.proxy.seal import RouteState
     from sipnode.proxy.target import Target
@@ -33,10 +35,8 @@ class ProxyCore(Protocol):
     via_seal: ViaSeal
     pending: Any
     """Bounds on what waits for an answer: ``enter(ctx)`` raises Reject, ``leave(ctx)``."""
-    trace: Any
-    """None, or what writes every message to the log."""
-    traffic: Any
-    """Messages by method."""
+    outbox: Outbox
+    tap: Tap
     history: Any
     """None, or what takes the steps of each call."""
     clock: Callable[[], float]
@@ -125,5 +125,5 @@ class ProxyContext(Protocol):
     def reply(self, status: int, reason: str = "", headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> Any:
         """Answer."""
 
-    def send_response(self, status: int, data: bytes) -> None:
+    def send_response(self, status: int, data: bytes, why: Why) -> None:
         """Send a response's octets."""

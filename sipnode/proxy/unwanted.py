@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sipnode.errors import FlowClosed, ParseError
+from sipnode.base.outbox import UNWANTED
+from sipnode.errors import ParseError
 from sipnode.proxy.faults import answer_to, blame_of
 from sipnode.proxy.record_route import beyond_us
 from sipnode.sip import build, ids
@@ -73,10 +74,7 @@ class Unwanted:
             if branch.fork.ctx.route is None:
                 core = branch.fork.ctx.core
                 bye = self._request(response, "BYE", response.cseq + 1)
-                core.traffic.own += 1
-                if core.trace is not None:
-                    core.trace.sent(bye.to_bytes(), branch.flow)
-                core.transactions.send_request(bye, bye.via.branch, branch.flow, None, core.clock())
+                core.transactions.send_request(bye, bye.via.branch, branch.flow, None, core.clock(), why=UNWANTED)
         except ParseError:
             # Without a Contact that can be read it has no dialog to end.
             return
@@ -90,14 +88,8 @@ class Unwanted:
         return True
 
     def _send(self, ack: SipRequest) -> None:
-        core, data = self._branch.fork.ctx.core, ack.to_bytes()
-        core.traffic.sent("ACK")
-        if core.trace is not None:
-            core.trace.sent(data, self._branch.flow)
-        try:
-            self._branch.flow.send(data)
-        except FlowClosed:
-            core.counters["unsent_acks"] += 1
+        core = self._branch.fork.ctx.core
+        core.outbox.send(core.clock(), ack.to_bytes(), self._branch.flow, UNWANTED, "ACK")
 
     def _request(self, response: SipResponse, method: str, number: int) -> SipRequest:
         branch = self._branch

@@ -69,10 +69,10 @@ class Core:
         script: The routing script. engine: What runs it.
         registrar: RegistrarService. authenticator: Authenticator. dialogs: DialogService.
         presence: PresenceService, or None where no event package is served.
+        outbox: Where every message leaves. tap: Told of all that happens to messages and calls.
         counters: What happened how often, by name. traffic: Messages by method and status.
         foreign: How many REGISTERs lately were for which domains that aren't ours.
         rpc: Registry of the methods that can be called from outside; None where there is no RPC.
-        trace: None, or what writes every message to the log.
         is_own: ``(host, port) -> bool``: an address that we listen on or advertise. own_host: the same whatever the port.
         destinations: What a message may make us send to. nat_rules: NatRules, None where there are none.
         ping_answered: Takes the responses to keepalives, with the flow that they came by.
@@ -81,8 +81,7 @@ class Core:
             the reason's name. Calls that are up go on.
         nodes: NodeService, or None where the server knows of no others.
         history: CallHistory: takes the steps of each call; None while nobody wants them.
-        logs: LogControl: level, form and wire trace while the server runs.
-        lifecycle: Lifecycle: ready, reload, drain.
+        logs: LogControl: level, form and wire trace while the server runs. lifecycle: Lifecycle: ready, reload, drain.
     """
 
     log = Logger(namespace="sipnode")
@@ -97,8 +96,11 @@ class Core:
         self.counters = transactions.counters
         self.pending = PendingRequests(settings.limits, self.counters, lambda aor: self.registrar.canonical(aor))
         self.foreign: Counter[str] = Counter()
-        self.traffic = Traffic(transactions.requests)
-        self.trace: Any = None
+        self.outbox = transactions.outbox
+        self.tap = self.outbox.tap
+        self.tap.failed = lambda watcher: self.failed(f"watcher {type(watcher).__name__}", Failure())
+        self.traffic = Traffic()
+        self.tap.subscribe(self.traffic)
         self.flows: Any = None
         self.resolver: Any = None
         self.media: Any = None

@@ -12,7 +12,8 @@ from typing import Final
 from twisted.python.failure import Failure
 
 from sipnode.base.flow import Flow, MessageSink
-from sipnode.errors import FlowClosed, FramingError, ParseError
+from sipnode.base.outbox import REFUSAL, STRAY
+from sipnode.errors import FramingError, ParseError
 from sipnode.nat.rules import answered_at
 from sipnode.proxy.forward import returned_response
 from sipnode.records import Hop
@@ -20,7 +21,6 @@ from sipnode.routing.core import Core
 from sipnode.routing.request import Request
 from sipnode.sip import build
 from sipnode.sip.message import SipMessage, SipRequest, SipResponse
-from sipnode.sip.methods import OTHER
 from sipnode.sip.parser import BrokenMessage, Limits, parse_message
 from sipnode.transaction.keys import server_key
 
@@ -46,22 +46,23 @@ class Dispatcher(MessageSink):
         self.limits = limits
         self._absorb = core.transactions.absorb
         self._clock = core.clock
-        self._requests_in = core.traffic.requests_in
-        self._responses_in = core.traffic.responses_in
+        self._tap = core.tap
 
     def received(self, data: bytes, flow: Flow) -> None:
         """One datagram, one framed stream message or one WebSocket message."""
-        core = self._core
-        if core.trace is not None:
-            core.trace.received(data, flow)
+        core, tap, now = self._core, self._tap, self._clock()
         try:
             message = parse_message(data, self.limits, flow.websocket)
         except BrokenMessage as error:
+            watcher = tap.on_broken_received
+            if watcher is not None:
+                watcher.broken_received(now, data, flow)
             self._broken(error, flow)
             return
         if isinstance(message, SipRequest):
-            counts = self._requests_in
-            counts[message.method if message.method in counts else OTHER] += 1
+            watcher = tap.on_request_received
+            if watcher is not None:
+                watcher.request_received(now, data, message, flow)
             try:
                 if not flow.reliable and core.nat_rules is not None:
                     flow = answered_at(core.nat_rules, core, message, flow)
@@ -72,7 +73,6 @@ class Dispatcher(MessageSink):
                 core.misbehaved(flow)
                 self._refuse(message, error, flow)
                 return
-            now = self._clock()
             if not self._absorb(key, message, flow, now):
                 history = core.history
                 if history is not None and message.method in (CALL_METHODS if history.whole else _TELLING):
@@ -82,9 +82,12 @@ class Dispatcher(MessageSink):
                     core.flows.alias(flow, message.via.port)
                 core.engine.run(Request(core, message, flow, key, now))
         else:
-            self._response(message, flow)
+            watcher = tap.on_response_received
+            if watcher is not None:
+                watcher.response_received(now, data, message, flow)
+            self._response(message, flow, now)
 
-    def _response(self, response: SipResponse, flow: Flow) -> None:
+    def _response(self, response: SipResponse, flow: Flow, now: float) -> None:
         core = self._core
         try:
             if core.script.onreply_route(response, flow) is False:
@@ -94,7 +97,6 @@ class Dispatcher(MessageSink):
             core.failed("onreply_route", Failure())
         try:
             method = response.cseq_method
-            self._responses_in[method if method in self._requests_in else OTHER, response.status] += 1
             history = core.history
             status = response.status
             # Of good answers only that it rings: the call that is up didn't fail.
@@ -102,18 +104,18 @@ class Dispatcher(MessageSink):
                 host, port = flow.remote
                 parts = (status, response.reason, method, flow.transport.lower(), host, port)
                 history.step(response.get("call-id") or "", "wire", "%s %s to %s from %s:%s:%s", *parts)
-            if core.transactions.response_received(response, flow, self._clock()):
+            if core.transactions.response_received(response, flow, now):
                 return
             if core.ping_answered(response, flow):
                 return
             if response.status // 100 == 2 and response.cseq_method == "INVITE":
-                self._stray(response)
+                self._stray(response, now)
         except ParseError:
             core.counters["broken_responses"] += 1
         except Exception:
             core.failed("response", Failure())
 
-    def _stray(self, response: SipResponse) -> None:
+    def _stray(self, response: SipResponse, now: float) -> None:
         """A 2xx to an INVITE whose transaction is gone goes back by its Via: without it the callee would repeat it until
         it gives up the call (RFC 6026 §7.2 leaves it to the proxy). Our own Via says where the INVITE came from, so that nobody
         has us send anything to another address.
@@ -126,7 +128,7 @@ class Dispatcher(MessageSink):
             return
         before = back.via
         host, port = before.came_from
-        if not core.via_seal.holds(via, response.call_id, before.transport, host, port, self._clock()):
+        if not core.via_seal.holds(via, response.call_id, before.transport, host, port, now):
             core.counters["unproved_responses"] += 1
             return
         if before.transport == "UDP":
@@ -134,11 +136,7 @@ class Dispatcher(MessageSink):
         else:
             flow = core.flows.by_address(before.transport, host, port)
         if flow is not None:
-            core.traffic.answered("INVITE", response.status)
-            try:
-                flow.send(back.to_bytes())
-            except FlowClosed:
-                core.counters["unsent_responses"] += 1
+            core.outbox.send(now, back.to_bytes(), flow, STRAY, "INVITE", response.status)
 
     def _broken(self, error: BrokenMessage, flow: Flow) -> None:
         core = self._core
@@ -168,19 +166,15 @@ class Dispatcher(MessageSink):
         response = build.response_to(request, error.status, reason, f"{hash(request.get('via')) & 0xFFFFFFFF:x}")
         # What no header may have must not go out in one: some would read a bare CR or LF as the end of a line.
         response.lines = [line if line.isprintable() else _CONTROLS.sub("?", " ".join(line.split())) for line in response.lines]
-        data = response.to_bytes()
-        core.traffic.answered(request.method, error.status)
-        if core.trace is not None:
-            core.trace.sent(data, flow)
-        try:
-            flow.send(data)
-        except FlowClosed:
-            core.counters["unsent_responses"] += 1
+        core.outbox.send(self._clock(), response.to_bytes(), flow, REFUSAL, request.method, error.status)
 
     def broken(self, data: bytes, flow: Flow, error: Exception) -> None:
         """A stream lost its frame: answer what can be answered; the transport closes."""
         status = error.status if isinstance(error, FramingError) else 400
         reason = error.reason if isinstance(error, FramingError) else "lost framing"
+        watcher = self._tap.on_broken_received
+        if watcher is not None:
+            watcher.broken_received(self._clock(), data, flow)
         try:
             message: SipMessage | None = parse_message(data, self.limits)
         except BrokenMessage as fault:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred
 
 from sipnode.auth.claims import is_anonymous
-from sipnode.errors import FlowClosed, Reject
+from sipnode.base.outbox import REPLY
+from sipnode.errors import Reject
 from sipnode.nat.fixup import fix_nated_register
 from sipnode.nat.rules import is_natted, is_pinged
 from sipnode.nat.tests import from_neighbour, nat_uac_test
@@ -32,6 +33,7 @@ from sipnode.transaction.budget import Budget
 
 if TYPE_CHECKING:
     from sipnode.base.flow import Flow
+    from sipnode.base.outbox import Why
     from sipnode.proxy.seal import RouteState
     from sipnode.records import Reach
     from sipnode.registrar.lookup import LookupResult
@@ -187,7 +189,7 @@ class Request:
         """Make the server transaction, so that repeats are absorbed from now on (``t_newtran``)."""
         if self.transaction is None and self.request.method != "ACK":
             flow = self.flow
-            self.transaction = self.core.transactions.new_server(self.key, self.request.method == "INVITE", flow, self)
+            self.transaction = self.core.transactions.new_server(self.key, self.request.method, flow, self)
             if not flow.proved and self.stranger:
                 self.transaction.budget = Budget(build.octets_of(self.request))
 
@@ -214,18 +216,12 @@ class Request:
         if self.core.server:
             headers = (*headers, ("server", self.core.server))
         response = build.response_to(self.request, status, reason, self.to_tag, headers, body)
-        self.core.traffic.generated += 1
-        self.send_response(status, response.to_bytes())
+        self.send_response(status, response.to_bytes(), REPLY)
         return Verdict.REPLIED
 
-    def send_response(self, status: int, data: bytes) -> None:
+    def send_response(self, status: int, data: bytes, why: Why) -> None:
         """Send a response's octets the way this request's answers go."""
-        core = self.core
-        if core.trace is not None:
-            core.trace.sent(data, self.flow)
-        method = self.request.method
-        # What comes after the final response is a 2xx of another phone.
-        core.traffic.answered(method if self.request is not _DONE else "INVITE", status)
+        core, method = self.core, self.request.method
         history = core.history
         # A good answer that is only passed on was noted when it came.
         if history is not None and status > 100 and method in ("INVITE", "BYE", "CANCEL") and (history.whole or status >= 300):
@@ -238,12 +234,9 @@ class Request:
         if status >= 300 and self.flags & Flag.INITIAL and self.request.method == "INVITE":
             core.dialogs.refused(self, status, "" if status == 487 else self.refused_by())
         if self.transaction is not None:
-            core.transactions.respond(self.transaction, status, data, core.clock())
+            core.transactions.respond(self.transaction, status, data, core.clock(), why)
             return
-        try:
-            self.flow.send(data)
-        except FlowClosed:
-            core.counters["unsent_responses"] += 1
+        core.outbox.send(core.clock(), data, self.flow, why, method, status)
 
     def refused_by(self) -> str:
         """What of this server a refusal comes from, for the line about the call; "" where it came from elsewhere."""

@@ -8,16 +8,14 @@ The invariant: a key stands in the table exactly as long as its machine isn't te
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from math import ceil
 from typing import Any, Final, cast
 
 from sipnode.base.flow import Flow
-from sipnode.errors import FlowClosed
+from sipnode.base.outbox import HOP_ACK, PASSED, REPLY, Outbox, Why
 from sipnode.sip.build import ack_for, octets_of
 from sipnode.sip.message import SipRequest, SipResponse
-from sipnode.sip.methods import METHODS, OTHER
 from sipnode.transaction import states
 from sipnode.transaction.budget import Budget
 from sipnode.transaction.keys import client_key
@@ -37,17 +35,17 @@ class TransactionLayer:
         timings: Seconds of the timers.
         wake_at: Called with epoch seconds when :meth:`advance` has to be called earlier than asked for before.
         limit: Most live transactions; :attr:`full` says when it's reached.
+        outbox: Where everything leaves; None for one of its own.
 
     Attributes:
+        outbox: That one.
         limit: The one in force.
         servers: By :func:`sipnode.transaction.keys.server_key`.
         clients: By :func:`sipnode.transaction.keys.client_key`.
         dropped: Responses that belonged to nothing.
-        unsent: Messages whose connection was gone.
         absorbed: Retransmissions that went no further.
         created: Server transactions since the start.
         repeated: Messages that were sent once more.
-        requests: Requests that were sent, by method, repeats not counted.
         held: Live server transactions by where their request came from.
         place_of: Under what those of a flow are counted in ``held``.
         counters: What was refused how often: ``forged_responses`` had a branch of ours and came from elsewhere or named another
@@ -55,19 +53,20 @@ class TransactionLayer:
             ``unsent_unproved`` were too much for an address where nobody has proved to be.
     """
 
-    def __init__(self, timings: Timings, wake_at: Callable[[float], None], limit: int = 200000) -> None:
+    def __init__(
+        self, timings: Timings, wake_at: Callable[[float], None], limit: int = 200000, outbox: Outbox | None = None
+    ) -> None:
         self.timings = timings
+        self.outbox = Outbox() if outbox is None else outbox
         self.servers: dict[str, ServerTransaction] = {}
         self.clients: dict[str, ClientTransaction] = {}
         self.absorbed = 0
         self.created = 0
         self.repeated = 0
-        self.requests = dict.fromkeys((*METHODS, OTHER), 0)
         self.held: dict[str, int] = {}
         self.place_of: Callable[[Any], str] = lambda flow: flow.remote[0]
-        self.counters: dict[str, int] = defaultdict(int)
+        self.counters = self.outbox.counters
         self.dropped = 0
-        self.unsent = 0
         self._by_flow: dict[Any, set[str]] = {}
         self._wheel = TimerWheel()
         self._wake_at = wake_at
@@ -109,28 +108,30 @@ class TransactionLayer:
             self._run(transaction, transaction.feed(states.REQUEST), now, b"", None)
         return True
 
-    def new_server(self, key: str, invite: bool, flow: Flow, user: Any) -> ServerTransaction:
+    def new_server(self, key: str, method: str, flow: Flow, user: Any) -> ServerTransaction:
         """A server transaction for a request that is new."""
-        transaction = ServerTransaction(key, invite, flow, user)
+        transaction = ServerTransaction(key, method, flow, user)
         self.servers[key] = transaction
         self.created += 1
         transaction.place = place = self.place_of(flow)
         self.held[place] = self.held.get(place, 0) + 1
         return transaction
 
-    def respond(self, transaction: ServerTransaction, status: int, data: bytes, now: float) -> None:
+    def respond(self, transaction: ServerTransaction, status: int, data: bytes, now: float, why: Why = REPLY) -> None:
         """Send a response through its transaction.
 
         Args:
             data: The response's octets.
         """
-        event = _TU.get(status // 100, states.TU_FINAL)
-        self._run(transaction, transaction.feed(event), now, data, None)
+        actions = transaction.feed(_TU.get(status // 100, states.TU_FINAL))
+        if states.SEND in actions:
+            transaction.status, transaction.why = status, why
+        self._run(transaction, actions, now, data, None)
 
     # -- client side
 
     def send_request(
-        self, request: SipRequest, branch: str, flow: Flow, user: Any, now: float, budget: Budget | None = None
+        self, request: SipRequest, branch: str, flow: Flow, user: Any, now: float, budget: Budget | None = None, why: Why = PASSED
     ) -> ClientTransaction:
         """Send a request in a client transaction of its own.
 
@@ -142,8 +143,7 @@ class TransactionLayer:
         A flow that is closed is told to the user as ``send_failed()`` before this returns.
         """
         method = request.method
-        self.requests[method if method in self.requests else OTHER] += 1
-        transaction = ClientTransaction(f"{branch}\n{method}", method == "INVITE", flow, user, request)
+        transaction = ClientTransaction(f"{branch}\n{method}", flow, user, request, why)
         self.clients[transaction.key] = transaction
         transaction.budget = budget
         transaction.kept = request.to_bytes()
@@ -155,9 +155,7 @@ class TransactionLayer:
             transaction.interval = timings.t1
             transaction.retransmit_at = now + timings.t1
         self._schedule(transaction)
-        try:
-            flow.send(transaction.kept)
-        except FlowClosed:
+        if not self.outbox.send(now, transaction.kept, flow, why, method, 0, transaction):
             self._run(transaction, transaction.feed(states.TRANSPORT_ERROR), now, b"", None)
         return transaction
 
@@ -279,13 +277,14 @@ class TransactionLayer:
         for action in actions:
             if action == states.SEND:
                 transaction.kept = data
-                sent = self._send(transaction, data)
+                sent = self._send(transaction, data, now, transaction.method, transaction.status)
             elif action == states.PASS_UP:
                 tell = action
             elif action == states.RESEND:
                 if transaction.kept:
                     self.repeated += 1
-                    sent = self._send(transaction, transaction.kept)
+                    if self._may_send(transaction, transaction.kept):
+                        sent = self.outbox.repeat(now, transaction.kept, transaction.flow, transaction.why, transaction)
             elif action == states.STOP_RETRANSMIT:
                 transaction.retransmit_at = 0.0
             elif action == states.START_C:
@@ -316,9 +315,9 @@ class TransactionLayer:
             elif action == states.SEND_ACK:
                 request = cast(ClientTransaction, transaction).request
                 if request is not None:
-                    self.requests["ACK"] += 1
                     transaction.kept = ack_for(request, cast(SipResponse, message)).to_bytes()
-                    sent = self._send(transaction, transaction.kept)
+                    transaction.why = HOP_ACK
+                    sent = self._send(transaction, transaction.kept, now, "ACK", 0)
             else:
                 tell = action
         state = transaction.state
@@ -356,18 +355,18 @@ class TransactionLayer:
         transaction.expires_at = float(ceil(now + seconds))
         return True
 
-    def _send(self, transaction: Transaction, data: bytes) -> bool:
-        budget = transaction.budget
-        if budget is not None and not transaction.flow.proved and not budget.take(len(data), transaction.state == states.PROCEEDING):
+    def _send(self, transaction: Transaction, data: bytes, now: float, method: str, status: int) -> bool:
+        if not self._may_send(transaction, data):
             # As if it had been lost on its way.
-            self.counters["unsent_unproved"] += 1
             return True
-        try:
-            transaction.flow.send(data)
-        except FlowClosed:
-            self.unsent += 1
-            return False
-        return True
+        return self.outbox.send(now, data, transaction.flow, transaction.why, method, status, transaction)
+
+    def _may_send(self, transaction: Transaction, data: bytes) -> bool:
+        budget = transaction.budget
+        if budget is None or transaction.flow.proved or budget.take(len(data), transaction.state == states.PROCEEDING):
+            return True
+        self.counters["unsent_unproved"] += 1
+        return False
 
     def _tell(self, transaction: Transaction, user: Any, action: int, message: SipRequest | SipResponse | None) -> None:
         if action == states.PASS_UP:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from sipnode.base.outbox import PASSED, Why
 from sipnode.transaction import states
 from sipnode.transaction.budget import Budget
 from sipnode.transaction.states import CALLING, EVENT_BITS, PROCEEDING, STATE_NAMES, TERMINATED, TRYING, compiled
@@ -28,9 +29,12 @@ class Transaction:
 
     Attributes:
         key: In the layer's table.
+        method: Of its request.
         invite: An INVITE's.
         flow: Where it sends (``.send(bytes)``, ``.reliable``).
         kept: Octets to repeat: the last response, the request, or the ACK.
+        why: For what they were sent.
+        status: Of the last response that was sent; 0 for none.
         retransmit_at: Epoch seconds of the next repeat, 0 for none.
         interval: Seconds until the one after it.
         expires_at: Epoch seconds of the timer that ends the state, 0 for none.
@@ -38,18 +42,24 @@ class Transaction:
         budget: What may be sent while nothing proves who is there; None for any amount.
     """
 
-    __slots__ = ("_table", "budget", "expires_at", "flow", "interval", "invite", "kept", "key", "retransmit_at", "state", "user", "wake")
+    __slots__ = (
+        "_table", "budget", "expires_at", "flow", "interval", "invite", "kept", "key", "method", "retransmit_at", "state", "status", "user",
+        "wake", "why",
+    )  # fmt: skip
 
     def __init__(
-        self, table: dict[int, tuple[int, tuple[int, ...]]], state: int, key: str, invite: bool, flow: Flow, user: Any
+        self, table: dict[int, tuple[int, tuple[int, ...]]], state: int, key: str, method: str, flow: Flow, user: Any, why: Why
     ) -> None:
         self._table = table
         self.state = state
         self.key = key
-        self.invite = invite
+        self.method = method
+        self.invite = method == "INVITE"
         self.flow = flow
         self.user = user
         self.kept = b""
+        self.why = why
+        self.status = 0
         self.retransmit_at = 0.0
         self.interval = 0.0
         self.expires_at = 0.0
@@ -90,9 +100,10 @@ class ServerTransaction(Transaction):
 
     __slots__ = ("place",)
 
-    def __init__(self, key: str, invite: bool, flow: Flow, user: Any) -> None:
+    def __init__(self, key: str, method: str, flow: Flow, user: Any) -> None:
+        invite = method == "INVITE"
         table = _INVITE_SERVER if invite else _NON_INVITE_SERVER
-        super().__init__(table, PROCEEDING if invite else TRYING, key, invite, flow, user)
+        super().__init__(table, PROCEEDING if invite else TRYING, key, method, flow, user, PASSED)
         self.place = ""
 
 
@@ -106,8 +117,9 @@ class ClientTransaction(Transaction):
 
     __slots__ = ("about", "request")
 
-    def __init__(self, key: str, invite: bool, flow: Flow, user: Any, request: SipRequest) -> None:
+    def __init__(self, key: str, flow: Flow, user: Any, request: SipRequest, why: Why = PASSED) -> None:
+        invite = request.method == "INVITE"
         table = _INVITE_CLIENT if invite else _NON_INVITE_CLIENT
-        super().__init__(table, CALLING if invite else TRYING, key, invite, flow, user)
+        super().__init__(table, CALLING if invite else TRYING, key, request.method, flow, user, why)
         self.request: SipRequest | None = request
         self.about = -1

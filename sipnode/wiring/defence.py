@@ -27,7 +27,7 @@ def guarded(core: Core, sink: Any) -> Any:
     if not settings.enabled:
         return sink
     guard = Guard(settings, core.clock, core.settings.auth.trusted, lambda host: core.own_host(host))
-    gate = Gate(sink, guard, core.clock, core.transactions.held)
+    gate = Gate(sink, guard, core.clock, core.transactions.held, core.outbox)
     core.transactions.place_of = guard.place_of
     core.misbehaved = gate.misbehaved
     core.defence = DefenceService(guard, core.reactor, core.busy, lambda: core.flows.connections())

@@ -87,12 +87,8 @@ class PassedSocketsService(Service):
 
 
 def log_control(core: Core, settings: Settings) -> LogControl:
-    """The log of a server; its wire trace is ``core.trace``."""
-
-    def set_trace(trace: Any) -> None:
-        core.trace = trace
-
-    return LogControl(settings.log, set_trace)
+    """The log of a server; its wire trace watches the tap."""
+    return LogControl(settings.log, core.tap)
 
 
 def add_lifecycle(

@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from sipnode.auth.secret import derive
-from sipnode.errors import ConfigError, FlowClosed
+from sipnode.base.outbox import NODE
+from sipnode.errors import ConfigError
 from sipnode.nodes.address import NodeAddress, parse_address
 from sipnode.nodes.service import NodeService
 from sipnode.nodes.sisters import SisterWatch
@@ -119,8 +120,7 @@ def build_nodes(core: Core, listeners: Iterable[Any], reactor: Any, secret: byte
     identity = f"sip:node-{settings.id}@{domains[0] if domains else 'localhost'}"
 
     def send(address: NodeAddress, request: SipRequest) -> Deferred[Any]:
-        core.traffic.sent(request.method)
-        return _flow_to(core, address).addCallback(_send, request)
+        return _flow_to(core, address).addCallback(_send, core, request)
 
     watch = SisterWatch(settings, reactor, send, lambda address: _fail_waiting(core, address), identity, derive(secret, "sisters"))
     nodes.watch = watch
@@ -138,13 +138,10 @@ def _flow_to(core: Core, address: NodeAddress) -> Deferred[Any]:
     return finding.addCallback(lambda found: core.flows.connect(found[0]))
 
 
-def _send(flow: Flow, request: SipRequest) -> Any:
+def _send(flow: Flow, core: Core, request: SipRequest) -> Any:
     request.prepend("via", f"SIP/2.0/{flow.transport} {via_host(flow.listener)};branch={ids.new_branch()};rport")
-    try:
-        flow.send(request.to_bytes())
-    except FlowClosed:
-        # A lost question, as any other.
-        pass
+    # One that can't be sent is a lost question, as any other.
+    core.outbox.send(core.clock(), request.to_bytes(), flow, NODE, request.method)
     return flow
 
 

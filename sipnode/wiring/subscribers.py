@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 
+from sipnode.base.outbox import NOTIFY
 from sipnode.errors import ParseError
 from sipnode.presence.subscription import Origin
 from sipnode.presence.whereto import destination, is_same_place
@@ -160,10 +161,7 @@ class Subscribers:
     def transmit(self, request: SipRequest, branch: str, flow: Flow, user: Any) -> Any:
         """Send a NOTIFY."""
         core = self._core
-        core.traffic.own += 1
-        if core.trace is not None:
-            core.trace.sent(request.to_bytes(), flow)
-        return core.transactions.send_request(request, branch, flow, user, core.clock())
+        return core.transactions.send_request(request, branch, flow, user, core.clock(), why=NOTIFY)
 
 
 def _contact(flow: Flow) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
+from sipnode.base.outbox import Outbox
 from sipnode.defence.gate import Gate
 from sipnode.defence.guard import Guard
 from sipnode.settings import DefenceSettings
@@ -56,7 +57,7 @@ class Stand:
         self.guard = Guard(replace(DefenceSettings(), **settings), self.clock.seconds)
         self.sink = Sink()
         self.held: dict[str, int] = {}
-        self.gate = Gate(self.sink, self.guard, self.clock.seconds, self.held)
+        self.gate = Gate(self.sink, self.guard, self.clock.seconds, self.held, Outbox())
 
     def flow(self, host: str = HOSTILE, transport: str = "UDP") -> FakeFlow:
         """A flow from there."""

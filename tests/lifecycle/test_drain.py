@@ -87,7 +87,7 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual(alice.response("BYE").status, 200)
         self.wait(SETTLE_SECONDS + 2 * LOOK_SECONDS)
         self.successResultOf(done)
-        self.assertEqual(world.core.transactions.unsent, 0)
+        self.assertEqual(world.core.outbox.unsent, 0)
 
     def test_calls_needn_t_end(self) -> None:
         """Calls that are up don't hold it: it is over as soon as the answered call has its ACK, and nobody is sent a BYE."""

@@ -38,7 +38,7 @@ class PromptTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.world = World()
         core = self.world.core
-        core.logs = LogControl(LogSettings(), lambda trace: setattr(core, "trace", trace))
+        core.logs = LogControl(LogSettings(), core.tap)
         core.logs.calls = core.history = CallHistory(self.world.clock, "failed")
         core.lifecycle = self.lifecycle = Lifecycle()
         guard = Guard(self.world.settings.defence, core.clock, (), core.own_host)
@@ -136,9 +136,9 @@ class PromptTests(SynchronousTestCase):
         self.assertEqual(self.typed("reload()").count("\n"), 2)
         self.assertEqual(self.lifecycle.reloads, 1)
         self.typed("trace(user='alice')")
-        self.assertIsNotNone(self.world.core.trace)
+        self.assertIn(self.world.core.logs.trace, self.world.core.tap.watchers)
         self.typed("trace(off=True)")
-        self.assertIsNone(self.world.core.trace)
+        self.assertIsNone(self.world.core.logs.trace)
         self.assertIn("bob@example.test", self.typed("rpc('ul.dump', 'brief')"))
         self.assertIn("core.uptime", self.typed("rpc('system.listMethods')"))
         self.assertTrue(run("rpc('no.such')", self.space, 0).failed)

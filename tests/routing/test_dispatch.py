@@ -12,6 +12,7 @@ from zope.interface.verify import verifyObject
 from sipnode.errors import FramingError
 from sipnode.fakes import FakeFlow
 from sipnode.interfaces import IMessageSink
+from sipnode.observe.wiretrace import WireTrace
 from sipnode.routing.script import RoutingScript
 from sipnode.sip import build
 from sipnode.sip.message import SipRequest
@@ -202,14 +203,11 @@ class DispatchTests(SynchronousTestCase):
         """Every message that passes is seen by the trace, once a direction."""
         seen: list[str] = []
 
-        class Trace:
-            def received(self, data: bytes, flow: Any) -> None:
-                seen.append("<" + data.split(b" ")[0].decode())
+        class Trace(WireTrace):
+            def _write(self, what: str, data: bytes, flow: Any) -> None:
+                seen.append({"received from": "<", "sent to": ">"}[what] + data.split(b" ")[0].decode())
 
-            def sent(self, data: bytes, flow: Any) -> None:
-                seen.append(">" + data.split(b" ")[0].decode())
-
-        self.world.core.trace = Trace()
+        self.world.core.tap.subscribe(Trace())
         invite = self.alice.send("INVITE", self.bob.aor)
         self.bob.reply(self.bob.got("INVITE"), 200)
         self.alice.ack(invite, self.alice.response("INVITE"))

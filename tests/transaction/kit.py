@@ -121,7 +121,7 @@ class World:
         """A request that is new."""
         came = request(method, branch)
         flow = flow or self.udp
-        return self.layer.new_server(server_key(came, flow.remote[0]), method == "INVITE", flow, self.user)
+        return self.layer.new_server(server_key(came, flow.remote[0]), method, flow, self.user)
 
     def arrives(self, message: SipRequest, flow: Flow | None = None) -> bool:
         """A request comes in, from the one peer unless a flow is given; whether it belongs to a transaction."""

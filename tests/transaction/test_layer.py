@@ -83,7 +83,7 @@ class FlowTests(LayerCase):
             transaction = world.server(method, world.tcp)
             world.tcp.closed = True
             world.respond(transaction, status)
-            self.assertEqual((transaction.state, world.layer.unsent, world.user.told), (state, 1, []), f"{method} {status}")
+            self.assertEqual((transaction.state, world.layer.outbox.unsent, world.user.told), (state, 1, []), f"{method} {status}")
 
     def test_repeat_that_cannot_be_sent(self) -> None:
         """A repeat whose socket is gone is an error for the user (RFC 3261 §17.1.4), at once and not after 32 seconds."""
@@ -195,7 +195,7 @@ class SizeTests(LayerCase):
             user = User(world)
             alive = weakref.ref(user)
             if server:
-                transaction = world.layer.new_server("k", method == "INVITE", world.udp, user)
+                transaction = world.layer.new_server("k", method, world.udp, user)
                 world.respond(transaction, status)
             else:
                 sent = world.client(method, user=user)

@@ -119,7 +119,7 @@ class InviteServerTests(LayerCase):
         """A peer of RFC 2543: repeats and the ACK, which has the To tag of the response, are matched without a branch."""
         came = request(via=OLD_VIA)
         self.assertFalse(self.world.arrives(came))
-        transaction = self.layer.new_server(server_key(came, self.udp.remote[0]), True, self.udp, self.user)
+        transaction = self.layer.new_server(server_key(came, self.udp.remote[0]), "INVITE", self.udp, self.user)
         self.assertTrue(self.world.arrives(request(via=OLD_VIA)))
         self.world.respond(transaction, 404)
         self.assertFalse(self.world.arrives(request("ACK", via=OLD_VIA, cseq=2)))

@@ -13,10 +13,10 @@ from tests.transaction.kit import World, request
 def machine(name: str) -> Transaction:
     """A transaction of that kind, in its first state."""
     world = World()
-    invite = not name.startswith("non-")
+    method = "OPTIONS" if name.startswith("non-") else "INVITE"
     if name.endswith("server"):
-        return ServerTransaction("k", invite, world.udp, None)
-    return ClientTransaction("k", invite, world.udp, None, request())
+        return ServerTransaction("k", method, world.udp, None)
+    return ClientTransaction("k", world.udp, None, request(method))
 
 
 class TableTests(SynchronousTestCase):

@@ -25,7 +25,7 @@ class ConfigCase(RpcCase):
         world = World()
         core = world.core
         core.defence = DefenceService(Guard(world.settings.defence, core.clock), world.clock, {}, core.flows.connections)
-        core.logs = LogControl(world.settings.log, lambda trace: None)
+        core.logs = LogControl(world.settings.log, core.tap)
         self.file = self.mktemp()
         self.write(world.settings)
         self.reloader = Reloader(world.settings, self.file)

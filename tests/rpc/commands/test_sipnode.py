@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
 
 from sipnode.log import LogControl
 from sipnode.nodes.address import NodeAddress
+from sipnode.observe.wiretrace import WireTrace
 from tests.rpc.support import RpcCase
 
 
@@ -50,11 +50,7 @@ class LogTests(RpcCase):
 
     def setUp(self) -> None:
         super().setUp()
-
-        def set_trace(trace: Any) -> None:
-            self.core.trace = trace
-
-        self.core.logs = LogControl(self.world.settings.log, set_trace)
+        self.core.logs = LogControl(self.world.settings.log, self.core.tap)
 
     def test_level(self) -> None:
         """Another level by its name, or by Kamailio's number."""
@@ -70,9 +66,9 @@ class LogTests(RpcCase):
         self.assertEqual(self.call("sipnode.trace"), {"on": False, "conditions": {}})
         shown = self.call("sipnode.trace_on", "alice", "", "", "register")
         self.assertEqual((shown["on"], shown["conditions"]["user"], shown["conditions"]["method"]), (True, "alice", "REGISTER"))
-        self.assertIs(self.core.trace, self.core.logs.trace)
+        self.assertIn(self.core.logs.trace, self.core.tap.watchers)
         self.assertFalse(self.call("sipnode.trace_off")["on"])
-        self.assertIsNone(self.core.trace)
+        self.assertFalse(any(isinstance(watcher, WireTrace) for watcher in self.core.tap.watchers))
         self.assertEqual(self.refused("sipnode.trace_on", "a\nb")[0], 400)
 
     def test_reload(self) -> None:
