@@ -1,5 +1,6 @@
 # make run          a server, its rtpengine and two users, on this machine; installs what is missing
 # make run HOST=…   the same for the network of the address …, over https and wss
+# make run makes the server compiled where a C compiler is (SIPNODE_COMPILE=0 make run: without)
 # make test         unit, flow and live tests; T=tests.registrar runs a part
 # make help         the other goals
 
@@ -9,8 +10,12 @@ BIN := .venv/bin
 SHARED ?= ../shared
 T ?= tests
 export PYTHON
+# Compiles what hasn't been yet, where that can be, and puts it first on the path; SIPNODE_COMPILE=0 goes without.
+NATIVE = lib=$$($(BIN)/python backend/sipnode_compile.py) && export PYTHONPATH=$$lib &&
+# The same where COMPILED=1 asks for it, which then has to be.
+AS_ASKED = $(if $(COMPILED),lib=$$(SIPNODE_COMPILE=1 $(BIN)/python backend/sipnode_compile.py) && export PYTHONPATH=$$lib &&)
 
-.PHONY: help run test lint lock docs acceptance corpus cases attack bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence instructions compiled wheel packaging recipe picture changes web clean
+.PHONY: help run test lint lock docs acceptance corpus cases attack bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence instructions compile compiled wheel packaging recipe picture changes web clean
 
 help:
 	@echo 'run [HOST=ADDRESS SIP_PORT=5060 HTTP_PORT=8080]   server, rtpengine and two users to try'
@@ -24,8 +29,9 @@ help:
 	@echo 'picture                                           the picture of the README, from Chromium'
 	@echo 'changes                                           CHANGES.rst from newsfragments/, for a release'
 	@echo 'packaging                                         installs and starts it on every Python >= 3.11 found here'
-	@echo 'compiled                                          sip/ and transaction/ by mypyc in build/compiled, with the same tests'
-	@echo 'acceptance [ONLY=webrtc-sip,register-wss]         the checks of $(SHARED)/e2e against a server of its own'
+	@echo 'compile                                           the modules of backend/compiled.txt by mypyc, as run does where gcc and Python.h are'
+	@echo 'compiled                                          the unit and flow tests against what was compiled'
+	@echo 'acceptance [ONLY=webrtc-sip,register-wss]         (as the next three, with COMPILED=1 compiled) the checks of $(SHARED)/e2e against a server of its own'
 	@echo 'corpus                                            the messages of $(SHARED)/corpus against a server of its own'
 	@echo 'cases [ONLY=c01,media:c12]                        programs made after bug reports, of $(SHARED)/cases, against a server of its own'
 	@echo 'attack [ONLY=a05,a12]                             the attacks of $(SHARED)/cases/attack, each on a server of its own'
@@ -40,7 +46,7 @@ help:
 run:
 	@tools/setup.sh run
 	@$(BIN)/python -m sipnode.web.build
-	@exec $(BIN)/sipnode demo $(if $(HOST),--host $(HOST)) $(if $(SIP_PORT),--sip-port $(SIP_PORT)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT))
+	@$(NATIVE) exec $(BIN)/sipnode demo $(if $(HOST),--host $(HOST)) $(if $(SIP_PORT),--sip-port $(SIP_PORT)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT))
 
 web:
 	@tools/setup.sh web
@@ -68,20 +74,20 @@ docs:
 acceptance:
 	@tools/setup.sh acceptance
 	@$(BIN)/python -m sipnode.web.build
-	@$(BIN)/python tools/acceptance.py --e2e $(SHARED)/e2e $(if $(ONLY),--only $(ONLY))
+	@$(AS_ASKED) $(BIN)/python tools/acceptance.py --e2e $(SHARED)/e2e $(if $(ONLY),--only $(ONLY))
 
 corpus:
 	@tools/setup.sh test
-	@$(BIN)/python tools/corpus.py --corpus $(SHARED)/corpus $(if $(ONLY),--only $(ONLY))
+	@$(AS_ASKED) $(BIN)/python tools/corpus.py --corpus $(SHARED)/corpus $(if $(ONLY),--only $(ONLY))
 
 cases:
 	@tools/setup.sh test
-	@$(BIN)/python tools/cases.py --cases $(SHARED)/cases $(if $(ONLY),--only $(ONLY))
+	@$(AS_ASKED) $(BIN)/python tools/cases.py --cases $(SHARED)/cases $(if $(ONLY),--only $(ONLY))
 
 attack:
 	@tools/setup.sh test
 	@$(BIN)/python -m sipnode.web.build
-	@$(BIN)/python tools/attack.py --cases $(SHARED)/cases/attack $(if $(ONLY),--only $(ONLY))
+	@$(AS_ASKED) $(BIN)/python tools/attack.py --cases $(SHARED)/cases/attack $(if $(ONLY),--only $(ONLY))
 
 bench:
 	@tools/setup.sh bench
@@ -117,7 +123,11 @@ bench-observed:
 
 instructions:
 	@tools/setup.sh test
-	@$(BIN)/python bench/instructions.py $(if $(COMPILED),--compiled)
+	@$(if $(COMPILED),SIPNODE_COMPILE=1 $(BIN)/python tools/compiled.py --keep &&) $(BIN)/python bench/instructions.py $(if $(COMPILED),--compiled)
+
+compile:
+	@tools/setup.sh compiled
+	@SIPNODE_COMPILE=1 $(BIN)/python backend/sipnode_compile.py
 
 compiled:
 	@tools/setup.sh compiled

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode import __version__, cli, config
+from sipnode import __version__, cli, config, native
 from sipnode.cli import files, running
 from sipnode.demo import probes
 from sipnode.lifecycle.reload import differences
@@ -131,7 +131,7 @@ class ConfigurationTests(CommandCase):
 
     def test_version(self) -> None:
         """--version says it."""
-        self.assertEqual(self.run_command("--version"), (0, f"sipnode {__version__}\n", ""))
+        self.assertEqual(self.run_command("--version"), (0, f"sipnode {__version__} ({native.kind()})\n", ""))
 
     def test_wrong_usage(self) -> None:
         """A command that isn't there is wrong usage, status 2."""

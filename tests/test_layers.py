@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "addresses": {"errors"},
     "forms": {"errors", "addresses"},
     "environment": set(),
+    "native": set(),
     "tables": set(),
     "privatefile": {"errors"},
     # It declares which native classes provide what a plugin asks for (classImplements), as the compiler can't.
@@ -66,7 +67,7 @@ ALLOWED: dict[str, set[str]] = {
     "services": FLOOR,
     "demo": {"config", "settings", "errors", "storage"},
     "cli": {
-        "__init__", "config", "errors", "forms", "settings", "app", "storage", "transport", "demo", "rpc.client", "check",
+        "__init__", "native", "config", "errors", "forms", "settings", "app", "storage", "transport", "demo", "rpc.client", "check",
         "lifecycle.domains",
     },
     "__main__": {"cli"},

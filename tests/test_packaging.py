@@ -9,19 +9,22 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from sipnode import __version__
 from sipnode.web import build
 
 TOP = Path(__file__).resolve().parent.parent
 BUILT_FROM = (
-    "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.rst", "CHANGES.rst", "LICENSE", "backend", "sipnode", "twisted", "conf", "tests",
+    "setup.cfg", "setup.py", "pyproject.toml", "requirements", "MANIFEST.in", "README.rst", "CHANGES.rst", "LICENSE", "backend", "sipnode",
+    "twisted", "conf", "tests",
 )  # fmt: skip
 
 
@@ -56,20 +59,28 @@ class MetadataTests(SynchronousTestCase):
         self.assertEqual(ours.module, "sipnode.tap")
 
 
+def installed(case: SynchronousTestCase, change: Callable[[Path], None] = lambda source: None, **variables: str) -> Path:
+    """``pip install`` of a copy of the sources into an empty folder, by what is installed here; the folder."""
+    source, target = Path(case.mktemp()).absolute(), Path(case.mktemp()).absolute()
+    source.mkdir(parents=True)
+    for name in BUILT_FROM:
+        if (TOP / name).is_dir():
+            shutil.copytree(TOP / name, source / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
+        elif (TOP / name).exists():
+            shutil.copy(TOP / name, source)
+    change(source)
+    pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-index"]
+    command = [sys.executable, *pip, "--target", str(target), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **variables})
+    case.assertEqual(done.returncode, 0, done.stderr)
+    return target
+
+
 class InstallTests(SynchronousTestCase):
-    """``pip install .`` into an empty folder."""
+    """``pip install .`` into an empty folder, pure."""
 
     def setUp(self) -> None:
-        self.source, self.target = Path(self.mktemp()).absolute(), Path(self.mktemp()).absolute()
-        self.source.mkdir(parents=True)
-        for name in BUILT_FROM:
-            if (TOP / name).is_dir():
-                shutil.copytree(TOP / name, self.source / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
-            elif (TOP / name).exists():
-                shutil.copy(TOP / name, self.source)
-        pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-index"]
-        done = subprocess.run([sys.executable, *pip, "--target", self.target, self.source], capture_output=True, text=True, check=False)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.target = installed(self, SIPNODE_COMPILE="0")
 
     def test_installed(self) -> None:
         """The installed server is found by twistd from any folder, and has its schema, its page and its types."""
@@ -102,6 +113,38 @@ class InstallTests(SynchronousTestCase):
             self.assertIn(expected, done.stdout)
         about = next(self.target.glob("sipnode-*.dist-info/METADATA")).read_text()
         self.assertIn("\nLicense-Expression: MIT\n", about)
+        self.assertEqual([name for name in installed if name.endswith((".so", ".c"))], [])
+        self.assertIn("Tag: py3-none-any", next(self.target.glob("sipnode-*.dist-info/WHEEL")).read_text())
+
+
+class CompiledInstallTests(SynchronousTestCase):
+    """The same where it is compiled; two modules stand for all, so that it takes seconds."""
+
+    def setUp(self) -> None:
+        self.patch(sys, "path", [str(TOP / "backend"), *sys.path])
+        reason = importlib.import_module("sipnode_compile").why_not()
+        if reason:
+            raise SkipTest(reason)
+
+    def test_installed(self) -> None:
+        """Each module has its source beside it, the version says that it is compiled, and the wheel which Python and machine it is for."""
+        target = installed(self, lambda source: few(source, "sip/parser.py", "sip/ids.py"), SIPNODE_COMPILE="1")
+        found = sorted(path.relative_to(target).as_posix() for path in target.rglob("*.so"))
+        suffix = sysconfig.get_config_var("EXT_SUFFIX")
+        self.assertEqual(found, [f"sipnode/{name}{suffix}" for name in ("_native__mypyc", "sip/ids", "sip/parser")])
+        self.assertTrue((target / "sipnode/sip/parser.py").is_file())
+        wheel = next(target.glob("sipnode-*.dist-info/WHEEL")).read_text()
+        self.assertIn(f"Tag: cp{sys.version_info[0]}{sys.version_info[1]}-cp", wheel)
+        self.assertIn("Root-Is-Purelib: false", wheel)
+        environment = {**os.environ, "PYTHONPATH": str(target)}
+        words = [sys.executable, "-m", "sipnode", "--version"]
+        done = subprocess.run(words, cwd=target, env=environment, capture_output=True, text=True, check=True)
+        self.assertEqual(done.stdout, f"sipnode {__version__} (compiled)\n")
+
+
+def few(source: Path, *names: str) -> None:
+    """Have only these compiled."""
+    (source / "backend" / "compiled.txt").write_text("\n".join(names))
 
 
 class CompiledListTests(SynchronousTestCase):
@@ -140,7 +183,7 @@ class BackendTests(SynchronousTestCase):
         """What a wheel needs beside setuptools."""
         self.patch(build, "is_current", lambda: current)
         self.patch(build, "has_npm", lambda: npm)
-        self.patch(os, "environ", {"SIPNODE_PAGE": page})
+        self.patch(os, "environ", {"SIPNODE_PAGE": page, "SIPNODE_COMPILE": "0"})
         needs: list[str] = self.backend.get_requires_for_build_wheel()
         return needs
 
@@ -163,3 +206,91 @@ class BackendTests(SynchronousTestCase):
         self.patch(sys, "stderr", io.StringIO())
         self.patch(os, "environ", {"SIPNODE_PAGE": "no"})
         self.backend._page()
+
+
+class CompileTests(SynchronousTestCase):
+    """What the backend makes of ``SIPNODE_COMPILE`` and of what is there."""
+
+    def setUp(self) -> None:
+        self.patch(sys, "path", [str(TOP / "backend"), *sys.path])
+        self.compile: Any = importlib.import_module("sipnode_compile")
+        self.backend: Any = importlib.import_module("sipnode_backend")
+        self.said = io.StringIO()
+        self.patch(sys, "stderr", self.said)
+
+    def ask(self, value: str, reason: str = "") -> Path | None:
+        """What is run where it can't be compiled for that reason."""
+        self.patch(os, "environ", {"SIPNODE_COMPILE": value} if value else {})
+        self.patch(self.compile, "no_compiler", lambda: reason)
+        found: Path | None = self.backend._compiled()
+        return found
+
+    def test_fallback(self) -> None:
+        """Where no compiler is, it stays pure Python and one line says why."""
+        self.assertIsNone(self.ask("", "no C compiler (gcc)"))
+        self.assertEqual(self.said.getvalue(), "sipnode: pure Python: no C compiler (gcc)\n")
+
+    def test_switched_off(self) -> None:
+        """0 compiles nothing, whatever is there."""
+        self.assertIsNone(self.ask("0"))
+        self.assertEqual(self.said.getvalue(), "sipnode: pure Python: SIPNODE_COMPILE=0\n")
+
+    def test_forced(self) -> None:
+        """1 ends the installation where it can't be, with why and what to do; so does any other word."""
+        ended = self.assertRaises(SystemExit, self.ask, "1", "no Python.h (on Debian: python3-dev)")
+        self.assertEqual(
+            str(ended),
+            "sipnode: it can't be compiled: no Python.h (on Debian: python3-dev)\nSIPNODE_COMPILE=0 installs pure Python.",
+        )
+        self.assertIn("only 0 and 1 mean something", str(self.assertRaises(SystemExit, self.ask, "yes")))
+
+    def test_failed(self) -> None:
+        """A compiler that fails leaves it pure, with its first error; 1 ends."""
+        self.patch(self.compile, "why_not", lambda: "")
+        self.patch(self.compile, "current", lambda top: None)
+
+        def fail(top: Path) -> Path:
+            raise self.compile.CompileError("x.c:1: error: so it is")
+
+        self.patch(self.compile, "make", fail)
+        self.assertIsNone(self.ask(""))
+        self.assertEqual(self.said.getvalue().splitlines()[-1], "sipnode: pure Python: x.c:1: error: so it is")
+        self.assertRaises(SystemExit, self.ask, "1")
+
+    def test_requirements(self) -> None:
+        """A wheel needs the compiler and the libraries, in the versions of the lock files, only where C can be compiled."""
+        self.patch(build, "is_current", lambda: True)
+        self.patch(os, "environ", {})
+        self.patch(self.compile, "no_compiler", lambda: "no C compiler (gcc)")
+        self.assertEqual(self.backend.get_requires_for_build_wheel(), [])
+        self.patch(self.compile, "no_compiler", lambda: "")
+        needs = self.backend.get_requires_for_build_wheel()
+        for name in ("mypy", "mypy-zope", "twisted"):
+            self.assertTrue([line for line in needs if line.startswith(f"{name}==")], needs)
+        self.assertEqual([line for line in needs if "hash" in line or "\\" in line], [])
+        self.patch(os, "environ", {"SIPNODE_COMPILE": "0"})
+        self.assertEqual(self.backend.get_requires_for_build_wheel(), [])
+
+    def test_editable(self) -> None:
+        """An editable install stays pure, as its sources are there to be edited; 1 refuses it."""
+        reason = "an editable install runs the sources as they are edited"
+        self.patch(os, "environ", {})
+        self.assertIsNone(self.backend._compiled(reason))
+        self.assertEqual(self.said.getvalue(), f"sipnode: pure Python: {reason}\n")
+        self.patch(os, "environ", {"SIPNODE_COMPILE": "1"})
+        self.assertRaises(SystemExit, self.backend._compiled, reason)
+
+    def test_current(self) -> None:
+        """What was compiled is taken again until a source changes."""
+        top = Path(self.mktemp()).absolute()
+        (top / "sipnode").mkdir(parents=True)
+        (top / "backend").mkdir()
+        (top / "backend" / "compiled.txt").touch()
+        (top / "sipnode" / "one.py").write_text("A = 1\n")
+        place = self.compile.place(top)
+        place.mkdir(parents=True)
+        self.assertIsNone(self.compile.current(top))
+        (place / "stamp").write_text(self.compile.fingerprint(top))
+        self.assertEqual(self.compile.current(top), place / "lib")
+        (top / "sipnode" / "one.py").write_text("A = 2\n")
+        self.assertIsNone(self.compile.current(top))

@@ -1,8 +1,9 @@
 """``make packaging``: on every Python >= 3.11 found here, each kind of installation, then ``twistd sipnode`` in another folder.
 
 The kinds are a wheel, an archive of the sources, ``pip install .`` and ``pip install -e .``; on the oldest Python also ``pip install .`` of
-sources without a page, on a path without Node. Each is a virtual environment of its own below ``.work/packaging``. The server has to
-answer OPTIONS and ``GET /``; the unit and the dashboard have to be printed. The last line is ``N passed, N failed``.
+sources without a page, on a path without Node. All these are pure; on the oldest Python ``pip install .`` is done once more, compiled. Each
+is a virtual environment of its own below ``.work/packaging``. The server has to answer OPTIONS and ``GET /``; the unit and the dashboard
+have to be printed. The last line is ``N passed, N failed``.
 """
 
 from __future__ import annotations
@@ -68,9 +69,10 @@ def starts(home: Path, elsewhere: Path) -> str:
     return ""
 
 
-def prints(home: Path, elsewhere: Path) -> str:
-    """Have the commands print what the package carries; '' or what went wrong."""
-    wanted = ((["files", "sipnode.service"], "[Service]"), (["files", "grafana.json"], '"panels"'), (["--version"], __version__))
+def prints(home: Path, elsewhere: Path, kind: str) -> str:
+    """Have the commands print what the package carries, and that it is compiled or pure; '' or what went wrong."""
+    version = f"{__version__} ({kind}"
+    wanted = ((["files", "sipnode.service"], "[Service]"), (["files", "grafana.json"], '"panels"'), (["--version"], version))
     for command, expected in wanted:
         for start in ([home / "bin" / "sipnode"], [home / "bin" / "python", "-m", "sipnode"]):
             done = subprocess.run([*start, *command], cwd=elsewhere, capture_output=True, text=True, check=False)
@@ -79,18 +81,22 @@ def prints(home: Path, elsewhere: Path) -> str:
     return ""
 
 
-def attempt(python: str, what: list[str], work: Path, path: str = "") -> str:
+def attempt(python: str, what: list[str], work: Path, path: str = "", compiled: bool = False) -> str:
     """One installation on one Python; '' or what went wrong.
 
     Args:
         what: Arguments of ``pip install``.
+        compiled: It has to be; pure otherwise.
         path: PATH of the build, "" for this one.
     """
     home, elsewhere = fresh(work / "venv"), fresh(work / "elsewhere")
     subprocess.run([python, "-m", "venv", home], check=True)
     pip = [str(home / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", *what]
-    done = subprocess.run(pip, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path or os.environ["PATH"]})
-    return done.stderr[-2000:] if done.returncode else prints(home, elsewhere) or starts(home, elsewhere)
+    environment = {**os.environ, "PATH": path or os.environ["PATH"], "SIPNODE_COMPILE": str(int(compiled))}
+    done = subprocess.run(pip, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        return done.stderr[-2000:]
+    return prints(home, elsewhere, "compiled" if compiled else "pure") or starts(home, elsewhere)
 
 
 def bare_sources(work: Path) -> Path:
@@ -106,7 +112,7 @@ def bare_sources(work: Path) -> Path:
 def archives(work: Path) -> tuple[Path, Path]:
     """A wheel and an archive of the sources."""
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check", "--no-deps", "-w", work, TOP]
-    subprocess.run(pip, check=True, cwd=work)
+    subprocess.run(pip, check=True, cwd=work, env={**os.environ, "SIPNODE_COMPILE": "0"})
     make = f"import sys; sys.path.insert(0, 'backend'); import sipnode_backend; sipnode_backend.build_sdist({str(work)!r})"
     subprocess.run([sys.executable, "-c", make], check=True, cwd=TOP, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return next(work.glob("sipnode-*.whl")), next(work.glob("sipnode-*.tar.gz"))
@@ -120,12 +126,13 @@ def main() -> int:
     passed = failed = 0
     for number, python in enumerate(interpreters()):
         version = subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.strip()
-        wanted = [(kind, what, "") for kind, what in kinds.items()]
+        wanted = [(kind, what, "", False) for kind, what in kinds.items()]
         if not number:
-            wanted.append(("pip install . without Node", [str(bare_sources(work))], str(work / "venv" / "bin")))
-        for kind, what, path in wanted:
+            wanted.append(("pip install . without Node", [str(bare_sources(work))], str(work / "venv" / "bin"), False))
+            wanted.append(("pip install ., compiled", [str(TOP)], "", True))
+        for kind, what, path, compiled in wanted:
             name = f"{version}, {kind}"
-            reason = attempt(python, what, work, path)
+            reason = attempt(python, what, work, path, compiled)
             print(f"{'FAIL' if reason else 'PASS'} {name}{': ' + reason if reason else ''}", flush=True)
             passed, failed = passed + (not reason), failed + bool(reason)
     shutil.rmtree(work, ignore_errors=True)

@@ -29,6 +29,7 @@ LOCKS: Final[dict[str, tuple[str, ...]]] = {
     "server": ("postgres", "manhole"),
     "run": (),
     "web": ("web",),
+    "compile": ("compile",),
     "build": (),
     "lock": (),
 }
@@ -43,7 +44,7 @@ def wanted(name: str, top: Path = TOP) -> str:
         return UV
     parser = configparser.ConfigParser()
     parser.read(top / "setup.cfg", "utf-8")
-    base = "" if name == "web" else parser["options"]["install_requires"]
+    base = "" if name in ("web", "compile") else parser["options"]["install_requires"]
     return "\n".join([base, *(parser["options.extras_require"][extra] for extra in LOCKS[name])]).strip()
 
 
@@ -81,7 +82,7 @@ def lock(keep: bool) -> None:
         command += ["--no-annotate", "--quiet", "--output-file", str(target)]
         if not keep:
             command.append("--upgrade")
-        if name in ("server", "run", "build"):
+        if name in ("server", "run", "compile", "build"):
             command += ["--constraints", str(FOLDER / "dev.txt")]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "UV_NATIVE_TLS": "1"})
         target.write_text(f"{mark(name)}\n{target.read_text()}")

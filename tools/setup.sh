@@ -115,7 +115,7 @@ install() { # install LOCK: once, and again when a lock file or the metadata cha
 	# Whatever is built is built with these: a build that is isolated would fetch what no lock file names.
 	pip --require-hashes --only-binary :all: -r requirements/build.txt
 	pip --require-hashes --no-deps --no-build-isolation --use-pep517 -r "requirements/$1.txt"
-	pip --no-deps --no-build-isolation -e .
+	SIPNODE_COMPILE=0 pip --no-deps --no-build-isolation -e .
 	printf '%s\n' "$wanted" >"$stamp"
 }
 case $goal in
@@ -123,3 +123,9 @@ test | acceptance | compiled) install dev ;;
 *) if [ -f $venv/.installed-dev ]; then install dev; else install run; fi ;;
 esac
 command -v npm >/dev/null 2>&1 || install web
+case $goal in
+run | compiled | bench)
+	# The compiler of the modules (mypy), where C can be compiled at all; requirements/dev.txt has it too.
+	[ -f $venv/.installed-dev ] || ! $venv/bin/python backend/sipnode_compile.py --why-not >/dev/null || install compile
+	;;
+esac

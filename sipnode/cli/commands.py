@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from sipnode import __version__, config
+from sipnode import __version__, config, native
 from sipnode.cli import check, conf, demo, files, init, running, store, tls, user
 from sipnode.cli.common import refuse
 from sipnode.errors import ConfigError, SipnodeError
@@ -33,7 +33,7 @@ def run(arguments: Sequence[str] | None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sipnode", description="The server itself is started by: twistd -n sipnode -c conf")
-    parser.add_argument("--version", action="version", version=f"sipnode {__version__}")
+    parser.add_argument("--version", action="version", version=f"sipnode {__version__} ({native.kind()})")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for room in ROOMS:
         room.add(commands)

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
-from sipnode import __version__, config
+from sipnode import __version__, config, native
 from sipnode.errors import ConfigError
 from sipnode.lifecycle.activation import PassedSockets, first_environment, passed_descriptors
 from sipnode.lifecycle.domains import strangers
@@ -112,7 +112,7 @@ def add_lifecycle(
     notifier = Notifier(os.environ.pop("NOTIFY_SOCKET", "") if own_process else "")
     lifecycle = Lifecycle(core, Drain(core, core.reactor), Reloader(core.settings, conf_path), notifier)
     lifecycle.greeting = lambda: greeting(
-        __version__, core.settings, [each.name for each in transports.listeners], page_of(core.settings)
+        f"{__version__} ({native.kind()})", core.settings, [each.name for each in transports.listeners], page_of(core.settings)
     )
     core.lifecycle = lifecycle
     if own_process:
