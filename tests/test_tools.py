@@ -44,6 +44,16 @@ class SummaryTests(SynchronousTestCase):
             clock.line(text, now)
         self.assertEqual(clock.slowest(), ["   7.5 s  tests.live.test_x.CaseTests.test_a"])
 
+    def test_lanes(self) -> None:
+        """Side by side the whole suite is run, each module once; a part is run as it was named."""
+        live, rest = run_tests.lanes(["tests"], harness.TOP)
+        self.assertEqual(run_tests.lanes(["tests.sip"], harness.TOP), [["tests.sip"]])
+        there = (harness.TOP / "tests").rglob("test_*.py")
+        modules = {".".join(path.relative_to(harness.TOP).with_suffix("").parts) for path in there}
+        run = [module for module in modules for name in (*live, *rest) if module == name or module.startswith(f"{name}.")]
+        self.assertEqual(sorted(run), sorted(modules))
+        self.assertEqual([name for name in rest if name.startswith("tests.live")], run_tests.COMPUTING)
+
     def test_count(self) -> None:
         """The last count of an output is the one that holds."""
         self.assertEqual(harness.count("1 passed, 2 failed\n…\n10 passed, 0 failed, 3 skipped in 5 s\n"), (10, 0))

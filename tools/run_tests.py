@@ -1,4 +1,4 @@
-"""``make test``: runs trial, keeps its output as it is, and ends with one line, ``N passed, N failed``.
+"""``make test``: runs trial, live tests beside the others, keeps its output as it is, and ends with one line, ``N passed, N failed``.
 
 A skipped test is named; with CI in the environment, where every part is installed, it counts as failed.
 """
@@ -9,12 +9,15 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 from harness import TOP, WORK
 
 _RAN = re.compile(r"^Ran (\d+) tests? in ", re.M)
+COMPUTING = ["tests.live.test_image"]
+"""Live tests that keep a processor busy and wait for nobody."""
 _SHOWN = 10
 """Tests whose time is told at the end."""
 _SLOW = 5.0
@@ -64,23 +67,61 @@ class Clock:
         return [f"{seconds:6.1f} s  {name}" for seconds, name in sorted(self.tests, reverse=True)[:_SHOWN] if seconds >= _SLOW]
 
 
+class Lane:
+    """A trial of its own; lanes run side by side, as live tests mostly wait for others.
+
+    Args:
+        names: What it tests.
+        top: Where trial runs.
+        number: 0 for the one whose lines are printed as they come; those of the others are when :meth:`end` is asked.
+    """
+
+    def __init__(self, names: list[str], top: Path, number: int) -> None:
+        folder = WORK / ("trial" if not number else f"trial-{number}")
+        command = [sys.executable, "-m", "twisted.trial", f"--temp-directory={folder}", *names]
+        self._shown = not number
+        self._clock = Clock(time.monotonic())
+        self._trial = subprocess.Popen(command, cwd=top, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._trial.stdout is not None
+        for line in self._trial.stdout:
+            self._lines.append(line)
+            self._clock.line(line, time.monotonic())
+            if self._shown:
+                print(line, end="", flush=True)
+
+    def end(self, strict: bool) -> tuple[int, int, int]:
+        """Wait for it; what :func:`summary` says of it."""
+        self._reader.join()
+        status = self._trial.wait()
+        output = "".join(self._lines)
+        if not self._shown:
+            print(output, end="")
+        passed, failed, skipped = summary(output, strict)
+        print(*self._clock.slowest(), sep="\n", flush=True)
+        return passed, failed or int(status != 0), skipped
+
+
+def lanes(names: list[str], top: Path) -> list[list[str]]:
+    """What is tested side by side: of the whole suite the live tests, and all others with the live ones that only compute."""
+    if names != ["tests"]:
+        return [names]
+    live = [f"tests.live.{path.stem}" for path in sorted((top / "tests" / "live").glob("test_*.py"))]
+    rest = [
+        f"tests.{path.stem}" for path in sorted((top / "tests").iterdir()) if (path / "__init__.py").exists() or path.match("test_*.py")
+    ]
+    return [[name for name in live if name not in COMPUTING], [name for name in rest if name != "tests.live"] + COMPUTING]
+
+
 def main(names: list[str], top: Path = TOP) -> int:
     strict = bool(os.environ.get("CI"))
     WORK.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "twisted.trial", f"--temp-directory={WORK / 'trial'}", *names]
-    trial = subprocess.Popen(command, cwd=top, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert trial.stdout is not None
-    output = []
-    clock = Clock(time.monotonic())
-    for line in trial.stdout:
-        output.append(line)
-        clock.line(line, time.monotonic())
-        print(line, end="", flush=True)
-    status = trial.wait()
-    passed, failed, skipped = summary("".join(output), strict)
-    if status and not failed:
-        failed = 1
-    print(*clock.slowest(), sep="\n")
+    running = [Lane(lane, top, number) for number, lane in enumerate(lanes(names, top))]
+    passed, failed, skipped = map(sum, zip(*(lane.end(strict) for lane in running), strict=True))
     if skipped:
         print(f"{skipped} skipped, each with its reason above")
     print(f"{passed} passed, {failed} failed")
