@@ -51,6 +51,7 @@ from sipnode.registrar.service import RegistrarService
 from sipnode.routing.assembly import assemble
 from sipnode.routing.core import Core
 from sipnode.routing.dispatch import Dispatcher
+from sipnode.routing.flagwords import check_words
 from sipnode.routing.script import RoutingScript
 from sipnode.services import OrderedMultiService, TransactionClock, settle_memory
 from sipnode.sip.parser import Limits
@@ -327,6 +328,7 @@ def _script(settings: Settings, conf_dir: Path) -> type[RoutingScript]:
     script = getattr(module, class_name, None)
     if not (isinstance(script, type) and issubclass(script, RoutingScript)):
         raise ConfigError(f"{file} has no class {class_name} that derives from RoutingScript", key="routing.script")
+    check_words(file.read_text("utf-8"), str(file))
     return script
 
 

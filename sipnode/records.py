@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 
 class BindingFlag:
@@ -119,6 +120,7 @@ class MediaKey:
     ``from_tag`` is the tag of the one who sent the SDP that an *offer* carries; on an answer it stays the
     offerer's tag and ``to_tag`` is the answerer's. ``via_branch`` tells forked branches apart ("" inside a dialog).
     ``node`` is the relay node that holds the call, "" to let the relay choose by Call-ID.
+    ``asked`` is what the relay said to its node beside SDP and names, written by the relay.
     """
 
     call_id: str
@@ -126,6 +128,7 @@ class MediaKey:
     to_tag: str = ""
     via_branch: str = ""
     node: str = ""
+    asked: Mapping[str, object] | None = None
 
 
 class MediaForm(Enum):
@@ -141,6 +144,25 @@ class MediaForm(Enum):
     """DTLS and ICE (RFC 8827)."""
 
 
+MediaField: TypeAlias = "int | str | tuple[str, ...] | Mapping[str, tuple[str, ...]]"
+"""A value of a command to the media relay."""
+
+
+@dataclass(slots=True, frozen=True)
+class MediaFlags:
+    """What flag words ask of the media relay.
+
+    Attributes:
+        text: As they were written.
+        fields: What they make of the command's dictionary.
+        alone: Nothing else is asked; else they are laid over what the server derives.
+    """
+
+    text: str
+    fields: Mapping[str, MediaField]
+    alone: bool = False
+
+
 @dataclass(slots=True)
 class MediaProfile:
     """What the SDP that comes back has to be like, and where the SDP came from.
@@ -151,6 +173,7 @@ class MediaProfile:
         protocol: Of an offer's RTP m-lines, as ``RTP/SAVP``; "" leaves each m-line its own.
         family: ``IP4`` or ``IP6``, what its receiver can reach; "" leaves it to the relay.
         interfaces: Names of the relay's interfaces towards sender and receiver; empty leaves them to the relay.
+        flags: Words of the script for this exchange, or None; with those that stand alone ``nat_source`` is the sender's in any case.
     """
 
     form: MediaForm
@@ -158,6 +181,7 @@ class MediaProfile:
     protocol: str = ""
     family: str = ""
     interfaces: tuple[str, ...] = ()
+    flags: MediaFlags | None = None
 
     @property
     def to_browser(self) -> bool:

@@ -331,6 +331,7 @@ class MediaSettings:
         choices=("own", "call-id"),
     )
     record_call: bool = setting(False, "Ask the daemon to record each call.")
+    flags: str = setting("", "Flag words of rtpengine, as 'strict-source TOS=184', laid over what is derived for each offer and answer.")
     delete_delay: int = setting(0, "Seconds that the daemon keeps the ports of a call that ended; -1: as its --delete-delay says.", minimum=-1)
 
 

@@ -66,7 +66,7 @@ MEDIA: dict[str, Lab] = {
 SLOW = {"c19": Lab(media=BY_CALL_ID.media, environment=(("LONG", "1"),))}
 
 LEFT_OUT = {
-    "s0": "the flag words of rtpengine_manage() aren't spoken by scripts yet, and the case reads the seed from a folder that isn't shared",
+    "s0": "it prints what is asked and has no verdict (tests/flows/test_flag_words.py has), and reads from a folder that isn't shared",
     "s1": "it stages troubles and prints what is said of them, without a verdict",
 }
 """Cases of ``cases/media`` that aren't run, and why."""

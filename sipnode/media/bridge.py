@@ -21,6 +21,7 @@ from sipnode.errors import MediaError
 from sipnode.interfaces import IMediaRelay
 from sipnode.media import ng
 from sipnode.media.bencode import Value
+from sipnode.media.flags import for_answer, parse
 from sipnode.media.manage import Operation
 from sipnode.media.nodes import LARGE_SDP, Node, NodeSet
 from sipnode.media.profiles import profile_fields
@@ -64,6 +65,9 @@ class RtpengineRelay:
         nodes: The nodes.
         settings: Fields for the daemon, and the waits.
         clock: For the times in messages.
+
+    Raises:
+        ConfigError: a word in ``flags`` that is none.
     """
 
     enabled = True
@@ -73,6 +77,8 @@ class RtpengineRelay:
         self.nodes = nodes
         self._settings = settings
         self._clock = clock
+        self._flags = parse(settings.flags) if settings.flags.strip() else None
+        self._answer_flags = for_answer(self._flags) if self._flags is not None else None
         self._notes: OrderedDict[str, _Note] = OrderedDict()
         # While another node could take the call, the last wait, the longest, isn't worth its time.
         self._short_waits: Sequence[float] | None = settings.timeouts[:-1] if len(settings.timeouts) > 1 else None
@@ -103,7 +109,7 @@ class RtpengineRelay:
         """
         if key.node == BYPASS:
             return succeed(sdp)
-        fields = profile_fields(profile, Operation.OFFER, self._settings)
+        fields = key.asked = profile_fields(profile, Operation.OFFER, self._settings, self._flags)
         first = self._holder(key)
         nodes = [node for node in self.nodes.ranked(key.call_id) if node is not first]
         if first is not None and self.nodes.is_up(first):
@@ -172,7 +178,8 @@ class RtpengineRelay:
         node = self._holder(key) or self.nodes.choose(key.call_id)
         if node is None:
             return fail(MediaError("no media node is up", 503))
-        command = ng.answer(key, sdp, profile_fields(profile, Operation.ANSWER, self._settings))
+        key.asked = fields = profile_fields(profile, Operation.ANSWER, self._settings, self._answer_flags)
+        command = ng.answer(key, sdp, fields)
         return self.nodes.command(node, command).addCallbacks(_sdp, self._unanswered, errbackArgs=(key, node))
 
     def _unanswered(self, failure: Failure, key: MediaKey, node: Node) -> Failure:

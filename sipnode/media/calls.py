@@ -10,7 +10,7 @@ The one invariant: a branch or a dialog stands here from its offer to its end, s
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -86,11 +86,12 @@ class HeldCall:
         branches: The via-branches that ring, with their callers' tags.
         dialogs: Early and confirmed ones.
         latest: The answer that the caller's side of the relay follows now: the pair, and the SDP; None before any.
+        asked: What the last offer and the last answer said to the relay beside SDP.
         complete: Seen from its beginning, so that what isn't here isn't there.
         over: It has ended, and the relay was told.
     """
 
-    __slots__ = ("branches", "call_id", "complete", "dialogs", "latest", "name", "node", "over")
+    __slots__ = ("asked", "branches", "call_id", "complete", "dialogs", "latest", "name", "node", "over")
 
     def __init__(self, name: str, call_id: str, node: str, complete: bool) -> None:
         self.name = name
@@ -99,6 +100,7 @@ class HeldCall:
         self.branches: dict[str, str] = {}
         self.dialogs: dict[Pair, DialogMedia] = {}
         self.latest: tuple[Pair, bytes] | None = None
+        self.asked: dict[str, Mapping[str, object]] = {}
         self.complete = complete
         self.over = False
 

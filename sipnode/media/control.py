@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sipnode.errors import MediaError
+from sipnode.media import flags as words
 from sipnode.media import manage, sdp
 from sipnode.media.abilities import Abilities
 from sipnode.media.calls import MOST_KEPT, DialogMedia, Exchange, HeldCall, HeldCalls, Pair, Round
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 MAX_LATE: Final = 10_000
 """Early dialogs with an offer in a 1xx that are remembered until their PRACK; the oldest are forgotten first."""
 
-Step = Callable[[str, str], None]
-"""Takes a Call-ID and what happened to its media, for the call's history."""
+Step = Callable[..., None]
+"""Takes a Call-ID and what happened to its media, for the call's history: a text and what stands for each ``%s`` in it."""
 
 
 class MediaControl:
@@ -62,7 +63,8 @@ class MediaControl:
         self.held = HeldCalls(counters)
         self.abilities = Abilities()
         self.interfaces = Interfaces(settings.interfaces)
-        self._address = settings.media_address
+        said = words.parse(settings.flags).fields.get("media-address", "")
+        self._address = settings.media_address or (said if isinstance(said, str) else "")
         self._step = step
         self._late: dict[tuple[str, str, str], SdpState] = {}
 
@@ -92,6 +94,11 @@ class MediaControl:
     def late(self, message: SipMessage) -> SdpState | None:
         """State of the INVITE whose reliable 1xx made the offer that this PRACK belongs to."""
         return self._late.get((message.call_id, message.from_.tag, message.to.tag))
+
+    def asked(self, name: str, call_id: str) -> dict[str, str]:
+        """What the last offer and the last answer of a call asked of the relay, as flag words, by ``offer`` and ``answer``."""
+        held = self.held.get(name or call_id)
+        return {} if held is None else {operation: words.spoken(fields) for operation, fields in held.asked.items()}
 
     def dialog(self, exchange: Exchange, to_tag: str) -> DialogMedia | None:
         """What is known of the media of the dialog that a message of an exchange is in."""
@@ -250,13 +257,15 @@ class MediaControl:
                 # A BYE has passed it by.
                 self.relay.delete(self._whole(held))
                 raise MediaError("the call has ended", 481)
+            asked = held.asked[operation.value] = key.asked or {}
             place = self.relay.place(key.node) or "none"
-            self._step(exchange.call_id, f"{operation.value} taken by {place} as {key.call_id}, {profile.form.value}")
-            return sdp.finished(result, profile.form, bundle, self._address)
+            self._step(exchange.call_id, "%s taken by %s as %s: %s", operation.value, place, key.call_id, words.Spoken(asked))
+            address = asked.get("media-address") if profile.flags is not None else self._address
+            return sdp.finished(result, profile.form, bundle, address if isinstance(address, str) else "")
 
         def lost(failure: Failure) -> Failure:
             blame = failure.value.blame if isinstance(failure.value, MediaError) else failure.getErrorMessage()
-            self._step(exchange.call_id, f"{operation.value} failed: {blame}")
+            self._step(exchange.call_id, "%s failed: %s", operation.value, blame)
             return failure
 
         return asked.addCallbacks(taken, lost)

@@ -25,12 +25,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from sipnode.media.flags import laid_over
 from sipnode.media.manage import Operation
 from sipnode.records import MediaForm
 
 if TYPE_CHECKING:
     from sipnode.media.sdp import SdpForm
-    from sipnode.records import MediaProfile
+    from sipnode.records import MediaFlags, MediaProfile
     from sipnode.settings import MediaSettings
 
 _REPLACE = ("origin", "session-connection")
@@ -81,21 +82,49 @@ def choices(offer: SdpForm, websocket: bool, known: MediaForm | None = None) -> 
     return found[:3]
 
 
-def profile_fields(profile: MediaProfile, operation: Operation, settings: MediaSettings | None = None) -> dict[str, Any]:
+def profile_fields(
+    profile: MediaProfile, operation: Operation, settings: MediaSettings | None = None, default: MediaFlags | None = None
+) -> dict[str, Any]:
     """The fields of an offer or answer command beside its identity and SDP.
 
     Where the sender's SDP can't be trusted (``nat_source``) the daemon sends to the address that the SIP message came
     from until the first packet shows better; else ``trust-address`` says that the SDP's own address counts, which a
     daemon started with ``--sip-source`` would not do by itself.
 
+    Flag words are laid over that; those of a script stand alone.
+
     Args:
         profile: How its receiver carries media, and the sender's true address.
         operation: OFFER or ANSWER.
         settings: For ``media_address`` and ``record_call``; None leaves both to the daemon.
+        default: ``[media] flags`` for this operation, where the profile has no words of its own.
 
     Returns:
         Fields ready for `sipnode.media.bencode.encode`; a new dictionary each time.
     """
+    words = profile.flags or default
+    if words is None:
+        fields = _derived(profile, operation)
+    elif words.alone:
+        fields = dict(words.fields)
+        if profile.nat_source:
+            fields.setdefault("received-from", _received_from(profile.nat_source))
+    else:
+        fields = laid_over(_derived(profile, operation), words)
+    if settings is not None:
+        if settings.media_address:
+            fields.setdefault("media-address", settings.media_address)
+        if settings.record_call:
+            fields.setdefault("record-call", "on")
+    return fields
+
+
+def _received_from(address: str) -> tuple[str, str]:
+    literal = address.strip("[]")
+    return ("IP6" if ":" in literal else "IP4", literal)
+
+
+def _derived(profile: MediaProfile, operation: Operation) -> dict[str, Any]:
     fields = dict(_FIELDS[profile.form])
     flags: list[str] = []
     if profile.form is MediaForm.WEBRTC:
@@ -111,14 +140,8 @@ def profile_fields(profile: MediaProfile, operation: Operation, settings: MediaS
         fields["address-family"] = profile.family
     if profile.nat_source:
         flags.append("SIP-source-address")
-        address = profile.nat_source.strip("[]")
-        fields["received-from"] = ("IP6" if ":" in address else "IP4", address)
+        fields["received-from"] = _received_from(profile.nat_source)
     else:
         flags.append("trust-address")
     fields["flags"] = flags
-    if settings is not None:
-        if settings.media_address:
-            fields["media-address"] = settings.media_address
-        if settings.record_call:
-            fields["record-call"] = "on"
     return fields

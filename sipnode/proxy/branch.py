@@ -21,6 +21,7 @@ from sipnode.proxy import nexthop, unwanted
 from sipnode.proxy.faults import SILENT, answer_to, blame_of
 from sipnode.proxy.forkpolicy import LOCAL, RECEIVED
 from sipnode.proxy.forward import forwarded_request
+from sipnode.proxy.relayverbs import RelayVerbs
 from sipnode.proxy.target import Target
 from sipnode.records import BindingFlag
 from sipnode.sip import build, ids
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from sipnode.proxy.sides import Answered
     from sipnode.transaction.machine import ClientTransaction
 
-class Branch:
+class Branch(RelayVerbs):
     """One branch.
 
     Attributes:
@@ -51,6 +52,7 @@ class Branch:
         forms: How its SDP may be offered still, alike; it outlives a retry.
         tries: How often it was sent again with other flags.
         contact_line: The Contact header line that its replies go back with, "" for their own.
+        words: Flag words of the script for the relay, for offer and answer, or None; owned by the media control too.
         token: Of our Record-Route on it, "" where we don't stay in the path.
         answered: What stands for ``token`` in its replies, or None.
         unwanted: Its 2xx that nobody takes, or None.
@@ -59,7 +61,7 @@ class Branch:
     __slots__ = (
         "_cancel_reason", "_cancel_until", "_expired", "_hop", "_hops", "_queue", "_transaction", "answered", "blame", "body",
         "branch_id", "cancelled", "contact_line", "ended", "flags", "flow", "fork", "forms", "index", "media", "response", "source",
-        "status", "target", "token", "tries", "unwanted",
+        "status", "target", "token", "tries", "unwanted", "words",
     )  # fmt: skip
 
     def __init__(self, fork: Fork, target: Target, index: int) -> None:
@@ -77,6 +79,7 @@ class Branch:
         self.cancelled = False
         self.media: Any = None
         self.forms: Any = ()
+        self.words: Any = None
         self.tries = 0
         self.contact_line = ""
         self.token = ""

@@ -29,7 +29,7 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
     """
     if core.media_control is None:
         # It knows what the relay holds, whatever becomes of the script.
-        step: Step = lambda call_id, text: _step(core, call_id, text)  # noqa: E731
+        step: Step = lambda call_id, text, *parts: _step(core, call_id, text, *parts)  # noqa: E731
         core.media_control = MediaControl(core.media, core.settings.media, step, core.counters)
         core.media_policy = NatManage(core)
     by_name = {stage.name: stage for stage in stages}
@@ -51,7 +51,7 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
     core.engine = Engine(route)
 
 
-def _step(core: Core, call_id: str, text: str) -> None:
+def _step(core: Core, call_id: str, text: str, *parts: object) -> None:
     if core.history is not None:
-        core.history.step(call_id, "media", text)
+        core.history.step(call_id, "media", text, *parts)
 

@@ -16,13 +16,14 @@ from twisted.python.failure import Failure
 from sipnode.errors import MediaError
 from sipnode.media import manage
 from sipnode.media.body import find_sdp, hides_sdp, is_webrtc
+from sipnode.media.flags import for_answer, parse
 from sipnode.media.manage import Operation
 from sipnode.media.names import new_name
 from sipnode.media.profiles import AVP, SAVPF_DTLS, Choice, choices
 from sipnode.media.sdp import SdpForm, form_of
 from sipnode.nat.tests import SDP_PRIVATE, from_neighbour, nat_uac_test
 from sipnode.proxy.forkpolicy import RECEIVED
-from sipnode.records import MediaForm, MediaProfile
+from sipnode.records import MediaFlags, MediaForm, MediaProfile
 from sipnode.routing.verdict import BranchFlag, Flag
 
 if TYPE_CHECKING:
@@ -104,8 +105,11 @@ class NatManage:
         host = ctx.flow.remote[0]
         # Of who is not our neighbour we know no address to put in place of what the SDP says.
         near_nat = ctx.has(Flag.NATS) and not ctx.flow.websocket and from_neighbour(request)
-        profile = self._profile(branch, exchange, form_of(sdp), operation)
+        form = form_of(sdp)
+        profile = self._profile(branch, exchange, form, operation)
         profile.nat_source = _source(request, host) if near_nat else ""
+        if branch.words is not None:
+            self._worded(branch, profile, branch.words[operation is Operation.ANSWER], form, host)
 
         def got(result: bytes) -> None:
             branch.body = part.replaced(request.body, result)
@@ -114,6 +118,62 @@ class NatManage:
             asked = self._control.late_answer(exchange, sdp, profile, host)
             return asked.addCallbacks(got, self._unacknowledged, errbackArgs=(branch,))
         return self._control.offer(exchange, sdp, profile, host).addCallback(got)
+
+    # -- words of the script
+
+    def manage(self, branch: Branch, words: str, answer: str | None) -> Deferred[None] | None:
+        """``rtpengine_manage("…")``: as `branch`, by what the script says and nothing else.
+
+        Args:
+            words: Of the offer; "" leaves all to be derived.
+            answer: Of the answer; None for the words of the offer, but for those that are about the callee.
+
+        Raises:
+            ConfigError: a word that is none.
+        """
+        branch.words = None
+        if words.strip() or answer:
+            offered = parse(words, True, "routing.script")
+            branch.words = (offered, for_answer(offered) if answer is None else parse(answer, True, "routing.script"))
+        return self.branch(branch, _always)
+
+    def answer(self, branch: Branch, response: SipResponse, words: str) -> Deferred[SipResponse] | None:
+        """``rtpengine_answer("…")``: as `reply`, by these words."""
+        if words.strip():
+            said = parse(words, True, "routing.script")
+            branch.words = (branch.words[0] if branch.words is not None else said, said)
+        return self.reply(branch, response)
+
+    def delete(self, branch: Branch) -> None:
+        """``rtpengine_delete()``: give back what a branch holds now; what it still says passes as it is."""
+        exchange: Exchange | None = branch.media
+        if exchange is None:
+            return
+        branch.media = None
+        if exchange.via_branch:
+            self._control.failed(exchange, 487)
+        else:
+            held = exchange.held
+            self._control.dialog_over(held.name, held.call_id, exchange.node, exchange.pair(exchange.to_tag))
+
+    def _worded(self, branch: Branch, profile: MediaProfile, flags: MediaFlags, form: SdpForm, source: str) -> None:
+        """What words of the script make of a derived profile."""
+        profile.flags = flags
+        if not flags.alone:
+            return
+        profile.nat_source = source
+        transport = flags.fields.get("transport-protocol")
+        if isinstance(transport, str):
+            carried = MediaForm.WEBRTC if "TLS" in transport else MediaForm.SDES if "SAVP" in transport else MediaForm.PLAIN
+            if carried is MediaForm.WEBRTC and flags.fields.get("ICE") == "remove":
+                carried = MediaForm.DTLS
+            profile.form, profile.protocol = carried, transport
+        else:
+            profile.form, profile.protocol = form.form, ""
+        # The script says how it is offered, so there is no other form to try.
+        branch.forms = [(profile.form, profile.protocol)]
+
+    # -- which calls
 
     def _engaged(self, branch: Branch, bridging: Callable[[Branch], bool]) -> bool:
         """Whether the relay carries the media of a branch."""
@@ -231,6 +291,11 @@ class NatManage:
         else:
             profile = self._late_profile(branch, exchange, response, form)
         profile.nat_source = _source(response, far) if far else ""
+        if branch.words is not None:
+            said = branch.words[exchange.state.offered]
+            profile.flags = said
+            if said.alone:
+                profile.nat_source = branch.flow.remote[0]
 
         def rewritten(result: bytes) -> SipResponse:
             if response.status >= 200:
@@ -299,6 +364,10 @@ class NatManage:
             reason = 'SIP;cause=488;text="No media"'
             self._core.reactor.callLater(0, self._core.dialogs.end, request.call_id, request.from_.tag, request.to.tag, reason)
         return failure
+
+
+def _always(branch: Branch) -> bool:
+    return True
 
 
 def _family(flow: Flow) -> str:

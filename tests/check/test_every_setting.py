@@ -50,6 +50,7 @@ SENSELESS: dict[str, tuple[str, str]] = {
     "media.nodes": ('["127.0.0.1"]', ""),
     "media.interfaces": ('["external quic"]', ""),
     "media.media_address": ('"here"', ""),
+    "media.flags": ('"trust-adress"', ""),
     "presence.packages": ('["gone"]', ""),
     "web.ice_servers": ('["turn:example.com"]', ""),
     "rpc.socket": (f'"{"x" * 120}"', ""),

@@ -91,7 +91,8 @@ class DialogCommands:
         """Every call.
 
         ``state`` is 1 before anybody rings, 2 while somebody does, 4 when it is up. ``start_ts`` is the answer, ``init_ts`` the INVITE, in
-        epoch seconds; ``timeout`` when it is forgotten if nothing more is heard of it. ``variables`` has the media node that carries it.
+        epoch seconds; ``timeout`` when it is forgotten if nothing more is heard of it. ``variables`` has the media node that carries it,
+        and what the last offer and the last answer asked of it, in flag words.
         """
         return self._rows(self._dialogs.list())
 
@@ -227,8 +228,14 @@ class DialogCommands:
             "caller": waiting if ends is None else self._leg(ends.caller, call.caller_flow),
             "callee": NO_LEG if ends is None else self._leg(ends.callee, call.callee_flow),
             "profiles": [],
-            "variables": [{"media_node": call.node}] if call.node else [],
+            "variables": self._media(call),
         }
+
+    def _media(self, call: Any) -> list[dict[str, str]]:
+        if not call.node:
+            return []
+        asked: dict[str, str] = self._parts.core.media_control.asked(call.media_call, call.call_id)
+        return [{"media_node": call.node}, *({f"media_{operation}": words} for operation, words in asked.items())]
 
     def _leg(self, party: Any, flow: tuple[str, tuple[str, int]]) -> Leg:
         return {
