@@ -32,7 +32,7 @@ python_maximum_signature_line_length = 100
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 # What others include is no page of its own.
-exclude_patterns = ["_build", "security/*"]
+exclude_patterns = ["_build", "security/*", "examples/*"]
 html_theme = "furo"
 # Quotes of settings and commands are copied as they are.
 smartquotes = False
