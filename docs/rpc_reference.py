@@ -121,7 +121,7 @@ CALLS: tuple[tuple[Any, ...], ...] = (
     ("presence.forget", "alice@example.test", "dave@example.test"),
     ("presence.mwi_set", "alice@example.test", 2, 8), ("presence.mwi_list",), ("presence.mwi_remove", "alice@example.test"),
     ("presence.end", "TAG"),
-    ("routing.script",), ("routing.stages",), ("routing.counters",), ("routing.reload",),
+    ("routing.script",), ("routing.stages",), ("routing.counters",), ("routing.reload",), ("routing.versions",), ("routing.rollback",),
     ("sipnode.status",), ("sipnode.memory",), ("sipnode.conf", "rpc"), ("sipnode.log_level",), ("sipnode.set_log_level", "debug"),
     ("sipnode.trace_on", "alice"), ("sipnode.trace",), ("sipnode.trace_off",), ("sipnode.reload",), ("sipnode.nodes",),
     ("system.listMethods",), ("system.methodHelp", "ul.dump"), ("system.methodSignature", "ul.add"), ("rpc.describe", "ul.rm"),
@@ -169,6 +169,7 @@ def _registry(world: World) -> Registry:
     nodes = NodeSet(parse_nodes([NODE.removeprefix("udp:")]), _pong, clock, 60.0, 5.0)
     settings = replace(world.settings, location=replace(LocationSettings(), db_mode=1))
     parts = parts_of(core, settings, transports, SimpleNamespace(nodes=nodes), storage)
+    parts.scripts = world.scripts
     folder = Path(tempfile.mkdtemp())
     (folder / config.FILE_NAME).write_text(config.render(settings))
     reloader = Reloader(settings, str(folder))

@@ -11,6 +11,7 @@
     ├ dialogs        ends calls whose browser has vanished
     ├ presence       publications, subscriptions and their NOTIFYs
     ├ keepalive      pings of natted phones
+    ├ script         the routing script starts and stops
     ├ defence        overload; ends bans
     ├ rpc            JSON-RPC on a UNIX socket and HTTP
     ├ flows          connections that are open
@@ -27,8 +28,6 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,11 +47,11 @@ from sipnode.nat.keepalive import KeepaliveService
 from sipnode.records import Hop
 from sipnode.registrar.batching import Batching
 from sipnode.registrar.service import RegistrarService
-from sipnode.routing.assembly import assemble
+from sipnode.routing.assembly import ScriptService
 from sipnode.routing.core import Core
 from sipnode.routing.dispatch import Dispatcher
-from sipnode.routing.flagwords import check_words
-from sipnode.routing.script import RoutingScript
+from sipnode.routing.loading import load_script
+from sipnode.routing.versions import Versions
 from sipnode.services import OrderedMultiService, TransactionClock, settle_memory
 from sipnode.sip.parser import Limits
 from sipnode.sip.uri import SipUri
@@ -242,15 +241,15 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     know_sisters(core.destinations, sisters)
     defence = connect_defence(core, transports, sisters)
     presence = build_presence(core, storage, reactor)
-    assemble(core, _script(settings, conf_dir), _stages(settings))
+    versions = Versions(core, lambda: (load_script(settings.routing.script, conf_dir), _stages(settings)))
 
     for warning in transports.warnings:
         _log.warn("{text}", text=warning)
     root = Server(core, transports, own_process, conf_file or str(conf_dir))
     rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage, conf_dir, sisters)
-    rpc.parts.reload_script = lambda: assemble(core, _script(settings, conf_dir), _stages(settings))
+    rpc.parts.scripts = versions
     log = LogService(core.logs, own_process)
-    core_services = (media, core.registrar, core.dialogs, *presence, keepalive)
+    core_services = (media, core.registrar, core.dialogs, *presence, keepalive, ScriptService(core))
     for service in (log, StorageService(storage), *backend, timer, *core_services, *defence, rpc, *transports.services, batching, *sisters):
         service.setServiceParent(root)
     observation.attach(root, transports, media, storage, writer, sisters)
@@ -258,7 +257,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     if manhole is not None:
         manhole.setServiceParent(root)
     root.lifecycle = add_lifecycle(
-        root, core, conf_file or str(conf_dir), transports, media, storage, dispatcher, rpc.parts.reload_script, own_process
+        root, core, conf_file or str(conf_dir), transports, media, storage, dispatcher, versions.renew, own_process
     )
     return root
 
@@ -305,31 +304,6 @@ def _pinger(core: Core) -> Any:
             raise FlowClosed("its way is closed")
 
     return send
-
-
-def _script(settings: Settings, conf_dir: Path) -> type[RoutingScript]:
-    """The site's script from the conf folder, or that of the package."""
-    named = settings.routing.script
-    if not named:
-        return RoutingScript
-    module_name, _, class_name = named.rpartition(".")
-    file = conf_dir / f"{module_name}.py"
-    if not module_name or not file.is_file():
-        raise ConfigError(f"{named!r} has to be 'module.Class' of a module in {conf_dir}", key="routing.script")
-    spec = importlib.util.spec_from_file_location(f"sipnode_site_{module_name}", file)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{file} can't be loaded", key="routing.script")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ConfigError(f"{file}: {type(error).__name__}: {error}", key="routing.script") from error
-    script = getattr(module, class_name, None)
-    if not (isinstance(script, type) and issubclass(script, RoutingScript)):
-        raise ConfigError(f"{file} has no class {class_name} that derives from RoutingScript", key="routing.script")
-    check_words(file.read_text("utf-8"), str(file))
-    return script
 
 
 def _stages(settings: Settings) -> list[IRequestStage]:

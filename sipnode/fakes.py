@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from sipnode.base.flow import Flow, Listener
@@ -14,6 +16,27 @@ from sipnode.base.flows import FlowTable, Resolver
 from sipnode.errors import FlowClosed, MediaError, NoRoute
 from sipnode.interfaces import IMediaRelay
 from sipnode.records import Hop, MediaKey, MediaProfile
+from sipnode.routing.http import HttpAnswer, HttpClient, HttpError
+
+
+class FakeHttp(HttpClient):
+    """HTTP services of a site that answer what a test says.
+
+    Attributes:
+        answers: By address: a status and what is written as JSON, or the error that the request fails with. Others answer 404.
+        requests: ``(method, address, JSON that was sent)``, oldest first.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Clock())
+        self.answers: dict[str, tuple[int, Any] | HttpError] = {}
+        self.requests: list[tuple[str, str, Any]] = []
+
+    def request(self, method: str, url: str, body: bytes | None, headers: dict[str, str] | None = None) -> Deferred[HttpAnswer]:
+        """Answer at once."""
+        self.requests.append((method, url, None if body is None else json.loads(body)))
+        answer = self.answers.get(url, (404, None))
+        return fail(answer) if isinstance(answer, HttpError) else succeed(HttpAnswer(answer[0], json.dumps(answer[1]).encode()))
 
 
 class FakeListener(Listener):

@@ -15,18 +15,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from twisted.internet.task import Clock
 
 from sipnode.dialog.service import DialogService
-from sipnode.fakes import PORTS, FakeFlow, FakeFlows, FakeListener, FakeResolver, OpenAuthenticator, RecordingMediaRelay, listener_of
+from sipnode.fakes import (
+    PORTS,
+    FakeFlow,
+    FakeFlows,
+    FakeHttp,
+    FakeListener,
+    FakeResolver,
+    OpenAuthenticator,
+    RecordingMediaRelay,
+    listener_of,
+)
 from sipnode.proxy.destinations import Destinations
 from sipnode.registrar.contacts import ContactPolicy
 from sipnode.registrar.service import RegistrarService
-from sipnode.routing.assembly import assemble
+from sipnode.routing.assembly import begin
 from sipnode.routing.core import Core
 from sipnode.routing.dispatch import Dispatcher
+from sipnode.routing.script import RoutingScript
+from sipnode.routing.versions import Versions
 from sipnode.services import TransactionClock
 from sipnode.settings import Settings
 from sipnode.sip import build, ids
@@ -41,6 +54,7 @@ __all__ = [
     "Call",
     "FakeFlow",
     "FakeFlows",
+    "FakeHttp",
     "FakeListener",
     "FakeResolver",
     "OpenAuthenticator",
@@ -266,6 +280,7 @@ class World:
         clock: ``task.Clock``.
         core: The services.
         sink: What transports would call.
+        http: What the script asks. scripts: Its versions.
     """
 
     def __init__(
@@ -277,6 +292,8 @@ class World:
         clock: Clock | None = None,
     ) -> None:
         settings = settings or Settings()
+        self._script = self._loading = script or RoutingScript
+        self._stages = stages
         self.settings = replace(settings, core=replace(settings.core, domains=(DOMAIN,)), location=replace(settings.location, db_mode=0))
         self.clock = clock or Clock()
         if clock is None:
@@ -302,14 +319,26 @@ class World:
         core.own_host = lambda host: host == "192.0.2.1"
         core.destinations = Destinations(self.settings.proxy.destinations, (), core.is_own, core.own_host)
         core.registrar.contact_refusal = ContactPolicy(core.is_domain, core.is_own, core.destinations.refusal, core.own_host)
-        assemble(core, script, stages)
+        core.http = self.http = FakeHttp()
+        self.scripts = Versions(core, lambda: (self._loading, self._stages))
+        begin(core.script)
         self.sink = Dispatcher(core, Limits())
-        self._script, self._stages = script, stages
         self._number = 0
 
     def restart(self) -> World:
         """The same server after a ``kill -9``: it has its secret, and nothing else."""
         return World(self.settings, self.core.media, self._script, self._stages, self.clock)
+
+    def reload(self, script: type[RoutingScript] | None = None) -> None:
+        """Load another script, or the same class anew; raises ConfigError, and changes nothing, where it is at fault."""
+        self._loading = script or self._script
+        self._script = self.scripts.reload().script
+
+    def at(self, time: str) -> None:
+        """Let time pass until the clock on the wall shows ``HH:MM``, as ``local_time`` of a script tells it."""
+        now = datetime.fromtimestamp(self.clock.seconds()).astimezone()
+        then = now.replace(hour=int(time[:2]), minute=int(time[3:]), second=0, microsecond=0)
+        self.clock.advance((then - now).total_seconds() % 86400)
 
     def phone(self, user: str, transport: str = "UDP", host: str = "", port: int = 5060, contact: str = "", domain: str = DOMAIN) -> Phone:
         """A phone (or a browser, for WS and WSS) with a flow of its own.

@@ -57,7 +57,7 @@ ALLOWED: dict[str, set[str]] = {
     "observe": FLOOR | {"sip"},
     "manhole": FLOOR,
     "lifecycle": FLOOR | {"transaction", "config"},
-    "fakes": FLOOR | {"sip"},
+    "fakes": FLOOR | {"sip", "routing.http"},
     # A folder for others: nothing of ours is in it.
     "plugins": set(),
     # It knows what a plugin has to be, and nobody who uses one.

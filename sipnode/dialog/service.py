@@ -72,7 +72,6 @@ class DialogService(Service):
         self._sweeping: IDelayedCall | None = None
         self._number = 0
         self._most_of_user = settings.calls_per_user
-        self._of_user: dict[str, int] = {}
         self.on_unknown: Callable[[str, str, str, str], None] | None = None
         self.answered = self.lost = 0
 
@@ -93,16 +92,31 @@ class DialogService(Service):
         wanted = {tag for tag in (from_tag, to_tag) if tag}
         return [call for call in self._table.of(call_id) if wanted <= {call.from_tag, call.to_tag}]
 
-    def on_change(self, watcher: Callable[[str, Call], Any], *kinds: str) -> None:
+    def calls_of(self, user: str) -> int:
+        """How many calls ``user@domain`` has begun that haven't ended."""
+        return self._table.calls_of(user)
+
+    def on_change(self, watcher: Callable[[str, Call], Any], *kinds: str) -> Callable[[], None]:
         """Have ``watcher(kind, call)`` called at each step of each call.
 
         Args:
             kinds: Only at these steps.
             watcher: ``kind`` is ``trying``, ``early``, ``confirmed`` or ``terminated``; it must be quick, and what it raises is
                 logged. A call that was refused before it was sent on has a ``terminated`` alone.
+
+        Returns:
+            What ends it.
         """
-        for kind in kinds or stages.KINDS:
-            self._watchers[kind].append(watcher)
+        watched = [self._watchers[kind] for kind in kinds or stages.KINDS]
+        for watchers in watched:
+            watchers.append(watcher)
+
+        def end() -> None:
+            for watchers in watched:
+                if watcher in watchers:
+                    watchers.remove(watcher)
+
+        return end
 
     def startService(self) -> None:
         """Look for lost calls now and then."""
@@ -129,24 +143,14 @@ class DialogService(Service):
         if self._all and ctx.route is None:
             call = self._new(ctx)
             self.access.over.discard(call.call_id, call.from_tag)
-            if self._most_of_user and self._of_user.get(call.caller, 0) >= self._most_of_user:
+            if self._most_of_user and self._table.calls_of(call.caller) >= self._most_of_user:
                 ctx.blame("calls_per_user")
                 raise Reject(403, "Too Many Calls")
             if self._table.add(call, ctx.now + self._lifetime):
-                self._count(call, 1)
                 ctx.call = call
                 call.pending = fork
                 if self._watchers[stages.TRYING]:
                     self._tell(stages.TRYING, call)
-
-    def _count(self, call: Call, more: int) -> None:
-        """One more or one less of its user's calls."""
-        if self._most_of_user and call.caller:
-            left = self._of_user.get(call.caller, 0) + more
-            if left > 0:
-                self._of_user[call.caller] = left
-            else:
-                self._of_user.pop(call.caller, None)
 
     def _new(self, ctx: Any) -> Call:
         self._number += 1
@@ -201,7 +205,6 @@ class DialogService(Service):
             call = self._new(ctx)
             if not table.add(call, now + self._lifetime):
                 return
-            self._count(call, 1)
             ctx.call = call
         elif call.state not in (stages.TRYING, stages.EARLY):
             first = False
@@ -209,7 +212,6 @@ class DialogService(Service):
             call = call.answered_too(self._number, to_tag)
             if not table.add(call, now + self._lifetime):
                 return
-            self._count(call, 1)
         call.pending = None
         if call.key[2] != to_tag and not table.rename(call, to_tag):
             return
@@ -310,10 +312,8 @@ class DialogService(Service):
 
     def _end(self, call: Call, outcome: str, by: str) -> None:
         """It has ended: leave the table, tell who watches."""
-        if self._table.remove(call):
-            self._count(call, -1)
-            if not any(other.from_tag == call.from_tag for other in self._table.of(call.call_id)):
-                self.access.over.add(call.call_id, call.from_tag, call.answered > 0)
+        if self._table.remove(call) and not any(other.from_tag == call.from_tag for other in self._table.of(call.call_id)):
+            self.access.over.add(call.call_id, call.from_tag, call.answered > 0)
         if call.state is stages.CONFIRMED:
             self.answered -= 1
         if call._ends is not None:

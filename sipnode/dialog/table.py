@@ -35,6 +35,7 @@ class CallTable:
         self._by_id: dict[str, list[Call]] = {}
         self._by_flow: dict[str, set[tuple[str, str, str]]] = {}
         self._slots: dict[int, dict[int, Call]] = {}
+        self._of_user: dict[str, int] | None = None
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -54,6 +55,22 @@ class CallTable:
         """All calls with a Call-ID."""
         return self._by_id.get(call_id, ())
 
+    def calls_of(self, user: str) -> int:
+        """How many calls ``user@domain`` has begun that are in the table; they are counted from the first time that somebody asks."""
+        if self._of_user is None:
+            self._of_user = {}
+            for call in self._calls.values():
+                self._count(call.caller, 1)
+        return self._of_user.get(user, 0)
+
+    def _count(self, user: str, more: int) -> None:
+        if self._of_user is not None and user:
+            left = self._of_user.get(user, 0) + more
+            if left > 0:
+                self._of_user[user] = left
+            else:
+                self._of_user.pop(user, None)
+
     def holds(self, call: Call) -> bool:
         """Whether it hasn't ended."""
         return self._calls.get(call.key) is call
@@ -70,6 +87,8 @@ class CallTable:
             self.untracked += 1
             return False
         self._calls[call.key] = call
+        if self._of_user is not None:
+            self._count(call.caller, 1)
         others = self._by_id.get(call.call_id)
         if others is None:
             self._by_id[call.call_id] = [call]
@@ -106,6 +125,8 @@ class CallTable:
         if self._calls.get(call.key) is not call:
             return False
         del self._calls[call.key]
+        if self._of_user is not None:
+            self._count(call.caller, -1)
         others = self._by_id[call.call_id]
         if len(others) == 1:
             del self._by_id[call.call_id]

@@ -93,8 +93,6 @@ class Branch(RelayVerbs):
         self._transaction: ClientTransaction | None = None
         self.unwanted: unwanted.Unwanted | None = None
 
-    # -- policy's verbs
-
     def set(self, flag: int) -> None:
         """Set bits of BranchFlag (``setbflag``)."""
         self.flags |= flag
@@ -111,13 +109,12 @@ class Branch(RelayVerbs):
     @property
     def near_websocket(self) -> bool:
         """Whether the sender of the request is a browser."""
-        return bool(self.fork.ctx.flow.websocket)
+        return self.fork.ctx.flow.websocket
 
     @property
     def natted_phone(self) -> bool:
         """Whether one of the two ends is a phone behind NAT."""
-        near = self.fork.ctx.natted and not self.near_websocket
-        return near or bool(self.flags & BindingFlag.NATB and not self.target.websocket)
+        return (self.fork.ctx.natted and not self.near_websocket) or bool(self.flags & BindingFlag.NATB and not self.target.websocket)
 
     @property
     def far_websocket(self) -> bool:
@@ -138,7 +135,11 @@ class Branch(RelayVerbs):
         self.tries += 1
         return True
 
-    # -- sending
+    def ring_out(self) -> None:
+        """It has rung for as long as it may, as by timer C; one that has said nothing yet can't be cancelled (§9.1) and has timer B."""
+        if not self.ended and not self.cancelled:
+            self._expired = True
+            self.cancel(())
 
     def start(self) -> None:
         """Find the way, let the script manage the branch, send."""
@@ -156,7 +157,7 @@ class Branch(RelayVerbs):
     def _found(self, flow: Flow) -> None:
         self.flow = flow
         if self.cancelled:
-            self.fail(487)
+            self.fail(408 if self._expired else 487)
             return
         waiting = self.fork.ctx.script.manage_branch(self)
         if waiting is None:
@@ -180,7 +181,7 @@ class Branch(RelayVerbs):
 
     def _send(self) -> None:
         if self.cancelled:
-            self.fail(487)
+            self.fail(408 if self._expired else 487)
             return
         core = self.fork.ctx.core
         request = forwarded_request(self)

@@ -19,6 +19,7 @@ from sipnode.proxy.branch import Branch
 from sipnode.proxy.faults import answer_to
 from sipnode.proxy.forward import challenges, own_headers, returned_response
 from sipnode.proxy.identity import is_harmless, remove_claims
+from sipnode.proxy.ringing import Ringing
 from sipnode.proxy.sides import answered_lines
 from sipnode.proxy.target import Target
 from sipnode.sip.build import octets_of
@@ -46,9 +47,8 @@ class Fork:
     """
 
     __slots__ = (
-        "_budgets", "_serial", "_waiting", "blame", "branches", "cancelled", "contact_line", "ctx", "extra", "finished", "invite",
-        "loop_mark",
-        "media_call",
+        "_budgets", "_ringing", "_serial", "_waiting", "blame", "branches", "cancelled", "contact_line", "ctx", "extra", "finished",
+        "invite", "loop_mark", "media_call",
     )  # fmt: skip
 
     def __init__(self, ctx: ProxyContext) -> None:
@@ -64,6 +64,7 @@ class Fork:
         self.blame = ""
         self._budgets: dict[str, Budget] | None = None
         self._serial: list[list[Target]] = []
+        self._ringing: Ringing | None = None
         self._waiting = False
         ctx.fork = self
 
@@ -74,14 +75,66 @@ class Fork:
             ctx.reply(100)
         if self.invite:
             ctx.core.calling(self)
+        for target in targets:
+            if target.after:
+                targets = self._put_off(targets)
+                break
         self.add_targets(targets)
         self._next_group()
+
+    def _put_off(self, targets: list[Target]) -> list[Target]:
+        """Those that ring at once; the others wait for their time."""
+        for after in {target.after for target in targets if target.after}:
+            self.ring([target for target in targets if target.after == after], after)
+        return [target for target in targets if not target.after]
+
+    @property
+    def status(self) -> int:
+        """The status that is the best of its branches so far (RFC 3261 §16.7 (6)); 0 while none has one."""
+        known = [(branch.status, branch.source) for branch in self.branches if branch.ended]
+        return known[forkpolicy.best(known)][0] if known else 0
+
+    def ring(self, targets: list[Target], after: float = 0.0, seconds: float = 0.0) -> None:
+        """Ring these, too, beside what rings; from ``manage_failure`` in its place.
+
+        Args:
+            targets: As many as ``[proxy] max_branches`` leaves room for.
+            after: Seconds from now. Nobody waits for it in vain: when all else has failed, they ring at once; when somebody has answered,
+                or the caller has given up, they don't.
+            seconds: For how long at most; then they are cancelled and count as 408. 0 for ``[transaction] invite_timeout``.
+        """
+        targets = targets[: self._room()]
+        if self.finished or self.cancelled or not targets:
+            return
+        for target in targets:
+            target.seconds = seconds or target.seconds
+        if after > 0:
+            self._later().later(after, targets)
+        elif any(branch.pending for branch in self.branches):
+            self._start(targets)
+        else:
+            self._serial.append(targets)
+
+    def _later(self) -> Ringing:
+        if self._ringing is None:
+            self._ringing = Ringing(self.ctx.core.reactor, self._start)
+        return self._ringing
+
+    def _room(self) -> int:
+        waiting = len(self._ringing) if self._ringing is not None else 0
+        most: int = self.ctx.core.max_branches
+        return max(0, most - len(self.branches) - waiting - sum(len(group) for group in self._serial))
+
+    def _forget_waiting(self) -> None:
+        """Nobody is rung any more that doesn't ring yet."""
+        self._serial.clear()
+        if self._ringing is not None:
+            self._ringing.forget()
 
     def add_targets(self, targets: list[Target]) -> None:
         """Try these when what runs has failed (serial forking; also from ``manage_failure``)."""
         core = self.ctx.core
-        room = core.max_branches - len(self.branches) - sum(len(group) for group in self._serial)
-        targets = targets[: max(0, room)]
+        targets = targets[: self._room()]
         if not targets:
             return
         if not core.serial or len(targets) == 1:
@@ -92,25 +145,24 @@ class Fork:
             groups.setdefault(target.q, []).append(target)
         self._serial.extend(groups[q] for q in sorted(groups, reverse=True))
 
-    def look_again(self) -> Deferred[None] | None:
-        """Look the user up once more where another node was found dead: its devices may have come to this one meanwhile.
-
-        Returns:
-            A Deferred where the database has to be asked.
-        """
-        follow: Deferred[None] | None = self.ctx.core.follow(self)
-        return follow
-
     def _next_group(self) -> bool:
-        if not self._serial:
-            return False
+        if self._serial:
+            self._start(self._serial.pop(0))
+            return True
+        targets = self._ringing.first() if self._ringing is not None else []
+        if targets:
+            self._start(targets)
+        return bool(targets)
+
+    def _start(self, targets: list[Target]) -> None:
         first = len(self.branches)
-        for target in self._serial.pop(0):
+        for target in targets:
             self.branches.append(Branch(self, target, len(self.branches)))
         # Every branch is there before the first can end, or that one's failure would look like that of all.
         for branch in self.branches[first:]:
+            if branch.target.seconds and self.invite:
+                self._later().limit(branch.target.seconds, branch.ring_out)
             branch.start()
-        return True
 
     def budget_at(self, host: str, octets: int) -> Budget | None:
         """What a stranger's request may still draw at a host where nobody has proved to be, over all branches there.
@@ -153,7 +205,7 @@ class Fork:
         self.finished = True
         self._forward(branch, response)
         if first:
-            self._serial.clear()
+            self._forget_waiting()
             if len(self.branches) > 1:
                 for other in self.branches:
                     if other is not branch:
@@ -168,6 +220,8 @@ class Fork:
         transaction and not by the garbage collector.
         """
         self.ctx.done()
+        if self._ringing is not None:
+            self._ringing.end()
         for branch in self.branches:
             if branch.ended:
                 branch.release()
@@ -182,7 +236,7 @@ class Fork:
         if self.finished:
             return
         if forkpolicy.cancels_others(response.status):
-            self._serial.clear()
+            self._forget_waiting()
             for other in self.branches:
                 if other is not branch:
                     other.cancel(())
@@ -297,7 +351,7 @@ class Fork:
             return
         self.cancelled = self.finished = True
         self.blame = "server, as it stops"
-        self._serial.clear()
+        self._forget_waiting()
         self.ctx.reply(status, "", headers)
         for branch in self.branches:
             branch.cancel(reason)
@@ -307,7 +361,7 @@ class Fork:
         if self.finished or self.cancelled:
             return
         self.cancelled = True
-        self._serial.clear()
+        self._forget_waiting()
         if self._waiting:
             self.finished = True
             self.blame = "caller"

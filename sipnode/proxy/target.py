@@ -28,6 +28,8 @@ class Target:
         source: Its true address where that node says that its SDP can't be believed, "" for none.
         reach: Inside a dialog, where that end is by what was sealed; no URI of the message counts then.
         named_by: Address of whoever named its URI, "" for the sender of the request.
+        after: Seconds that it rings later than the others, if nobody has answered by then; 0 for at once.
+        seconds: For how long it rings at most: then it is cancelled and counts as 408; 0 for as long as ``[transaction] invite_timeout``.
         server_id: Client section of ``tls.cfg`` for a TLS connection to it, "" for the one of its address.
     """
 
@@ -44,5 +46,7 @@ class Target:
     beyond: bool = False
     source: str = ""
     server_id: str = ""
+    after: float = 0.0
+    seconds: float = 0.0
     reach: Reach | None = None
     named_by: str = ""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import succeed
 
 from sipnode.errors import ConfigError
 from sipnode.media.control import MediaControl, Step
@@ -14,44 +17,108 @@ from sipnode.routing.natmanage import NatManage
 from sipnode.routing.order import on, place
 from sipnode.routing.script import RoutingScript
 
+if TYPE_CHECKING:
+    from sipnode.interfaces import IRequestStage
+
 _OURS: Final = {str(entry): entry for entry in RoutingScript.REQUEST_ROUTE}
 
 
-def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequence[Any] = ()) -> None:
-    """Make the script and the engine of a core.
+def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequence[IRequestStage] = ()) -> None:
+    """Give a core another script, with its engine: both or, where anything is wrong with them, neither.
 
     Args:
         script: Class of the routing script; None for that of the package.
-        stages: IRequestStage providers, in the order of the configuration.
+        stages: In the order of the configuration.
 
     Raises:
-        ConfigError: a stage that doesn't exist or can't be placed, a method of the script that nothing would call.
+        ConfigError: a stage that doesn't exist or can't be placed, a method of the script that nothing would call, a script that can't be
+            made or started.
     """
     if core.media_control is None:
         # It knows what the relay holds, whatever becomes of the script.
         step: Step = lambda call_id, text, *parts: _step(core, call_id, text, *parts)  # noqa: E731
         core.media_control = MediaControl(core.media, core.settings.media, step, core.counters)
         core.media_policy = NatManage(core)
-    by_name = {stage.name: stage for stage in stages}
-    if script is not None and script is not RoutingScript:
-        mistyped.check(script, RoutingScript, (*script.REQUEST_ROUTE, *by_name))
-    made = (script or RoutingScript)(core)
+    kind = script or RoutingScript
+    names = place(kind.REQUEST_ROUTE, stages)
+    if kind is not RoutingScript:
+        mistyped.check(kind, RoutingScript, names)
+    try:
+        made = kind(core)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{kind.__name__} can't be made: {type(error).__name__}: {error}", key="routing.script") from error
+    engine = Engine(_route(made, names, stages))
+    before: RoutingScript | None = core.script
+    if before is None or not before.running:
+        core.script, core.engine = made, engine
+        return
+    begin(made)
+    core.script, core.engine = made, engine
+    before.end()
+
+
+def begin(script: RoutingScript) -> None:
+    """Start a script.
+
+    Raises:
+        ConfigError: it doesn't want to.
+    """
+    try:
+        script.begin()
+    except Exception as error:
+        script.end()
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"started() of {type(script).__name__}: {type(error).__name__}: {error}", key="routing.script") from error
+
+
+def _route(script: RoutingScript, names: Sequence[str], stages: Sequence[IRequestStage]) -> list[tuple[str, Stage]]:
+    by_name: dict[str, Any] = {stage.name: stage for stage in stages}
     route: list[tuple[str, Stage]] = []
-    for name in place(made.REQUEST_ROUTE, stages):
+    for name in names:
         plugin = by_name.get(name)
         if plugin is not None:
             route.append((on(" ".join(plugin.methods), name) if plugin.methods is not None else name, plugin.process))
             continue
-        stage = getattr(made, name, None)
+        stage = getattr(script, name, None)
         if stage is None:
-            raise ConfigError(f"{type(made).__name__} has no stage {str(name)!r}", key="routing.script")
+            raise ConfigError(f"{type(script).__name__} has no stage {str(name)!r}", key="routing.script")
         # A route of a site's own may name a stage of ours without its methods; it has them all the same.
         route.append((name if isinstance(name, on) else _OURS.get(name, name), stage))
-    core.script = made
-    core.engine = Engine(route)
+    return route
+
+
+class ScriptService(Service):
+    """Starts the script with the server and ends it with it.
+
+    Args:
+        core: Has it.
+    """
+
+    name = "script"
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def startService(self) -> None:
+        """Start.
+
+        Raises:
+            ConfigError: the script doesn't want to.
+        """
+        begin(self._core.script)
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+
+    def stopService(self) -> Any:
+        """End."""
+        super().stopService()  # type: ignore[no-untyped-call]  # as above
+        script: RoutingScript = self._core.script
+        ended = script.end() if script.running else succeed(None)
+        return ended.addCallback(lambda _: self._core.http.close())
 
 
 def _step(core: Core, call_id: str, text: str, *parts: object) -> None:
     if core.history is not None:
         core.history.step(call_id, "media", text, *parts)
-

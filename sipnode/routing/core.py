@@ -29,6 +29,7 @@ from sipnode.proxy.viaseal import ViaSeal
 from sipnode.records import BindingFlag, Reach
 from sipnode.registrar.edge import is_edge_path
 from sipnode.registrar.location import instance_key
+from sipnode.routing.http import HttpClient
 from sipnode.routing.verdict import Flag, Verdict
 from sipnode.sip.address import NameAddr
 from sipnode.sip.grammar import split_commas
@@ -66,6 +67,7 @@ class Core:
         pending: What waits for an answer, and how much of it may.
         flows: IFlowTable. resolver: IResolver. media: IMediaRelay. media_control: MediaControl, over it.
         media_policy: NatManage, which brings it the messages.
+        http: Asks HTTP services for the script.
         script: The routing script. engine: What runs it.
         registrar: RegistrarService. authenticator: Authenticator. dialogs: DialogService.
         presence: PresenceService, or None where no event package is served.
@@ -106,6 +108,7 @@ class Core:
         self.media: Any = None
         self.media_control: Any = None
         self.media_policy: Any = None
+        self.http = HttpClient(clock)
         self.script: Any = None
         self.engine: Any = None
         self.registrar: Any = None
@@ -344,27 +347,6 @@ class Core:
         binding = next((one for one in bindings if one.contact == ctx.request.uri), bindings[0])
         key = instance_key(binding.aor, binding.instance, binding.contact)
         return Target(flow=reach.flow, key=key, websocket=flow.websocket, flags=binding.cflags)
-
-    def follow(self, fork: Any) -> Deferred[None] | None:
-        """Give a request that found another node dead new targets, when who was there has come to this node meanwhile.
-
-        Returns:
-            A Deferred where the database has to be asked.
-        """
-        if not any(branch.target.beyond and branch.status == 430 for branch in fork.branches):
-            return None
-        tried = {branch.target.flow for branch in fork.branches}
-
-        def found(result: Any) -> None:
-            if result.status == 200:
-                fork.add_targets([self.target(one) for one in result.bindings if one.connection_id and one.connection_id not in tried])
-
-        request = fork.ctx.request
-        result = self.registrar.lookup(request.ruri.aor, request.method)
-        if isinstance(result, Deferred):
-            return result.addCallback(found)
-        found(result)
-        return None
 
     def calling(self, fork: Any) -> None:
         """An INVITE goes on. Should the connection of a browser go before the answer, the phones stop ringing."""

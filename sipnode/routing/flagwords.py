@@ -15,11 +15,11 @@ VERBS: Final = frozenset(("rtpengine_manage", "rtpengine_offer", "rtpengine_answ
 """Methods of a branch that take words."""
 
 
-def check_words(text: str, file: str) -> None:
+def check_words(text: str | bytes, file: str) -> None:
     """Look at the words of all calls of these verbs.
 
     Args:
-        text: The script.
+        text: The script, as its file has it.
         file: Its path, for errors.
 
     Raises:

@@ -1,20 +1,27 @@
-"""What a routing script has beside its stages: the settings, the media policy, and the hooks that the server calls."""
+"""What a routing script has beside its stages: settings, time, HTTP, calls, the media policy; and the hooks that the server calls."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from sipnode.interfaces import IRoutingScript
 from sipnode.sip.message import SipResponse as SipResponse
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
     from sipnode.base.flow import Flow
+    from sipnode.dialog.call import Call
     from sipnode.proxy.branch import Branch as Branch
     from sipnode.proxy.fork import Fork as Fork
     from sipnode.routing.core import Core
+    from sipnode.routing.http import HttpClient
     from sipnode.routing.natmanage import NatManage
     from sipnode.routing.request import Request as Request
     from sipnode.routing.verdict import Step as Step
@@ -35,19 +42,95 @@ class ScriptHooks:
 
     Attributes:
         core: The services, for what no verb does.
-        media: Which calls take a media relay, and how.
+        media: What offers and answers of calls are asked of the media relay.
+        http: Asks HTTP services of the site.
+        running: It has started and hasn't stopped.
+        log: Lines of the server's log, by ``self.log.info("{user} called", user=…)``.
     """
 
     REQUEST_ROUTE: ClassVar[tuple[str, ...]] = ()
+    log: ClassVar[Logger] = Logger(namespace="sipnode.script")
 
     def __init__(self, core: Core) -> None:
         self.core = core
         self.media: NatManage = core.media_policy
+        self.http: HttpClient = core.http
+        self.running = False
+        self._held: list[Callable[[], object]] = []
 
     @property
     def settings(self) -> Settings:
         """All sections of the configuration, as they are now."""
         return self.core.settings
+
+    @property
+    def local_time(self) -> datetime:
+        """Now, in the time zone of the machine."""
+        return datetime.fromtimestamp(self.core.clock()).astimezone()
+
+    def calls_of(self, user: str) -> int:
+        """How many calls ``user@domain`` has begun that haven't ended yet."""
+        calls: int = self.core.dialogs.calls_of(user)
+        return calls
+
+    def later(self, seconds: float, function: Callable[..., object], *arguments: object) -> None:
+        """Call a function in so many seconds, unless this script is replaced or the server stops before."""
+        def due() -> None:
+            self._held.remove(timer.cancel)
+            function(*arguments)
+
+        timer: IDelayedCall = self.core.reactor.callLater(seconds, due)
+        self._held.append(timer.cancel)
+
+    # -- its life
+
+    def started(self) -> Managed:
+        """The server has started, or this script has just been loaded in the place of another. An exception refuses it: then the server
+        doesn't start, or the other one stays.
+        """
+        return None
+
+    def stopped(self) -> Managed:
+        """The server stops, or another script has taken the place of this one."""
+        return None
+
+    def call_ended(self, call: Call) -> Managed:
+        """A call has ended, or was refused: :attr:`~sipnode.dialog.call.Call.outcome` says how. The script that is loaded then is told."""
+        return None
+
+    def begin(self) -> None:
+        """Be the script of the server from now on; of the server's own."""
+        self.running = True
+        waiting = self.started()
+        if waiting is not None:
+            self._waited(waiting, "started")
+        if type(self).call_ended is not ScriptHooks.call_ended:
+            self._held.append(self.core.dialogs.on_change(self._told_of_end, "terminated"))
+
+    def end(self) -> Deferred[None]:
+        """Be it no more, and let go of all that it has asked for; of the server's own."""
+        self.running = False
+        held, self._held = self._held, []
+        for let_go in held:
+            let_go()
+        try:
+            waiting = self.stopped()
+        except Exception:
+            self.log.failure("stopped() of the routing script failed")
+            waiting = None
+        return succeed(None) if waiting is None else self._waited(waiting, "stopped")
+
+    def _told_of_end(self, kind: str, call: Call) -> None:
+        waiting = self.call_ended(call)
+        if waiting is not None:
+            self._waited(waiting, "call_ended")
+
+    def _waited(self, waiting: Awaitable[object], hook: str) -> Deferred[None]:
+        deferred: Deferred[object] = waiting if isinstance(waiting, Deferred) else ensureDeferred(_awaited(waiting))
+        done: Deferred[None] = deferred.addCallback(lambda _: None)
+        return done.addErrback(lambda failure: self.log.failure("{hook}() of the routing script failed", failure, hook=hook))
+
+    # -- branches and replies
 
     def manage_branch(self, branch: Branch) -> Managed:
         """Before a branch is sent, once for each; it is sent when this is done. A Reject or MediaError fails this branch alone."""
@@ -81,3 +164,7 @@ class ScriptHooks:
 
     def websocket_closed(self, flow: Flow) -> None:
         """event_route[websocket:closed]."""
+
+
+async def _awaited(waiting: Awaitable[object]) -> object:
+    return await waiting

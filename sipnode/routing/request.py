@@ -338,6 +338,16 @@ class Request:
 
     # -- verbs for a site
 
+    def ring(self, targets: list[Target], after: float = 0.0, seconds: float = 0.0) -> None:
+        """Have it ring there, too, beside the devices that ``location`` finds, or in their place where it finds none.
+
+        Args:
+            after: Seconds later than the others, or as soon as those have failed. seconds: For how long at most, 0 for no bound of its own.
+        """
+        for target in targets:
+            target.after, target.seconds = after, seconds
+        self.targets += targets
+
     def add_header(self, name: str, value: str) -> None:
         """Have it go on with one more header.
 
@@ -613,13 +623,14 @@ class Request:
         return saved
 
     def lookup(self, then: Callable[[Request], Step]) -> Step:
-        """Find out where the user of its Request-URI is (``lookup("location")``); its targets are set.
+        """Find out where the user of its Request-URI is (``lookup("location")``); those devices come before the targets that it has.
 
         Args:
             then: Goes on with it, as ``self.relay``.
 
         Raises:
-            Reject: 404, nobody; 405, no device takes the method; 480, none can be reached; 503, the table is still being loaded.
+            Reject: It has no target: 404, nobody; 405, no device takes the method; 480, none can be reached; 503, the table is still being
+                loaded.
         """
         result: Deferred[LookupResult] | LookupResult = self.core.registrar.lookup(self.request.ruri.aor, self.request.method)
         if isinstance(result, Deferred):
@@ -630,8 +641,10 @@ class Request:
         status, bindings = result
         if status != 200:
             headers = {405: (("allow", capabilities.METHODS),), 503: (("retry-after", "5"),)}.get(status, ())
-            raise Reject(status, "", headers)
-        self.targets = [self.core.target(binding) for binding in bindings]
+            if not self.targets:
+                raise Reject(status, "", headers)
+            return then(self)
+        self.targets = [*(self.core.target(binding) for binding in bindings), *self.targets]
         if self.core.history is not None and self.request.method == "INVITE":
             found = ", ".join(binding.contact for binding in bindings)
             self.core.history.step(self.request.call_id, "location", "%s is at %s", bindings[0].aor, found)

@@ -1,7 +1,5 @@
-"""The routing policy: what a kamailio.cfg says, on one page, in its words.
-
-Each request goes through the stages of ``REQUEST_ROUTE`` until one gives a Verdict. A site changes it by settings, by a plugin stage, or by
-a subclass that overrides one method. The verbs are those of :class:`~sipnode.routing.request.Request`.
+"""The routing policy: what a kamailio.cfg says, on one page. Each request goes through ``REQUEST_ROUTE`` until a stage gives a
+Verdict; a site overrides one method. The verbs are those of :class:`~sipnode.routing.request.Request`.
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ from sipnode.errors import Reject
 from sipnode.routing.capabilities import HEADERS
 from sipnode.routing.contact import set_reply_contact
 from sipnode.routing.hooks import ScriptHooks
+from sipnode.routing.moved import look_again
 from sipnode.routing.order import on
 from sipnode.routing.verdict import DROP
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 class RoutingScript(ScriptHooks):
     """The policy of the package."""
+
     REQUEST_ROUTE: ClassVar[tuple[str, ...]] = (
         "reqinit", "natdetect", on("CANCEL", "cancel"), "withindlg", "path", on("OPTIONS", "options"), "auth", "record", "sipout",
         on("PUBLISH SUBSCRIBE", "presence"), on("REGISTER", "registrar"), "address_complete", "location",
@@ -147,4 +147,4 @@ class RoutingScript(ScriptHooks):
 
     def manage_failure(self, fork: Fork) -> Managed:
         """failure_route[MANAGE_FAILURE]: devices that have left a node that died are looked up once more; a site adds targets here."""
-        return fork.look_again()
+        return look_again(fork)

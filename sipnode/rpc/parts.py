@@ -28,7 +28,7 @@ class Parts:
         version: Of the program.
         started: Epoch seconds.
         reload_media: Reads the media nodes anew: those that came, those that went; raises ConfigError.
-        reload_script: Reads the routing script anew; raises ConfigError.
+        scripts: ``sipnode.routing.versions.Versions``.
         reload_tls: Reads tls.cfg and its files anew; raises ConfigError.
         tls_profiles: Sections of tls.cfg that are in force.
         sisters: Other nodes that are known.
@@ -50,7 +50,7 @@ class Parts:
     admit: Callable[[Any], Any] = lambda binding: None
     flush: Callable[[], Any] = lambda: None
     reload_media: Callable[[], tuple[list[str], list[str]]] = lambda: ([], [])
-    reload_script: Callable[[], None] = lambda: None
+    scripts: Any = None
     reload_tls: Callable[[], Any] = lambda: None
     tls_profiles: Callable[[], list[Any]] = lambda: []
     sisters: Callable[[], list[Any]] = lambda: []

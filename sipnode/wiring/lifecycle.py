@@ -99,14 +99,14 @@ def add_lifecycle(
     media: MediaService,
     storage: Any,
     dispatcher: Dispatcher,
-    script: Callable[[], None],
+    script: Callable[[], str],
     own_process: bool,
 ) -> Lifecycle:
     """Start, reload and stop of a server; its services become children of ``root``.
 
     Args:
         dispatcher: Has the bounds of messages.
-        script: Reads the routing script and its stages anew.
+        script: Reads the routing script and its stages anew; gives what there is to say.
         own_process: Signals, watchdog and inherited sockets are this server's.
     """
     notifier = Notifier(os.environ.pop("NOTIFY_SOCKET", "") if own_process else "")
@@ -171,7 +171,7 @@ def connect_reload(
     media: MediaService,
     storage: Any,
     dispatcher: Dispatcher,
-    script: Callable[[], None],
+    script: Callable[[], str],
 ) -> None:
     """Who takes part when the configuration is read anew."""
     add = reloader.add

@@ -169,7 +169,7 @@ class BoundTests(WatchedCase):
         calls.append(self.world.call(self.alice, self.bob))
         for call in self.dialogs.list():
             self.dialogs.end(call.call_id)
-        self.assertEqual(self.dialogs._of_user, {})
+        self.assertEqual(self.dialogs._table._of_user, {})
 
     def test_browsers_only(self) -> None:
         """``track = "browser"``: those that may vanish, and no others."""

@@ -24,6 +24,7 @@ class RpcCase(SynchronousTestCase):
         self.world = world
         self.core = world.core
         self.parts = parts_of(world.core, world.settings, **parts)
+        self.parts.scripts = world.scripts
         self.registry = registry_of(self.parts)
         self.endpoint = Endpoint(self.registry)
 

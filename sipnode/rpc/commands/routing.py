@@ -18,9 +18,17 @@ class Stage(TypedDict):
 
 
 class Script(TypedDict):
+    version: int
     script: str
     setting: str
     stages: list[str]
+
+
+class Version(TypedDict):
+    version: int
+    script: str
+    loaded: int
+    current: bool
 
 
 class RoutingCommands:
@@ -35,10 +43,19 @@ class RoutingCommands:
 
     @rpc("routing.script")
     def script(self) -> Script:
-        """The class of the routing script, and its stages in order."""
-        made = type(self._parts.core.script)
-        name = f"{made.__module__}.{made.__qualname__}"
-        return Script(script=name, setting=self._parts.settings.routing.script, stages=list(self._parts.core.engine.names))
+        """The routing script: which version of it routes, its class, and its stages in order."""
+        current, parts = self._parts.scripts.current, self._parts
+        return Script(
+            version=current.number, script=current.name, setting=parts.settings.routing.script, stages=list(parts.core.engine.names)
+        )
+
+    @rpc("routing.versions")
+    def versions(self) -> list[Version]:
+        """The versions of the routing script that ``routing.rollback`` can go back to, oldest first; ``loaded`` is in epoch seconds."""
+        scripts = self._parts.scripts
+        return [
+            Version(version=one.number, script=one.name, loaded=int(one.loaded), current=one is scripts.current) for one in scripts.list()
+        ]
 
     @rpc("routing.stages")
     def stages(self) -> list[Stage]:
@@ -58,11 +75,23 @@ class RoutingCommands:
 
     @rpc("routing.reload", changes=True)
     def reload(self) -> Script:
-        """Read the routing script anew: requests from now on go by it; one that is at fault changes nothing."""
+        """Read the routing script anew, as a version of its own: requests from now on go by it, those that have begun keep theirs.
+
+        One that is at fault is told with file, line and reason, and changes nothing.
+        """
         try:
-            self._parts.reload_script()
+            self._parts.scripts.reload()
         except ConfigError as error:
             raise RpcError(500, str(error)) from None
+        return self.script()
+
+    @rpc("routing.rollback", changes=True)
+    def rollback(self, version: int = 0) -> Script:
+        """Go back to a version of the routing script as it was loaded, whatever its file says now; 0 for the one before."""
+        try:
+            self._parts.scripts.rollback(version)
+        except ConfigError as error:
+            raise RpcError(404, str(error)) from None
         return self.script()
 
 

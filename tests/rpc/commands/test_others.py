@@ -11,6 +11,7 @@ from sipnode.errors import ConfigError
 from sipnode.media.ng import NoAnswer
 from sipnode.media.nodes import NodeSet, parse_nodes
 from sipnode.routing.script import RoutingScript
+from sipnode.routing.versions import Versions
 from sipnode.rpc.schema import schema
 from sipnode.settings import RoutingSettings, Settings
 from sipnode.testing import World
@@ -135,16 +136,25 @@ class RoutingTests(RpcCase):
 
     def test_reload(self) -> None:
         """The script is read anew; one at fault is told, and the old one goes on."""
-        ran = []
-        self.parts.reload_script = lambda: ran.append(1)
-        self.assertEqual(self.call("routing.reload")["stages"], list(self.core.engine.names))
-        self.assertEqual(ran, [1])
+        made: list[type[RoutingScript]] = [RoutingScript]
 
-        def broken() -> None:
-            raise ConfigError("routing.py: SyntaxError", key="routing.script")
+        def read() -> tuple[type[RoutingScript], list[Any]]:
+            if not made:
+                raise ConfigError("SyntaxError: invalid syntax", "routing.py", 7, "routing.script")
+            return made.pop(), []
 
-        self.parts.reload_script = broken
-        self.assertEqual(self.refused("routing.reload"), (500, "routing.script: routing.py: SyntaxError"))
+        self.parts.scripts = Versions(self.core, read)
+        made.append(_Site)
+        answer = self.call("routing.reload")
+        self.assertEqual((answer["version"], answer["stages"]), (2, list(self.core.engine.names)))
+        self.assertEqual(self.refused("routing.reload"), (500, "routing.py:7: routing.script: SyntaxError: invalid syntax"))
+        self.assertIsInstance(self.core.script, _Site)
+        self.assertEqual([(one["version"], one["current"]) for one in self.call("routing.versions")], [(1, False), (2, True)])
+        self.assertEqual(self.call("routing.rollback")["version"], 1)
+        self.assertIs(type(self.core.script), RoutingScript)
+        self.assertEqual(self.refused("routing.rollback")[0], 404)
+        self.assertEqual(self.call("routing.rollback", 2)["version"], 2)
+        self.assertEqual(self.refused("routing.rollback", 7)[0], 404)
         settings = replace(Settings(), routing=RoutingSettings(script="routing.Site"))
         self.prepare(World(settings))
         self.assertEqual(self.call("routing.script")["setting"], "routing.Site")
