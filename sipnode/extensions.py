@@ -144,7 +144,7 @@ def look_for(kind: Kind[T], name: str) -> Plugin[T] | None:
     """
     points = [point for point in _entry_points(kind.group) if point.name == name]
     if len(points) > 1:
-        places = " and ".join(_place(point) for point in points)
+        places = " and ".join(sorted(map(_place, points)))
         raise ConfigError(f"{kind.word} {name!r} is there more than once: {places}; uninstall one", key=kind.key)
     if points:
         (point,) = points
@@ -191,7 +191,8 @@ def complaints() -> list[str]:
     """
     installed = [(each, _points_of(each)) for each in _installed()]
     found = [f"the entry points of {_label(each)} can't be read" for each, points in installed if points is None]
-    every = [point for _, points in installed for point in points or ()]
+    # A folder has no order of its own, and the same fault is told in the same words.
+    every = sorted((point for _, points in installed for point in points or ()), key=lambda point: (point.name, _place(point)))
     for kind in KINDS:
         seen: dict[str, EntryPoint] = {}
         for point in (each for each in every if each.group == kind.group):

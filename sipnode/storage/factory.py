@@ -151,7 +151,10 @@ def use_backend(storage: IStorage, settings: AuthSettings, reactor: Any) -> list
         return []
     plugin = extensions.find(extensions.CREDENTIALS, settings.backend)
     backend = plugin.made(lambda backends: backends.make(settings.backend_url, reactor), ICredentialBackend)
-    storage.credentials = CachedCredentials(_guarded(backend, settings.backend, reactor), reactor, settings.cache_seconds)
+    try:
+        storage.credentials = CachedCredentials(_guarded(backend, settings.backend, reactor), reactor, settings.cache_seconds)
+    except AttributeError:
+        raise ConfigError("the store has users of its own that nothing can take the place of", key="auth.backend") from None
     service: IService = BackendService(backend)
     return [service]
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+
 import sipnode.plugins
 from sipnode import extensions
-from sipnode.app import _stages
+from sipnode.app import _stages, build
+from sipnode.check.findings import Findings
+from sipnode.check.run import check
 from sipnode.errors import ConfigError, StorageError
 from sipnode.extensions import CREDENTIALS, KINDS, PACKAGES, RELAYS, RPC, STAGES, STORES
 from sipnode.interfaces import IStorage
@@ -17,6 +25,7 @@ from sipnode.presence.packages import BUILT_IN as OUR_PACKAGES
 from sipnode.settings import RoutingSettings, Settings
 from sipnode.storage.factory import BUILT_IN as OUR_STORES
 
+from ..live.support.site import free_port
 from .kit import ADDS, STAGE, InstalledCase
 
 
@@ -153,6 +162,59 @@ package, old = Package(), Old()
         self.assertEqual((error.key, error.reason.rpartition(": ")[2]), ("auth.backend_url", "no"))
         self.assertEqual(self.assertRaises(ConfigError, plugin.made, raising(ConfigError("no"))).key, "storage.url")
         self.assertRaises(StorageError, plugin.made, raising(StorageError("away")))
+
+
+class StartTests(InstalledCase):
+    """A configuration beside broken plugins."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = Path(tempfile.mkdtemp(prefix="sipnode-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.file = self.folder / "sipnode.toml"
+        self.install("1 / 0", "acme_bad", "stages guard stage")
+        for kind in ("packages", "rpc", "stores", "credentials", "relays"):
+            self.install("1 / 0", f"acme_bad_{kind}", f"{kind} acme thing", f"acme-{kind}")
+        self.distribution("acme-late", "[sipnode.stages]\nguard = gone:stage\nother = gone:stage\n")
+
+    def said(self, text: str) -> Findings:
+        """What a check says."""
+        port = free_port(socket.SOCK_DGRAM)
+        self.file.write_text(f'[core]\nlisten = ["udp:127.0.0.1:{port}"]\n{text}')
+        return check(str(self.folder), Clock())
+
+    def test_not_named(self) -> None:
+        """They stop nothing and are one warning; a server is built."""
+        found = self.said("")
+        self.assertEqual(found.errors, [])
+        (warning,) = [text for text in found.warnings if "plugin" in text]
+        self.assertIn("of acme-late 1.2) has the name of sipnode.stages acme_bad:stage of acme-sip 1.2", warning)
+        self.assertIn("stage 'other' (sipnode.stages gone:stage of acme-late 1.2): there is no module gone", warning)
+        folder = self.folder / "state"
+        folder.mkdir()
+        build(Settings(), folder, MemoryReactorClock())
+        self.assertEqual([name for name in sys.modules if name.startswith("acme_bad")], [])
+
+    def test_named(self) -> None:
+        """Each that is named is a fault with file, line, key and distribution, all of them in one run."""
+        text = '[presence]\npackages = ["acme"]\n[rpc]\nplugins = ["acme"]\n[storage]\nurl = "acme:x"\n[media]\nrelay = "acme"\n'
+        found = self.said(f'[routing]\nstages = ["guard"]\n[auth]\nbackend = "acme"\n{text}').errors
+        self.assertEqual(len(found), 6)
+        for line, key, kind in (
+            (6, "auth.backend", "credentials"), (8, "presence.packages", "packages"), (10, "rpc.plugins", "rpc"),
+            (12, "storage.url", "stores"), (14, "media.relay", "relays"),
+        ):  # fmt: skip
+            (error,) = [text for text in found if text.startswith(f"{self.file}:{line}: {key}: ")]
+            self.assertIn(f"acme_bad_{kind}:thing of acme-{kind} 1.2) can't be loaded: ZeroDivisionError", error)
+        (error,) = [text for text in found if text.startswith(f"{self.file}:4: routing.stages: stage 'guard' is there more than once")]
+
+    def test_package_that_does_not_start(self) -> None:
+        """An event package whose start() raises is named."""
+        self.module("acme_start", f"{ADDS}\nfrom sipnode.presence.packages.base import EventPackage\nclass P(EventPackage):\n"
+                    "    name = 'late'\n    def start(self, sources): 1 / 0\np = P()\n")  # fmt: skip
+        self.distribution("acme-start", "[sipnode.packages]\nlate = acme_start:p\n")
+        (error,) = self.said('[presence]\npackages = ["late"]\n').errors
+        self.assertTrue(error.startswith(f"{self.file}:4: presence.packages: event package 'late': ZeroDivisionError"), error)
 
 
 class FolderTests(InstalledCase):

@@ -215,6 +215,15 @@ class CredentialTests(InstalledCase):
         self.assertIn("users by 'acme'", greeting("1", settings, (), ""))
         self.assertEqual(own_services(settings), [("users.test", 443)])
 
+    def test_no_place(self) -> None:
+        """A store whose users can't be replaced is told, not tried."""
+
+        class Own:
+            credentials = property()
+
+        error: ConfigError = self.assertRaises(ConfigError, use_backend, Own(), self.settings, self.clock)
+        self.assertEqual(error.key, "auth.backend")
+
     def test_command(self) -> None:
         """``sipnode user`` says that its users aren't here."""
         folder = Path(self.mktemp())

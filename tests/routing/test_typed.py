@@ -119,3 +119,9 @@ class TypedTests(SynchronousTestCase):
         samples = TOP / "docs" / "samples"
         self.assertIn("Success", mypy(*samples.glob("*.py"), TOP / "conf" / "routing.py"))
         self.assertIn("Success", mypy(*(samples / "start").glob("*.py")))
+        self.assertIn("Success", mypy(*(samples / "plugins").glob("*.py")))
+
+    def test_examples(self) -> None:
+        """So do the example projects."""
+        for project in (TOP / "docs" / "examples").glob("*/pyproject.toml"):
+            self.assertIn("Success", mypy(*project.parent.glob("sipnode_*")), project.parent.name)
