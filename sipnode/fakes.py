@@ -11,8 +11,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from sipnode.auth.authenticator import Authenticator
 from sipnode.base.flow import Flow, Listener
 from sipnode.base.flows import FlowTable, Resolver
+from sipnode.base.request import Request
 from sipnode.errors import FlowClosed, MediaError, NoRoute
 from sipnode.interfaces import IMediaRelay
 from sipnode.records import Hop, MediaKey, MediaProfile
@@ -248,22 +250,23 @@ class RecordingMediaRelay:
             waiting.callback(sdp)
 
 
-class OpenAuthenticator:
+class OpenAuthenticator(Authenticator):
     """Believes everybody: the identity is what From says."""
 
-    unplaced = 0
+    def __init__(self) -> None:
+        self.unplaced = 0
+        self.guard = None
 
-    def check(self, ctx: Any, proxy: bool) -> None:
+    def check(self, ctx: Request, proxy: bool) -> None:
         """Let it pass."""
         if ctx.domain_is_local(ctx.request.from_.uri.host):
             ctx.identity = ctx.request.from_.uri.aor
 
-    def needs_auth(self, ctx: Any) -> bool:
+    def needs_auth(self, ctx: Request) -> bool:
         """Whether it says to be one of ours."""
-        local: bool = ctx.domain_is_local(ctx.request.from_.uri.host)
-        return local
+        return ctx.domain_is_local(ctx.request.from_.uri.host)
 
-    def is_stranger(self, ctx: Any) -> bool:
+    def is_stranger(self, ctx: Request) -> bool:
         """Whether its From isn't ours."""
         return not ctx.identity and not self.trusts(ctx.flow)
 

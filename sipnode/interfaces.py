@@ -8,6 +8,7 @@ from zope.interface import Attribute, Interface, classImplements
 
 from sipnode.base import flow as base
 from sipnode.base.flows import FlowTable, Resolver
+from sipnode.base.guard import DigestGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -536,5 +537,6 @@ class IPresenceBackend(Interface):
 classImplements(base.Listener, IListener)
 classImplements(base.Flow, IFlow)
 classImplements(base.MessageSink, IMessageSink)
+classImplements(DigestGuard, IDigestGuard)
 classImplements(FlowTable, IFlowTable)
 classImplements(Resolver, IResolver)

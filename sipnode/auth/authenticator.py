@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import os
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -23,8 +23,12 @@ from sipnode.auth.secret import derive
 from sipnode.auth.seldom import Seldom
 from sipnode.auth.trust import TrustedSources
 from sipnode.base.flow import Flow
+from sipnode.base.guard import DigestGuard
+from sipnode.base.native import mypyc_attr
+from sipnode.base.request import Request
+from sipnode.base.verdict import Verdict
 from sipnode.errors import ConfigError, ParseError, StorageError
-from sipnode.interfaces import ICredentialStore, IDigestGuard, IRequest
+from sipnode.interfaces import ICredentialStore
 from sipnode.records import Credential
 from sipnode.settings import AuthSettings
 from sipnode.sip.digest import MD5, SHA256, Credentials, ha1, matches
@@ -54,6 +58,7 @@ class _Asked(NamedTuple):
     state: int
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Authenticator:
     """Checks requests.
 
@@ -94,10 +99,10 @@ class Authenticator:
         )
         self._told_of_missing_hash = False
         self._told = Seldom()
-        self.guard: IDigestGuard | None = None
+        self.guard: DigestGuard | None = None
         self.unplaced = 0
 
-    def realm_of(self, ctx: IRequest) -> str:
+    def realm_of(self, ctx: Request) -> str:
         """The domain whose user has to prove itself: that of the AoR for REGISTER, else of From; "" when it isn't ours.
 
         Raises:
@@ -105,7 +110,7 @@ class Authenticator:
         """
         return claim_of(ctx.request, ctx.domain_is_local).realm
 
-    def needs_auth(self, ctx: IRequest) -> bool:
+    def needs_auth(self, ctx: Request) -> bool:
         """Whether :meth:`check` has something to ask: authentication is on, the source isn't trusted, the method can be challenged
         and the request claims to come from a user of ours. What comes from elsewhere is the script's to judge."""
         if not self._enabled or ctx.request.method in _NEVER or self.trusts(ctx.flow):
@@ -115,13 +120,13 @@ class Authenticator:
         except ParseError:
             return True
 
-    def is_stranger(self, ctx: IRequest) -> bool:
+    def is_stranger(self, ctx: Request) -> bool:
         """Whether a request that :meth:`check` let pass comes from nobody that we know."""
         if ctx.identity or self.trusts(ctx.flow):
             return False
         return self._enabled or not ctx.domain_is_local(ctx.request.from_.uri.host)
 
-    def check(self, ctx: IRequest, proxy: bool) -> Any:
+    def check(self, ctx: Request, proxy: bool) -> Verdict | Deferred[Verdict | None] | None:
         """Let the request prove its user.
 
         Args:
@@ -171,12 +176,10 @@ class Authenticator:
         try:
             known = self._credentials.cached(username, realm)
         except KeyError:
-            waiting: Deferred[Any] = self._credentials.fetch(username, realm)
-            waiting.addCallback(self._judge_late, ctx, asked)
-            return waiting.addErrback(self._unavailable, ctx)
+            return self._credentials.fetch(username, realm).addCallback(self._judge_late, ctx, asked).addErrback(self._unavailable, ctx)
         return self._judge(known, ctx, asked)
 
-    def _judge_late(self, known: Credential | None, ctx: IRequest, asked: _Asked) -> Any:
+    def _judge_late(self, known: Credential | None, ctx: Request, asked: _Asked) -> Verdict | None:
         # While the store was asked others may have guessed: a thousand side by side are no more than a thousand one by one.
         user = f"{asked.username}@{asked.realm}"
         if self.guard is not None and self.guard.refuses_password(ctx.flow.remote[0], user, ctx.flow):
@@ -206,7 +209,7 @@ class Authenticator:
             return True
         return bool(self._peers) and not self._peers.isdisjoint(flow.peer_domains)
 
-    def _judge(self, known: Credential | None, ctx: IRequest, asked: _Asked) -> Any:
+    def _judge(self, known: Credential | None, ctx: Request, asked: _Asked) -> Verdict | None:
         proxy, realm, owner, username, sent, state = asked
         user = f"{username}@{realm}"
         hashed = "" if known is None else self._hash_of(known, sent, realm)
@@ -233,7 +236,7 @@ class Authenticator:
         ctx.identity = user
         return None
 
-    def _tell(self, ctx: IRequest, user: str, reason: str) -> None:
+    def _tell(self, ctx: Request, user: str, reason: str) -> None:
         """One line of the log in ten seconds for each source and user."""
         host = ctx.flow.remote[0]
         if self._told.may((host, user), self._seconds()):
@@ -258,7 +261,7 @@ class Authenticator:
             )
         return found
 
-    def _challenge(self, ctx: IRequest, proxy: bool, realm: str, sent: Credentials | None, stale: bool) -> Any:
+    def _challenge(self, ctx: Request, proxy: bool, realm: str, sent: Credentials | None, stale: bool) -> Verdict:
         nonce = self._nonces.issue(realm, self._seconds(), ctx.flow.remote[0])
         ctx.flow.offered = nonce
         if ctx.flow.websocket:
@@ -271,7 +274,7 @@ class Authenticator:
                 order = order[:1]
         return ctx.reply(status_for(proxy), "", challenge_headers(proxy, realm, nonce, order, stale))
 
-    def _knows_md5_alone(self, ctx: IRequest, sent: Credentials | None) -> bool:
+    def _knows_md5_alone(self, ctx: Request, sent: Credentials | None) -> bool:
         # Many phones give up at the first challenge that they don't know, whatever stands beside it: a second one is for those only
         # that have shown, or are known, to read on (RFC 8760 §2.4).
         if sent is not None and sent.response:
@@ -279,7 +282,7 @@ class Authenticator:
         agent = ctx.request.get("user-agent")
         return agent is None or agent.startswith(self._md5_agents) or not agent.startswith(self._capable_agents)
 
-    def _unavailable(self, failure: Failure, ctx: IRequest) -> Any:
+    def _unavailable(self, failure: Failure, ctx: Request) -> Verdict:
         failure.trap(StorageError)
         return ctx.reply(503, "", _RETRY_AFTER)
 

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
+from sipnode.base.guard import DigestGuard
 from sipnode.defence.bans import Ban, BanList
 from sipnode.defence.limits import changed
 from sipnode.defence.passwords import Passwords
@@ -33,7 +34,7 @@ HANDSHAKE_COST: Final = 5.0
 MOST_PROVED: Final = 100_000
 
 
-class Guard:
+class Guard(DigestGuard):
     """Judges sources.
 
     Args:

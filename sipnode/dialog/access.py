@@ -6,7 +6,7 @@ token that was sealed for a dialog gets this far, and nothing here widens what i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sipnode.dialog import call as stages
 from sipnode.dialog.ended import EndedDialogs
@@ -14,6 +14,8 @@ from sipnode.errors import Reject
 
 if TYPE_CHECKING:
     from sipnode.dialog.table import CallTable
+    from sipnode.proxy.core import Fork, Request
+    from sipnode.proxy.seal import RouteState
     from sipnode.sip.message import SipRequest
 
 MOST_PLACES: Final = 8
@@ -40,7 +42,7 @@ class DialogAccess:
         self._counters = counters
         self.over = EndedDialogs()
 
-    def admit(self, ctx: Any) -> None:
+    def admit(self, ctx: Request) -> None:
         """A request outside of any dialog that shows the Call-ID and a tag of a call that is known: it has to come from who began
         that call, or be that very INVITE on its way back through us (a spiral).
 
@@ -62,11 +64,11 @@ class DialogAccess:
             self._counters["refused_known_call"] += 1
             raise Reject(403, "Not Your Call")
 
-    def is_open(self, ctx: Any, route: Any) -> bool:
+    def is_open(self, ctx: Request, route: RouteState) -> bool:
         """Whether the dialog that a route token was made for can be spoken in still, as far as this server knows.
 
         Args:
-            route: What the token said (``proxy.seal.RouteState``).
+            route: What the token said.
         """
         request = ctx.request
         call_id, caller_tag, callee_tag = request.call_id, request.from_.tag, request.to.tag
@@ -106,7 +108,7 @@ class DialogAccess:
             call.moved |= {host}
 
 
-def _passed_here(request: SipRequest, fork: Any) -> bool:
+def _passed_here(request: SipRequest, fork: Fork) -> bool:
     """Whether a request bears a Via that a branch of the fork put on: nobody but those it was sent to knows it."""
     vias = [line for name, line in zip(request.names, request.lines, strict=True) if name == "via"]
     return any(branch.branch_id in line for branch in fork.branches for line in vias)

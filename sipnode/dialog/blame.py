@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sipnode.dialog.request import Request
 
 
-def blame(core: Any, ctx: Any, status: int, by: str) -> tuple[str, str]:
+def blame(ctx: Request, status: int, by: str) -> tuple[str, str]:
     """``caller``, ``callee``, ``media node NAME`` or ``server``; and which rule or stage, or the reason, "" for none.
 
     Args:
-        core: ``engine`` is used.
         ctx: The INVITE. A branch of its fork decided, or the stage of the script that it is in.
         status: Of the refusal.
         by: Which rule or stage of ours refused it, "" where that isn't known.
@@ -19,4 +21,4 @@ def blame(core: Any, ctx: Any, status: int, by: str) -> tuple[str, str]:
     if ctx.fork is not None and ctx.fork.blame:
         who, _, why = ctx.fork.blame.partition(", ")
         return who, why
-    return ("caller", "") if status == 487 else ("server", f"stage {ctx.engine.stage_of(ctx)}")
+    return ("caller", "") if status == 487 else ("server", f"stage {ctx.decided_by()}")

@@ -6,7 +6,7 @@ all that there was of it and is gone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -14,11 +14,13 @@ from twisted.logger import Logger
 from sipnode.base.outbox import BYE
 from sipnode.dialog.ends import Ends, Party, new_via
 from sipnode.errors import NoRoute
+from sipnode.proxy.reach import find
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from sipnode.base.flow import Flow
+    from sipnode.proxy.core import ProxyCore
 
 VANISHED: Final = 'SIP;cause=480;text="Connection lost"'
 BY_OPERATOR: Final = 'SIP;cause=480;text="Ended by the operator"'
@@ -27,11 +29,10 @@ UNREFRESHED: Final = 'SIP;cause=408;text="Session not refreshed"'
 _log = Logger(namespace="sipnode.dialog")
 
 
-def say_bye(core: Any, ends: Ends, party: Party, reason: str) -> None:
+def say_bye(core: ProxyCore, ends: Ends, party: Party, reason: str) -> None:
     """Send BYE to one end.
 
     Args:
-        core: What :class:`sipnode.proxy.ports.ProxyCore` says.
         reason: Value of Reason (RFC 3326).
     """
     flow = _flow_to(core, party)
@@ -42,7 +43,7 @@ def say_bye(core: Any, ends: Ends, party: Party, reason: str) -> None:
         _send(core, flow, ends, party, reason)
 
 
-def _send(core: Any, flow: Flow, ends: Ends, party: Party, reason: str) -> None:
+def _send(core: ProxyCore, flow: Flow, ends: Ends, party: Party, reason: str) -> None:
     branch, via = new_via(flow)
     bye = ends.bye_to(party, via, reason)
     core.transactions.send_request(bye, branch, flow, None, core.clock(), why=BYE)
@@ -53,9 +54,9 @@ def _unreached(failure: Failure, ends: Ends, party: Party) -> None:
     _log.info("{call_id}: no BYE reaches {who}: {reason}", call_id=ends.call_id, who=party.address, reason=error)
 
 
-def _flow_to(core: Any, party: Party) -> Any:
+def _flow_to(core: ProxyCore, party: Party) -> Flow | Deferred[Flow] | None:
     """The flow that reaches an end, a Deferred of it, or None."""
     try:
-        return core.find(party.side)
+        return find(core, party.side)
     except NoRoute:
         return None

@@ -6,11 +6,12 @@ Pure. The invariant: a call goes trying -> early -> confirmed -> terminated, may
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, TypeAlias
 
 from sipnode.base.flow import Flow
 from sipnode.dialog.ends import Ends, Party, ends_of
 from sipnode.errors import ParseError
+from sipnode.proxy.core import Fork
 from sipnode.records import Reach
 from sipnode.sip.message import SipMessage, SipRequest, SipResponse
 from sipnode.sip.uri import SipUri
@@ -44,6 +45,7 @@ _OUTCOMES: Final = {
     603: "declined",
 }
 _NOWHERE: Final = ("", ("", 0))
+_Kept: TypeAlias = tuple[list[str], list[str], Reach, Reach, Callable[[str], bool]]
 _OF_REQUEST: Final = ["from", "call-id", "cseq", "contact"]
 _OF_RESPONSE: Final = ["to", "contact"]
 
@@ -111,14 +113,14 @@ class Call:
         self.bridged = False
         self.media_call = ""
         self.moved: frozenset[str] = frozenset()
-        self.pending: Any = None
+        self.pending: Fork | None = None
         self.interval = 0
         self.slot = 0
         self._caller = identity
         self._from = sender
         self._ruri = request.ruri
         self._is_local = is_local
-        self._kept: tuple[Any, ...] | None = None
+        self._kept: _Kept | None = None
         self._ends: Ends | None = None
 
     @property

@@ -25,14 +25,17 @@ from sipnode.dialog.call import Call, outcome_of
 from sipnode.dialog.ends import Ends, Party
 from sipnode.dialog.table import SLOT_SECONDS, CallTable
 from sipnode.errors import ParseError, Reject
+from sipnode.proxy.sides import callee_side
 from sipnode.sip.address import NameAddr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IDelayedCall
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from sipnode.base.flow import Flow
+    from sipnode.dialog.request import Request
+    from sipnode.proxy.core import Branch, Fork, ProxyCore
     from sipnode.settings import DialogSettings
     from sipnode.sip.message import SipMessage, SipResponse
 
@@ -45,8 +48,6 @@ class DialogService(Service):
 
     Args:
         settings: ``[dialog]``.
-        reactor: Clock and delayed calls.
-        core: What :class:`sipnode.proxy.ports.ProxyCore` says, and ``media``, ``near_side``, ``is_local``, ``is_own``.
 
     Attributes:
         answered: Calls that are up now.
@@ -59,7 +60,7 @@ class DialogService(Service):
     name = "dialogs"
     log = Logger(namespace="sipnode.dialog")
 
-    def __init__(self, settings: DialogSettings, reactor: Any, core: Any) -> None:
+    def __init__(self, settings: DialogSettings, reactor: IReactorTime, core: ProxyCore) -> None:
         self._settings = settings
         self._reactor = reactor
         self._core = core
@@ -133,13 +134,12 @@ class DialogService(Service):
 
     # -- what the proxy sees
 
-    def trying(self, fork: Any) -> None:
+    def trying(self, ctx: Request, fork: Fork) -> None:
         """An INVITE outside of any dialog is about to be sent on.
 
         Raises:
             Reject: its user has as many calls as may be.
         """
-        ctx = fork.ctx
         if self._all and ctx.route is None:
             call = self._new(ctx)
             self.access.over.discard(call.call_id, call.from_tag)
@@ -152,11 +152,11 @@ class DialogService(Service):
                 if self._watchers[stages.TRYING]:
                     self._tell(stages.TRYING, call)
 
-    def _new(self, ctx: Any) -> Call:
+    def _new(self, ctx: Request) -> Call:
         self._number += 1
         return Call(self._number, ctx.request, ctx.identity, ctx.flow, ctx.now, self._core.is_local)
 
-    def early(self, ctx: Any, response: SipResponse) -> None:
+    def early(self, ctx: Request, response: SipResponse) -> None:
         """A 101..199 went to the caller."""
         call = ctx.call
         if call is None:
@@ -171,7 +171,7 @@ class DialogService(Service):
             if self._watchers[stages.EARLY]:
                 self._tell(stages.EARLY, call)
 
-    def refused(self, ctx: Any, status: int, by: str = "") -> None:
+    def refused(self, ctx: Request, status: int, by: str = "") -> None:
         """An INVITE outside of any dialog got its 3xx..6xx; ``by`` says which rule or stage of ours refused it, "" for none."""
         call, ctx.call = ctx.call, None
         if call is None:
@@ -181,10 +181,10 @@ class DialogService(Service):
                 call = self._new(ctx)
             except ParseError:
                 return
-        call.status, (who, call.rule) = status, blame(self._core, ctx, status, by)
+        call.status, (who, call.rule) = status, blame(ctx, status, by)
         self._end(call, outcome_of(status), who)
 
-    def established(self, ctx: Any, branch: Any, response: SipResponse) -> None:
+    def established(self, ctx: Request, branch: Branch, response: SipResponse) -> None:
         """A 2xx to an INVITE went to the caller."""
         try:
             if ctx.route is None:
@@ -194,7 +194,7 @@ class DialogService(Service):
         except ParseError:
             return
 
-    def _established(self, ctx: Any, branch: Any, response: SipResponse) -> None:
+    def _established(self, ctx: Request, branch: Branch, response: SipResponse) -> None:
         call, table = ctx.call, self._table
         now = self._core.clock()
         to_tag = response.to.tag
@@ -215,7 +215,7 @@ class DialogService(Service):
         call.pending = None
         if call.key[2] != to_tag and not table.rename(call, to_tag):
             return
-        caller, callee = self._core.near_side(ctx), self._core.far_side(branch, response)
+        caller, callee = self._core.near_side(ctx), callee_side(branch, response)
         call.answer(ctx.request if first else None, response, (caller, callee), self._is_ours)
         media = branch.media
         if media is not None:
@@ -235,9 +235,9 @@ class DialogService(Service):
         if "sn=" not in record_route:
             return False
         uri = NameAddr.parse(record_route).uri
-        return bool(self._core.is_own(uri.host, uri.port))
+        return self._core.is_own(uri.host, uri.port)
 
-    def request(self, ctx: Any) -> None:
+    def request(self, ctx: Request) -> None:
         """A request inside some dialog passes: note its CSeq; BYE ends the call."""
         request = ctx.request
         from_tag, to_tag, call_id = request.from_.tag, request.to.tag, request.call_id
@@ -265,7 +265,7 @@ class DialogService(Service):
                 self._refreshed_target(call, party, ctx)
             self._refreshed(call, request)
 
-    def _refreshed_target(self, call: Call, party: Party, ctx: Any) -> None:
+    def _refreshed_target(self, call: Call, party: Party, ctx: Request) -> None:
         """An end says anew where it is (RFC 3261 §12.2.2)."""
         party.target = NameAddr.parse(ctx.request.values("contact")[0]).uri_text
         near = self._core.near_side(ctx)

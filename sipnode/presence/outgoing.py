@@ -6,11 +6,12 @@ subscription has a higher CSeq than the one before.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sipnode.presence.proving import octets
 from sipnode.presence.subscription import state_value
 from sipnode.sip.message import SipRequest
+from sipnode.transaction.machine import TransactionUser
 
 if TYPE_CHECKING:
     from sipnode.base.flow import Flow
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
     from sipnode.presence.proving import Address
     from sipnode.records import Subscription
     from sipnode.sip.message import SipResponse
+    from sipnode.transaction.machine import ClientTransaction
 
 ENDING: Final = frozenset((404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604))
 """Answers to a NOTIFY after which the subscription is gone."""
 
 
-class Outgoing:
+class Outgoing(TransactionUser):
     """What is to be told to a subscriber: the user of the NOTIFY's client transaction.
 
     Attributes:
@@ -60,11 +62,11 @@ class Outgoing:
         self.paced = 0.0
         self.not_before = 0.0
         self.timed = 0.0
-        self.transaction: Any = None
+        self.transaction: ClientTransaction | None = None
         self.flow: Flow | None = None
         self.address: Address | None = None
         self.credit = 0
-        self.tries: list[Any] = []
+        self.tries: list[ClientTransaction] = []
         self.next_try = 0.0
 
     def response_received(self, response: SipResponse) -> None:

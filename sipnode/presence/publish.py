@@ -19,16 +19,17 @@ from sipnode.sip.ids import BOOT
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from sipnode.base.request import Request
     from sipnode.presence.service import PresenceService
 
 _numbers = count(1)
 
 
-def handle(service: PresenceService, ctx: Any, trusted: bool) -> Any:
+def handle(service: PresenceService, ctx: Request, trusted: bool) -> Any:
     """Process a PUBLISH.
 
     Args:
-        ctx: IRequest with a transaction; it is answered.
+        ctx: With a transaction; it is answered.
         trusted: Its source may publish for everybody.
 
     Returns:
@@ -54,7 +55,7 @@ def handle(service: PresenceService, ctx: Any, trusted: bool) -> Any:
     return service.queue.run((package.name, resource), lambda: _decide(service, ctx, package, resource, sender))
 
 
-def _decide(service: PresenceService, ctx: Any, package: Any, resource: str, sender: str) -> Any:
+def _decide(service: PresenceService, ctx: Request, package: Any, resource: str, sender: str) -> Any:
     now = service.now()
     there = service.publications.at(package.name, resource, now)
     plan = publication.plan(ctx.request, resource, sender, package, there, now, service.settings, new_etag, new_ruid)
@@ -66,7 +67,7 @@ def _decide(service: PresenceService, ctx: Any, package: Any, resource: str, sen
     return waiting.addCallbacks(_stored, lambda failure: refused(failure, ctx), callbackArgs=(service, ctx, plan, package.name, resource))
 
 
-def _stored(_result: object, service: PresenceService, ctx: Any, plan: PublishPlan, event: str, resource: str) -> Any:
+def _stored(_result: object, service: PresenceService, ctx: Request, plan: PublishPlan, event: str, resource: str) -> Any:
     service.apply(plan.changes)
     verdict = ctx.reply(plan.status, plan.reason, plan.headers)
     if plan.news:
@@ -74,7 +75,7 @@ def _stored(_result: object, service: PresenceService, ctx: Any, plan: PublishPl
     return verdict
 
 
-def refused(failure: Failure, ctx: Any) -> Any:
+def refused(failure: Failure, ctx: Request) -> Any:
     """The store didn't take it: so nothing has changed."""
     failure.trap(StorageError)
     return ctx.reply(503, "", RETRY_AFTER)

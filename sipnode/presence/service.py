@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
+    from sipnode.base.request import Request
     from sipnode.interfaces import IEventPackage, IPresenceBackend
     from sipnode.presence.outgoing import Outgoing
     from sipnode.presence.subscription import Origin
@@ -190,15 +191,15 @@ class PresenceService(Service):
 
     # -- requests
 
-    def publish(self, ctx: Any, trusted: bool = False) -> Any:
+    def publish(self, ctx: Request, trusted: bool = False) -> Any:
         """Process a PUBLISH; see :func:`sipnode.presence.publish.handle`."""
         return publish.handle(self, ctx, trusted)
 
-    def subscribe(self, ctx: Any) -> Any:
+    def subscribe(self, ctx: Request) -> Any:
         """Process a SUBSCRIBE; see :func:`sipnode.presence.subscribe.handle`."""
         return subscribe.handle(self, ctx)
 
-    def is_at_home(self, ctx: Any) -> bool:
+    def is_at_home(self, ctx: Request) -> bool:
         """Whether a SUBSCRIBE inside a dialog needs no password; see :func:`sipnode.presence.subscribe.is_at_home`."""
         return subscribe.is_at_home(self, ctx)
 

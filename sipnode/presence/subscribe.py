@@ -20,14 +20,15 @@ from sipnode.records import PresenceChange
 from sipnode.sip import ids
 
 if TYPE_CHECKING:
+    from sipnode.base.request import Request
     from sipnode.presence.service import PresenceService
 
 
-def handle(service: PresenceService, ctx: Any) -> Any:
+def handle(service: PresenceService, ctx: Request) -> Any:
     """Process a SUBSCRIBE, inside a dialog or not.
 
     Args:
-        ctx: IRequest with a transaction; it is answered.
+        ctx: With a transaction; it is answered.
 
     Returns:
         What ``ctx.reply`` returned, or a Deferred of it.
@@ -46,7 +47,7 @@ def handle(service: PresenceService, ctx: Any) -> Any:
     return _begin(service, ctx, package)
 
 
-def is_at_home(service: PresenceService, ctx: Any) -> bool:
+def is_at_home(service: PresenceService, ctx: Request) -> bool:
     """Whether a SUBSCRIBE with a To tag needs no password: it comes from where its subscription is, or there is none, which it
     may be told.
     """
@@ -56,7 +57,7 @@ def is_at_home(service: PresenceService, ctx: Any) -> bool:
     return is_same_place(there, service.origin(ctx), False)
 
 
-def _begin(service: PresenceService, ctx: Any, package: Any) -> Any:
+def _begin(service: PresenceService, ctx: Request, package: Any) -> Any:
     request = ctx.request
     resource, watcher = request.ruri.aor, ctx.identity or request.from_.uri.aor
     if not request.ruri.user or len(resource) > 128 or not resource.isprintable() or len(watcher) > 128 or not watcher.isprintable():
@@ -99,7 +100,7 @@ def _begin(service: PresenceService, ctx: Any, package: Any) -> Any:
     return waiting.addCallbacks(_told, lambda failure: refused(failure, ctx), callbackArgs=(service, ctx, plan))
 
 
-def _told(_result: object, service: PresenceService, ctx: Any, plan: SubscribePlan) -> Any:
+def _told(_result: object, service: PresenceService, ctx: Request, plan: SubscribePlan) -> Any:
     made = plan.subscription
     assert made is not None
     ctx.to_tag = made.to_tag
@@ -116,7 +117,7 @@ def _told(_result: object, service: PresenceService, ctx: Any, plan: SubscribePl
     return verdict
 
 
-def _go_on(service: PresenceService, ctx: Any, package: Any, tag: str) -> Any:
+def _go_on(service: PresenceService, ctx: Request, package: Any, tag: str) -> Any:
     there = service.subscriptions.by_tag.get(tag)
     may = there is not None and service.is_watcher(ctx, there)
     plan = subscription.go_on(ctx.request, there, package, service.origin(ctx), may, service.now(), service.settings)
@@ -132,7 +133,7 @@ def _go_on(service: PresenceService, ctx: Any, package: Any, tag: str) -> Any:
     return waiting.addCallbacks(_refreshed, lambda failure: refused(failure, ctx), callbackArgs=(service, ctx, plan))
 
 
-def _refreshed(_result: object, service: PresenceService, ctx: Any, plan: SubscribePlan) -> Any:
+def _refreshed(_result: object, service: PresenceService, ctx: Request, plan: SubscribePlan) -> Any:
     kept = plan.subscription
     assert kept is not None
     if kept.to_tag not in service.subscriptions.by_tag:

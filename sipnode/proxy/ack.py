@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from sipnode.base.outbox import ACK_PASSED
-from sipnode.proxy.branch import Branch
+from sipnode.proxy.branch import LiveBranch
 from sipnode.proxy.forward import forwarded_request
 
 
-class AckBranch(Branch):
+class AckBranch(LiveBranch):
     """Sent, and forgotten; whatever goes wrong with it is silent, as nobody may answer an ACK."""
 
     __slots__ = ()
 
     def _send(self) -> None:
-        core = self.fork.ctx.core
+        core = self.core
         core.outbox.send(core.clock(), forwarded_request(self).to_bytes(), self.flow, ACK_PASSED, "ACK")
 
     def fail(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = (), blame: str = "") -> None:
         """No answer; counted."""
         self.ended = True
-        self.fork.ctx.core.counters["unsent_acks"] += 1
+        self.core.counters["unsent_acks"] += 1

@@ -9,131 +9,42 @@ the media relay; and a branch that failed never hurts the others.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from sipnode.base.flow import NOWHERE
 from sipnode.base.outbox import CANCEL
+from sipnode.base.waiting import deferred
 from sipnode.errors import NoRoute
 from sipnode.proxy import nexthop, unwanted
+from sipnode.proxy.core import Branch
 from sipnode.proxy.faults import SILENT, answer_to, blame_of
 from sipnode.proxy.forkpolicy import LOCAL, RECEIVED
 from sipnode.proxy.forward import forwarded_request
-from sipnode.proxy.relayverbs import RelayVerbs
 from sipnode.proxy.target import Target
-from sipnode.records import BindingFlag
 from sipnode.sip import build, ids
-from sipnode.sip.message import SipRequest, SipResponse
+from sipnode.sip.message import SipResponse
 from sipnode.transaction.states import CALLING, PROCEEDING
 
 if TYPE_CHECKING:
     from sipnode.base.flow import Flow
-    from sipnode.proxy.fork import Fork
-    from sipnode.proxy.sides import Answered
+    from sipnode.proxy.core import Fork
+    from sipnode.proxy.target import Target
     from sipnode.transaction.machine import ClientTransaction
 
-class Branch(RelayVerbs):
-    """One branch.
+class LiveBranch(Branch):
+    """One branch: how it is sent, and what becomes of it."""
 
-    Attributes:
-        fork: The fork that it belongs to.
-        target: Where it goes.
-        index: 0 for the first branch of the fork.
-        branch_id: The ``branch`` of our Via: the transaction's, and what tells the media relay the branches apart.
-        flags: Bits of BranchFlag.
-        body: Sent in place of the request's body, or None.
-        response: The best that it got: the last provisional or the final response.
-        status: Of ``response``; 0 before anything came.
-        source: Whether the final response was received or made here; ``blame`` says who is behind one that was made here.
-        ended: A final response is known.
-        media: Owned by the media control of the script.
-        forms: How its SDP may be offered still, alike; it outlives a retry.
-        tries: How often it was sent again with other flags.
-        contact_line: The Contact header line that its replies go back with, "" for their own.
-        words: Flag words of the script for the relay, for offer and answer, or None; owned by the media control too.
-        token: Of our Record-Route on it, "" where we don't stay in the path.
-        answered: What stands for ``token`` in its replies, or None.
-        unwanted: Its 2xx that nobody takes, or None.
-    """
-
-    __slots__ = (
-        "_cancel_reason", "_cancel_until", "_expired", "_hop", "_hops", "_queue", "_transaction", "answered", "blame", "body",
-        "branch_id", "cancelled", "contact_line", "ended", "flags", "flow", "fork", "forms", "index", "media", "response", "source",
-        "status", "target", "token", "tries", "unwanted", "words",
-    )  # fmt: skip
+    __slots__ = ("_cancel_reason", "_cancel_until", "_expired", "_queue", "_transaction")
 
     def __init__(self, fork: Fork, target: Target, index: int) -> None:
-        self.fork = fork
-        self.target = target
-        self.index = index
-        self.branch_id = ids.new_branch() + self.fork.loop_mark
-        self.flags = target.flags
-        self.flow = NOWHERE
-        self.body: bytes | None = None
-        self.response: SipResponse | None = None
-        self.status = 0
-        self.source, self.blame = LOCAL, ""
-        self.ended = False
-        self.cancelled = False
-        self.media: Any = None
-        self.forms: Any = ()
-        self.words: Any = None
-        self.tries = 0
-        self.contact_line = ""
-        self.token = ""
-        self.answered: Answered | None = None
+        super().__init__(fork, target, index, ids.new_branch() + fork.loop_mark)
         self._cancel_reason: tuple[tuple[str, str], ...] | None = None
         self._cancel_until = 0.0
         self._expired = False
-        self._hop: Any = None
-        self._hops: list[Any] = []
         self._queue: deque[SipResponse] | None = None
         self._transaction: ClientTransaction | None = None
-        self.unwanted: unwanted.Unwanted | None = None
-
-    def set(self, flag: int) -> None:
-        """Set bits of BranchFlag (``setbflag``)."""
-        self.flags |= flag
-
-    def has(self, flag: int) -> bool:
-        """Whether any of these bits is set (``isbflagset``)."""
-        return bool(self.flags & flag)
-
-    @property
-    def request(self) -> SipRequest:
-        """The request that the fork is about, as received."""
-        return self.fork.ctx.request
-
-    @property
-    def near_websocket(self) -> bool:
-        """Whether the sender of the request is a browser."""
-        return self.fork.ctx.flow.websocket
-
-    @property
-    def natted_phone(self) -> bool:
-        """Whether one of the two ends is a phone behind NAT."""
-        return (self.fork.ctx.natted and not self.near_websocket) or bool(self.flags & BindingFlag.NATB and not self.target.websocket)
-
-    @property
-    def far_websocket(self) -> bool:
-        """Whether the callee of this request is a browser."""
-        return self.target.websocket
-
-    def retry(self, most: int = 1) -> bool:
-        """Send the branch once more with other flags (``t_next…`` after a 415 or 488).
-
-        Args:
-            most: How often in all.
-
-        Returns:
-            Whether it will be.
-        """
-        if self.tries >= most or self.cancelled or self.fork.finished:
-            return False
-        self.tries += 1
-        return True
 
     def ring_out(self) -> None:
         """It has rung for as long as it may, as by timer C; one that has said nothing yet can't be cancelled (§9.1) and has timer B."""
@@ -163,7 +74,7 @@ class Branch(RelayVerbs):
         if waiting is None:
             self._send()
             return
-        managed: Deferred[Any] = waiting if isinstance(waiting, Deferred) else ensureDeferred(waiting)
+        managed = deferred(waiting)
         managed.addCallback(lambda _: self._send())
         managed.addErrback(self._policy_failed)
 
@@ -175,7 +86,7 @@ class Branch(RelayVerbs):
     def _policy_failed(self, failure: Failure) -> None:
         answer = answer_to(failure.value)
         if answer is None:
-            self.fork.ctx.core.failed("branch route", failure)
+            self.core.failed("branch route", failure)
             answer = (500, "", ())
         self.fail(*answer, blame=blame_of(failure.value))
 
@@ -183,7 +94,7 @@ class Branch(RelayVerbs):
         if self.cancelled:
             self.fail(408 if self._expired else 487)
             return
-        core = self.fork.ctx.core
+        core = self.core
         request = forwarded_request(self)
         if self.target.resolved and nexthop.too_large(self, request):
             nexthop.over_tcp(self).addCallback(self._again).addErrback(self._policy_failed)
@@ -199,16 +110,16 @@ class Branch(RelayVerbs):
         if not transaction.terminated:
             # One that failed at once has been told already, and may have been followed by another.
             self._transaction = transaction
-            if self.target.beyond or (self._hops and self.target.resolved):
+            if self.target.beyond or (self.hops and self.target.resolved):
                 nexthop.hurry(core, transaction, self.target.beyond)
 
     # -- what the transaction layer tells
 
     def response_received(self, response: SipResponse) -> None:
         """A response of this branch."""
-        if response.status < 200 and self._hops and not self.fork.invite and self._transaction is not None:
+        if response.status < 200 and self.hops and not self.fork.invite and self._transaction is not None:
             # Somebody is there: it has the time of any other request.
-            self._transaction.expires_at = self.fork.ctx.core.clock() + self.fork.ctx.core.transactions.timings.timeout
+            self._transaction.expires_at = self.core.clock() + self.core.transactions.timings.timeout
         if self.cancelled and response.status < 200:
             if self._cancel_reason is not None:
                 reason, self._cancel_reason = self._cancel_reason, None
@@ -231,7 +142,7 @@ class Branch(RelayVerbs):
                 self._expired = True
                 self.cancel(())
                 return
-            self.fork.ctx.core.transactions.end(transaction)
+            self.core.transactions.end(transaction)
         if self._next_hop():
             return
         self.fail((430 if self.target.beyond and not self.status else 408) if self._expired or not self.cancelled else 487)
@@ -249,9 +160,9 @@ class Branch(RelayVerbs):
         """RFC 3263 §4.3: another address of the same target, in a new transaction; others leave this one alone for a while."""
         if self.status > 100 or self.cancelled:
             return False
-        if self._hop is not None:
-            self.fork.ctx.core.resolver.failed(self._hop)
-        if not self._hops:
+        if self.hop is not None:
+            self.core.resolver.failed(self.hop)
+        if not self.hops:
             return False
         self.status = 0
         self.branch_id = ids.new_branch() + self.fork.loop_mark
@@ -287,7 +198,7 @@ class Branch(RelayVerbs):
             if isinstance(managed, SipResponse):
                 self._pass(managed)
                 return None
-            waiting: Deferred[Any] = managed if isinstance(managed, Deferred) else ensureDeferred(managed)
+            waiting = deferred(managed)
         except Exception:
             self._answer_failed(Failure(), response)
             return None
@@ -295,7 +206,7 @@ class Branch(RelayVerbs):
         waiting.addBoth(self._managed, response)
         return self._queue
 
-    def _managed(self, result: Any, response: SipResponse) -> None:
+    def _managed(self, result: SipResponse | Failure | None, response: SipResponse) -> None:
         if isinstance(result, Failure):
             self._answer_failed(result, response)
         else:
@@ -327,7 +238,6 @@ class Branch(RelayVerbs):
         self.fork.on_response(self, response, repeated)
 
     def _final(self, response: SipResponse) -> None:
-        core = self.fork.ctx.core
         self.contact_line = ""
         if response.status == 503 and self._next_hop():
             return
@@ -337,7 +247,7 @@ class Branch(RelayVerbs):
         self.response = response
         self.status = response.status
         self.source = RECEIVED
-        self._end(core, response)
+        self._end(response)
 
     def fail(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = (), blame: str = SILENT) -> None:
         """End the branch with a final response of our own."""
@@ -346,11 +256,12 @@ class Branch(RelayVerbs):
         self.response = build.response_to(self.request, status, reason, ids.new_tag(), headers)
         self.status = status
         self.source, self.blame = LOCAL, blame
-        self._end(self.fork.ctx.core, self.response)
+        self._end(self.response)
 
-    def _end(self, core: Any, response: SipResponse) -> None:
+    def _end(self, response: SipResponse) -> None:
         if self.ended:
             return
+        core = self.core
         self.ended = True
         tries = self.tries
         try:
@@ -386,15 +297,10 @@ class Branch(RelayVerbs):
         transaction = self._transaction
         if transaction is None or transaction.request is None:
             return
-        core = self.fork.ctx.core
+        core = self.core
         now = core.clock()
         # RFC 3261 §9.1: a final response that doesn't come within 64*T1 never will.
         transaction.expires_at = self._cancel_until = now + core.transactions.timings.timeout
         core.transactions.reschedule(transaction)
         cancel = build.cancel_for(transaction.request, reason)
         core.transactions.send_request(cancel, self.branch_id, self.flow, None, now, why=CANCEL)
-
-    @property
-    def pending(self) -> bool:
-        """No final response yet."""
-        return not self.ended

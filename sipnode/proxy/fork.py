@@ -8,14 +8,15 @@ The invariant: at most one final response goes to the caller, but every 2xx of a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
-from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
 from sipnode.base.outbox import PASSED
+from sipnode.base.waiting import deferred
 from sipnode.proxy import forkpolicy
-from sipnode.proxy.branch import Branch
+from sipnode.proxy.branch import LiveBranch
+from sipnode.proxy.core import Branch, Fork, Request
 from sipnode.proxy.faults import answer_to
 from sipnode.proxy.forward import challenges, own_headers, returned_response
 from sipnode.proxy.identity import is_harmless, remove_claims
@@ -26,42 +27,17 @@ from sipnode.sip.build import octets_of
 from sipnode.sip.message import SipResponse
 from sipnode.transaction.budget import Budget
 
-if TYPE_CHECKING:
-    from sipnode.proxy.ports import ProxyContext
-
 ELSEWHERE: Final = (("reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
 """Reason of the CANCEL that tells a phone not to count a missed call (RFC 3326)."""
 
 
-class Fork:
-    """The fork of one request.
+class LiveFork(Fork):
+    """The fork of one request: how it is sent, and which of its responses go back."""
 
-    Attributes:
-        ctx: The request.
-        branches: All of them, ended or not.
-        contact_line: The Contact header line to send in place of the request's, "" for none.
-        extra: ``(name, value)`` of headers that only this fork adds (Max-Breadth).
-        media_call: What the media relay calls it, "" where it isn't asked; owned by the media control of the script.
-        finished: A final response went to the caller.
-        blame: Who is behind a refusal, and why, once it is decided; "" where it never was a branch's.
-    """
+    __slots__ = ("_budgets", "_ringing", "_serial", "_waiting")
 
-    __slots__ = (
-        "_budgets", "_ringing", "_serial", "_waiting", "blame", "branches", "cancelled", "contact_line", "ctx", "extra", "finished",
-        "invite", "loop_mark", "media_call",
-    )  # fmt: skip
-
-    def __init__(self, ctx: ProxyContext) -> None:
-        self.ctx = ctx
-        self.branches: list[Branch] = []
-        self.contact_line = ""
-        self.extra: tuple[tuple[str, str], ...] = ()
-        self.loop_mark = ""
-        self.media_call = ""
-        self.invite = ctx.request.method == "INVITE"
-        self.finished = False
-        self.cancelled = False
-        self.blame = ""
+    def __init__(self, ctx: Request) -> None:
+        super().__init__(ctx)
         self._budgets: dict[str, Budget] | None = None
         self._serial: list[list[Target]] = []
         self._ringing: Ringing | None = None
@@ -74,7 +50,7 @@ class Fork:
         if self.invite and (ctx.transaction is None or not ctx.transaction.kept):
             ctx.reply(100)
         if self.invite:
-            ctx.core.calling(self)
+            self.core.calling(self)
         for target in targets:
             if target.after:
                 targets = self._put_off(targets)
@@ -87,12 +63,6 @@ class Fork:
         for after in {target.after for target in targets if target.after}:
             self.ring([target for target in targets if target.after == after], after)
         return [target for target in targets if not target.after]
-
-    @property
-    def status(self) -> int:
-        """The status that is the best of its branches so far (RFC 3261 §16.7 (6)); 0 while none has one."""
-        known = [(branch.status, branch.source) for branch in self.branches if branch.ended]
-        return known[forkpolicy.best(known)][0] if known else 0
 
     def ring(self, targets: list[Target], after: float = 0.0, seconds: float = 0.0) -> None:
         """Ring these, too, beside what rings; from ``manage_failure`` in its place.
@@ -117,12 +87,12 @@ class Fork:
 
     def _later(self) -> Ringing:
         if self._ringing is None:
-            self._ringing = Ringing(self.ctx.core.reactor, self._start)
+            self._ringing = Ringing(self.core.reactor, self._start)
         return self._ringing
 
     def _room(self) -> int:
         waiting = len(self._ringing) if self._ringing is not None else 0
-        most: int = self.ctx.core.max_branches
+        most = self.core.max_branches
         return max(0, most - len(self.branches) - waiting - sum(len(group) for group in self._serial))
 
     def _forget_waiting(self) -> None:
@@ -133,7 +103,7 @@ class Fork:
 
     def add_targets(self, targets: list[Target]) -> None:
         """Try these when what runs has failed (serial forking; also from ``manage_failure``)."""
-        core = self.ctx.core
+        core = self.core
         targets = targets[: self._room()]
         if not targets:
             return
@@ -155,11 +125,12 @@ class Fork:
         return bool(targets)
 
     def _start(self, targets: list[Target]) -> None:
-        first = len(self.branches)
+        begun = list[LiveBranch]()
         for target in targets:
-            self.branches.append(Branch(self, target, len(self.branches)))
+            begun.append(LiveBranch(self, target, len(self.branches) + len(begun)))
         # Every branch is there before the first can end, or that one's failure would look like that of all.
-        for branch in self.branches[first:]:
+        self.branches.extend(begun)
+        for branch in begun:
             if branch.target.seconds and self.invite:
                 self._later().limit(branch.target.seconds, branch.ring_out)
             branch.start()
@@ -182,7 +153,7 @@ class Fork:
             budget.left = max(budget.left, octets)
         if budget.take(octets):
             return budget
-        self.ctx.core.counters["unsent_unproved"] += 1
+        self.core.counters["unsent_unproved"] += 1
         return None
 
     # -- what branches tell
@@ -197,7 +168,7 @@ class Fork:
             if not self.finished:
                 self._forward(branch, response)
                 if self.invite:
-                    self.ctx.core.call_early(self, response)
+                    self.core.call_early(self, response)
             return
         if self.finished and not self.invite:
             return
@@ -211,7 +182,7 @@ class Fork:
                     if other is not branch:
                         other.cancel(ELSEWHERE)
         if self.invite and not repeated:
-            self.ctx.core.call_established(self, branch, response)
+            self.core.call_established(self, branch, response)
         if first:
             self._release()
 
@@ -229,7 +200,7 @@ class Fork:
 
     def on_ended(self, branch: Branch, response: SipResponse) -> None:
         """A branch has ended with 300..699, received or made here."""
-        core = self.ctx.core
+        core = self.core
         if core.history is not None and self.invite and branch.source == forkpolicy.LOCAL:
             parts = (branch.index, response.status, branch.blame or "server")
             core.history.step(self.ctx.request.get("call-id") or "", "proxy", "branch %s counts as %s, by %s", *parts)
@@ -253,7 +224,7 @@ class Fork:
                 managed = self.ctx.script.manage_failure(self)
                 if managed is not None:
                     self._waiting = True
-                    waiting: Deferred[Any] = managed if isinstance(managed, Deferred) else ensureDeferred(managed)
+                    waiting = deferred(managed)
                     waiting.addCallback(lambda _: self._failure_managed())
                     waiting.addErrback(self._failure_failed)
                     return
@@ -268,7 +239,7 @@ class Fork:
             return
         answer = answer_to(failure.value)
         if answer is None:
-            self.ctx.core.failed("failure route", failure)
+            self.core.failed("failure route", failure)
             answer = (500, "", ())
         self.finished = True
         self.blame = "server, failure route"
@@ -308,7 +279,7 @@ class Fork:
         status = branch.status
         if status == 408 and not self.invite:
             if self.ctx.transaction is not None:
-                self.ctx.core.transactions.end(self.ctx.transaction)
+                self.core.transactions.end(self.ctx.transaction)
             return
         if status == 430:
             # Between an edge and its registrar; a caller is told who isn't there (RFC 5626 §5.3).
@@ -325,7 +296,7 @@ class Fork:
         return copy
 
     def _forward(self, branch: Branch, response: SipResponse) -> None:
-        changed, core = None, self.ctx.core
+        changed, core = None, self.core
         if branch.token and "record-route" in response and self.ctx.route is None:
             if response.status < 300:
                 changed = answered_lines(branch, response)

@@ -17,7 +17,7 @@ from sipnode.sip.sanity import max_forwards
 
 if TYPE_CHECKING:
     from sipnode.base.flow import Listener
-    from sipnode.proxy.branch import Branch
+    from sipnode.proxy.core import Branch
 
 _EVERY_RESPONSE: Final = frozenset(("via", "from", "to", "call-id", "cseq", "content-length"))
 
@@ -28,7 +28,7 @@ def forwarded_request(branch: Branch) -> SipRequest:
     """
     fork = branch.fork
     ctx = fork.ctx
-    core = ctx.core
+    core = branch.core
     target = branch.target
     request = ctx.request
     uri = target.uri or request.uri

@@ -7,9 +7,9 @@ nothing is.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from sipnode.errors import NoRoute
@@ -20,19 +20,20 @@ from sipnode.sip.address import NameAddr
 from sipnode.sip.uri import SipUri
 
 if TYPE_CHECKING:
-    from sipnode.proxy.branch import Branch
+    from sipnode.base.flow import Flow
+    from sipnode.proxy.core import Branch, ProxyCore, Request
     from sipnode.sip.message import SipRequest
     from sipnode.transaction.machine import ClientTransaction
 
 
-def flow_for(branch: Branch) -> Any:
+def flow_for(branch: Branch) -> Flow | Deferred[Flow]:
     """The flow that a branch goes by, or a Deferred of it.
 
     Raises:
         NoRoute: there is none and waiting won't bring one.
     """
     ctx = branch.fork.ctx
-    core, target = ctx.core, branch.target
+    core, target = branch.core, branch.target
     if target.flow or target.key:
         flow = core.flows.by_token(target.flow) if target.flow else None
         if flow is not None and not flow.closed:
@@ -79,13 +80,13 @@ def flow_for(branch: Branch) -> Any:
             if flow is None:
                 raise NoRoute("no UDP listener reaches it", 503)
             return flow
-        branch._hops = list(hops)
+        branch.hops = list(hops)
         return flow_to_hops(branch)
     target.resolved = True
-    resolving: Deferred[Any] = core.resolver.resolve(host, port, transport, secure)
+    resolving = core.resolver.resolve(host, port, transport, secure)
 
-    def resolved(hops: list[Hop]) -> Deferred[Any]:
-        branch._hops = list(hops) if target.beyond else list(allow(branch, hops, peer))
+    def resolved(hops: list[Hop]) -> Deferred[Flow]:
+        branch.hops = list(hops) if target.beyond else list(allow(branch, hops, peer))
         return flow_to_hops(branch)
 
     return resolving.addCallback(resolved)
@@ -98,15 +99,15 @@ def allow(branch: Branch, hops: list[Hop], peer: str) -> list[Hop]:
         Refused: none of them; the request and a counter know why.
     """
     ctx = branch.fork.ctx
-    destinations = ctx.core.destinations
+    destinations = branch.core.destinations
     if len(hops) == 1 and not destinations.refusal(hops[0].host, hops[0].port, peer):
         return hops
     try:
-        return destinations.permitted(hops, peer)  # type: ignore[no-any-return]  # the core is typed elsewhere
+        return destinations.permitted(hops, peer)
     except Refused as refused:
         ctx.blame(f"destination_{refused.rule}")
-        if ctx.core.history is not None:
-            ctx.core.history.step(ctx.request.get("call-id") or "", "proxy", "branch %s: %s", branch.index, refused.reason)
+        if branch.core.history is not None:
+            branch.core.history.step(ctx.request.get("call-id") or "", "proxy", "branch %s: %s", branch.index, refused.reason)
         raise
 
 
@@ -121,56 +122,56 @@ def next_uri(branch: Branch) -> SipUri:
 
 def too_large(branch: Branch, request: SipRequest) -> bool:
     """Whether a request should rather go by TCP than in one datagram (RFC 3261 §18.1.1)."""
-    mtu: int = branch.fork.ctx.core.udp_mtu
+    mtu = branch.core.udp_mtu
     return mtu > 0 and not branch.flow.reliable and len(request.to_bytes()) > mtu
 
 
-def over_tcp(branch: Branch) -> Deferred[Any]:
+def over_tcp(branch: Branch) -> Deferred[Flow]:
     """A TCP connection to where the branch's UDP flow goes, or that flow where none is taken (§18.1.1). Asked once only."""
     flow = branch.flow
     branch.target.resolved = False
-    connecting: Deferred[Any] = branch.fork.ctx.core.flows.connect(
+    connecting = branch.core.flows.connect(
         Hop("TCP", *flow.remote), cause_of(branch.fork.ctx)
     )
     return connecting.addErrback(lambda failure: flow)
 
 
-def flow_to_hops(branch: Branch) -> Deferred[Any]:
+def flow_to_hops(branch: Branch) -> Deferred[Flow]:
     """Connect to the first of the remaining hops that takes the connection."""
-    core = branch.fork.ctx.core
-    if not branch._hops:
-        failed: Deferred[Any] = Deferred()
+    core = branch.core
+    if not branch.hops:
+        failed: Deferred[Flow] = Deferred()
         failed.errback(NoRoute("no address of it answers", 503))
         return failed
-    hop = branch._hops.pop(0)
+    hop = branch.hops.pop(0)
     # Only names have a choice of addresses to remember failures for.
-    branch._hop = hop if branch.target.resolved else None
+    branch.hop = hop if branch.target.resolved else None
     if branch.target.server_id and hop.transport == "TLS":
         hop = replace(hop, server_id=branch.target.server_id)
-    connecting: Deferred[Any] = core.flows.connect(hop, cause_of(branch.fork.ctx))
-    if branch._hops and not connecting.called:
+    connecting = core.flows.connect(hop, cause_of(branch.fork.ctx))
+    if branch.hops and not connecting.called:
         connecting.addTimeout(core.next_host_seconds, core.reactor)
 
-    def next_one(failure: Failure) -> Any:
-        if branch._hop is not None:
+    def next_one(failure: Failure) -> Deferred[Flow]:
+        if branch.hop is not None:
             core.resolver.failed(hop)
-        if branch._hops:
+        if branch.hops:
             return flow_to_hops(branch)
         if failure.check(NoRoute):
-            return failure
+            return fail(failure)
         raise NoRoute(f"{hop.transport.lower()}:{hop.host}:{hop.port} doesn't answer", 503)
 
     return connecting.addErrback(next_one)
 
 
-def cause_of(ctx: Any) -> str:
+def cause_of(ctx: Request) -> str:
     """On whose behalf a connection is opened for a request: its user, else where it came from; "" for those who are trusted."""
-    if ctx.core.authenticator.trusts(ctx.flow):
+    if ctx.proxy.authenticator.trusts(ctx.flow):
         return ""
-    return str(ctx.identity or ctx.core.transactions.place_of(ctx.flow))
+    return str(ctx.identity or ctx.proxy.transactions.place_of(ctx.flow))
 
 
-def hurry(core: Any, transaction: ClientTransaction, sister: bool) -> None:
+def hurry(core: ProxyCore, transaction: ClientTransaction, sister: bool) -> None:
     """Don't wait for timers B and F where another address is left, or nobody but a dead node would be silent.
 
     Args:

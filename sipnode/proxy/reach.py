@@ -6,7 +6,7 @@ nothing else reaches it). The invariant: what is found here comes from what was 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sipnode.base.flow import Flow
+    from sipnode.proxy.core import ProxyCore
     from sipnode.sip.message import SipMessage
 
 _TRANSPORTS: Final = frozenset(("UDP", "TCP", "TLS"))
@@ -96,11 +97,8 @@ def contact_of(message: SipMessage) -> str:
     return uri
 
 
-def find(core: Any, reach: Reach) -> Any:
+def find(core: ProxyCore, reach: Reach) -> Flow | Deferred[Flow]:
     """The flow to a party: its connection, another one of the same device, or one to its address.
-
-    Args:
-        core: What :class:`sipnode.proxy.ports.ProxyCore` says.
 
     Returns:
         A flow, or a Deferred of it that fails with NoRoute.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sipnode.errors import NoRoute, Reject
 from sipnode.proxy.ack import AckBranch
-from sipnode.proxy.fork import Fork
+from sipnode.proxy.fork import LiveFork
 from sipnode.proxy.forward import stateless_branch
 from sipnode.proxy.target import Target
 from sipnode.sip.ids import BRANCH_PREFIX
@@ -18,7 +18,7 @@ from sipnode.sip.message import SipRequest
 from sipnode.transaction.states import ACCEPTED
 
 if TYPE_CHECKING:
-    from sipnode.proxy.ports import ProxyContext
+    from sipnode.proxy.core import Request
 
 MAX_BREADTH: Final = 60
 """RFC 5393 §5.3.3: what a request may be forked into at the same time, whatever it says itself."""
@@ -26,7 +26,7 @@ MAX_BREADTH: Final = 60
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 
-def relay(ctx: ProxyContext, contact_line: str = "") -> None:
+def relay(ctx: Request, contact_line: str = "") -> None:
     """Send a request to its targets, or to its Request-URI where it has none.
 
     Args:
@@ -40,14 +40,14 @@ def relay(ctx: ProxyContext, contact_line: str = "") -> None:
     if request.method == "ACK":
         _relay_ack(ctx, contact_line)
         return
-    core = ctx.core
+    core = ctx.proxy
     if ctx.transaction is not None and ctx.transaction.state >= ACCEPTED:
         # A CANCEL came while a stage waited.
         return
     if core.transactions.full:
         raise Reject(503, "", (("retry-after", "5"),))
     targets = ctx.targets or [Target()]
-    fork = Fork(ctx)
+    fork = LiveFork(ctx)
     fork.contact_line = contact_line
     fork.loop_mark = _loop_mark(request)
     if len(targets) > 1 or "max-breadth" in request or fork.loop_mark:
@@ -60,7 +60,7 @@ def relay(ctx: ProxyContext, contact_line: str = "") -> None:
     fork.start(targets)
 
 
-def _breadth(ctx: ProxyContext, targets: int) -> int:
+def _breadth(ctx: Request, targets: int) -> int:
     """Max-Breadth of each branch: what came in, spent over them. The header that came doesn't go on.
 
     Raises:
@@ -72,7 +72,7 @@ def _breadth(ctx: ProxyContext, targets: int) -> int:
         said = [int(value) for value in request.get_all("max-breadth") if _NUMBER.fullmatch(value)]
         allowed = min(said, default=MAX_BREADTH)
         ctx.dropped += [position for position, name in enumerate(request.names) if name == "max-breadth"]
-    share: int = min(allowed, MAX_BREADTH) // min(targets, ctx.core.max_branches)
+    share = min(allowed, MAX_BREADTH) // min(targets, ctx.proxy.max_branches)
     if not share:
         raise Reject(440)
     return share
@@ -95,9 +95,9 @@ def _loop_mark(request: SipRequest) -> str:
     return mark
 
 
-def _relay_ack(ctx: ProxyContext, contact_line: str) -> None:
+def _relay_ack(ctx: Request, contact_line: str) -> None:
     """An ACK of a 2xx goes on without state (§16.11); what can't go on is dropped, an ACK is never answered."""
-    fork = Fork(ctx)
+    fork = LiveFork(ctx)
     fork.contact_line = contact_line
     targets = ctx.targets or [Target()]
     branch = AckBranch(fork, targets[0], 0)

@@ -6,33 +6,17 @@ its answer; whatever carries the dialog on later (route tokens, the table of cal
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from sipnode.proxy.core import Answered, Branch
 from sipnode.proxy.reach import as_named, by_connection, contact_of
 from sipnode.proxy.record_route import beyond_us, with_token
 from sipnode.proxy.seal import RouteState, mark_of
 from sipnode.records import BindingFlag, Holder, Reach
 
 if TYPE_CHECKING:
-    from sipnode.proxy.branch import Branch
     from sipnode.proxy.record_route import RouteSigner
     from sipnode.sip.message import SipResponse
-
-
-class Answered(NamedTuple):
-    """The caller's token of a dialog, and what it was made from.
-
-    Attributes:
-        tag: The callee's.
-        contact: Value of its Contact.
-        token: The ``sn`` for the caller.
-        far: How the callee is reached.
-    """
-
-    tag: str
-    contact: str | None
-    token: str
-    far: Reach
 
 
 def holder_of(branch: Branch) -> Holder:
@@ -41,7 +25,7 @@ def holder_of(branch: Branch) -> Holder:
     who = b""
     if ctx.route is None:
         asked = ctx.request.ruri
-        who = mark_of(asked.aor) if asked.user and ctx.core.is_local(asked.host) else b""
+        who = mark_of(asked.aor) if asked.user and branch.core.is_local(asked.host) else b""
     return Holder(flow.remote[0], flow.token, branch.target.key, who)
 
 
@@ -69,7 +53,7 @@ def callee_reach(branch: Branch, response: SipResponse, beyond: list[str]) -> Re
             return where
         if target.host:
             return Reach("", "", target.host, target.port, "UDP", natted=True)
-    reach = as_named(response, beyond, flow, branch.fork.ctx.core.destinations.refusal)
+    reach = as_named(response, beyond, flow, branch.core.destinations.refusal)
     if flow.reliable and not target.beyond:
         reach.flow, reach.key = flow.token, target.key
     reach.websocket = target.websocket
@@ -79,7 +63,7 @@ def callee_reach(branch: Branch, response: SipResponse, beyond: list[str]) -> Re
 def route_token(branch: Branch) -> str:
     """The token of our Record-Route on a request: leads its receiver to its sender."""
     ctx = branch.fork.ctx
-    core, request = ctx.core, ctx.request
+    core, request = branch.core, ctx.request
     signer: RouteSigner = core.signer
     recorded = request.values("record-route") if "record-route" in request else []
     mark = signer.mark(recorded, contact_of(request)) if recorded else b""
@@ -97,8 +81,8 @@ def dialog_state(branch: Branch, far: Reach, holder: Holder, mark: bytes) -> Rou
     Args:
         far: Where it leads. holder: Who gets it. mark: Of the other proxies on the way to ``far``.
     """
-    ctx, media = branch.fork.ctx, branch.media
-    until = ctx.core.clock() + ctx.core.dialog_seconds
+    media = branch.media
+    until = branch.core.clock() + branch.core.dialog_seconds
     session = branch.fork.invite
     if media is None:
         return RouteState(far, holder, mark=mark, until=until, session=session)
@@ -116,13 +100,13 @@ def answered_lines(branch: Branch, response: SipResponse) -> list[str]:
         # It makes no dialog.
         return response.lines.copy()
     if kept is None or kept.tag != tag or kept.contact != contact:
-        signer: RouteSigner = ctx.core.signer
+        signer: RouteSigner = branch.core.signer
         beyond: list[str] = []
         before, ours, _ = (response.get("record-route") or "").partition(branch.token)
         if not ours or "," in before:
             beyond = beyond_us(response.values("record-route"), branch.token)
         far = callee_reach(branch, response, beyond)
-        near = ctx.core.near_side(ctx)
+        near = branch.core.near_side(ctx)
         holder = Holder(ctx.flow.remote[0], ctx.flow.token, near.key, mark_of(ctx.identity))
         state = dialog_state(branch, far, holder, signer.mark(beyond, contact_of(response)) if beyond else b"")
         token = signer.for_caller(state, response.call_id, response.from_.tag, tag)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sipnode.base.outbox import UNWANTED
 from sipnode.errors import ParseError
+from sipnode.proxy.core import Branch, Unanswered
 from sipnode.proxy.faults import answer_to, blame_of
 from sipnode.proxy.record_route import beyond_us
 from sipnode.sip import build, ids
@@ -18,7 +19,6 @@ from sipnode.sip.address import NameAddr
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from sipnode.proxy.branch import Branch
     from sipnode.sip.message import SipRequest, SipResponse
 
 
@@ -33,7 +33,7 @@ def refused(branch: Branch, failure: Failure, response: SipResponse) -> SipRespo
     """
     answer = answer_to(failure.value)
     if answer is None:
-        branch.fork.ctx.core.failed("reply route", failure)
+        branch.core.failed("reply route", failure)
         answer = (500, "", ())
     if branch.media is None or not response.body:
         return response
@@ -54,7 +54,7 @@ def refused(branch: Branch, failure: Failure, response: SipResponse) -> SipRespo
     return None
 
 
-class Unwanted:
+class Unwanted(Unanswered):
     """Sends ACK, and for a new call BYE.
 
     Args:
@@ -72,7 +72,7 @@ class Unwanted:
             self._ack = self._request(response, "ACK", response.cseq)
             self._send(self._ack)
             if branch.fork.ctx.route is None:
-                core = branch.fork.ctx.core
+                core = branch.core
                 bye = self._request(response, "BYE", response.cseq + 1)
                 core.transactions.send_request(bye, bye.via.branch, branch.flow, None, core.clock(), why=UNWANTED)
         except ParseError:
@@ -88,7 +88,7 @@ class Unwanted:
         return True
 
     def _send(self, ack: SipRequest) -> None:
-        core = self._branch.fork.ctx.core
+        core = self._branch.core
         core.outbox.send(core.clock(), ack.to_bytes(), self._branch.flow, UNWANTED, "ACK")
 
     def _request(self, response: SipResponse, method: str, number: int) -> SipRequest:

@@ -8,7 +8,7 @@ The invariant: REGISTERs of one address-of-record are decided one after the othe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
 
-    from sipnode.interfaces import ILocationBackend, ILocationWriter, IRequest
+    from sipnode.base.request import Request
+    from sipnode.base.verdict import Verdict
+    from sipnode.interfaces import ILocationBackend, ILocationWriter
     from sipnode.records import Binding
     from sipnode.registrar.location import LocationTable
     from sipnode.registrar.register import RegisterPlan
@@ -44,7 +47,7 @@ class Direct:
         table: LocationTable,
         clock: IReactorTime,
         adopt: Callable[[Binding], None],
-        refuse: Callable[[IRequest], Any],
+        refuse: Callable[[Request], Verdict],
     ) -> None:
         self._backend = backend
         self._writer = writer
@@ -76,11 +79,11 @@ class Direct:
 
     def register(
         self,
-        context: IRequest,
+        context: Request,
         aor: str,
         decide: Callable[[list[Binding]], RegisterPlan],
         stored: Callable[[RegisterPlan, list[Binding | None]], None],
-    ) -> Deferred[Any]:
+    ) -> Deferred[Verdict]:
         """Process one REGISTER in its turn.
 
         Args:
@@ -99,22 +102,22 @@ class Direct:
             waiting.append(turn)
         plan: list[RegisterPlan] = []
 
-        def write(bindings: list[Binding]) -> Any:
+        def write(bindings: list[Binding]) -> Deferred[None] | None:
             plan.append(decide(bindings))
             return self._writer.put(plan[0].changes) if plan[0].changes else None
 
-        def answer(_: None) -> Any:
+        def answer(_: object) -> Verdict:
             stored(plan[0], self._table.apply(aor, plan[0].changes))
             return context.reply(plan[0].status, plan[0].reason, plan[0].headers)
 
-        def failed(failure: Any) -> Any:
+        def failed(failure: Failure) -> Verdict:
             failure.trap(StorageError)
             return self._refuse(context)
 
-        done: Deferred[Any] = turn.addCallback(lambda _: self.bindings(aor)).addCallback(write).addCallback(answer)
+        done = turn.addCallback(lambda _: self.bindings(aor)).addCallback(write).addCallback(answer)
         return done.addErrback(failed).addBoth(self._next, aor)
 
-    def _next(self, result: Any, aor: str) -> Any:
+    def _next(self, result: Verdict | Failure, aor: str) -> Verdict | Failure:
         waiting = self._turns[aor]
         if waiting:
             waiting.pop(0).callback(None)

@@ -16,6 +16,7 @@ from heapq import heappop, heappush
 from sys import intern
 from typing import TYPE_CHECKING, Final
 
+from sipnode.base.native import mypyc_attr
 from sipnode.records import Binding, BindingFlag, LocationChange
 from sipnode.registrar.sources import Sources
 from sipnode.sip.uri import SipUri
@@ -42,6 +43,7 @@ def instance_key(aor: str, instance: str, contact: str) -> str:
     return urlsafe_b64encode(digest)[:11].decode("ascii")
 
 
+@mypyc_attr(native_class=False)
 class _Address(list[Binding]):
     """Bindings of one address-of-record, best first, and the bucket that it stands in."""
 

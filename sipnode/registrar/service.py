@@ -12,15 +12,15 @@ WebSocket end, a natted stream) it is *lost*: a lookup says 480, not 404, until 
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from sipnode.errors import ParseError, StorageError
-from sipnode.records import BindingFlag
+from sipnode.errors import ParseError, StorageBusy, StorageError
+from sipnode.records import BindingFlag, LocationChange
 from sipnode.registrar import register
 from sipnode.registrar.backlog import Backlog
 from sipnode.registrar.direct import Direct
@@ -40,8 +40,10 @@ if TYPE_CHECKING:
 
     from sipnode.base.flow import Flow
     from sipnode.base.flows import FlowTable
-    from sipnode.interfaces import ILocationBackend, ILocationWriter, INode, IRequest
-    from sipnode.records import Binding, LocationChange
+    from sipnode.base.request import Request
+    from sipnode.base.verdict import Verdict
+    from sipnode.interfaces import ILocationBackend, ILocationWriter, INode
+    from sipnode.records import Binding
     from sipnode.settings import LocationSettings
 
 _NATB: Final = int(BindingFlag.NATB)
@@ -99,16 +101,8 @@ class RegistrarService(Service):
             backlog = None
             if mode != 3 and (mode == 2 or settings.on_outage == "accept"):
                 backlog = Backlog(writer, settings.queue, degraded, settings.flush_seconds if mode == 2 else 0.0)
-            self._disk = WriteThrough(
-                writer,
-                self.table,
-                lambda token: flows is None or flows.by_token(token) is not None,
-                clock,
-                write_seconds,
-                degraded,
-                backlog,
-                mode == 2,
-            )
+            live: Callable[[str], bool] = lambda token: flows is None or flows.by_token(token) is not None  # noqa: E731
+            self._disk = WriteThrough(writer, self.table, live, clock, write_seconds, degraded, backlog, mode == 2)
             if mode == 3 and backend is not None:
                 self._direct = Direct(backend, writer, self.table, clock, lambda binding: adopt(binding, self.node), _refuse)
         if mode in (1, 2, 4) and backend is not None:
@@ -152,6 +146,10 @@ class RegistrarService(Service):
                 part.stop()
         if self._later is not None and self._later.active():
             self._later.cancel()
+        return self.flushed()
+
+    def flushed(self) -> Deferred[None]:
+        """Fires when what is known now is in the store, or after the time of one write."""
         return succeed(None) if self._disk is None else self._disk.drain()
 
     @property
@@ -208,15 +206,11 @@ class RegistrarService(Service):
 
     # -- REGISTER
 
-    def save(self, context: IRequest, cflags: int = 0) -> Any:
-        """Process a REGISTER whose sender has proved that the address-of-record is its own.
+    def save(self, context: Request, cflags: int = 0) -> Verdict | Deferred[Verdict]:
+        """Process, and answer, a REGISTER whose sender has proved that the address-of-record is its own.
 
         Args:
-            context: The request; it is answered.
             cflags: :class:`~sipnode.records.BindingFlag` bits that its bindings keep.
-
-        Returns:
-            What ``context.reply`` returned, or a Deferred of it.
         """
         if context.flow.closed:
             return _refuse(context)
@@ -227,22 +221,18 @@ class RegistrarService(Service):
         if not self.ready:
             waiting = self._unknown(aor)
             if waiting is not None:
-                waiting.addCallbacks(lambda _: self._save(context, aor, cflags), lambda _: _refuse(context))
-                return waiting
+                return waiting.addCallbacks(lambda _: self._save(context, aor, cflags), lambda _: _refuse(context))
         elif self._direct is not None:
-
-            def decide(bindings: list[Binding]) -> RegisterPlan:
-                return self._plan(context, aor, bindings, cflags)
-
+            decide: Callable[[list[Binding]], RegisterPlan] = lambda bindings: self._plan(context, aor, bindings, cflags)  # noqa: E731
             return self._direct.register(context, aor, decide, lambda plan, before: self._tell_changes(plan.changes, before))
         return self._save(context, aor, cflags)
 
-    def _plan(self, context: IRequest, aor: str, bindings: list[Binding], cflags: int) -> RegisterPlan:
+    def _plan(self, context: Request, aor: str, bindings: list[Binding], cflags: int) -> RegisterPlan:
         now = self._clock.seconds()
         source = source_of(context.flow, cflags, self.node, now + self._settings.max_expires)
         return register.plan(context.request, aor, bindings, now, self._settings, source, self._new_ruid, self.contact_refusal)
 
-    def _save(self, context: IRequest, aor: str, cflags: int) -> Any:
+    def _save(self, context: Request, aor: str, cflags: int) -> Verdict | Deferred[Verdict]:
         if context.flow.closed:
             return _refuse(context)
         plan = self._plan(context, aor, self.table.lookup(aor, self._clock.seconds()), cflags)
@@ -250,10 +240,32 @@ class RegistrarService(Service):
         if not changes:
             return context.reply(plan.status, plan.reason, plan.headers)
         before = self.table.apply(aor, changes)
-        if self._disk is None:
-            self._tell_changes(changes, before)
-            return context.reply(plan.status, plan.reason, plan.headers)
-        return self._disk.register(context, plan, before, lambda: self._tell_changes(changes, before))
+        stored = True if self._disk is None else self._disk.write(changes, before)
+        if isinstance(stored, Deferred):
+            return stored.addCallback(self._answer, context, plan, before)
+        return self._answer(stored, context, plan, before)
+
+    def _answer(self, stored: bool, context: Request, plan: RegisterPlan, before: list[Binding | None]) -> Verdict:
+        if not stored:
+            return _refuse(context)
+        self._tell_changes(plan.changes, before)
+        return context.reply(plan.status, plan.reason, plan.headers)
+
+    def admit(self, binding: Binding) -> Deferred[None]:
+        """Put a binding in by hand, in the place of the one with its ``ruid``: it is in memory, in the store and known to the watchers, or
+        nowhere. Fails with StorageBusy when it can't be stored.
+        """
+        if not self.ready:
+            return fail(StorageBusy("the binding could not be stored"))
+        changes = [LocationChange(binding)]
+        before = self.table.apply(binding.aor, changes)
+        stored = True if self._disk is None else self._disk.write(changes, before)
+        return (stored if isinstance(stored, Deferred) else succeed(stored)).addCallback(self._admitted, changes, before)
+
+    def _admitted(self, stored: bool, changes: list[LocationChange], before: list[Binding | None]) -> None:
+        if not stored:
+            raise StorageBusy("the binding could not be stored")
+        self._tell_changes(changes, before)
 
     # -- lookups
 
@@ -343,9 +355,8 @@ class RegistrarService(Service):
     def _purge(self) -> None:
         """Rows that nobody deletes, since their node never came back."""
         if self.running and self._backend is not None and self._disk is not None:
-            self._backend.purge(self._clock.seconds() - _PURGE_SECONDS).addErrback(
-                lambda failure: self._log.warn("old rows can't be deleted: {reason}", reason=failure.getErrorMessage())
-            )
+            purging = self._backend.purge(self._clock.seconds() - _PURGE_SECONDS)
+            purging.addErrback(lambda failure: self._log.warn("old rows can't be deleted: {reason}", reason=failure.getErrorMessage()))
 
     def _tick(self) -> None:
         now = self._clock.seconds()
@@ -385,5 +396,5 @@ class RegistrarService(Service):
         return f"uloc-{BOOT}-{next(self._numbers):x}"
 
 
-def _refuse(context: IRequest) -> Any:
+def _refuse(context: Request) -> Verdict:
     return context.reply(503, "", RETRY_AFTER)

@@ -7,7 +7,7 @@ say so, in the backlog), else with 503; and whatever the disk does later, it end
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from sipnode.interfaces import ILocationWriter, IRequest
+    from sipnode.interfaces import ILocationWriter
     from sipnode.records import Binding
     from sipnode.registrar.backlog import Backlog
     from sipnode.registrar.location import LocationTable
-    from sipnode.registrar.register import RegisterPlan
 
 RETRY_AFTER: Final = (("retry-after", "5"),)
 _DELETE_AT_ONCE: Final = 500
@@ -89,43 +88,29 @@ class WriteThrough:
         """Changes that were answered and aren't on disk yet."""
         return 0 if self._backlog is None else len(self._backlog)
 
-    def register(
-        self,
-        context: IRequest,
-        plan: RegisterPlan,
-        before: Sequence[Binding | None],
-        stored: Callable[[], None],
-    ) -> Any:
-        """Write a plan that memory holds already, then answer.
+    def write(self, changes: list[LocationChange], before: Sequence[Binding | None]) -> bool | Deferred[bool]:
+        """Write changes that memory holds already.
 
         Args:
             before: What memory held before, for each change.
-            stored: Called when the changes are on disk, before the answer.
 
         Returns:
-            What ``context.reply`` returned, or a Deferred of it.
+            Whether they are on disk (or may be answered as if they were); where they aren't, memory is as it was before.
         """
-
-        def reply(on_disk: bool) -> Any:
-            if not on_disk:
-                return context.reply(503, "", RETRY_AFTER)
-            stored()
-            return context.reply(plan.status, plan.reason, plan.headers)
-
-        self._commits.begin(plan.changes, before)
+        self._commits.begin(changes, before)
         backlog = self._backlog
         if backlog is not None and (self._back or backlog or self._degraded()):
-            accepted = backlog.add(plan.changes)
-            self._settle(plan.changes, accepted)
-            return reply(accepted)
+            accepted = backlog.add(changes)
+            self._settle(changes, accepted)
+            return accepted
         if self._degraded():
-            self._settle(plan.changes, False)
-            return reply(False)
-        write = _Write(plan.changes, self._clock.seconds() + self._seconds)
+            self._settle(changes, False)
+            return False
+        write = _Write(changes, self._clock.seconds() + self._seconds)
         self._waiting[id(write)] = write
-        answer = write.answer.addCallback(reply)
+        answer = write.answer
         try:
-            writing = self._writer.put(plan.changes)
+            writing = self._writer.put(changes)
         except StorageError as error:
             self._failed(write, error)
         else:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from sipnode.base.flow import Flow as Flow
     from sipnode.dialog.call import Call as Call
     from sipnode.errors import Reject as Reject
-    from sipnode.proxy.branch import Branch as Branch
-    from sipnode.proxy.fork import Fork as Fork
+    from sipnode.proxy.core import Branch as Branch
+    from sipnode.proxy.core import Fork as Fork
     from sipnode.proxy.target import Target as Target
     from sipnode.routing.hooks import Managed as Managed
     from sipnode.routing.hooks import Passed as Passed
@@ -33,12 +33,12 @@ else:
 
     _HOMES = {
         "DROP": "routing.verdict",
-        "Branch": "proxy.branch",
+        "Branch": "proxy.core",
         "BranchFlag": "routing.verdict",
         "Call": "dialog.call",
         "Flag": "routing.verdict",
         "Flow": "base.flow",
-        "Fork": "proxy.fork",
+        "Fork": "proxy.core",
         "Managed": "routing.hooks",
         "Passed": "routing.hooks",
         "Reject": "errors",

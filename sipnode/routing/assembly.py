@@ -13,6 +13,7 @@ from sipnode.media.control import MediaControl, Step
 from sipnode.routing import mistyped
 from sipnode.routing.core import Core
 from sipnode.routing.engine import Engine, Stage
+from sipnode.routing.hooks import ScriptHooks
 from sipnode.routing.natmanage import NatManage
 from sipnode.routing.order import on, place
 from sipnode.routing.script import RoutingScript
@@ -34,7 +35,7 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
         ConfigError: a stage that doesn't exist or can't be placed, a method of the script that nothing would call, a script that can't be
             made or started.
     """
-    if core.media_control is None:
+    if not hasattr(core, "media_control"):
         # It knows what the relay holds, whatever becomes of the script.
         step: Step = lambda call_id, text, *parts: _step(core, call_id, text, *parts)  # noqa: E731
         core.media_control = MediaControl(core.media, core.settings.media, step, core.counters)
@@ -50,7 +51,7 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
     except Exception as error:
         raise ConfigError(f"{kind.__name__} can't be made: {type(error).__name__}: {error}", key="routing.script") from error
     engine = Engine(_route(made, names, stages))
-    before: RoutingScript | None = core.script
+    before: ScriptHooks | None = getattr(core, "script", None)
     if before is None or not before.running:
         core.script, core.engine = made, engine
         return
@@ -59,7 +60,7 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
     before.end()
 
 
-def begin(script: RoutingScript) -> None:
+def begin(script: ScriptHooks) -> None:
     """Start a script.
 
     Raises:
@@ -114,7 +115,7 @@ class ScriptService(Service):
     def stopService(self) -> Any:
         """End."""
         super().stopService()  # type: ignore[no-untyped-call]  # as above
-        script: RoutingScript = self._core.script
+        script = self._core.script
         ended = script.end() if script.running else succeed(None)
         return ended.addCallback(lambda _: self._core.http.close())
 

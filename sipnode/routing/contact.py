@@ -14,15 +14,14 @@ from sipnode.routing.verdict import BranchFlag
 
 if TYPE_CHECKING:
     from sipnode.base.flow import Flow
-    from sipnode.proxy.branch import Branch
-    from sipnode.routing.core import Core
+    from sipnode.proxy.core import Branch, ProxyCore
     from sipnode.sip.message import SipMessage, SipResponse
 
 CONTACT_METHODS: Final = frozenset(("INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER"))
 """Their Contact is where requests inside the dialog go (target refresh)."""
 
 
-def contact_line(core: Core, message: SipMessage, flow: Flow, natted: bool, seal: str) -> str:
+def contact_line(core: ProxyCore, message: SipMessage, flow: Flow, natted: bool, seal: str) -> str:
     """The Contact with the true source of its sender, once, and inside a dialog sealed; "" where it stays as it is.
 
     Args:
@@ -30,7 +29,7 @@ def contact_line(core: Core, message: SipMessage, flow: Flow, natted: bool, seal
         seal: The parameter that seals it, "" outside of dialogs.
     """
     value = message.get("contact")
-    aliased = natted and core.settings.nat.contact_alias
+    aliased = natted and core.aliases
     if not value or not (aliased or seal):
         return ""
     if aliased:
@@ -46,6 +45,6 @@ def set_reply_contact(branch: Branch, response: SipResponse) -> None:
     flow, ctx, target = branch.flow, branch.fork.ctx, branch.target
     natted = flow.websocket or bool(target.host or (flow.reliable and target.flags & BranchFlag.NATB and not target.beyond))
     if (natted or ctx.route is not None) and response.cseq_method in CONTACT_METHODS:
-        core: Core = ctx.core
+        core = branch.core
         seal = "" if ctx.route is None else core.contact_seal(ctx.request, callee_reach(branch, response, []), response.to.tag)
         branch.contact_line = contact_line(core, response, flow, natted, seal)

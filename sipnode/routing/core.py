@@ -7,23 +7,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sipnode.dialog.pending import PendingRequests
+from sipnode.dialog.request import Request as DialogRequest
 from sipnode.errors import NoRoute, Reject
 from sipnode.nat.rules import NatRules
 from sipnode.nat.tests import same_host
 from sipnode.observe.traffic import Traffic
 from sipnode.proxy import reach
+from sipnode.proxy.core import ProxyCore
+from sipnode.proxy.core import Request as ProxyRequest
 from sipnode.proxy.destinations import Destinations
+from sipnode.proxy.pending import PendingRequests
 from sipnode.proxy.reach import as_named
 from sipnode.proxy.record_route import RouteSigner
 from sipnode.proxy.seal import mark_of
-from sipnode.proxy.sides import callee_side
 from sipnode.proxy.target import Target
 from sipnode.proxy.viaseal import ViaSeal
 from sipnode.records import BindingFlag, Reach
@@ -41,11 +43,21 @@ from sipnode.transaction.proof import names_of, same_address
 from sipnode.transaction.states import PROCEEDING
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
     from sipnode.base.flow import Flow
-    from sipnode.proxy.branch import Branch
+    from sipnode.defence.service import DefenceService
+    from sipnode.dialog.service import DialogService
+    from sipnode.nodes.flowtoken import Reach as FlowReach
+    from sipnode.nodes.service import NodeService
+    from sipnode.presence.service import PresenceService
+    from sipnode.proxy.core import Branch, Fork
     from sipnode.proxy.seal import RouteState
     from sipnode.records import Binding
-    from sipnode.routing.request import Request
+    from sipnode.registrar.service import RegistrarService
+    from sipnode.routing.engine import Engine
+    from sipnode.routing.hooks import ScriptHooks
+    from sipnode.routing.natmanage import NatManage
     from sipnode.settings import Settings
     from sipnode.sip.message import SipRequest, SipResponse
 
@@ -56,87 +68,77 @@ MOST_FOREIGN: Final = 20
 """Domains that aren't ours of which REGISTERs are counted, between two lines of the log."""
 
 
-class Core:
+class Core(ProxyCore):
     """The server's services.
 
     Attributes:
         settings: All sections.
-        clock: Epoch seconds.
-        transactions: The transaction layer.
-        signer: Of our Record-Route. via_seal: Of our Via.
-        pending: What waits for an answer, and how much of it may.
-        flows: IFlowTable. resolver: IResolver. media: IMediaRelay. media_control: MediaControl, over it.
-        media_policy: NatManage, which brings it the messages.
+        reactor: Delayed calls. clock: Epoch seconds.
+        media: The relay. media_control: What it holds. media_policy: Which calls take it.
         http: Asks HTTP services for the script.
         script: The routing script. engine: What runs it.
-        registrar: RegistrarService. authenticator: Authenticator. dialogs: DialogService.
-        presence: PresenceService, or None where no event package is served.
-        outbox: Where every message leaves. tap: Told of all that happens to messages and calls.
-        counters: What happened how often, by name. traffic: Messages by method and status.
+        registrar: The location table. dialogs: The calls.
+        presence: None where no event package is served.
+        traffic: Messages by method and status.
         foreign: How many REGISTERs lately were for which domains that aren't ours.
         rpc: Registry of the methods that can be called from outside; None where there is no RPC.
         is_own: ``(host, port) -> bool``: an address that we listen on or advertise. own_host: the same whatever the port.
-        destinations: What a message may make us send to. nat_rules: NatRules, None where there are none.
+        nat_rules: None where there are none.
         ping_answered: Takes the responses to keepalives, with the flow that they came by.
-        misbehaved: Told of a flow that sent what can't be read. defence: DefenceService, None without one.
+        misbehaved: Told of a flow that sent what can't be read. defence: None without one.
         busy: Why new calls are refused with 503 just now (``overload``, ``drain``): what says the seconds of Retry-After, by
             the reason's name. Calls that are up go on.
-        nodes: NodeService, or None where the server knows of no others.
+        nodes: None where the server knows of no others.
         history: CallHistory: takes the steps of each call; None while nobody wants them.
         logs: LogControl: level, form and wire trace while the server runs. lifecycle: Lifecycle: ready, reload, drain.
     """
 
-    log = Logger(namespace="sipnode")
+    log: ClassVar[Logger] = Logger(namespace="sipnode")
+
+    media_policy: NatManage
+    script: ScriptHooks
+    engine: Engine
+    registrar: RegistrarService
+    dialogs: DialogService
 
     def __init__(self, settings: Settings, clock: Any, transactions: TransactionLayer, secret: bytes) -> None:
+        super().__init__(transactions, clock.seconds, settings.core.server)
         self.settings = settings
-        self.reactor = clock
-        self.clock: Callable[[], float] = clock.seconds
-        self.transactions = transactions
+        self.reactor: IReactorTime = clock
         self.signer = RouteSigner(secret)
         self.via_seal = ViaSeal(secret)
-        self.counters = transactions.counters
-        self.pending = PendingRequests(settings.limits, self.counters, lambda aor: self.registrar.canonical(aor))
+        self.pending = PendingRequests(settings.limits, self.counters, self._canonical)
         self.foreign: Counter[str] = Counter()
-        self.outbox = transactions.outbox
-        self.tap = self.outbox.tap
         self.tap.failed = lambda watcher: self.failed(f"watcher {type(watcher).__name__}", Failure())
         self.traffic = Traffic()
         self.tap.subscribe(self.traffic)
-        self.flows: Any = None
-        self.resolver: Any = None
-        self.media: Any = None
-        self.media_control: Any = None
-        self.media_policy: Any = None
+        self.history: Any = None
         self.http = HttpClient(clock)
-        self.script: Any = None
-        self.engine: Any = None
-        self.registrar: Any = None
-        self.authenticator: Any = None
-        self.dialogs: Any = None
-        self.presence: Any = None
+        self.presence: PresenceService | None = None
         self.rpc: Any = None
         self.is_own: Callable[[str, int], bool] = lambda host, port: False
         self.own_host: Callable[[str], bool] = lambda host: False
         self.destinations = Destinations()
-        self.ping_answered: Callable[[SipResponse, Any], bool] = lambda response, flow: False
-        self.misbehaved: Callable[[Any], None] = lambda flow: None
-        self.defence: Any = None
+        self.ping_answered: Callable[[SipResponse, Flow], bool] = lambda response, flow: False
+        self.misbehaved: Callable[[Flow], None] = lambda flow: None
+        self.defence: DefenceService | None = None
         self.busy: dict[str, Callable[[], int]] = {}
-        self.nodes: Any = None
-        self.history: Any = None
+        self.nodes: NodeService | None = None
         self.logs: Any = None
         self.lifecycle: Any = None
         self.node_seconds, self.next_host_seconds = settings.node.lost_seconds, settings.proxy.next_host_seconds
         self.dialog_seconds = settings.dialog.max_seconds
-        self.server = settings.core.server
         self.max_forwards = settings.core.max_forwards
         self.max_branches = settings.proxy.max_branches
         self.serial = settings.proxy.fork == "serial"
         self.udp_mtu = settings.proxy.udp_mtu
+        self.aliases = settings.nat.contact_alias
         self.nat_rules = NatRules(settings.nat.rules) if settings.nat.rules else None
         self._domains = frozenset(map(normal_host, settings.core.domains))
-        self._waiting: dict[str, list[Deferred[Any]]] = {}
+        self._waiting: dict[str, list[Deferred[Flow]]] = {}
+
+    def _canonical(self, aor: str) -> str:
+        return self.registrar.canonical(aor)
 
     def is_local(self, host: str) -> bool:
         """Whether a host is a domain or an address of ours (``myself``)."""
@@ -151,19 +153,18 @@ class Core:
 
     def xhttp_request(self, http: Any) -> int | None:
         """The script's word on an HTTP request; it may be replaced while the server runs."""
-        status: int | None = self.script.xhttp_request(http)
-        return status
+        return self.script.xhttp_request(http)
 
     # -- sides of a dialog
 
-    def near_side(self, ctx: Request) -> Reach:
+    def near_side(self, ctx: ProxyRequest) -> Reach:
         """How the sender of a request is reached later."""
         near = ctx.reach
         if near is None:
             near = ctx.reach = self._near_side(ctx)
         return near
 
-    def _near_side(self, ctx: Request) -> Reach:
+    def _near_side(self, ctx: ProxyRequest) -> Reach:
         flow, request = ctx.flow, ctx.request
         natted = ctx.has(Flag.NATS)
         if not flow.reliable and natted:
@@ -184,17 +185,13 @@ class Core:
             named.flow, named.key = flow.token, key
         return named
 
-    def far_side(self, branch: Branch, response: SipResponse) -> Reach:
-        """How the end that answered is reached later."""
-        return callee_side(branch, response)
-
-    def find(self, where: Reach) -> Any:
+    def find(self, where: Reach) -> Flow | Deferred[Flow]:
         """The flow that leads to a party; see :func:`sipnode.proxy.reach.find`."""
         return reach.find(self, where)
 
     # -- who speaks in a dialog
 
-    def may_speak(self, ctx: Request, route: RouteState) -> bool:
+    def may_speak(self, ctx: ProxyRequest, route: RouteState) -> bool:
         """Whether a request comes from the end that its token was made for: by its address, its connection, its device, or from
         where that end has proved itself since.
         """
@@ -208,10 +205,9 @@ class Core:
                 return True
         if same_host(holder.host, host) or self.authenticator.trusts(flow):
             return True
-        known: bool = self.dialogs.access.is_at(ctx.request, host)
-        return known
+        return self.dialogs.access.is_at(ctx.request, host)
 
-    def proved(self, ctx: Request, route: RouteState) -> bool:
+    def proved(self, ctx: ProxyRequest, route: RouteState) -> bool:
         """Whether the user who has proved a password for a request is the one that its token was made for; where it sends from now
         on belongs to the call.
         """
@@ -220,15 +216,7 @@ class Core:
         self.dialogs.access.moved_to(ctx.request, ctx.flow.remote[0])
         return True
 
-    def contact_seal(self, request: SipRequest, where: Reach, tag: str) -> str:
-        """The parameter that a Contact inside a dialog goes on with.
-
-        Args:
-            where: How its owner is reached. tag: Its owner's.
-        """
-        return self.signer.contact_seal(where, self.clock() + self.dialog_seconds, request.call_id, tag)
-
-    def flow_by_key(self, key: str) -> Any:
+    def flow_by_key(self, key: str) -> Flow | None:
         """The live connection of the binding with that instance key, or None."""
         binding = self.registrar.by_key(key)
         if binding is None or not binding.connection_id:
@@ -239,11 +227,11 @@ class Core:
         """Whether the device of that instance key has a live connection here."""
         return self.flow_by_key(key) is not None
 
-    def wait_for_key(self, key: str) -> Deferred[Any]:
+    def wait_for_key(self, key: str) -> Deferred[Flow]:
         """Fires with the connection of that instance as soon as it has registered again; fails with NoRoute (481) when it
         doesn't within ``dialog.lost_flow_seconds``.
         """
-        waiter: Deferred[Any] = Deferred()
+        waiter: Deferred[Flow] = Deferred()
         waiters = self._waiting.setdefault(key, [])
         waiters.append(waiter)
 
@@ -255,7 +243,7 @@ class Core:
 
         call = self.reactor.callLater(self.settings.dialog.lost_flow_seconds, give_up)
 
-        def arrived(result: Any) -> Any:
+        def arrived(result: Flow | Failure) -> Flow | Failure:
             if call.active():
                 call.cancel()
             return result
@@ -273,7 +261,7 @@ class Core:
 
     # -- verbs of the script
 
-    def cancel(self, ctx: Request) -> Verdict:
+    def cancel(self, ctx: ProxyRequest) -> Verdict:
         """CANCEL: 200 where it matches an INVITE, which then ends with 487; else 481 (RFC 3261 §9.2, §16.10).
 
         It can't be challenged, so it has to come from where the INVITE came from, and name the same call.
@@ -282,7 +270,8 @@ class Core:
         if invite is None:
             self.counters["unmatched_cancels"] += 1
             return ctx.reply(481)
-        waiting = invite.user if invite.state == PROCEEDING else None
+        begun = invite.user
+        waiting = begun if invite.state == PROCEEDING and isinstance(begun, DialogRequest) else None
         if waiting is not None and not (
             same_address(waiting.request, invite.flow, ctx.flow) and names_of(waiting.request) == names_of(ctx.request)
         ):
@@ -291,13 +280,12 @@ class Core:
         # Its 200 has the To tag that the 487 will have (§9.2).
         ctx.key = invite.key
         ctx.reply(200)
-        pending = invite.user
-        if invite.state == PROCEEDING and pending is not None:
-            if pending.fork is None:
-                pending.reply(487)
+        if waiting is not None and invite.state == PROCEEDING and invite.user is waiting:
+            if waiting.fork is None:
+                waiting.reply(487)
             else:
                 reason = ctx.request.get("reason")
-                pending.fork.cancel((("reason", reason),) if reason else ())
+                waiting.fork.cancel((("reason", reason),) if reason else ())
         return Verdict.ABSORBED
 
     def preloaded(self, request: SipRequest) -> tuple[str, ...]:
@@ -332,7 +320,7 @@ class Core:
             target.named_by = "127.0.0.1"
         return target
 
-    def from_path(self, ctx: Request, reach: Any) -> Target:
+    def from_path(self, ctx: ProxyRequest, reach: FlowReach) -> Target:
         """Where a request goes that another node sent by the Path of one of our bindings.
 
         Raises:
@@ -348,9 +336,9 @@ class Core:
         key = instance_key(binding.aor, binding.instance, binding.contact)
         return Target(flow=reach.flow, key=key, websocket=flow.websocket, flags=binding.cflags)
 
-    def calling(self, fork: Any) -> None:
+    def calling(self, fork: Fork) -> None:
         """An INVITE goes on. Should the connection of a browser go before the answer, the phones stop ringing."""
-        self.dialogs.trying(fork)
+        self.dialogs.trying(_whole(fork), fork)
         flow = fork.ctx.flow
         if flow.websocket:
             flow.vars["calls"] = [other for other in flow.vars.get("calls", ()) if not other.finished] + [fork]
@@ -369,14 +357,21 @@ class Core:
 
     # -- what the proxy tells
 
-    def call_early(self, fork: Any, response: Any) -> None:
+    def call_early(self, fork: Fork, response: SipResponse) -> None:
         """A 101..199 of an INVITE went to the caller."""
-        self.dialogs.early(fork.ctx, response)
+        self.dialogs.early(_whole(fork), response)
 
-    def call_established(self, fork: Any, branch: Any, response: Any) -> None:
+    def call_established(self, fork: Fork, branch: Branch, response: SipResponse) -> None:
         """A 2xx of an INVITE went to the caller."""
-        self.dialogs.established(fork.ctx, branch, response)
+        self.dialogs.established(_whole(fork), branch, response)
 
     def failed(self, where: str, failure: Failure) -> None:
         """An exception of policy code, logged; the message that it happened on gets its answer elsewhere."""
         self.log.failure("{where} failed", failure, where=where)
+
+
+def _whole(fork: Fork) -> DialogRequest:
+    """The request of a fork, with its call."""
+    request = fork.ctx
+    assert isinstance(request, DialogRequest)
+    return request

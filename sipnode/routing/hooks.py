@@ -6,11 +6,14 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
-from zope.interface import implementer
+from zope.interface import classImplements
 
+from sipnode.base.native import mypyc_attr
+from sipnode.base.waiting import deferred
 from sipnode.interfaces import IRoutingScript
+from sipnode.proxy.core import ProxyScript
 from sipnode.sip.message import SipResponse as SipResponse
 
 if TYPE_CHECKING:
@@ -18,8 +21,8 @@ if TYPE_CHECKING:
 
     from sipnode.base.flow import Flow
     from sipnode.dialog.call import Call
-    from sipnode.proxy.branch import Branch as Branch
-    from sipnode.proxy.fork import Fork as Fork
+    from sipnode.proxy.core import Branch as Branch
+    from sipnode.proxy.core import Fork as Fork
     from sipnode.routing.core import Core
     from sipnode.routing.http import HttpClient
     from sipnode.routing.natmanage import NatManage
@@ -33,8 +36,8 @@ Passed: TypeAlias = SipResponse | Awaitable[SipResponse | None] | None
 """What ``manage_reply`` returns: None to pass the reply on as it is, another one in its place, or an awaitable of either."""
 
 
-@implementer(IRoutingScript)
-class ScriptHooks:
+@mypyc_attr(allow_interpreted_subclasses=True)
+class ScriptHooks(ProxyScript):
     """The hooks, as they are where a script overrides none.
 
     Args:
@@ -126,8 +129,7 @@ class ScriptHooks:
             self._waited(waiting, "call_ended")
 
     def _waited(self, waiting: Awaitable[object], hook: str) -> Deferred[None]:
-        deferred: Deferred[object] = waiting if isinstance(waiting, Deferred) else ensureDeferred(_awaited(waiting))
-        done: Deferred[None] = deferred.addCallback(lambda _: None)
+        done: Deferred[None] = deferred(waiting).addCallback(lambda _: None)
         return done.addErrback(lambda failure: self.log.failure("{hook}() of the routing script failed", failure, hook=hook))
 
     # -- branches and replies
@@ -166,5 +168,4 @@ class ScriptHooks:
         """event_route[websocket:closed]."""
 
 
-async def _awaited(waiting: Awaitable[object]) -> object:
-    return await waiting
+classImplements(ScriptHooks, IRoutingScript)

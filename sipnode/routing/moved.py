@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
+from sipnode.routing.request import Request
+
 if TYPE_CHECKING:
-    from sipnode.proxy.fork import Fork
+    from sipnode.proxy.core import Fork
     from sipnode.registrar.lookup import LookupResult
-    from sipnode.routing.core import Core
 
 
 def look_again(fork: Fork) -> Deferred[None] | None:
@@ -20,15 +21,16 @@ def look_again(fork: Fork) -> Deferred[None] | None:
     """
     if not any(branch.target.beyond and branch.status == 430 for branch in fork.branches):
         return None
-    core: Core = fork.ctx.core
+    request = fork.ctx
+    assert isinstance(request, Request)
+    core = request.core
     tried = {branch.target.flow for branch in fork.branches}
 
     def found(result: LookupResult) -> None:
         if result.status == 200:
             fork.add_targets([core.target(one) for one in result.bindings if one.connection_id and one.connection_id not in tried])
 
-    request = fork.ctx.request
-    result: Deferred[LookupResult] | LookupResult = core.registrar.lookup(request.ruri.aor, request.method)
+    result = core.registrar.lookup(request.ruri.aor, request.method)
     if isinstance(result, Deferred):
         return result.addCallback(found)
     found(result)

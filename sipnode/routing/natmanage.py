@@ -22,6 +22,7 @@ from sipnode.media.names import new_name
 from sipnode.media.profiles import AVP, SAVPF_DTLS, Choice, choices
 from sipnode.media.sdp import SdpForm, form_of
 from sipnode.nat.tests import SDP_PRIVATE, from_neighbour, nat_uac_test
+from sipnode.proxy.core import MediaPolicy
 from sipnode.proxy.forkpolicy import RECEIVED
 from sipnode.records import MediaFlags, MediaForm, MediaProfile
 from sipnode.routing.verdict import BranchFlag, Flag
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from sipnode.base.flow import Flow
     from sipnode.media.calls import Exchange
     from sipnode.media.control import MediaControl
-    from sipnode.proxy.branch import Branch
+    from sipnode.proxy.core import Branch
     from sipnode.proxy.seal import RouteState
     from sipnode.routing.core import Core
     from sipnode.routing.request import Request
@@ -45,7 +46,7 @@ MAX_TRIES: Final = 2
 """Other forms in which a callee is offered the media of a call."""
 
 
-class NatManage:
+class NatManage(MediaPolicy):
     """The media of branches and replies. Made once; it outlives the routing script.
 
     Args:

@@ -5,13 +5,14 @@ The invariant: ``request`` is as it was received; every change goes to a branch'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 
 from sipnode.auth.claims import is_anonymous
-from sipnode.base.outbox import REPLY
+from sipnode.base.native import mypyc_attr
+from sipnode.dialog.request import Request as DialogRequest
 from sipnode.errors import Reject
 from sipnode.nat.fixup import fix_nated_register
 from sipnode.nat.rules import is_natted, is_pinged
@@ -26,23 +27,18 @@ from sipnode.routing.contact import CONTACT_METHODS, contact_line
 from sipnode.routing.passedon import device_of
 from sipnode.routing.verdict import BranchFlag, Flag, Step, Verdict
 from sipnode.routing.withindialog import other_end
-from sipnode.sip import build, sanity
+from sipnode.sip import sanity
 from sipnode.sip.headers import canonical, check_header
-from sipnode.sip.message import SipRequest, line_value
-from sipnode.transaction.budget import Budget
+from sipnode.sip.message import SipRequest
 
 if TYPE_CHECKING:
     from sipnode.base.flow import Flow
     from sipnode.base.outbox import Why
-    from sipnode.proxy.seal import RouteState
-    from sipnode.records import Reach
     from sipnode.registrar.lookup import LookupResult
     from sipnode.routing.core import Core
     from sipnode.routing.engine import Engine
-    from sipnode.routing.script import RoutingScript
     from sipnode.sip.address import NameAddr
     from sipnode.sip.uri import SipUri
-    from sipnode.transaction.machine import ServerTransaction
 
 _VOUCHED: Final = int(Flag.TRUSTED | Flag.PATH)
 _DONE: Final = SipRequest("DONE", "", [], [])
@@ -57,122 +53,24 @@ _OURS: Final = frozenset(("via", "from", "to", "call-id", "cseq", "content-lengt
 """Headers that the proxy writes itself, or that a transaction is known by."""
 
 
-class Request:
-    """What a stage works with.
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Request(DialogRequest):
+    """What a stage works with: the verbs of the page.
 
     Attributes:
-        request: As received.
-        flow: The Flow that it came by.
-        key: Its transaction key.
-        now: Epoch seconds at arrival.
-        flags: Bits of :class:`Flag`.
-        identity: ``user@domain`` that proved itself, or "".
-        transaction: The server transaction; None while none is needed.
-        targets: Where to send it; filled by LOCATION, SIPOUT or WITHINDLG.
-        route: What our own Route said, inside a dialog.
-        dropped: Positions of header lines that don't go on (consumed credentials, our Route).
-        record_route: Whether to stay in the path of the dialog.
-        extra: ``(name, value)`` of headers to add when it goes on.
-        call: What is known of the call, for an INVITE outside of any dialog that was sent on, or None.
-        pending: What it takes of the bounds on unanswered requests until it is answered, or None.
-        reach: How its sender is reached later, when somebody has asked.
-        script: The routing script that it began with. engine: What runs that.
-        rule: Name of the rule that refuses it, "" for none; see :meth:`blame`.
-        vars: For site scripts and plugins; made when first asked for.
+        core: The services.
+        engine: What runs the script that it began with.
+        stage: Position of the stage that it is in.
     """
 
-    __slots__ = (
-        "_vars",
-        "call",
-        "core",
-        "dropped",
-        "engine",
-        "extra",
-        "flags",
-        "flow",
-        "fork",
-        "identity",
-        "key",
-        "now",
-        "pending",
-        "reach",
-        "record_route",
-        "request",
-        "route",
-        "rule",
-        "script",
-        "stage",
-        "targets",
-        "to_tag",
-        "transaction",
-    )
+    __slots__ = ("core", "engine", "stage")
 
     def __init__(self, core: Core, request: SipRequest, flow: Flow, key: str, now: float) -> None:
+        # A reload replaces script and engine; what has begun goes on by what it began with.
+        super().__init__(core, core.script, request, flow, key, now)
         self.core = core
-        # A reload replaces both; what has begun goes on by what it began with.
         self.engine: Engine = core.engine
-        self.script: RoutingScript = core.script
-        self.request = request
-        self.flow = flow
-        self.key = key
-        self.now = now
-        self.flags = 0
-        self.identity = ""
-        self.transaction: ServerTransaction | None = None
-        self.targets: list[Target] = []
-        self.route: RouteState | None = None
-        self.dropped: list[int] = []
-        self.record_route = False
-        self.extra: list[tuple[str, str]] = []
-        self.fork: Any = None
-        self.call: Any = None
-        self.pending: Any = None
-        self.reach: Reach | None = None
         self.stage = 0
-        self.to_tag = ""
-        self.rule = ""
-        self._vars: dict[str, Any] | None = None
-
-    @property
-    def vars(self) -> dict[str, Any]:
-        """Anything that policy wants to keep with the request."""
-        if self._vars is None:
-            self._vars = {}
-        return self._vars
-
-    def set(self, flag: int) -> None:
-        """Set bits of :class:`Flag` (``setflag``)."""
-        self.flags |= flag
-
-    def has(self, flag: int) -> bool:
-        """Whether any of these bits is set (``isflagset``)."""
-        return bool(self.flags & flag)
-
-    @property
-    def method(self) -> str:
-        """The request's method."""
-        return self.request.method
-
-    def domain_is_local(self, host: str) -> bool:
-        """Whether a host is a domain or address of ours (``uri == myself``)."""
-        return self.core.is_local(host)
-
-    def drop(self, name: str, values: Iterable[str]) -> None:
-        """Have the header lines of a name that hold one of these values not go on (``consume_credentials``)."""
-        wanted = tuple(values)
-        if wanted:
-            for position, other in enumerate(self.request.names):
-                if other == name and line_value(self.request.lines[position]) in wanted:
-                    self.dropped.append(position)
-
-    def blame(self, rule: str) -> None:
-        """Name the rule by which the request is about to be refused, for the line about its call and for the counter ``refused_RULE``.
-
-        Args:
-            rule: One word, as ``strangers``.
-        """
-        self.rule = rule
-        self.core.counters[f"refused_{rule}"] += 1
 
     def done(self) -> None:
         """It has its final response: the request and what was decided about it needn't wait for the last timer of its
@@ -185,39 +83,6 @@ class Request:
         self.targets = []
         self.dropped = []
 
-    def begin(self) -> None:
-        """Make the server transaction, so that repeats are absorbed from now on (``t_newtran``)."""
-        if self.transaction is None and self.request.method != "ACK":
-            flow = self.flow
-            self.transaction = self.core.transactions.new_server(self.key, self.request.method, flow, self)
-            if not flow.proved and self.stranger:
-                self.transaction.budget = Budget(build.octets_of(self.request))
-
-    def reply(self, status: int, reason: str = "", headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> Verdict:
-        """Answer: statelessly while no transaction exists, through it afterwards (``send_reply``). An ACK gets nothing.
-
-        Args:
-            status: 100..699.
-            reason: "" for the standard phrase.
-            headers: ``(canonical name, value)``.
-
-        Raises:
-            ValueError: a header, or the reason, isn't one line.
-        """
-        if self.request.method == "ACK":
-            return Verdict.DROPPED
-        if reason:
-            check_header("reason", reason)
-        for name, value in headers:
-            check_header(name, value)
-        if not self.to_tag and status > 100:
-            # The same for a repeat of the request, as a stateless answer has to be (RFC 3261 §8.2.7).
-            self.to_tag = f"{hash(self.key) & 0xFFFFFFFFFFFF:x}"
-        if self.core.server:
-            headers = (*headers, ("server", self.core.server))
-        response = build.response_to(self.request, status, reason, self.to_tag, headers, body)
-        self.send_response(status, response.to_bytes(), REPLY)
-        return Verdict.REPLIED
 
     def send_response(self, status: int, data: bytes, why: Why) -> None:
         """Send a response's octets the way this request's answers go."""
@@ -237,6 +102,10 @@ class Request:
             core.transactions.respond(self.transaction, status, data, core.clock(), why)
             return
         core.outbox.send(core.clock(), data, self.flow, why, method, status)
+
+    def decided_by(self) -> str:
+        """The stage of the script that it is in."""
+        return self.engine.stage_of(self)
 
     def refused_by(self) -> str:
         """What of this server a refusal comes from, for the line about the call; "" where it came from elsewhere."""
@@ -299,16 +168,6 @@ class Request:
         return sanity.max_forwards(self.request)
 
     # -- what it is
-
-    @property
-    def initial(self) -> bool:
-        """Whether the request is outside of any dialog, as ``reqinit`` found."""
-        return bool(self.flags & Flag.INITIAL)
-
-    @property
-    def natted(self) -> bool:
-        """Whether its sender isn't where it says, as ``natdetect`` found; a browser never is."""
-        return bool(self.flags & Flag.NATS)
 
     @property
     def to_myself(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import ceil
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from sipnode.base.flow import Flow
 from sipnode.base.outbox import HOP_ACK, PASSED, REPLY, Outbox, Why
@@ -19,7 +19,7 @@ from sipnode.sip.message import SipRequest, SipResponse
 from sipnode.transaction import states
 from sipnode.transaction.budget import Budget
 from sipnode.transaction.keys import client_key
-from sipnode.transaction.machine import ClientTransaction, ServerTransaction, Transaction
+from sipnode.transaction.machine import ClientTransaction, ServerTransaction, Transaction, TransactionUser, User
 from sipnode.transaction.proof import from_same, hash_of, is_about
 from sipnode.transaction.states import ACCEPTED, COMPLETED, TERMINATED
 from sipnode.transaction.timers import TimerWheel, Timings
@@ -64,10 +64,10 @@ class TransactionLayer:
         self.created = 0
         self.repeated = 0
         self.held: dict[str, int] = {}
-        self.place_of: Callable[[Any], str] = lambda flow: flow.remote[0]
+        self.place_of: Callable[[Flow], str] = lambda flow: flow.remote[0]
         self.counters = self.outbox.counters
         self.dropped = 0
-        self._by_flow: dict[Any, set[str]] = {}
+        self._by_flow: dict[Flow, set[str]] = {}
         self._wheel = TimerWheel()
         self._wake_at = wake_at
         self.limit = limit
@@ -108,7 +108,7 @@ class TransactionLayer:
             self._run(transaction, transaction.feed(states.REQUEST), now, b"", None)
         return True
 
-    def new_server(self, key: str, method: str, flow: Flow, user: Any) -> ServerTransaction:
+    def new_server(self, key: str, method: str, flow: Flow, user: User) -> ServerTransaction:
         """A server transaction for a request that is new."""
         transaction = ServerTransaction(key, method, flow, user)
         self.servers[key] = transaction
@@ -131,7 +131,7 @@ class TransactionLayer:
     # -- client side
 
     def send_request(
-        self, request: SipRequest, branch: str, flow: Flow, user: Any, now: float, budget: Budget | None = None, why: Why = PASSED
+        self, request: SipRequest, branch: str, flow: Flow, user: User, now: float, budget: Budget | None = None, why: Why = PASSED
     ) -> ClientTransaction:
         """Send a request in a client transaction of its own.
 
@@ -368,11 +368,11 @@ class TransactionLayer:
         self.counters["unsent_unproved"] += 1
         return False
 
-    def _tell(self, transaction: Transaction, user: Any, action: int, message: SipRequest | SipResponse | None) -> None:
+    def _tell(self, transaction: Transaction, user: TransactionUser, action: int, message: SipRequest | SipResponse | None) -> None:
         if action == states.PASS_UP:
-            user.response_received(message)
+            user.response_received(cast(SipResponse, message))
         elif action == states.PASS_ACK:
-            user.ack_received(message)
+            user.ack_received(cast(SipRequest, message))
         elif action == states.TELL_TIMEOUT:
             if isinstance(transaction, ClientTransaction):
                 user.timed_out()

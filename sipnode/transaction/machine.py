@@ -6,8 +6,9 @@ layer. Nothing here sends, and nothing asks the time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from sipnode.base.native import mypyc_attr
 from sipnode.base.outbox import PASSED, Why
 from sipnode.transaction import states
 from sipnode.transaction.budget import Budget
@@ -15,13 +16,35 @@ from sipnode.transaction.states import CALLING, EVENT_BITS, PROCEEDING, STATE_NA
 
 if TYPE_CHECKING:
     from sipnode.base.flow import Flow
-    from sipnode.sip.message import SipRequest
+    from sipnode.sip.message import SipRequest, SipResponse
 
 _INVITE_SERVER: Final = compiled(states.INVITE_SERVER)
 _NON_INVITE_SERVER: Final = compiled(states.NON_INVITE_SERVER)
 _INVITE_CLIENT: Final = compiled(states.INVITE_CLIENT)
 _NON_INVITE_CLIENT: Final = compiled(states.NON_INVITE_CLIENT)
 _NOTHING: Final[tuple[int, ...]] = ()
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class TransactionUser:
+    """Who is told what becomes of a transaction; each overrides what it wants to know."""
+
+    __slots__ = ()
+
+    def response_received(self, response: SipResponse) -> None:
+        """A client transaction got a response."""
+
+    def ack_received(self, request: SipRequest) -> None:
+        """An ACK came that has the branch of a server transaction whose INVITE got a 2xx."""
+
+    def timed_out(self) -> None:
+        """A client transaction has waited long enough."""
+
+    def send_failed(self) -> None:
+        """The connection of a client transaction is gone."""
+
+
+User: TypeAlias = TransactionUser | None
 
 
 class Transaction:
@@ -48,7 +71,7 @@ class Transaction:
     )  # fmt: skip
 
     def __init__(
-        self, table: dict[int, tuple[int, tuple[int, ...]]], state: int, key: str, method: str, flow: Flow, user: Any, why: Why
+        self, table: dict[int, tuple[int, tuple[int, ...]]], state: int, key: str, method: str, flow: Flow, user: User, why: Why
     ) -> None:
         self._table = table
         self.state = state
@@ -100,7 +123,7 @@ class ServerTransaction(Transaction):
 
     __slots__ = ("place",)
 
-    def __init__(self, key: str, method: str, flow: Flow, user: Any) -> None:
+    def __init__(self, key: str, method: str, flow: Flow, user: User) -> None:
         invite = method == "INVITE"
         table = _INVITE_SERVER if invite else _NON_INVITE_SERVER
         super().__init__(table, PROCEEDING if invite else TRYING, key, method, flow, user, PASSED)
@@ -117,7 +140,7 @@ class ClientTransaction(Transaction):
 
     __slots__ = ("about", "request")
 
-    def __init__(self, key: str, flow: Flow, user: Any, request: SipRequest, why: Why = PASSED) -> None:
+    def __init__(self, key: str, flow: Flow, user: User, request: SipRequest, why: Why = PASSED) -> None:
         invite = request.method == "INVITE"
         table = _INVITE_CLIENT if invite else _NON_INVITE_CLIENT
         super().__init__(table, CALLING if invite else TRYING, key, request.method, flow, user, why)

@@ -42,7 +42,7 @@ def connect_defence(core: Core, transports: Transports, others: Iterable[IServic
     """
     if core.defence is None:
         return []
-    guard: Guard = core.defence.guard
+    guard = core.defence.guard
     core.authenticator.guard = guard
     admission = transports.admission
     admission.shut, admission.spend, admission.hung_up = guard.refuses, guard.spend, guard.hung_up

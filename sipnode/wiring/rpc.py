@@ -13,7 +13,6 @@ from sipnode.addresses import is_loopback
 from sipnode.errors import ConfigError
 from sipnode.lifecycle.live import LiveSettings
 from sipnode.nodes.sisters import SisterWatch
-from sipnode.registrar.byhand import admit, flushed
 from sipnode.rpc.commands.cfg import ConfigCommands
 from sipnode.rpc.commands.core import CoreCommands
 from sipnode.rpc.commands.defence import DefenceCommands
@@ -98,8 +97,8 @@ def _in_force(core: Core, settings: Settings) -> Settings:
 def parts_of(core: Core, settings: Settings, transports: Any = None, media: Any = None, storage: Any = None) -> Parts:
     """What the families work on."""
     parts = Parts(core, settings, __version__, core.clock(), transports, media, storage)
-    parts.admit = lambda binding: admit(core.registrar, binding)
-    parts.flush = lambda: flushed(core.registrar)
+    parts.admit = core.registrar.admit
+    parts.flush = core.registrar.flushed
     parts.live = LiveSettings(
         lambda: core.lifecycle.reloader if core.lifecycle is not None else None, settings, lambda known: _in_force(core, known)
     )

@@ -24,9 +24,11 @@ from sipnode.sip.uri import SipUri
 
 if TYPE_CHECKING:
     from sipnode.base.flow import Flow
+    from sipnode.base.request import Request
     from sipnode.records import Binding, Subscription
     from sipnode.routing.core import Core
     from sipnode.sip.message import SipRequest
+    from sipnode.transaction.machine import ClientTransaction, TransactionUser
 
 _LITERALS: Final = 16384
 
@@ -46,7 +48,7 @@ class Subscribers:
 
     # -- where it came from
 
-    def origin(self, ctx: Any) -> Origin:
+    def origin(self, ctx: Request) -> Origin:
         """Where a SUBSCRIBE came from, and where its NOTIFYs go."""
         core, flow = self._core, ctx.flow
         here = Origin(flow.listener.name, _contact(flow), websocket=flow.websocket, node=self._node)
@@ -66,7 +68,7 @@ class Subscribers:
             here.host, here.port = flow.remote
         return here
 
-    def _destination(self, ctx: Any, watcher: str) -> tuple[str, int]:
+    def _destination(self, ctx: Request, watcher: str) -> tuple[str, int]:
         source: tuple[str, int] = ctx.flow.remote
         request, registrar = ctx.request, self._core.registrar
         try:
@@ -84,7 +86,7 @@ class Subscribers:
         hops = self._core.resolver.numeric(uri.host, uri.port, uri.params.get("transport", "").upper(), uri.secure) if uri.host else None
         return hops[0] if hops else None
 
-    def is_watcher(self, ctx: Any, there: Subscription) -> bool:
+    def is_watcher(self, ctx: Request, there: Subscription) -> bool:
         """Whether a SUBSCRIBE comes from who has that subscription: who has proved to be its watcher, or speaks for everybody, or is
         where it is. Where nobody is asked for a password, the same host is enough: connections come and go.
         """
@@ -106,7 +108,7 @@ class Subscribers:
 
     # -- the way back
 
-    def flow(self, subscription: Subscription) -> Any:
+    def flow(self, subscription: Subscription) -> Flow | Deferred[Flow] | None:
         """The flow that leads to a subscriber, a Deferred of it, or None while there is none."""
         core = self._core
         if subscription.flow or subscription.websocket:
@@ -158,7 +160,7 @@ class Subscribers:
             return True
         return hop is not None and hop.host == subscription.source.rpartition(":")[0]
 
-    def transmit(self, request: SipRequest, branch: str, flow: Flow, user: Any) -> Any:
+    def transmit(self, request: SipRequest, branch: str, flow: Flow, user: TransactionUser | None) -> ClientTransaction:
         """Send a NOTIFY."""
         core = self._core
         return core.transactions.send_request(request, branch, flow, user, core.clock(), why=NOTIFY)

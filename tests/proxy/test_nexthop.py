@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.fakes import FakeFlow
+from sipnode.base.flow import Flow
+from sipnode.fakes import FakeFlow, OpenAuthenticator
 from sipnode.proxy.nexthop import cause_of
+from sipnode.routing.request import Request
+from sipnode.sip import build
+from sipnode.testing import World
+
+ASKED = build.request("OPTIONS", "sip:bob@example.test", ())
+
+
+class Trusting(OpenAuthenticator):
+    """Trusts one address."""
+
+    def trusts(self, flow: Flow) -> bool:
+        """Whether it is that one."""
+        return flow.remote[0] == "10.0.0.1"
 
 
 class CauseTests(SynchronousTestCase):
@@ -16,13 +27,13 @@ class CauseTests(SynchronousTestCase):
 
     def test_cause(self) -> None:
         """The user's that is proved, else the source's by its kind of transport; nobody's where the source is trusted."""
-        core = SimpleNamespace(
-            authenticator=SimpleNamespace(trusts=lambda flow: flow.remote[0] == "10.0.0.1"),
-            transactions=SimpleNamespace(place_of=lambda flow: f"{flow.transport} {flow.remote[0]}"),
-        )
+        world = World()
+        world.core.authenticator = Trusting()
+        world.core.transactions.place_of = lambda flow: f"{flow.transport} {flow.remote[0]}"
 
         def cause(host: str, identity: str = "") -> str:
-            ctx: Any = SimpleNamespace(core=core, identity=identity, flow=FakeFlow("UDP", (host, 5060)))
+            ctx = Request(world.core, ASKED, FakeFlow("UDP", (host, 5060)), "", 0.0)
+            ctx.identity = identity
             return cause_of(ctx)
 
         self.assertEqual(cause("203.0.113.9", "alice@example.test"), "alice@example.test")

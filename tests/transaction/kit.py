@@ -11,7 +11,7 @@ from sipnode.sip.message import SipRequest, SipResponse
 from sipnode.sip.parser import parse_message
 from sipnode.transaction.keys import server_key
 from sipnode.transaction.layer import TransactionLayer
-from sipnode.transaction.machine import ClientTransaction, ServerTransaction
+from sipnode.transaction.machine import ClientTransaction, ServerTransaction, TransactionUser
 from sipnode.transaction.timers import TICK, Timings
 
 START = 1_700_000_000.0
@@ -67,7 +67,7 @@ class Flow(base.Flow):
         return [when for when, line in self.sent if line.startswith(first)]
 
 
-class User:
+class User(TransactionUser):
     """A transaction user that writes down what it is told, and when."""
 
     def __init__(self, world: World) -> None:

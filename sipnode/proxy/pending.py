@@ -9,13 +9,14 @@ Pure. The invariant: a request stands in the counts from :meth:`PendingRequests.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sipnode.errors import Reject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sipnode.base.request import Request
     from sipnode.settings import LimitSettings
 
 _LATER = (("retry-after", "30"),)
@@ -53,11 +54,11 @@ class PendingRequests:
         """Calls that ring."""
         return sum(self._at_callee.values())
 
-    def enter(self, ctx: Any) -> None:
+    def enter(self, ctx: Request) -> None:
         """A request is about to be sent on; once for each.
 
         Args:
-            ctx: IRequest; its ``pending`` is set.
+            ctx: Its ``pending`` is set.
 
         Raises:
             Reject: 503 or 486, too much of its kind waits.
@@ -96,9 +97,12 @@ class PendingRequests:
         self.strangers += 1
         return source
 
-    def leave(self, ctx: Any) -> None:
+    def leave(self, ctx: Request) -> None:
         """It has its final answer, or never gets one."""
-        (call_id, callee, source), ctx.pending = ctx.pending, None
+        held, ctx.pending = ctx.pending, None
+        if held is None:
+            return
+        call_id, callee, source = held
         _less(self._of_call, call_id)
         if callee:
             _less(self._at_callee, callee)

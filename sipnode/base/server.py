@@ -1,0 +1,35 @@
+"""The server, as a request meets it below the policy: each step up (``proxy``, ``routing``) derives from it and adds what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sipnode.base.native import mypyc_attr
+from sipnode.transaction.layer import TransactionLayer
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Server:
+    """What every request needs.
+
+    Args:
+        clock: Epoch seconds.
+        software: What the header Server says, "" for none.
+
+    Attributes:
+        transactions: The transaction layer.
+        outbox: Where every message leaves. tap: Told of all that happens to messages and calls.
+        counters: What happened how often, by name.
+    """
+
+    def __init__(self, transactions: TransactionLayer, clock: Callable[[], float], software: str = "") -> None:
+        self.transactions = transactions
+        self.outbox = transactions.outbox
+        self.tap = self.outbox.tap
+        self.counters = transactions.counters
+        self.clock = clock
+        self.software = software
+
+    def is_local(self, host: str) -> bool:
+        """Whether a host is a domain or an address of ours (``myself``)."""
+        raise NotImplementedError
