@@ -17,9 +17,9 @@ class SiteRouting(RoutingScript):
         return super().sipout(r)
 
     def manage_failure(self, fork: Fork) -> Managed:
-        if fork.branches[-1].status == 486:
-            fork.add_targets([Target("sip:mailbox@192.0.2.99")])
-        return None
+        if fork.status == 486:
+            fork.ring([Target("sip:mailbox@192.0.2.99")])
+        return super().manage_failure(fork)
 
 
 class SiteTests(TestCase):

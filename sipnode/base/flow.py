@@ -67,7 +67,7 @@ class Flow:
         reliable: False for UDP only. websocket: True for WS and WSS.
         listener: What it came by, or whose address is advertised for it.
         local: ``(host, port)`` of our end. remote: The same of the peer as seen.
-        token: Identity of the connection, unique across restarts, [0-9A-Za-z_-]; "" for UDP, or after its peer's FIN.
+        token: Identity of the connection, unique across restarts, of ``[0-9A-Za-z_-]``; "" for UDP, or after its peer's FIN.
         closed: Nothing can be sent any more.
         proved: Whoever is there has shown it: by an answer that only they could give; a connection by its handshake.
         offered: The last nonce of a challenge that went there and wasn't answered; "" for none.

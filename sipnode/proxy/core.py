@@ -233,7 +233,7 @@ class Fork:
         """Ring these, too, beside what rings; from ``manage_failure`` in its place.
 
         Args:
-            targets: As many as ``[proxy] max_branches`` leaves room for.
+            targets: As many as ``[proxy] max_branches`` leaves room for; where it has been tried already nobody is rung again.
             after: Seconds from now. Nobody waits for it in vain: when all else has failed, they ring at once; when somebody has answered,
                 or the caller has given up, they don't.
             seconds: For how long at most; then they are cancelled and count as 408. 0 for ``[transaction] invite_timeout``.

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sipnode.proxy.target import Target as Target
     from sipnode.routing.hooks import Managed as Managed
     from sipnode.routing.hooks import Passed as Passed
+    from sipnode.routing.http import HttpAnswer as HttpAnswer
+    from sipnode.routing.http import HttpError as HttpError
     from sipnode.routing.order import on as on
     from sipnode.routing.request import Request as Request
     from sipnode.routing.script import RoutingScript as RoutingScript
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from sipnode.routing.verdict import Flag as Flag
     from sipnode.routing.verdict import Step as Step
     from sipnode.routing.verdict import Verdict as Verdict
+    from sipnode.routing.waiting import from_asyncio as from_asyncio
     from sipnode.sip.message import SipRequest as SipRequest
     from sipnode.sip.message import SipResponse as SipResponse
 else:
@@ -39,6 +42,8 @@ else:
         "Flag": "routing.verdict",
         "Flow": "base.flow",
         "Fork": "proxy.core",
+        "HttpAnswer": "routing.http",
+        "HttpError": "routing.http",
         "Managed": "routing.hooks",
         "Passed": "routing.hooks",
         "Reject": "errors",
@@ -49,6 +54,7 @@ else:
         "Step": "routing.verdict",
         "Target": "proxy.target",
         "Verdict": "routing.verdict",
+        "from_asyncio": "routing.waiting",
         "on": "routing.order",
     }
     __all__ = list(_HOMES)

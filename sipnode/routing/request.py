@@ -181,6 +181,12 @@ class Request(DialogRequest):
         return trusted
 
     @property
+    def caller(self) -> str:
+        """``user@domain`` of ours that sends it: as it has proved, or as From says where nobody has to prove anything. "" for others."""
+        uri = self.request.from_.uri
+        return self.identity or (uri.aor if self.core.is_local(uri.host) else "")
+
+    @property
     def anonymous(self) -> bool:
         """Whether its From names nobody (RFC 3323 §4.1.1.3)."""
         return is_anonymous(self.request.from_.uri)
@@ -481,11 +487,12 @@ class Request(DialogRequest):
         saved: Step = core.registrar.save(self, cflags)
         return saved
 
-    def lookup(self, then: Callable[[Request], Step]) -> Step:
+    def lookup(self, then: Callable[[Request], Step], seconds: float = 0.0) -> Step:
         """Find out where the user of its Request-URI is (``lookup("location")``); those devices come before the targets that it has.
 
         Args:
             then: Goes on with it, as ``self.relay``.
+            seconds: For how long these devices ring at most, 0 for no bound of its own: then they count as 408.
 
         Raises:
             Reject: It has no target: 404, nobody; 405, no device takes the method; 480, none can be reached; 503, the table is still being
@@ -493,20 +500,24 @@ class Request(DialogRequest):
         """
         result: Deferred[LookupResult] | LookupResult = self.core.registrar.lookup(self.request.ruri.aor, self.request.method)
         if isinstance(result, Deferred):
-            return result.addCallback(self._located, then)
-        return self._located(result, then)
+            return result.addCallback(self._located, then, seconds)
+        return self._located(result, then, seconds)
 
-    def _located(self, result: LookupResult, then: Callable[[Request], Step]) -> Step:
+    def _located(self, result: LookupResult, then: Callable[[Request], Step], seconds: float) -> Step:
         status, bindings = result
         if status != 200:
             headers = {405: (("allow", capabilities.METHODS),), 503: (("retry-after", "5"),)}.get(status, ())
             if not self.targets:
                 raise Reject(status, "", headers)
             return then(self)
-        self.targets = [*(self.core.target(binding) for binding in bindings), *self.targets]
+        found = [self.core.target(binding) for binding in bindings]
+        if seconds:
+            for target in found:
+                target.seconds = seconds
+        self.targets = [*found, *self.targets] if self.targets else found
         if self.core.history is not None and self.request.method == "INVITE":
-            found = ", ".join(binding.contact for binding in bindings)
-            self.core.history.step(self.request.call_id, "location", "%s is at %s", bindings[0].aor, found)
+            contacts = ", ".join(binding.contact for binding in bindings)
+            self.core.history.step(self.request.call_id, "location", "%s is at %s", bindings[0].aor, contacts)
         return then(self)
 
     def remove_claims(self) -> None:

@@ -16,7 +16,6 @@ class SiteRouting(RoutingScript):
 
     def manage_failure(self, fork: Fork) -> Managed:
         """Every phone has failed: if it was busy, try the mailbox."""
-        if fork.branches[-1].status != 486:
-            return super().manage_failure(fork)
-        fork.add_targets([Target("sip:mailbox@192.0.2.99")])
-        return None
+        if fork.status == 486:
+            fork.ring([Target("sip:mailbox@192.0.2.99")])
+        return super().manage_failure(fork)
