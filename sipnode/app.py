@@ -242,6 +242,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     defence = connect_defence(core, transports, sisters)
     presence = build_presence(core, storage, reactor)
     versions = Versions(core, lambda: (load_script(settings.routing.script, conf_dir), _stages(settings)))
+    media.sweep_for(core.media_control)
 
     for warning in transports.warnings:
         _log.warn("{text}", text=warning)

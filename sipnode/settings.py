@@ -332,6 +332,9 @@ class MediaSettings:
     )
     record_call: bool = setting(False, "Ask the daemon to record each call.")
     flags: str = setting("", "Flag words of rtpengine, as 'strict-source TOS=184', laid over what is derived for each offer and answer.")
+    sweep_seconds: float = setting(
+        20.0, "Between two looks for calls of ours at the daemon that nobody owns, as after a kill -9; they are freed. 0: never.", minimum=0
+    )
     delete_delay: int = setting(0, "Seconds that the daemon keeps the ports of a call that ended; -1: as its --delete-delay says.", minimum=-1)
 
 

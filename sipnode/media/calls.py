@@ -127,11 +127,15 @@ class HeldCalls:
 
     Args:
         counters: Counts ``forgotten_media``: calls that went for newer ones.
+
+    Attributes:
+        whole: None was forgotten, so that all calls that began since the start are here until they end.
     """
 
     def __init__(self, counters: MutableMapping[str, int]) -> None:
         self._calls: OrderedDict[str, HeldCall] = OrderedDict()
         self._counters = counters
+        self.whole = True
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -151,6 +155,7 @@ class HeldCalls:
             found = self._calls[name or call_id] = HeldCall(name, call_id, node, complete)
             if len(self._calls) > MOST_CALLS:
                 self._calls.popitem(last=False)
+                self.whole = False
                 self._counters["forgotten_media"] += 1
         return found
 

@@ -23,7 +23,7 @@ from sipnode.media.abilities import Abilities
 from sipnode.media.calls import MOST_KEPT, DialogMedia, Exchange, HeldCall, HeldCalls, Pair, Round
 from sipnode.media.interfaces import Interfaces
 from sipnode.media.manage import Operation, SdpState
-from sipnode.media.names import media_key
+from sipnode.media.names import Names, media_key
 
 if TYPE_CHECKING:
     from sipnode.interfaces import IMediaRelay
@@ -46,6 +46,7 @@ class MediaControl:
         settings: ``[media]``.
         step: Told of each exchange.
         counters: Of what happened how often.
+        names: What calls are called at the relay.
 
     Attributes:
         held: What the relay holds.
@@ -58,8 +59,10 @@ class MediaControl:
 
     log = Logger(namespace="sipnode.media")
 
-    def __init__(self, relay: IMediaRelay, settings: MediaSettings, step: Step, counters: MutableMapping[str, int]) -> None:
+    def __init__(self, relay: IMediaRelay, settings: MediaSettings, step: Step, counters: MutableMapping[str, int], names: Names) -> None:
         self.relay = relay
+        self.names = names
+        self.counters = counters
         self.held = HeldCalls(counters)
         self.abilities = Abilities()
         self.interfaces = Interfaces(settings.interfaces)

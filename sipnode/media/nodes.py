@@ -37,6 +37,9 @@ Send: TypeAlias = Callable[["Node", dict[str, Any], "Sequence[float] | None"], "
 MOST_HELD_DOWN = 2
 """Nodes that are asked in vain at most where none is up."""
 
+UNHURRIED = frozenset(("delete", "list", "query", "statistics"))
+"""Commands whose silence says nothing of a node's health: nobody waits for a delete, and answers of the others may fit into no datagram."""
+
 LARGE_SDP = 8192
 """Octets of SDP, sent in one datagram, over which silence says nothing of a node's health."""
 
@@ -203,8 +206,8 @@ class NodeSet:
 
     def _failed(self, failure: Failure, node: Node, command: dict[str, Any]) -> Failure:
         if failure.check(ng.NoAnswer):
-            if command["command"] == "delete" or len(command.get("sdp", b"")) > LARGE_SDP:
-                # Nobody waits for a delete, and what a large SDP becomes may fit into no datagram: a ping tells more.
+            if command["command"] in UNHURRIED or len(command.get("sdp", b"")) > LARGE_SDP:
+                # A ping tells more.
                 self._ping(node)
             else:
                 self._down(node)

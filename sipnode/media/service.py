@@ -23,6 +23,7 @@ from sipnode.media.bencode import Value
 from sipnode.media.bridge import NoRelay, RtpengineRelay
 from sipnode.media.client import NgClient
 from sipnode.media.nodes import Node, NodeSet, parse_nodes
+from sipnode.media.sweep import Owner, Sweep
 from sipnode.settings import MediaSettings
 
 MAX_PACKET = 65_535
@@ -101,6 +102,12 @@ class MediaService(Service):
         self.nodes = NodeSet(nodes, self._send, reactor, settings.disable_seconds, settings.ping_seconds)
         ours = RtpengineRelay(self.nodes, settings, reactor) if nodes else NoRelay()
         self.relay: IMediaRelay = ours if other is None else other
+        self._sweep: Sweep | None = None
+
+    def sweep_for(self, owner: Owner) -> None:
+        """From the start on, free what the nodes hold under our names and ``owner`` doesn't; before the start."""
+        if self.nodes.nodes and self._settings.sweep_seconds and self._settings.call_key == "own":
+            self._sweep = Sweep(self.nodes, owner, self._reactor, self._settings)
 
     @property
     def outstanding(self) -> int:
@@ -115,6 +122,8 @@ class MediaService(Service):
                 self._resolve(node)
         if self.nodes.nodes:
             self.nodes.start()
+        if self._sweep is not None:
+            self._sweep.start()
         _service_of(self.relay).startService()
 
     def reload(self, lines: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -144,6 +153,8 @@ class MediaService(Service):
 
     def _stop(self) -> Deferred[Any]:
         self.nodes.stop()
+        if self._sweep is not None:
+            self._sweep.stop()
         for call in self._again:
             call.cancel()
         self._again.clear()

@@ -35,10 +35,12 @@ class RouteSigner:
 
     Attributes:
         heads: How our own Record-Route values begin, up to ``;sn=``.
+        media_secret: Guards the names of calls at the media relay.
     """
 
     def __init__(self, secret: bytes) -> None:
         self._sealer = Sealer(blake2s(secret, person=b"seal").digest())
+        self.media_secret = blake2s(secret, person=b"relay").digest()
         # Two servers of this kind in one path don't take each other's.
         self._contact = f";s-{blake2s(secret, person=b'name', digest_size=3).hexdigest()}="
         self._heads: dict[str, str] = {}

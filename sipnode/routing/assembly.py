@@ -10,6 +10,7 @@ from twisted.internet.defer import succeed
 
 from sipnode.errors import ConfigError
 from sipnode.media.control import MediaControl, Step
+from sipnode.media.names import Names
 from sipnode.routing import mistyped
 from sipnode.routing.core import Core
 from sipnode.routing.engine import Engine, Stage
@@ -38,7 +39,8 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
     if not hasattr(core, "media_control"):
         # It knows what the relay holds, whatever becomes of the script.
         step: Step = lambda call_id, text, *parts: _step(core, call_id, text, *parts)  # noqa: E731
-        core.media_control = MediaControl(core.media, core.settings.media, step, core.counters)
+        calls = Names(core.signer.media_secret, core.settings.node.id)
+        core.media_control = MediaControl(core.media, core.settings.media, step, core.counters, calls)
         core.media_policy = NatManage(core)
     kind = script or RoutingScript
     names = place(kind.REQUEST_ROUTE, stages)

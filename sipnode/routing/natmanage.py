@@ -18,7 +18,6 @@ from sipnode.media import manage
 from sipnode.media.body import find_sdp, hides_sdp, is_webrtc
 from sipnode.media.flags import for_answer, parse
 from sipnode.media.manage import Operation
-from sipnode.media.names import new_name
 from sipnode.media.profiles import AVP, SAVPF_DTLS, Choice, choices
 from sipnode.media.sdp import SdpForm, form_of
 from sipnode.nat.tests import SDP_PRIVATE, from_neighbour, nat_uac_test
@@ -203,7 +202,7 @@ class NatManage(MediaPolicy):
     def _name(self, fork: Any) -> str:
         """The relay's name of a new call, the same for all its branches."""
         if not fork.media_call and self._settings.call_key == "own":
-            fork.media_call = new_name()
+            fork.media_call = self._control.names.new()
         name: str = fork.media_call
         return name
 

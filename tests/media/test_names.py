@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.media.names import media_key, new_name, tag_name
+from sipnode.media.names import LENGTH, Names, media_key, tag_name
 
 
 class NameTests(SynchronousTestCase):
@@ -12,10 +12,27 @@ class NameTests(SynchronousTestCase):
 
     def test_new(self) -> None:
         """No two calls have the same name, and none has what the ng protocol would have to escape."""
-        names = {new_name() for _ in range(1000)}
+        namer = Names(b"secret")
+        names = {namer.new() for _ in range(1000)}
         self.assertEqual(len(names), 1000)
         for name in names:
-            self.assertRegex(name, r"\A[0-9A-Za-z_-]{12}\Z")
+            self.assertRegex(name, r"\A[0-9A-Za-z_-]{20}\Z")
+
+    def test_known_again(self) -> None:
+        """A server knows its names after a restart, and which of them are of this run; those of others, sisters too, it doesn't know."""
+        before, now, sister, other = Names(b"secret", 1), Names(b"secret", 1), Names(b"secret", 2), Names(b"else", 1)
+        name = before.new()
+        self.assertTrue(now.is_ours(name))
+        self.assertFalse(now.is_of_this_run(name))
+        self.assertTrue(now.is_of_this_run(now.new()))
+        self.assertFalse(now.is_ours(sister.new()) or now.is_ours(other.new()))
+
+    def test_not_a_name(self) -> None:
+        """What others call their calls is never ours, whatever it looks like."""
+        names = Names(b"secret")
+        near = names.new()
+        for text in ("", "ogi3dpopec8u56dffe3s", "a" * LENGTH, "é" * LENGTH, "=" * LENGTH, near + "A", near[:-1], near[:-1] + "\n"):
+            self.assertFalse(names.is_ours(text), text)
 
     def test_nothing_of_the_caller(self) -> None:
         """Neither Call-ID nor tags of the messages are in the key; the same tag has the same name in one call, another in another."""

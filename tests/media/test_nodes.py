@@ -143,7 +143,7 @@ class HealthTests(NodeSetCase):
         node = nodes.nodes[0]
         nodes.start()
         self.wire.answer[node.host] = Nodes.silent
-        failed = nodes.command(node, ng.query("c"))
+        failed = nodes.command(node, ng.offer(MediaKey("c", "f"), b"v=0", {}))
         self.clock.advance(2.1)
         self.failureResultOf(failed, ng.NoAnswer)
         self.assertEqual(set(self.share()), {"192.0.2.2"})
@@ -157,7 +157,7 @@ class HealthTests(NodeSetCase):
         """A node that only lost some packets is back as soon as it answers the ping that follows."""
         nodes = self.make(1)
         self.wire.answer["192.0.2.1"] = lambda command: Nodes.ok(command) if command["command"] == "ping" else None
-        failed = nodes.command(nodes.nodes[0], ng.query("c"))
+        failed = nodes.command(nodes.nodes[0], ng.offer(MediaKey("c", "f"), b"v=0", {}))
         self.clock.advance(2.1)
         self.failureResultOf(failed, ng.NoAnswer)
         self.assertTrue(nodes.is_up(nodes.nodes[0]))
@@ -175,7 +175,7 @@ class HealthTests(NodeSetCase):
         """After the time of the setting a node is tried again even without a ping."""
         nodes = self.make(1)
         self.wire.answer["192.0.2.1"] = Nodes.silent
-        failed = nodes.command(nodes.nodes[0], ng.query("c"))
+        failed = nodes.command(nodes.nodes[0], ng.offer(MediaKey("c", "f"), b"v=0", {}))
         self.clock.pump([2.1, 2.1])
         self.failureResultOf(failed, ng.NoAnswer)
         self.clock.advance(50)
@@ -208,7 +208,7 @@ class HealthTests(NodeSetCase):
         """A node that refuses is up."""
         nodes = self.make(1)
         self.wire.answer["192.0.2.1"] = Nodes.refusing(MediaError, "Failed to parse SDP", 488)
-        self.failureResultOf(nodes.command(nodes.nodes[0], ng.query("c")), MediaError)
+        self.failureResultOf(nodes.command(nodes.nodes[0], ng.offer(MediaKey("c", "f"), b"v=0", {})), MediaError)
         self.assertTrue(nodes.is_up(nodes.nodes[0]))
 
     def test_one_ping_at_a_time(self) -> None:

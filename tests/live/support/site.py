@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,8 @@ class Site:
 
     Args:
         case: Its folder, its cleanups.
-        sections: Sections of the configuration beside ``core`` and ``media``; or callables that make them from the site,
-            whose ports are known by then.
+        sections: Sections of the configuration beside ``core``; or callables that make them from the site, whose ports are known by
+            then. The nodes of ``media`` are the site's.
         secure: It listens with TLS too, as ``tls.cfg`` in its folder says.
     """
 
@@ -92,7 +93,8 @@ class Site:
         listen: tuple[str, ...] = (f"udp:{HOST}:{self.sip}", f"tcp:{HOST}:{self.sip}", f"ws:{HOST}:{self.http}")
         if secure:
             listen += (f"tls:{HOST}:{self.sips}",)
-        core, media = CoreSettings(domains=(DOMAIN,), listen=listen), MediaSettings(nodes=(f"{HOST}:{self.ng_port}",))
+        core = CoreSettings(domains=(DOMAIN,), listen=listen)
+        media = replace(sections.pop("media", MediaSettings()), nodes=(f"{HOST}:{self.ng_port}",))
         # Below trial's folder a name is longer than that of a UNIX socket may be.
         short = tempfile.mkdtemp(prefix="sipnode-s-")
         case.addCleanup(shutil.rmtree, short, ignore_errors=True)
