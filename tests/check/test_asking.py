@@ -74,6 +74,12 @@ class MediaTests(AskingCase):
         self.assertIn(f"media.nodes: rtpengine at {HOST}:{limit} says load limit", says)
         self.assertIn("isn't the ng protocol", speaks)
 
+    def test_other_relay(self) -> None:
+        """Nodes of a plugin's relay aren't asked in rtpengine's language."""
+        self.patch(asking, "pinged", lambda host, port: "was asked")
+        asking.ask_media(dataclasses.replace(Settings(), media=MediaSettings(relay="acme", nodes=(f"{HOST}:2223",))), (), self.warn)
+        self.assertEqual(self.said, [])
+
     def test_silence(self) -> None:
         """A port where nobody is, and one that stays silent, are a warning each."""
         self.patch(asking, "WAITS", (0.05, 0.05))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +71,26 @@ class JsonStoreTests(PersistentStoreSuite, TestCase):
         self.assertEqual((len(texts), store.waiting), (2, 0))
         rows = yield rows_of(self.make_store())
         self.assertEqual(rows, [])
+
+    def test_synced(self) -> None:
+        """A file is on disk before it takes the old one's place, and its folder after."""
+        import sipnode_json_store as module
+
+        steps: list[str] = []
+        sync, replace = os.fsync, Path.replace
+
+        def synced(number: int) -> None:
+            steps.append("folder" if stat.S_ISDIR(os.fstat(number).st_mode) else "file")
+            sync(number)
+
+        def replaced(old: Path, new: Path) -> Path:
+            steps.append("replace")
+            return replace(old, new)
+
+        self.patch(os, "fsync", synced)
+        self.patch(Path, "replace", replaced)
+        module.put(self.folder / "x.json", "[]")
+        self.assertEqual(steps, ["file", "replace", "folder"])
 
     @inlineCallbacks
     def test_disk_full(self) -> Any:
