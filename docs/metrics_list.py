@@ -36,7 +36,7 @@ def metric_families() -> list[Family]:
     world.core.counters["dropped_responses"] = 1
     node: Any = SimpleNamespace(host="192.0.2.50", port=2223)
     media = SimpleNamespace(nodes=SimpleNamespace(nodes=[node], is_up=lambda one: True))
-    calls = CallHistory(world.clock, "none")
+    calls = CallHistory(world.clock, "none", world.core.tap)
     calls.outcomes["completed"] = 1
     sources = Sources(world.core, "", 0.0, Pulse(world.clock, False), calls, by_code, media=media, queues={"location": lambda: 0})
     found = []

@@ -9,6 +9,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import sipnode
+from sipnode.base.tap import EVENTS
 
 TOP = Path(sipnode.__file__).parent
 TRANSPORTS = {"base.outbox", "base.flow"}
@@ -39,6 +40,18 @@ def sends(tree: ast.AST) -> list[int]:
     return found
 
 
+OBSERVERS = ("observe.", "wiring.observe", "manhole.", "rpc.", "log")
+"""Rooms that watch, or that ask those who do."""
+WATCHERS = {"trace", "history", "wire_trace", "recorder"}
+
+
+def asides(tree: ast.AST) -> list[int]:
+    """Lines that speak to a watcher by name, past the tap; a method of the module's own is none."""
+    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.lstrip("_") in WATCHERS]
+    return [node.lineno for node in found if node.attr not in own]
+
+
 class OneWayOutTests(SynchronousTestCase):
     """Nobody sends past the outbox."""
 
@@ -56,3 +69,23 @@ class OneWayOutTests(SynchronousTestCase):
             self.assertEqual(sends(ast.parse(line)), [1], line)
         for line in ("core.outbox.send(now, data)", "self._outbox.send(now, data)", "self.send(request)", "self._send(request)"):
             self.assertEqual(sends(ast.parse(line)), [], line)
+
+
+class OneTapTests(SynchronousTestCase):
+    """Nobody is told what happened but by the tap."""
+
+    def test_tap(self) -> None:
+        """No room knows the trace or the history of calls."""
+        wrong = [f"{name}:{line}" for name, tree in modules() if not name.startswith(OBSERVERS) for line in asides(tree)]
+        self.assertEqual(wrong, [])
+
+    def test_it_would_be_seen(self) -> None:
+        """Whether they are called, set or only looked at."""
+        for line in ("core.trace.sent(data)", "if self.core.history is not None: pass", "core.trace = None", "self._history.step('x')"):
+            self.assertEqual(asides(ast.parse(line)), [1], line)
+        self.assertEqual(asides(ast.parse("watcher = core.tap.on_sent")), [])
+
+    def test_every_event_happens(self) -> None:
+        """Each event that can be subscribed to is told by somebody, as it is called on the tap."""
+        told = {node.attr for name, tree in modules() for node in ast.walk(tree) if isinstance(node, ast.Attribute) and name != "base.tap"}
+        self.assertEqual({f"on_{event}" for event in EVENTS} - told, set())

@@ -116,7 +116,7 @@ class Watcher:
 
         Args:
             fault: "" for a good one, else what was wrong.
-            parts: Of a good one: for ``media`` ``(node, what the node calls the call, form)``, for ``dns`` the addresses.
+            parts: Of a good one: for ``media`` ``(node, what the node calls the call, what it was asked for)``, for ``dns`` the addresses.
         """
 
     def ended(self, call: Any) -> None:

@@ -175,7 +175,7 @@ class DialogService(Service):
         """An INVITE outside of any dialog got its 3xx..6xx; ``by`` says which rule or stage of ours refused it, "" for none."""
         call, ctx.call = ctx.call, None
         if call is None:
-            if not self._watchers[stages.TERMINATED] or status in (401, 407):
+            if status in (401, 407) or not (self._watchers[stages.TERMINATED] or self._core.tap.on_ended):
                 return
             try:
                 call = self._new(ctx)
@@ -321,13 +321,13 @@ class DialogService(Service):
         if call.bridged and outcome != stages.COMPLETED:
             # A BYE that passes through gives its ports back itself.
             self._core.media_control.dialog_over(call.media_call, call.call_id, call.node, (call.from_tag, call.to_tag))
-        call.pending = None
-        call.state = stages.TERMINATED
+        call.pending, call.state = None, stages.TERMINATED
         call.ended = self._core.clock()
-        call.outcome = outcome
-        call.ended_by = by
-        if self._watchers[stages.TERMINATED]:
-            self._tell(stages.TERMINATED, call)
+        call.outcome, call.ended_by = outcome, by
+        self._tell(stages.TERMINATED, call)
+        watcher = self._core.tap.on_ended
+        if watcher is not None:
+            watcher.ended(call)
 
     def _hang_up(self, call: Call, reason: str, parties: tuple[Party, ...], outcome: str) -> None:
         """BYE to these ends."""

@@ -16,6 +16,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from sipnode.base.asking import told
+from sipnode.base.tap import MEDIA
 from sipnode.errors import MediaError
 from sipnode.media import flags as words
 from sipnode.media import manage, sdp
@@ -26,6 +28,7 @@ from sipnode.media.manage import Operation, SdpState
 from sipnode.media.names import Names, media_key
 
 if TYPE_CHECKING:
+    from sipnode.base.tap import Tap
     from sipnode.interfaces import IMediaRelay
     from sipnode.records import MediaKey, MediaProfile
     from sipnode.settings import MediaSettings
@@ -34,9 +37,6 @@ if TYPE_CHECKING:
 MAX_LATE: Final = 10_000
 """Early dialogs with an offer in a 1xx that are remembered until their PRACK; the oldest are forgotten first."""
 
-Step = Callable[..., None]
-"""Takes a Call-ID and what happened to its media, for the call's history: a text and what stands for each ``%s`` in it."""
-
 
 class MediaControl:
     """Offers, answers and ends.
@@ -44,7 +44,7 @@ class MediaControl:
     Args:
         relay: Who carries media.
         settings: ``[media]``.
-        step: Told of each exchange.
+        tap: Told of each exchange. seconds: Epoch seconds.
         counters: Of what happened how often.
         names: What calls are called at the relay.
 
@@ -59,7 +59,10 @@ class MediaControl:
 
     log = Logger(namespace="sipnode.media")
 
-    def __init__(self, relay: IMediaRelay, settings: MediaSettings, step: Step, counters: MutableMapping[str, int], names: Names) -> None:
+    def __init__(
+        self, relay: IMediaRelay, settings: MediaSettings, tap: Tap, seconds: Callable[[], float], counters: MutableMapping[str, int],
+        names: Names,
+    ) -> None:  # fmt: skip
         self.relay = relay
         self.names = names
         self.counters = counters
@@ -68,7 +71,8 @@ class MediaControl:
         self.interfaces = Interfaces(settings.interfaces)
         said = words.parse(settings.flags).fields.get("media-address", "")
         self._address = settings.media_address or (said if isinstance(said, str) else "")
-        self._step = step
+        self._tap = tap
+        self._seconds = seconds
         self._late: dict[tuple[str, str, str], SdpState] = {}
 
     # -- beginning
@@ -253,6 +257,10 @@ class MediaControl:
         offer = exchange.offer[1] if exchange.offer is not None else None
         bundle = operation is Operation.OFFER or offer is None or offer.bundle
         asked: Deferred[bytes] = (self.relay.offer if operation is Operation.OFFER else self.relay.answer)(key, text, profile)
+        told(
+            self._tap, self._seconds, exchange.call_id, MEDIA, operation.value, asked,
+            lambda result: (self.relay.place(key.node), key.call_id, words.Spoken(key.asked or {})),
+        )  # fmt: skip
 
         def taken(result: bytes) -> bytes:
             exchange.node = held.node = key.node
@@ -261,17 +269,10 @@ class MediaControl:
                 self.relay.delete(self._whole(held))
                 raise MediaError("the call has ended", 481)
             asked = held.asked[operation.value] = key.asked or {}
-            place = self.relay.place(key.node) or "none"
-            self._step(exchange.call_id, "%s taken by %s as %s: %s", operation.value, place, key.call_id, words.Spoken(asked))
             address = asked.get("media-address") if profile.flags is not None else self._address
             return sdp.finished(result, profile.form, bundle, address if isinstance(address, str) else "")
 
-        def lost(failure: Failure) -> Failure:
-            blame = failure.value.blame if isinstance(failure.value, MediaError) else failure.getErrorMessage()
-            self._step(exchange.call_id, "%s failed: %s", operation.value, blame)
-            return failure
-
-        return asked.addCallbacks(taken, lost)
+        return asked.addCallback(taken)
 
     def _expect_prack(self, exchange: Exchange, response: SipResponse) -> None:
         """A reliable 1xx made the offer: the PRACK, a transaction of its own, brings the answer (RFC 3262 §5)."""

@@ -1,32 +1,33 @@
 """The life of each call, step by step, and one line about its outcome.
 
-A step is noted where it happens, by one append to a list; it becomes a line of the log when the call has failed, at once with
-``[log] calls = "all"``, and never with ``"none"``. The steps of calls that are up, and of the last that failed, stay in memory for who
-asks by their Call-ID. Each line
+Steps (:mod:`sipnode.observe.steps`) become lines of the log when the call has failed, at once with ``[log] calls = "all"``, and never
+with ``"none"``. The steps of calls that are up, and of the last that failed, stay in memory for those who ask by their Call-ID. Each line
 begins with the Call-ID, so that one grep finds all of them. Lines about calls that went well, which are most, are written together a few
 times a second: a line by itself costs as much as half of the call.
 
-The invariant: whatever is sent, there are at most ``MOST_CALLS`` calls with ``MOST_STEPS`` steps, and no more lines a second than
-the two buckets let through; what isn't written is summed up.
+The invariant: whatever is sent, there are no more lines a second than the two buckets let through; what isn't written is summed up.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections import Counter
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+
+from sipnode.base.tap import Watcher
+from sipnode.observe.sentences import Step, plain
+from sipnode.observe.steps import Steps, StepTable, WholeSteps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.interfaces import IDelayedCall
 
-MOST_CALLS: Final = 5000
-MOST_STEPS: Final = 64
-MOST_CHARACTERS: Final = 200
+    from sipnode.base.tap import Tap
+
 SUM_SECONDS: Final = 10.0
 TOGETHER_SECONDS: Final = 0.2
 MOST_TOGETHER: Final = 500
@@ -35,20 +36,6 @@ OUTCOMES_A_SECOND: Final = 50
 LIVES_A_SECOND: Final = 5
 
 _SETTLED: Final = frozenset({"completed", "cancelled", "busy", "declined", "ended", "no answer", "not found"})
-
-
-class Step(NamedTuple):
-    """One step.
-
-    Attributes:
-        when: Epoch seconds.
-        room: Which part of the server it was: ``wire``, ``auth``, ``location``, ``proxy``, ``media``, ``dialog``.
-        text: What happened.
-    """
-
-    when: float
-    room: str
-    text: str
 
 
 class Outcome:
@@ -95,33 +82,56 @@ class Together(list[Outcome]):
         return "\n".join(map(str, self))
 
 
+class _Ends(Watcher):
+    """Watches the ends of calls.
+
+    Args:
+        told: Gets each call that has ended.
+    """
+
+    __slots__ = ("_told",)
+
+    never_raises: ClassVar[bool] = False
+
+    def __init__(self, told: Callable[[Any], None]) -> None:
+        self._told = told
+
+    def ended(self, call: Any) -> None:
+        """One has."""
+        self._told(call)
+
+
 class CallHistory(Service):
     """Steps and outcomes.
 
     Args:
         reactor: Clock and delayed calls.
         mode: ``[log] calls``: 'failed', 'all' or 'none'.
+        tap: What it watches.
 
     Attributes:
         mode: The one in force.
-        whole: Steps are noted that say nothing about why a call failed, too: what came after the answer, what was only passed on.
+        steps: Those of each call.
         outcomes: Calls that ended, by outcome.
         talked: Seconds that answered calls lasted, together.
     """
 
     name = "calls"
 
-    def __init__(self, reactor: Any, mode: str) -> None:
+    def __init__(self, reactor: Any, mode: str, tap: Tap) -> None:
         # Not on the class: there Twisted would make another one each time, and call it by the class.
         self.log: Any = Logger(namespace="sipnode.call")
+        self.steps = StepTable()
+        self._tap = tap
+        self._watcher: Steps | None = None
         self.set_mode(mode)
+        tap.subscribe(_Ends(self.ended))
         self.outcomes: Counter[str] = Counter()
         self.talked = 0.0
         self._clock: Callable[[], float] = reactor.seconds
         self._reactor = reactor
         self._settled: list[Any] = []
         self._call: IDelayedCall | None = None
-        self._calls: OrderedDict[str, list[tuple[float, str, str, tuple[Any, ...]]]] = OrderedDict()
         self._left_out: Counter[str] = Counter()
         self._outcomes = self._lives = 0
         self._summing = LoopingCall(self.sum_up)
@@ -142,66 +152,50 @@ class CallHistory(Service):
         return super().stopService()  # type: ignore[no-untyped-call]  # as above
 
     def set_mode(self, mode: str) -> None:
-        """Another mode."""
+        """Another mode; with 'none' nobody pays for steps."""
         self.mode = mode
-        self.whole = mode == "all"
+        self.steps.written = self._write if mode == "all" else None
+        if self._watcher is not None:
+            self._tap.unsubscribe(self._watcher)
+        self._watcher = None if mode == "none" else WholeSteps(self.steps) if mode == "all" else Steps(self.steps)
+        if self._watcher is not None:
+            self._tap.subscribe(self._watcher)
 
-    # -- what rooms tell
+    # -- what the tap tells
 
-    def step(self, call_id: str, room: str, text: str, *parts: Any) -> None:
-        """Something happened to a call.
-
-        Args:
-            call_id: Call-ID.
-            room: Which part of the server says so.
-            text: What, in a few words, with a ``%s`` for each of the parts: most steps are never read.
-            parts: Texts and numbers; they are kept as long as the call is.
-        """
-        steps = self._calls.get(call_id)
-        if steps is None:
-            if not call_id:
-                # What has no Call-ID is no call.
-                return
-            steps = self._calls[call_id] = []
-            if len(self._calls) > MOST_CALLS:
-                self._calls.popitem(last=False)
-        if len(steps) < MOST_STEPS:
-            steps.append((self._clock(), room, text, parts))
-            if self.whole:
-                self._write(call_id, _step(steps[-1]), steps[0][0])
-
-    def changed(self, kind: str, call: Any) -> None:
-        """The watcher of ``core.dialogs`` for those that have ended: the line about the outcome, and the life of one that failed."""
+    def ended(self, call: Any) -> None:
+        """A call has ended: the line about its outcome, and the life of one that failed."""
         self.outcomes[call.outcome] += 1
         self.talked += call.duration
-        steps = self._calls.get(call.call_id)
         if not call.answered and not self._may("outcome", OUTCOMES_A_SECOND):
             self._left_out[call.outcome] += 1
             return
         if call.outcome in _SETTLED:
-            if call.outcome == "completed" and not self.whole:
+            if call.outcome == "completed" and self.mode != "all":
                 # Most calls end so, and nobody asks what led there: its memory is the next call's.
-                self._calls.pop(call.call_id, None)
+                self.steps.forget(call.call_id)
             self._settled.append(call)
             if len(self._settled) >= MOST_TOGETHER:
                 self.write_settled()
             elif self._call is None:
                 self._call = self._reactor.callLater(TOGETHER_SECONDS, self.write_settled)
             return
-        if steps and self.mode == "failed" and self._may("life", LIVES_A_SECOND):
-            for noted in steps:
-                self._write(call.call_id, _step(noted), steps[0][0])
+        if self.mode == "failed":
+            steps = self.steps.of(call.call_id)
+            if steps and self._may("life", LIVES_A_SECOND):
+                for each in steps:
+                    self._write(call.call_id, each, steps[0].when)
         self.log.warn("{call_id}: {text}", call_id=plain(call.call_id), text=sentence(call), outcome=facts_of(call))
 
     # -- who asks
 
     def history(self, call_id: str) -> list[Step]:
         """The steps of a call, oldest first; none where it isn't known (any more)."""
-        return [_step(noted) for noted in self._calls.get(call_id, ())]
+        return self.steps.of(call_id)
 
     def last(self, count: int = 20) -> list[str]:
         """Call-IDs that something was noted of, the newest last."""
-        return list(self._calls)[-count:]
+        return self.steps.last(count)
 
     # -- writing
 
@@ -239,18 +233,6 @@ class CallHistory(Service):
                 "{count} more calls ended unanswered within {seconds:g} s: {kinds}",
                 count=left.total(), seconds=SUM_SECONDS, kinds=", ".join(f"{name} {count}" for name, count in left.most_common()),
             )  # fmt: skip
-
-
-def _step(noted: tuple[float, str, str, tuple[Any, ...]]) -> Step:
-    when, room, text, parts = noted
-    return Step(when, room, text % parts if parts else text)
-
-
-def plain(text: str) -> str:
-    """One line of a log: no control characters that somebody sent, and not too long."""
-    if not text.isprintable():
-        text = "".join(character if character.isprintable() else "?" for character in text)
-    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
 
 
 def facts_of(call: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from sipnode.observe.callhistory import plain
+from sipnode.observe.sentences import plain
 
 PERIOD_SECONDS: Final = 10.0
 MOST_NAMED: Final = 5

@@ -6,7 +6,7 @@ it, and ``sipnode.routing`` has the server's and the request's other half. Nativ
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sipnode.base.flow import NOWHERE
 from sipnode.base.native import mypyc_attr
@@ -70,7 +70,6 @@ class ProxyCore(Server):
     media_control: MediaControl
     media_policy: MediaPolicy
     pending: PendingRequests
-    history: Any
     max_forwards: int
     max_branches: int
     serial: bool

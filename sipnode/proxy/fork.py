@@ -13,6 +13,7 @@ from typing import Final
 from twisted.python.failure import Failure
 
 from sipnode.base.outbox import PASSED
+from sipnode.base.tap import COUNTED
 from sipnode.base.waiting import deferred
 from sipnode.proxy import forkpolicy
 from sipnode.proxy.branch import LiveBranch
@@ -202,9 +203,10 @@ class LiveFork(Fork):
     def on_ended(self, branch: Branch, response: SipResponse) -> None:
         """A branch has ended with 300..699, received or made here."""
         core = self.core
-        if core.history is not None and self.invite and branch.source == forkpolicy.LOCAL:
+        watcher = core.tap.on_noted
+        if watcher is not None and self.invite and branch.source == forkpolicy.LOCAL:
             parts = (branch.index, response.status, branch.blame or "server")
-            core.history.step(self.ctx.request.get("call-id") or "", "proxy", "branch %s counts as %s, by %s", *parts)
+            watcher.noted(core.clock(), self.ctx.request.get("call-id") or "", COUNTED, parts)
         if self.finished:
             return
         if forkpolicy.cancels_others(response.status):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sipnode.base.tap import BRANCHED
 from sipnode.proxy.record_route import strict_next
 from sipnode.proxy.sides import route_token
 from sipnode.sip.headers import check_header, pretty
@@ -42,11 +43,10 @@ def forwarded_request(branch: Branch) -> SipRequest:
         routes = [*target.routes, *(routes or ())]
     if routes:
         routes, uri = strict_next(routes, uri)
-    history = core.history
-    if history is not None and (request.method == "INVITE" or (history.whole and request.method == "BYE")):
-        host, port = branch.flow.remote
-        parts = (branch.index, request.method, uri, branch.flow.transport.lower(), host, port)
-        history.step(request.get("call-id") or "", "proxy", "branch %s: %s %s to %s:%s:%s", *parts)
+    watcher = core.tap.on_noted
+    if watcher is not None and request.method == "INVITE":
+        there = (branch.index, "INVITE", uri, branch.flow.transport, branch.flow.remote)
+        watcher.noted(core.clock(), request.get("call-id") or "", BRANCHED, there)
     names = request.names.copy()
     lines = request.lines.copy()
     index = request.index()

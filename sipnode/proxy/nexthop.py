@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
+from sipnode.base.asking import told
+from sipnode.base.tap import BARRED, DNS
 from sipnode.errors import NoRoute
 from sipnode.proxy.destinations import Refused
 from sipnode.proxy.reach import literal
@@ -83,13 +85,19 @@ def flow_for(branch: Branch) -> Flow | Deferred[Flow]:
         branch.hops = list(hops)
         return flow_to_hops(branch)
     target.resolved = True
-    resolving = core.resolver.resolve(host, port, transport, secure)
+    asked = core.resolver.resolve(host, port, transport, secure)
+    call_id = ctx.request.get("call-id") or ""
+    resolving = told(core.tap, core.clock, call_id, DNS, host, asked, lambda found: tuple(map(_address, found)))
 
     def resolved(hops: list[Hop]) -> Deferred[Flow]:
         branch.hops = list(hops) if target.beyond else list(allow(branch, hops, peer))
         return flow_to_hops(branch)
 
     return resolving.addCallback(resolved)
+
+
+def _address(hop: Hop) -> str:
+    return f"{hop.transport.lower()}:{hop.host}:{hop.port}"
 
 
 def allow(branch: Branch, hops: list[Hop], peer: str) -> list[Hop]:
@@ -106,8 +114,9 @@ def allow(branch: Branch, hops: list[Hop], peer: str) -> list[Hop]:
         return destinations.permitted(hops, peer)
     except Refused as refused:
         ctx.blame(f"destination_{refused.rule}")
-        if branch.core.history is not None:
-            branch.core.history.step(ctx.request.get("call-id") or "", "proxy", "branch %s: %s", branch.index, refused.reason)
+        watcher = branch.core.tap.on_noted
+        if watcher is not None:
+            watcher.noted(branch.core.clock(), ctx.request.get("call-id") or "", BARRED, (branch.index, refused.reason))
         raise
 
 

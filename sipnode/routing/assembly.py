@@ -9,7 +9,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import succeed
 
 from sipnode.errors import ConfigError
-from sipnode.media.control import MediaControl, Step
+from sipnode.media.control import MediaControl
 from sipnode.media.names import Names
 from sipnode.routing import mistyped
 from sipnode.routing.core import Core
@@ -38,9 +38,8 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
     """
     if not hasattr(core, "media_control"):
         # It knows what the relay holds, whatever becomes of the script.
-        step: Step = lambda call_id, text, *parts: _step(core, call_id, text, *parts)  # noqa: E731
         calls = Names(core.signer.media_secret, core.settings.node.id)
-        core.media_control = MediaControl(core.media, core.settings.media, step, core.counters, calls)
+        core.media_control = MediaControl(core.media, core.settings.media, core.tap, core.clock, core.counters, calls)
         core.media_policy = NatManage(core)
     kind = script or RoutingScript
     names = place(kind.REQUEST_ROUTE, stages)
@@ -120,8 +119,3 @@ class ScriptService(Service):
         script = self._core.script
         ended = script.end() if script.running else succeed(None)
         return ended.addCallback(lambda _: self._core.http.close())
-
-
-def _step(core: Core, call_id: str, text: str, *parts: object) -> None:
-    if core.history is not None:
-        core.history.step(call_id, "media", text, *parts)

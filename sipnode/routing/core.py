@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from sipnode.base.tap import ABANDONED
 from sipnode.dialog.request import Request as DialogRequest
 from sipnode.errors import NoRoute, Reject
 from sipnode.nat.rules import NatRules
@@ -89,7 +90,6 @@ class Core(ProxyCore):
         busy: Why new calls are refused with 503 just now (``overload``, ``drain``): what says the seconds of Retry-After, by
             the reason's name. Calls that are up go on.
         nodes: None where the server knows of no others.
-        history: CallHistory: takes the steps of each call; None while nobody wants them.
         logs: LogControl: level, form and wire trace while the server runs. lifecycle: Lifecycle: ready, reload, drain.
     """
 
@@ -112,7 +112,6 @@ class Core(ProxyCore):
         self.tap.failed = lambda watcher: self.failed(f"watcher {type(watcher).__name__}", Failure())
         self.traffic = Traffic()
         self.tap.subscribe(self.traffic)
-        self.history: Any = None
         self.http = HttpClient(clock)
         self.presence: PresenceService | None = None
         self.rpc: Any = None
@@ -346,8 +345,9 @@ class Core(ProxyCore):
     def cancel_calls(self, flow: Flow) -> None:
         """Cancel the calls that a connection which is gone had begun: nobody can tell its end the answer."""
         for fork in flow.vars.pop("calls", ()):
-            if self.history is not None:
-                self.history.step(fork.ctx.request.get("call-id") or "", "dialog", "the caller's connection is gone: cancelled")
+            watcher = self.tap.on_noted
+            if watcher is not None:
+                watcher.noted(self.clock(), fork.ctx.request.get("call-id") or "", ABANDONED, ())
             fork.cancel(_LOST)
 
     def foreign_register(self, domain: str) -> None:

@@ -24,11 +24,6 @@ from sipnode.sip.message import SipMessage, SipRequest, SipResponse
 from sipnode.sip.parser import BrokenMessage, Limits, parse_message
 from sipnode.transaction.keys import server_key
 
-CALL_METHODS = frozenset(("INVITE", "ACK", "BYE", "CANCEL", "PRACK", "UPDATE", "REFER", "INFO"))
-"""What is noted in the life of a call."""
-_TELLING = CALL_METHODS - {"ACK", "BYE"}
-"""What is noted where only failures are of interest: a good end is told by the line about the outcome."""
-
 
 class Dispatcher(MessageSink):
     """What transports give messages to.
@@ -74,10 +69,9 @@ class Dispatcher(MessageSink):
                 self._refuse(message, error, flow)
                 return
             if not self._absorb(key, message, flow, now):
-                history = core.history
-                if history is not None and message.method in (CALL_METHODS if history.whole else _TELLING):
-                    call_id = message.get("call-id") or ""
-                    history.step(call_id, "wire", "%s %s from %s:%s:%s", message.method, message.uri, flow.transport.lower(), host, port)
+                watcher = tap.on_begun
+                if watcher is not None:
+                    watcher.begun(now, message, flow)
                 if flow.transport == "TLS" and "alias" in message.via.params:
                     core.flows.alias(flow, message.via.port)
                 core.engine.run(Request(core, message, flow, key, now))
@@ -96,14 +90,6 @@ class Dispatcher(MessageSink):
         except Exception:
             core.failed("onreply_route", Failure())
         try:
-            method = response.cseq_method
-            history = core.history
-            status = response.status
-            # Of good answers only that it rings: the call that is up didn't fail.
-            if history is not None and status > 100 and (status >= 300 or status < 200 or history.whole) and method in CALL_METHODS:
-                host, port = flow.remote
-                parts = (status, response.reason, method, flow.transport.lower(), host, port)
-                history.step(response.get("call-id") or "", "wire", "%s %s to %s from %s:%s:%s", *parts)
             if core.transactions.response_received(response, flow, now):
                 return
             if core.ping_answered(response, flow):

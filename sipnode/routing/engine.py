@@ -54,14 +54,17 @@ class Engine:
 
     def run(self, ctx: Request) -> None:
         """Take a request through all stages; never raises."""
+        request = ctx.request
         try:
-            for _, stage in self._routes.get(ctx.request.method, self._other):
+            for name, stage in self._routes.get(request.method, self._other):
                 result = stage(ctx)
                 if result is None:
                     ctx.stage += 1
                     continue
                 if not isinstance(result, Verdict):
                     self._wait(ctx, result)
+                elif (watcher := ctx.core.tap.on_decided) is not None:
+                    watcher.decided(ctx.core.clock(), request, str(name), result.name)
                 return
             self._fell_off(ctx)
         except Exception:
@@ -73,9 +76,12 @@ class Engine:
         return route[ctx.stage][0] if ctx.stage < len(route) else "?"
 
     def _go_on(self, result: Step, ctx: Request) -> None:
-        route = self._routes.get(ctx.request.method, self._other)
+        request = ctx.request
+        route = self._routes.get(request.method, self._other)
         while True:
             if isinstance(result, Verdict):
+                if (watcher := ctx.core.tap.on_decided) is not None:
+                    watcher.decided(ctx.core.clock(), request, str(route[ctx.stage][0]), result.name)
                 return
             if result is not None:
                 self._wait(ctx, result)
@@ -117,6 +123,8 @@ class Engine:
         if isinstance(error, Reject):
             if error.rule:
                 ctx.blame(error.rule)
+            if (watcher := ctx.core.tap.on_decided) is not None:
+                watcher.decided(ctx.core.clock(), ctx.request, self.stage_of(ctx), str(error.status))
             ctx.reply(error.status, error.reason, error.headers)
             return
         if isinstance(error, ParseError):

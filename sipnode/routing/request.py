@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred
 
 from sipnode.auth.claims import is_anonymous
+from sipnode.base.asking import Answer, told
 from sipnode.base.native import mypyc_attr
+from sipnode.base.tap import DATABASE, LOCATED, PROVED, REFUSED
 from sipnode.dialog.request import Request as DialogRequest
 from sipnode.errors import Reject
 from sipnode.nat.fixup import fix_nated_register
@@ -87,13 +89,9 @@ class Request(DialogRequest):
     def send_response(self, status: int, data: bytes, why: Why) -> None:
         """Send a response's octets the way this request's answers go."""
         core, method = self.core, self.request.method
-        history = core.history
-        # A good answer that is only passed on was noted when it came.
-        if history is not None and status > 100 and method in ("INVITE", "BYE", "CANCEL") and (history.whole or status >= 300):
-            host, port = self.flow.remote
-            decided = "" if self.fork is not None else f", decided by {self.engine.stage_of(self)}"
-            call_id = self.request.get("call-id") or ""
-            history.step(call_id, "wire", "%s to %s for %s:%s:%s%s", status, method, self.flow.transport.lower(), host, port, decided)
+        if status >= 300 and method in ("INVITE", "BYE", "CANCEL") and (watcher := core.tap.on_noted) is not None:
+            parts = (status, method, self.flow.transport, self.flow.remote, "" if self.fork is not None else self.engine.stage_of(self))
+            watcher.noted(core.clock(), self.request.get("call-id") or "", REFUSED, parts)
         if self.pending is not None and status >= 200:
             core.pending.leave(self)
         if status >= 300 and self.flags & Flag.INITIAL and self.request.method == "INVITE":
@@ -395,7 +393,7 @@ class Request(DialogRequest):
             None to go on: proved, or there is nothing to prove.
         """
         asked: Step = self.core.authenticator.check(self, self.request.method != "REGISTER")
-        return asked
+        return self._told("credentials", asked) if isinstance(asked, Deferred) else asked
 
     def vouched(self) -> bool:
         """Whether somebody answers for it: a user of ours, or a trusted source (``Flag.TRUSTED``)."""
@@ -422,9 +420,9 @@ class Request(DialogRequest):
         return None
 
     def _noted_identity(self) -> None:
-        history = self.core.history
-        if history is not None and self.identity and self.request.method == "INVITE":
-            history.step(self.request.call_id, "auth", "%s has proved its password", self.identity)
+        watcher = self.core.tap.on_noted
+        if watcher is not None and self.identity and self.request.method == "INVITE":
+            watcher.noted(self.core.clock(), self.request.call_id, PROVED, (self.identity,))
 
     def leaves_us(self) -> bool:
         """Whether it is for a domain that isn't ours; that of a REGISTER is noted, as the commonest fault of a first configuration."""
@@ -500,8 +498,13 @@ class Request(DialogRequest):
         """
         result: Deferred[LookupResult] | LookupResult = self.core.registrar.lookup(self.request.ruri.aor, self.request.method)
         if isinstance(result, Deferred):
-            return result.addCallback(self._located, then, seconds)
+            return self._told("bindings", result).addCallback(self._located, then, seconds)
         return self._located(result, then, seconds)
+
+    def _told(self, what: str, asked: Deferred[Answer]) -> Deferred[Answer]:
+        """The same, and the tap is told what the database is asked for."""
+        core = self.core
+        return told(core.tap, core.clock, self.request.get("call-id") or "", DATABASE, what, asked, lambda result: ())
 
     def _located(self, result: LookupResult, then: Callable[[Request], Step], seconds: float) -> Step:
         status, bindings = result
@@ -515,9 +518,10 @@ class Request(DialogRequest):
             for target in found:
                 target.seconds = seconds
         self.targets = [*found, *self.targets] if self.targets else found
-        if self.core.history is not None and self.request.method == "INVITE":
-            contacts = ", ".join(binding.contact for binding in bindings)
-            self.core.history.step(self.request.call_id, "location", "%s is at %s", bindings[0].aor, contacts)
+        watcher = self.core.tap.on_noted
+        if watcher is not None and self.request.method == "INVITE":
+            parts = (bindings[0].aor, [binding.contact for binding in bindings])
+            watcher.noted(self.core.clock(), self.request.call_id, LOCATED, parts)
         return then(self)
 
     def remove_claims(self) -> None:

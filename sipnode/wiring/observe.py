@@ -46,7 +46,7 @@ class Observation:
         settings = core.settings.metrics
         self._settings = settings
         self._door = Door(settings)
-        self.calls = CallHistory(core.reactor, core.settings.log.calls)
+        self.calls = CallHistory(core.reactor, core.settings.log.calls, core.tap)
         self.pulse = Pulse(core.reactor, own_process)
         self.sources = Sources(core, __version__, core.clock(), self.pulse, self.calls, by_code)
         self._registry = registry_of(self.sources)
@@ -86,8 +86,6 @@ class Observation:
         sources.sisters = lambda: [sister for watch in watches for sister in watch.sisters()]
         sources.queues.update(queues_of(core, media, storage, writer))
         core.logs.calls = self.calls
-        core.dialogs.on_change(self.calls.changed, "terminated")
-        set_mode(core, self.calls.mode)
         services: list[Any] = [self.calls, self.pulse, HostileSummary(core.reactor, lambda: core.counters, foreign=core.foreign)]
         if self._listener is not None:
             services.append(self._listener)
@@ -108,15 +106,8 @@ def queues_of(core: Core, media: Any, storage: Any, writer: Any) -> dict[str, Ca
     }
 
 
-def set_mode(core: Core, mode: str) -> None:
-    """Another ``[log] calls``: with 'none' nobody pays for steps."""
-    calls: CallHistory = core.logs.calls
-    calls.set_mode(mode)
-    core.history = None if mode == "none" else calls
-
-
 def reloaded(core: Core, new: Settings) -> str:
     """``[log]`` has changed; what there is to say."""
-    set_mode(core, new.log.calls)
+    core.logs.calls.set_mode(new.log.calls)
     said: str = core.logs.apply(new.log)
     return said

@@ -39,7 +39,7 @@ class PromptTests(SynchronousTestCase):
         self.world = World()
         core = self.world.core
         core.logs = LogControl(LogSettings(), core.tap)
-        core.logs.calls = core.history = CallHistory(self.world.clock, "failed")
+        core.logs.calls = CallHistory(self.world.clock, "failed", core.tap)
         core.lifecycle = self.lifecycle = Lifecycle()
         guard = Guard(self.world.settings.defence, core.clock, (), core.own_host)
         core.defence = DefenceService(guard, core.reactor, core.busy, core.flows.connections)

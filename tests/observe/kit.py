@@ -21,8 +21,7 @@ class Watched:
     """
 
     def __init__(self, world: World, **more: Any) -> None:
-        calls = CallHistory(world.clock, "none")
-        world.core.dialogs.on_change(calls.changed, "terminated")
+        calls = CallHistory(world.clock, "none", world.core.tap)
         pulse = Pulse(world.clock, False)
         self.sources = Sources(world.core, "1.2.3", world.clock.seconds(), pulse, calls, by_code, **more)
         self._registry = registry_of(self.sources)

@@ -7,13 +7,17 @@ from typing import Any
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
+from sipnode.base.tap import ABANDONED
 from sipnode.errors import MediaError
 from sipnode.log import apart, json_line
 from sipnode.media.bridge import _at
 from sipnode.media.nodes import parse_node
 from sipnode.observe import callhistory
-from sipnode.observe.callhistory import CallHistory, plain
+from sipnode.observe.callhistory import CallHistory
+from sipnode.observe.sentences import CAME, MOST_CHARACTERS, plain
+from sipnode.observe.steps import MOST_CALLS, MOST_STEPS
 from sipnode.observe.summary import PERIOD_SECONDS, HostileSummary
+from sipnode.records import Hop
 from sipnode.testing import RecordingMediaRelay, World
 
 SDP = b"v=0\r\no=- 1 1 IN IP4 10.1.1.1\r\ns=-\r\nc=IN IP4 10.1.1.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
@@ -47,10 +51,8 @@ class CallHistoryCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.relay = RecordingMediaRelay()
         self.world = World(media=self.relay)
-        self.calls = CallHistory(self.world.clock, self.mode)
+        self.calls = CallHistory(self.world.clock, self.mode, self.world.core.tap)
         self.calls.log = self.said = Lines(self.calls.write_settled)
-        self.world.core.history = self.calls
-        self.world.core.dialogs.on_change(self.calls.changed, "terminated")
         self.alice = self.world.phone("alice")
         self.bob = self.world.phone("bob", "WS")
         for phone in (self.alice, self.bob):
@@ -158,7 +160,7 @@ class LifeTests(CallHistoryCase):
     def test_no_call_id(self) -> None:
         """What has no Call-ID is no call: nothing is noted under an empty one."""
         self.calls.set_mode("all")
-        self.calls.step("", "wire", "INVITE")
+        self.calls.steps.note("", (0.0, CAME, ("INVITE", "sip:x", "UDP", ("192.0.2.1", 5060))))
         self.assertEqual((self.calls.last(), self.said.lines), ([], []))
 
     def test_no_answer(self) -> None:
@@ -183,17 +185,18 @@ class LifeTests(CallHistoryCase):
 
     def test_bounds(self) -> None:
         """Neither many calls nor many steps of one take more than so much."""
-        for number in range(callhistory.MOST_CALLS + 10):
-            self.calls.step(f"id{number}", "wire", "x")
-        for _ in range(callhistory.MOST_STEPS + 10):
-            self.calls.step("last", "wire", "x")
-        self.assertEqual(len(self.calls.last(2 * callhistory.MOST_CALLS)), callhistory.MOST_CALLS)
-        self.assertEqual((len(self.calls.history("last")), self.calls.history("id0")), (callhistory.MOST_STEPS, []))
+        noted = (0.0, ABANDONED, ())
+        for number in range(MOST_CALLS + 10):
+            self.calls.steps.note(f"id{number}", noted)
+        for _ in range(MOST_STEPS + 10):
+            self.calls.steps.note("last", noted)
+        self.assertEqual(len(self.calls.last(2 * MOST_CALLS)), MOST_CALLS)
+        self.assertEqual((len(self.calls.history("last")), self.calls.history("id0")), (MOST_STEPS, []))
 
     def test_plain(self) -> None:
         """What a stranger sent can't begin a line of its own, nor fill the log."""
         self.assertEqual(plain("a\nb\x1b[2J"), "a?b?[2J")
-        self.assertEqual(len(plain("x" * 9000)), callhistory.MOST_CHARACTERS)
+        self.assertEqual(len(plain("x" * 9000)), MOST_CHARACTERS)
 
 
 class AllTests(CallHistoryCase):
@@ -207,9 +210,48 @@ class AllTests(CallHistoryCase):
         call.from_caller("BYE")
         self.bob.reply(self.bob.got("BYE"), 200)
         text = "\n".join(self.said.lines)
-        for wanted in ("location: bob@example.test is at ", "wire: 200 to INVITE for udp:", "wire: ACK ", "proxy: branch 0: BYE",
+        for wanted in ("location: bob@example.test is at ", "wire: 200 to INVITE for udp:", "wire: ACK ", "wire: BYE ",
                        "wire: 200 OK to BYE from ws:"):  # fmt: skip
             self.assertIn(wanted, text)
+
+
+    def test_repeats_and_decisions(self) -> None:
+        """What is sent once more, and which stage of the script decided what."""
+        carol = self.world.phone("carol")
+        carol.register()
+        carol.take()
+        self.alice.send("INVITE", carol.aor)
+        self.world.advance(0.6)
+        self.alice.send("INVITE", "sip:nobody@example.test")
+        text = "\n".join(self.said.lines)
+        self.assertRegex(text, r"wire: INVITE sip:carol@\S+ once more to udp:")
+        self.assertIn("routing: INVITE: stage location: RELAYED", text)
+        self.assertIn("routing: INVITE: stage location: 404", text)
+
+    def test_other_mode(self) -> None:
+        """Another mode holds from then on: with 'none' nothing is noted and the outcome is told all the same."""
+        tap = self.world.core.tap
+        self.calls.set_mode("failed")
+        self.assertEqual((tap.on_decided, tap.on_resent), (None, None))
+        self.calls.set_mode("none")
+        self.assertEqual((tap.on_noted, tap.on_begun, tap.on_answered), (None, None, None))
+        self.alice.send("INVITE", "sip:nobody@example.test")
+        self.assertEqual(len(self.said.lines), 1)
+        self.assertEqual(self.calls.last(), [])
+
+
+class AskedTests(CallHistoryCase):
+    """What others were asked on behalf of a call."""
+
+    def test_dns(self) -> None:
+        """The name that was looked for and what it was found to be, or that it wasn't."""
+        world = self.world
+        world.resolver.names["there.example"] = [Hop("UDP", "198.51.100.7", 5060)]
+        for host, said in (("there.example", "there.example is at udp:198.51.100.7:5060"), ("gone.example", "gone.example failed: ")):
+            invite = self.alice.send("INVITE", f"sip:dave@{host}")
+            steps = [step for step in self.calls.history(invite.call_id) if step.room == "dns"]
+            self.assertEqual(len(steps), 1)
+            self.assertTrue(steps[0].text.startswith(said), steps)
 
 
 class FloodTests(CallHistoryCase):
