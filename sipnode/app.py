@@ -19,7 +19,7 @@
     ├ memory         what many closed connections held goes back to the system
     ├ batching       REGISTERs of a few milliseconds in one go
     ├ sisters        other nodes: do they live? (where [node] address is set)
-    ├ calls, pulse, summary, metrics   who watches
+    ├ calls, pulse, summary, stall, metrics   who watches
     ├ manhole        a prompt, where one is wanted
     ├ activation, watchdog, signals    the service manager (where the process is the server's own)
     └ lifecycle      ready, reload, drain

@@ -11,6 +11,7 @@ from sipnode.observe.health import alive, bare, readiness
 from sipnode.observe.listener import MetricsService
 from sipnode.observe.metrics import CONTENT_TYPE, Sources, exposition, registry_of
 from sipnode.observe.pulse import Pulse
+from sipnode.observe.stall import StallWatch
 from sipnode.observe.summary import HostileSummary
 from sipnode.observe.traffic import by_code
 from sipnode.observe.web import Answer, Door, ObservedPage
@@ -48,6 +49,7 @@ class Observation:
         self._door = Door(settings)
         self.calls = CallHistory(core.reactor, core.settings.log.calls, core.tap)
         self.pulse = Pulse(core.reactor, own_process)
+        self._own_process = own_process
         self.sources = Sources(core, __version__, core.clock(), self.pulse, self.calls, by_code)
         self._registry = registry_of(self.sources)
         root: Any = ObservedPage(self._door, self._answers(), None, self._strangers())
@@ -87,6 +89,8 @@ class Observation:
         sources.queues.update(queues_of(core, media, storage, writer))
         core.logs.calls = self.calls
         services: list[Any] = [self.calls, self.pulse, HostileSummary(core.reactor, lambda: core.counters, foreign=core.foreign)]
+        if self._own_process:
+            services.append(StallWatch(core.reactor))
         if self._listener is not None:
             services.append(self._listener)
         for service in services:
