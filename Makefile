@@ -15,7 +15,7 @@ NATIVE = lib=$$($(BIN)/python backend/sipnode_compile.py) && export PYTHONPATH=$
 # The same where COMPILED=1 asks for it, which then has to be.
 AS_ASKED = $(if $(COMPILED),lib=$$(SIPNODE_COMPILE=1 $(BIN)/python backend/sipnode_compile.py) && export PYTHONPATH=$$lib &&)
 
-.PHONY: help run test lint lock docs acceptance corpus cases attack bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence instructions compile compiled wheel packaging recipe picture changes web clean
+.PHONY: help run test lint lock docs acceptance corpus cases attack bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence instructions compile compiled leaf wheel packaging recipe picture changes web clean
 
 help:
 	@echo 'run [HOST=ADDRESS SIP_PORT=5060 HTTP_PORT=8080]   server, rtpengine and two users to try'
@@ -31,6 +31,7 @@ help:
 	@echo 'packaging                                         installs and starts it on every Python >= 3.11 found here'
 	@echo 'compile                                           the modules of backend/compiled.txt by mypyc, as run does where gcc and Python.h are'
 	@echo 'compiled                                          the unit and flow tests against what was compiled'
+	@echo 'leaf [ROUNDS=20000]                               the part in C against the one in Python, each access to memory watched'
 	@echo 'acceptance [ONLY=webrtc-sip,register-wss]         (as the next three, with COMPILED=1 compiled) the checks of $(SHARED)/e2e against a server of its own'
 	@echo 'corpus                                            the messages of $(SHARED)/corpus against a server of its own'
 	@echo 'cases [ONLY=c01,media:c12]                        programs made after bug reports, of $(SHARED)/cases, against a server of its own'
@@ -132,6 +133,10 @@ compile:
 compiled:
 	@tools/setup.sh compiled
 	@$(BIN)/python tools/compiled.py
+
+leaf:
+	@tools/setup.sh compiled
+	@$(BIN)/python tools/leaf.py $(if $(ROUNDS),--rounds $(ROUNDS))
 
 wheel: web
 	$(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps --no-build-isolation -w dist .

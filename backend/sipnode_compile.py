@@ -35,15 +35,20 @@ STAMP = "stamp"
 _GROUP = "sipnode._native"
 # Types are checked strictly by make lint, with the versions of the lock files; here they only have to be understood.
 _SETTINGS = "[mypy]\npython_version = 3.11\nplugins = mypy_zope:plugin\nfollow_untyped_imports = True\nignore_missing_imports = True\n"
+LEAF = Path("sipnode/sip/_leaf.c")
+"""The part in C, compiled with the modules."""
 _SCRIPT = """
 import sys
 from mypyc.build import mypycify
-from setuptools import setup
+from setuptools import Extension, setup
+
+leaf = sys.argv.pop()
 
 made = mypycify(["--config-file=mypyc.ini", *sys.argv.pop().split(",")], opt_level="3", debug_level="0", group_name=sys.argv.pop())
 for each in made:
     # Another compiler's warnings are no reason to go without.
-    each.extra_compile_args.append("-Wno-error")
+    each.extra_compile_args = [*each.extra_compile_args, "-Wno-error"]
+made.append(Extension("sipnode.sip._leaf", [leaf], extra_compile_args=["-O3", "-g0"]))
 setup(name="sipnode", packages=[], py_modules=[], ext_modules=made)
 """
 
@@ -174,6 +179,29 @@ def make(top: Path = TOP) -> Path:
     return lib
 
 
+def leaf(folder: Path, *options: str) -> Path:
+    """Compile the leaf alone, for its tests.
+
+    Args:
+        folder: Where to.
+        options: For the C compiler.
+
+    Raises:
+        CompileError: it can't be.
+    """
+    reason = no_compiler()
+    if reason:
+        raise CompileError(reason)
+    made = folder / f"_leaf{SUFFIX}"
+    compiler = (os.environ.get("CC", "") or str(sysconfig.get_config_var("CC") or "cc")).split()
+    command = [*compiler, "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", *options]
+    command += [f"-I{sysconfig.get_path('include')}", str(TOP / LEAF), "-o", str(made)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CompileError(done.stderr[-2000:])
+    return made
+
+
 def binaries(lib: Path) -> list[Path]:
     """The extension modules in a folder, relative to it."""
     return sorted(path.relative_to(lib) for path in (lib / "sipnode").rglob(f"*{SUFFIX}"))
@@ -195,7 +223,7 @@ def _compile(work: Path, names: list[str]) -> None:
     """Have extension modules made beside the modules of a folder."""
     (work / "mypyc.ini").write_text(_SETTINGS)
     shutil.rmtree(work / "build", ignore_errors=True)
-    command = [sys.executable, "-c", _SCRIPT, "-q", "build_ext", "--inplace", _GROUP, ",".join(names)]
+    command = [sys.executable, "-c", _SCRIPT, "-q", "build_ext", "--inplace", _GROUP, ",".join(names), str(LEAF)]
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": ""})
     if done.returncode or not binaries(work):
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]

@@ -100,6 +100,7 @@ class InstallTests(SynchronousTestCase):
 
         installed = {str(path.relative_to(self.target)) for path in self.target.rglob("*") if path.is_file()}
         self.assertIn("sipnode/py.typed", installed)
+        self.assertIn("sipnode/sip/_leaf.pyi", installed)
         folders = [TOP / "sipnode" / name for name in ("storage/schema", "web/static", "files")]
         for source in (path for folder in folders for path in folder.rglob("*")):
             if source.is_file() and not source.name.startswith("."):
@@ -131,7 +132,7 @@ class CompiledInstallTests(SynchronousTestCase):
         target = installed(self, lambda source: few(source, "sip/parser.py", "sip/ids.py"), SIPNODE_COMPILE="1")
         found = sorted(path.relative_to(target).as_posix() for path in target.rglob("*.so"))
         suffix = sysconfig.get_config_var("EXT_SUFFIX")
-        self.assertEqual(found, [f"sipnode/{name}{suffix}" for name in ("_native__mypyc", "sip/ids", "sip/parser")])
+        self.assertEqual(found, [f"sipnode/{name}{suffix}" for name in ("_native__mypyc", "sip/_leaf", "sip/ids", "sip/parser")])
         self.assertTrue((target / "sipnode/sip/parser.py").is_file())
         wheel = next(target.glob("sipnode-*.dist-info/WHEEL")).read_text()
         self.assertIn(f"Tag: cp{sys.version_info[0]}{sys.version_info[1]}-cp", wheel)

@@ -36,6 +36,7 @@ test | acceptance)
 	need debootstrap debootstrap
 	need haproxy haproxy
 	need valgrind valgrind
+	need gcc gcc
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 	[ -d /usr/share/kamailio/postgres ] || missing="$missing kamailio-postgres-modules"
 	need kamailio kamailio
@@ -45,6 +46,7 @@ test | acceptance)
 	;;
 compiled) need gcc gcc ;;
 bench)
+	need gcc gcc
 	need valgrind valgrind
 	need sipp sip-tester
 	need kamailio kamailio
@@ -63,10 +65,12 @@ if [ ! -x $venv/bin/python ] && ! "$python" -c 'import ensurepip, venv' 2>/dev/n
 	missing="$missing python3-venv"
 fi
 
-if [ "$goal" = compiled ] && ! "$python" -c 'import os, sys, sysconfig
-sys.exit(not os.path.exists(sysconfig.get_paths()["include"] + "/Python.h"))'; then
-	missing="$missing python3-dev"
-fi
+case $goal in
+compiled | test | acceptance | bench)
+	"$python" -c 'import os, sys, sysconfig
+sys.exit(not os.path.exists(sysconfig.get_paths()["include"] + "/Python.h"))' || missing="$missing python3-dev"
+	;;
+esac
 
 if [ -n "$missing" ]; then
 	command -v apt-get >/dev/null 2>&1 || fail "please install these by your system's means, then run make $goal again:$missing"

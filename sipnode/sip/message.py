@@ -13,6 +13,7 @@ from sipnode.errors import ParseError
 from sipnode.sip.address import NameAddr
 from sipnode.sip.grammar import split_commas, unfold
 from sipnode.sip.headers import pretty
+from sipnode.sip.leaf import JOIN, VALUE, joined
 from sipnode.sip.uri import SipUri
 from sipnode.sip.via import Via, stamped
 
@@ -75,6 +76,10 @@ class SipMessage:
         if position is None:
             return None
         line = self.lines[position]
+        if VALUE is not None:
+            found = VALUE(line)
+            if found is not None:
+                return found
         value = line[line.find(":") + 1 :]
         if "\n" in value:
             value = unfold(value)
@@ -299,8 +304,11 @@ class SipMessage:
 
     def to_bytes(self) -> bytes:
         """The message as octets."""
-        head = self.start_line + "\r\n" + "\r\n".join(self.lines) + "\r\n\r\n"
-        return head.encode("utf-8", "surrogateescape") + self.body
+        if JOIN is not None:
+            made = JOIN(self.start_line, self.lines, self.body)
+            if made is not None:
+                return made
+        return joined(self.start_line, self.lines, self.body)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.start_line!r} {self.get('call-id')}>"
