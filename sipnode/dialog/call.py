@@ -54,6 +54,12 @@ def outcome_of(status: int) -> str:
     """The word for a final status of an INVITE that set nothing up."""
     return _OUTCOMES.get(status, "failed")
 
+_FIELDS: Final = (
+    "_caller", "_ends", "_from", "_is_local", "_kept", "_ruri", "answered", "bridged", "call_id", "callee_flow", "caller_flow",
+    "ended", "ended_by", "from_tag", "id", "interval", "key", "media_call", "media_place", "moved", "node", "outcome", "pending",
+    "rule", "slot", "started", "state", "status", "to_tag", "uri",
+)  # fmt: skip
+
 
 class Call:
     """One call.
@@ -85,11 +91,7 @@ class Call:
         slot: Where the table keeps it by the time at which it counts as lost.
     """
 
-    __slots__ = (
-        "_caller", "_ends", "_from", "_is_local", "_kept", "_ruri", "answered", "bridged", "call_id", "callee_flow", "caller_flow",
-        "ended", "ended_by", "from_tag", "id", "interval", "key", "media_call", "media_place", "moved", "node", "outcome", "pending",
-        "rule", "slot", "started", "state", "status", "to_tag", "uri",
-    )  # fmt: skip
+    __slots__ = _FIELDS
 
     def __init__(self, number: int, request: SipRequest, identity: str, flow: Flow, now: float, is_local: Callable[[str], bool]) -> None:
         sender = request.from_
@@ -169,7 +171,7 @@ class Call:
     def answered_too(self, number: int, to_tag: str) -> Call:
         """The call with another phone that answered the same INVITE (RFC 3261 §13.2.2.4), not answered yet."""
         other = Call.__new__(Call)
-        for name in Call.__slots__:
+        for name in _FIELDS:
             setattr(other, name, getattr(self, name))
         other.id = number
         other.to_tag = to_tag

@@ -11,7 +11,7 @@ timer and no log line.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from twisted.application.service import Service
 from twisted.logger import Logger
@@ -58,7 +58,7 @@ class DialogService(Service):
     """
 
     name = "dialogs"
-    log = Logger(namespace="sipnode.dialog")
+    log: ClassVar[Logger] = Logger(namespace="sipnode.dialog")
 
     def __init__(self, settings: DialogSettings, reactor: IReactorTime, core: ProxyCore) -> None:
         self._settings = settings

@@ -49,7 +49,7 @@ class ProxyCore(Server):
         authenticator: Whose source is trusted.
         signer: Of our Record-Route. via_seal: Of our Via.
         destinations: What a message may make us send to. is_own: ``(host, port) -> bool``: an address that we listen on or advertise.
-        media: The relay. media_control: What it holds. media_policy: Which calls take it.
+        media: The relay. media_control: What it holds. rtpengine: What is asked of it, in a script's words.
         pending: What waits for an answer, and how much of it may.
         dialog_seconds: How long a token of a dialog that isn't known any more opens it.
         node_seconds: How long a sister node may take to say 100. next_host_seconds: The same of one of several hosts of a domain.
@@ -68,7 +68,7 @@ class ProxyCore(Server):
     is_own: Callable[[str, int], bool]
     media: IMediaRelay
     media_control: MediaControl
-    media_policy: MediaPolicy
+    rtpengine: MediaPolicy
     pending: PendingRequests
     max_forwards: int
     max_branches: int
@@ -417,7 +417,7 @@ class Branch(TransactionUser):
         Raises:
             ConfigError: a word that is none; those that a script writes out are looked at when it is loaded.
         """
-        return self.core.media_policy.manage(self, words, answer)
+        return self.core.rtpengine.manage(self, words, answer)
 
     def rtpengine_offer(self, words: str = "") -> Deferred[None] | None:
         """The same: a request of a branch makes an offer, but for the SDP of an ACK or PRACK that answers one."""
@@ -425,11 +425,11 @@ class Branch(TransactionUser):
 
     def rtpengine_answer(self, response: SipResponse, words: str = "") -> Deferred[SipResponse] | None:
         """Have the relay answer with the SDP of a reply, by these words; to be returned by ``manage_reply``."""
-        return self.core.media_policy.answer(self, response, words)
+        return self.core.rtpengine.answer(self, response, words)
 
     def rtpengine_delete(self) -> None:
         """Give back what the relay holds for this branch, which goes on without it."""
-        self.core.media_policy.delete(self)
+        self.core.rtpengine.delete(self)
 
     def fail(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = (), blame: str = "") -> None:
         """End the branch with a final response of our own."""

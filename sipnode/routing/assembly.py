@@ -40,7 +40,7 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
         # It knows what the relay holds, whatever becomes of the script.
         calls = Names(core.signer.media_secret, core.settings.node.id)
         core.media_control = MediaControl(core.media, core.settings.media, core.tap, core.clock, core.counters, calls)
-        core.media_policy = NatManage(core)
+        core.media_policy = core.rtpengine = NatManage(core)
     kind = script or RoutingScript
     names = place(kind.REQUEST_ROUTE, stages)
     if kind is not RoutingScript:

@@ -7,6 +7,7 @@ The invariant: every request ends in exactly one verdict, and falling off the en
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
@@ -43,7 +44,7 @@ class Engine:
         methods: Those that a stage is for, by its name; empty for all.
     """
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger()
 
     def __init__(self, stages: Sequence[tuple[str, Stage]]) -> None:
         self.names = tuple(str(name) for name, _ in stages)

@@ -7,7 +7,7 @@ replies meet it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -52,7 +52,7 @@ class NatManage(MediaPolicy):
         core: The services.
     """
 
-    log = Logger(namespace="sipnode.media")
+    log: ClassVar[Logger] = Logger(namespace="sipnode.media")
 
     def __init__(self, core: Core) -> None:
         self._core = core

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from twisted.application.service import Service
 from twisted.internet.error import CannotListenError
@@ -149,7 +149,7 @@ class SipUdpPort(Port):
     socket is empty, at most :data:`READ_BATCH` datagrams, and an IPv6 socket takes no IPv4.
     """
 
-    _log = Logger()
+    _log: ClassVar[Logger] = Logger()
 
     def createInternetSocket(self) -> socket.socket:
         sock: socket.socket = Port.createInternetSocket(self)
