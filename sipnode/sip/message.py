@@ -20,8 +20,8 @@ from sipnode.sip.via import Via, stamped
 
 def line_value(line: str) -> str:
     """The value of a header line: unfolded (one SP a fold), without white space around it."""
-    value = line[line.find(":") + 1 :]
-    if "\r\n" in value:
+    value = line.partition(":")[2]
+    if "\n" in value:
         value = unfold(value)
     return value.strip(" \t")
 
@@ -80,7 +80,7 @@ class SipMessage:
             found = VALUE(line)
             if found is not None:
                 return found
-        value = line[line.find(":") + 1 :]
+        value = line.partition(":")[2]
         if "\n" in value:
             value = unfold(value)
         return value.strip(" \t")
@@ -335,7 +335,7 @@ class SipRequest(SipMessage):
         version: str = "SIP/2.0",
         index: dict[str, int] | None = None,
     ) -> None:
-        super().__init__(names, lines, body, index)
+        SipMessage.__init__(self, names, lines, body, index)
         self.method = method
         self.uri = uri
         self.version = version
@@ -384,7 +384,7 @@ class SipResponse(SipMessage):
     def __init__(
         self, status: int, reason: str, names: list[str], lines: list[str], body: bytes = b"", index: dict[str, int] | None = None
     ) -> None:
-        super().__init__(names, lines, body, index)
+        SipMessage.__init__(self, names, lines, body, index)
         self.status = status
         self.reason = reason
 

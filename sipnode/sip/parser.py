@@ -35,12 +35,17 @@ class Limits:
 
 
 DEFAULT_LIMITS: Final = Limits()
-_MOST: Final = 256
+_CR: Final = 13
 CONTROLS: Final = bytes({*range(32), 127} - {9, 10, 13})
 """No header has them (RFC 3261 §25.1), and what a sloppy peer makes of NUL, vertical tab or ESC is nobody's to find out."""
-_POSITIONS: Final = tuple(range(_MOST))
 _spelled: Final = SPELLINGS.get
 _SEEN: Final = bytes.maketrans(CONTROLS, b"?" * len(CONTROLS))
+_SHAPES: Final = 512
+_LONGEST_SHAPE: Final = 1024
+_shapes: dict[str, tuple[list[str], dict[str, int], str]] = {}
+"""Names of header lines as they were written, in order -> their canonical names, index, and which stands twice and mustn't. A peer has few
+of these, as each kind of its messages has the same lines every time.
+"""
 _METHODS: Final = frozenset(
     "INVITE ACK BYE CANCEL REGISTER OPTIONS MESSAGE INFO UPDATE PRACK REFER SUBSCRIBE NOTIFY PUBLISH".split()  # noqa: SIM905
 )
@@ -90,56 +95,68 @@ def read_message(data: bytes, limits: Limits, exact: bool) -> SipRequest | SipRe
     Raises:
         BrokenMessage: with the status that answers it and what could be read of it.
     """
-    if data[:1] in b"\r\n":
+    if not data or data[0] <= _CR:
         data = data.lstrip(b"\r\n")
-    split = data.find(b"\r\n\r\n")
+    octets, blank, body = data.partition(b"\r\n\r\n")
     fault = ""
     status = 400
-    if split < 0:
+    if not blank:
         fault = "no empty line after the header"
         octets = data[: limits.message_bytes]
         head = octets.decode("utf-8", "surrogateescape").rstrip("\r\n")
-        body = b""
     else:
-        octets = data[:split]
         head = octets.decode("utf-8", "surrogateescape")
-        body = data[split + 4 :]
     if len(data) > limits.message_bytes:
         fault, status = "message too large", 513
     lines = head.split("\r\n")
-    breaks = len(lines) - 1
-    if head.count("\n") != breaks or head.count("\r") != breaks:
+    text = "".join(lines)
+    if "\n" in text or "\r" in text:
         fault = fault or "a bare CR or LF in the header"
     if octets.translate(_SEEN) != octets:
         # Where nothing is translated the very same object comes back, which costs no comparison.
         fault = fault or "a control character in the header"
     start = lines[0]
     del lines[0]
-    try:
-        names = [_spelled(line[: line.index(":")], "") for line in lines]
-    except ValueError:
-        names = [""]
-    if "" in names:
-        lines = _unfold(lines)
-        names = [_odd_name(line) for line in lines]
-        if "" in names:
-            fault = fault or "a line that is no header"
     count = len(lines)
-    if count > limits.header_lines:
-        fault, status = "too many header lines", 513
-        count = limits.header_lines
-        del lines[count:]
-        del names[count:]
-    if len(head) > limits.line_bytes and lines and len(max(lines, key=len)) > limits.line_bytes:
-        fault, status = "a header line too long", 513
-    index = dict(zip(names, _POSITIONS if count <= _MOST else range(count), strict=False))
-    if len(index) != count:
+    cut = []
+    for line in lines:
+        name, colon, _ = line.partition(":")
+        cut.append(name if colon else "")
+    written = ":".join(cut)
+    shape = _shapes.get(written)
+    if shape is not None and count <= limits.header_lines:
+        names, index = shape[0].copy(), shape[1]
+        fault = fault or shape[2]
+    else:
+        names = [_spelled(name, "") for name in cut]
+        as_written = count > 0
+        if "" in names:
+            lines = _unfold(lines)
+            names = [_odd_name(line) for line in lines]
+            as_written = len(lines) == count and "" not in names
+            if "" in names:
+                fault = fault or "a line that is no header"
+            count = len(lines)
+        if count > limits.header_lines:
+            fault, status = "too many header lines", 513
+            count = limits.header_lines
+            del lines[count:]
+            del names[count:]
+            as_written = False
         # Backwards, so that the first line of a name is the one that stays.
         index = dict(zip(reversed(names), range(count - 1, -1, -1), strict=True))
-        if not fault:
+        twice = ""
+        if len(index) != count:
             for name in SINGLE.intersection(index):
                 if names.count(name) > 1:
-                    fault = f"{name} given twice"
+                    twice = f"{name} given twice"
+        if as_written and len(written) <= _LONGEST_SHAPE:
+            if len(_shapes) >= _SHAPES:
+                _shapes.clear()
+            _shapes[written] = names.copy(), index, twice
+        fault = fault or twice
+    if len(head) > limits.line_bytes and lines and len(max(lines, key=len)) > limits.line_bytes:
+        fault, status = "a header line too long", 513
     message: SipRequest | SipResponse
     if start[:8] == "SIP/2.0 ":
         number = start[8:11]
@@ -169,7 +186,7 @@ def read_message(data: bytes, limits: Limits, exact: bool) -> SipRequest | SipRe
         message = SipRequest(method, uri, names, lines, body, version, index)
     if not fault:
         position = index.get("content-length", -1)
-        if position >= 0:
+        if position >= 0 and lines[position] != f"Content-Length: {len(body)}":
             value = line_value(lines[position])
             if value == str(len(body)):
                 pass
