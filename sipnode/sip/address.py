@@ -41,8 +41,10 @@ class NameAddr:
         self._params: dict[str, str] | None = None
         if not param_text:
             self.tag = ""
-        elif param_text.startswith(";tag=") and _TAG.fullmatch(param_text, 5) is not None:
-            self.tag = param_text[5:]
+            return
+        tag = param_text[5:]
+        if param_text[:5] == ";tag=" and ((tag.isalnum() and tag.isascii()) or _TAG.fullmatch(tag) is not None):
+            self.tag = tag
         else:
             self.tag = self.params.get("tag", "")
 
@@ -56,27 +58,38 @@ class NameAddr:
         found = _cache.get(text)
         if found is not None:
             return found
-        start = text.find("<") + 1
-        end = text.find(">", start)
-        params = text[end + 1 :]
-        match = None
-        if start == 1 and end > 1 and (not params or params[0] == ";") and text.find("<", 1) < 0 and text[1] != " " != text[end - 1]:
-            # No display name and no blanks, as most of them are: no regular expression is needed to cut that.
-            address = NameAddr("", text[1:end], params)
-        elif (match := _BRACKETED.fullmatch(text)) is not None:
-            display, uri_text, params = match.groups()
-            address = NameAddr(unquote(display.strip(_BLANKS)), uri_text.strip(_BLANKS), params)
-        else:
-            # Without brackets, parameters belong to the header and the URI may hold no comma or question mark (§20.10).
-            match = _BARE.fullmatch(text)
-            if match is None:
-                raise ParseError("an address that can't be read")
-            address = NameAddr("", match.group(1), match.group(2))
+        address = NameAddr.read(text)
         if len(text) <= 256:
             if len(_cache) >= _CACHE_SIZE:
                 _cache.clear()
             _cache[text] = address
         return address
+
+    @staticmethod
+    def read(text: str) -> NameAddr:
+        """The same for who keeps what comes of it.
+
+        Raises:
+            ParseError: as :meth:`parse`.
+        """
+        before, _, rest = text.partition("<")
+        uri_text, closed, params = rest.partition(">")
+        if closed and (not params or params[0] == ";") and uri_text and uri_text[0] != " " != uri_text[-1] and "<" not in uri_text:
+            # No display name, or a quoted one, and no blanks, as most of them are: no regular expression is needed to cut that.
+            if not before:
+                return NameAddr("", uri_text, params)
+            quoted = before[0] == '"' and before[-2:] == '" ' and before.count('"') == 2 and "\\" not in before
+            if quoted and uri_text[0] not in _BLANKS and uri_text[-1] not in _BLANKS:
+                return NameAddr(before[1:-2], uri_text, params)
+        match = _BRACKETED.fullmatch(text)
+        if match is not None:
+            display, uri_text, params = match.groups()
+            return NameAddr(unquote(display.strip(_BLANKS)), uri_text.strip(_BLANKS), params)
+        # Without brackets, parameters belong to the header and the URI may hold no comma or question mark (§20.10).
+        match = _BARE.fullmatch(text)
+        if match is None:
+            raise ParseError("an address that can't be read")
+        return NameAddr("", match.group(1), match.group(2))
 
     @property
     def uri(self) -> SipUri:

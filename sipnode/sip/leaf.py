@@ -45,5 +45,4 @@ VIA: Final[ReadVia | None] = _LEAF[3]
 
 def joined(start_line: str, lines: list[str], body: bytes) -> bytes:
     """A message as octets, in Python: the reference of the leaf's, and what writes text outside of ASCII."""
-    head = start_line + "\r\n" + "\r\n".join(lines) + "\r\n\r\n"
-    return head.encode("utf-8", "surrogateescape") + body
+    return "\r\n".join((start_line, *lines, "", "")).encode("utf-8", "surrogateescape") + body

@@ -9,6 +9,8 @@ The invariant: a received message isn't changed. Whoever wants another one takes
 
 from __future__ import annotations
 
+from typing import Final
+
 from sipnode.errors import ParseError
 from sipnode.sip.address import NameAddr
 from sipnode.sip.grammar import split_commas, unfold
@@ -16,6 +18,12 @@ from sipnode.sip.headers import pretty
 from sipnode.sip.leaf import JOIN, VALUE, joined
 from sipnode.sip.uri import SipUri
 from sipnode.sip.via import Via, stamped
+
+_LINES: Final = 4096
+_LONGEST: Final = 256
+_addresses: dict[str, NameAddr] = {}
+_cseqs: dict[str, tuple[int, str]] = {}
+"""From and To, and CSeq, by their whole lines: all messages of a dialog have the same."""
 
 
 def line_value(line: str) -> str:
@@ -149,10 +157,19 @@ class SipMessage:
         return address
 
     def _address(self, name: str) -> NameAddr:
-        value = self.get(name)
-        if value is None:
+        index = self._index
+        position = (index if index is not None else self.index()).get(name, -1)
+        if position < 0:
             raise ParseError(f"no {pretty(name)}")
-        return NameAddr.parse(value)
+        line = self.lines[position]
+        address = _addresses.get(line)
+        if address is None:
+            address = NameAddr.read(line_value(line))
+            if len(line) <= _LONGEST:
+                if len(_addresses) >= _LINES:
+                    _addresses.clear()
+                _addresses[line] = address
+        return address
 
     @property
     def call_id(self) -> str:
@@ -192,12 +209,18 @@ class SipMessage:
         return self._cseq_method
 
     def _read_cseq(self) -> None:
-        value = self.get("cseq")
-        if value is None:
+        index = self._index
+        position = (index if index is not None else self.index()).get("cseq", -1)
+        if position < 0:
             raise ParseError("no CSeq")
-        number, _, method = value.partition(" ")
+        line = self.lines[position]
+        known = _cseqs.get(line)
+        if known is not None:
+            self._cseq, self._cseq_method = known
+            return
+        number, _, method = line_value(line).partition(" ")
         if not (number.isdigit() and number.isascii() and method.isalpha()):
-            parts = value.split()
+            parts = line_value(line).split()
             if len(parts) != 2 or not (parts[0].isascii() and parts[0].isdigit()):
                 raise ParseError("a CSeq that can't be read")
             number, method = parts
@@ -205,6 +228,10 @@ class SipMessage:
             raise ParseError("CSeq out of range")
         self._cseq = int(number)
         self._cseq_method = method
+        if len(line) <= _LONGEST:
+            if len(_cseqs) >= _LINES:
+                _cseqs.clear()
+            _cseqs[line] = self._cseq, method
 
     # -- changing (only ever a copy)
 
