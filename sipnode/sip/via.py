@@ -34,9 +34,10 @@ class Via:
         host: sent-by host, IPv6 in brackets, lower case.
         port: sent-by port, 0 when absent.
         branch: "" when absent.
+        plain: No parameter or value of it is empty, quoted or folded: it needs no closer look.
     """
 
-    __slots__ = ("_params", "branch", "host", "param_text", "port", "transport", "version")
+    __slots__ = ("_params", "branch", "host", "param_text", "plain", "port", "transport", "version")
 
     def __init__(self, version: str, transport: str, host: str, port: int, param_text: str, branch: str | None = None) -> None:
         self.version = version
@@ -45,6 +46,7 @@ class Via:
         self.port = port
         self.param_text = param_text
         self._params: dict[str, str] | None = None
+        self.plain = branch is not None
         if branch is None:
             match = _BRANCH.search(param_text) if param_text else None
             branch = match.group(1) if match is not None else ""
@@ -131,6 +133,8 @@ def stamped(line: str, via: Via, host: str, port: int) -> str:
         ParseError: parameters with a quote left open, or rport given twice.
     """
     text = via.param_text
+    if via.plain and line[-6:] == ";rport" and "received" not in text and "," not in line:
+        return f"{line[:-6]};received={host};rport={port}"
     lower = text.lower()
     if text.endswith(";rport") and "received" not in lower and line.endswith(text) and "," not in line:
         return f"{line[:-6]};received={host};rport={port}"
