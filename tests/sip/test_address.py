@@ -43,6 +43,11 @@ class AddressTests(SynchronousTestCase):
         self.check(r'"<sip:x>, \"y\" \\" <sip:a@b>', r'<sip:x>, "y" \ '.strip(" "), "sip:a@b", {})
         self.check('"" <sip:a@b>', "", "sip:a@b", {})
         self.check('"x"<sip:a@b>;q="a;b"', "x", "sip:a@b", {"q": "a;b"})
+        self.check('"A" <sip:a@b>;tag=1', "A", "sip:a@b", {"tag": "1"})
+        self.check('"A" <\tsip:a@b >;tag=1', "A", "sip:a@b", {"tag": "1"})
+        self.check('"A<B" <sip:a@b>', "A<B", "sip:a@b", {})
+        for wrong in ('"A" "B" <sip:a@b>', '"A\\" <sip:a@b>', '"A" <sip:a@b', '"A" <sip:a<b>'):
+            self.assertRaises(ParseError, NameAddr.parse, wrong)
 
     def test_tag(self) -> None:
         """Any case, any place, empty; a tag is a token."""

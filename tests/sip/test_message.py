@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.errors import ParseError
+from sipnode.sip import message
 from sipnode.sip.message import line_value
 from sipnode.sip.parser import parse_message
 from tests.sip.kit import PROFILE, messages, octets, parsed, response
@@ -100,6 +101,28 @@ class ReadingTests(SynchronousTestCase):
         ):
             request = parsed("INVITE sip:a@b SIP/2.0", f"CSeq: {value}", without="cseq")
             self.assertRaises(ParseError, getattr, request, "cseq")
+
+    def test_lines_that_were_read_before(self) -> None:
+        """From, To and CSeq of a line that was seen before are those of that line, and a change is seen all the same."""
+        first, second = parsed("INVITE sip:a@b SIP/2.0"), parsed("INVITE sip:a@b SIP/2.0")
+        self.assertEqual((first.cseq, first.cseq_method, first.from_.tag), (second.cseq, second.cseq_method, second.from_.tag))
+        self.assertIs(first.from_, second.from_)
+        copy = second.copy()
+        copy.set("cseq", "8 INVITE")
+        copy.set("from", "<sip:c@d>;tag=other")
+        self.assertEqual((copy.cseq, copy.from_.tag), (8, "other"))
+        self.assertEqual((second.cseq, second.from_.tag), (first.cseq, first.from_.tag))
+
+    def test_how_many_lines_are_kept(self) -> None:
+        """There's a bound to their number and to their length."""
+        for number in range(5000):
+            request = parsed("INVITE sip:a@b SIP/2.0", f"From: <sip:a@b>;tag={number}", without="from")
+            request.set("cseq", f"{number} INVITE")
+            self.assertEqual((request.from_.tag, request.cseq), (str(number), number))
+        long = parsed("INVITE sip:a@b SIP/2.0", f"From: <sip:a@b>;tag={'a' * 300}", without="from")
+        self.assertEqual(long.from_.tag, "a" * 300)
+        self.assertLessEqual(max(len(message._addresses), len(message._cseqs)), 4096)
+        self.assertLessEqual(max(map(len, message._addresses)), 256)
 
     def test_line_value(self) -> None:
         """A line's value is what follows the first colon, unfolded."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.errors import ParseError
+from sipnode.sip import parser
 from sipnode.sip.message import SipMessage, SipRequest, SipResponse
 from sipnode.sip.parser import BrokenMessage, Limits, parse_message
 from tests.sip.kit import HEADERS, PROFILE, fault, messages, no_hang, octets, parsed, response
@@ -26,6 +27,62 @@ def fault_or_message(data: bytes) -> SipMessage:
     except BrokenMessage as error:
         assert error.message is not None
         return error.message
+
+
+class ShapeTests(SynchronousTestCase):
+    """What the names of the header lines come to is remembered; a message is judged as if it weren't."""
+
+    def test_twice_the_same(self) -> None:
+        """The second message with the same names is read as the first one was."""
+        for data in (octets(), octets("INVITE sip:a@b SIP/2.0", "X-Odd: 1", "s : a"), octets("SIP/2.0 200 OK", "Via: SIP/2.0/UDP b")):
+            first, second = parse_message(data), parse_message(data)
+            self.assertEqual((first.names, first.lines, first.index()), (second.names, second.lines, second.index()))
+
+    def test_nothing_is_shared(self) -> None:
+        """Whoever changes the names of one message changes those of no other."""
+        first = parse_message(octets())
+        first.append("subject", "x")
+        first.remove("via")
+        second = parse_message(octets())
+        self.assertIn("via", second)
+        self.assertNotIn("subject", second)
+        self.assertEqual(len(second.names), len(second.lines))
+
+    def test_a_name_without_a_colon(self) -> None:
+        """A line that is nothing but the name of a header is none, even where one with that name was read before."""
+        parse_message(octets("INVITE sip:a@b SIP/2.0", "Subject: x"))
+        self.assertEqual(fault(octets("INVITE sip:a@b SIP/2.0", "Subject")).reason, "a line that is no header")
+
+    def test_no_lines_and_one_without_a_name(self) -> None:
+        """No header at all isn't the same as one line without a name."""
+        self.assertEqual(parse_message(b"SIP/2.0 200 OK\r\n\r\n").names, [])
+        self.assertEqual(fault(b"SIP/2.0 200 OK\r\n: x\r\n\r\n").reason, "a line that is no header")
+
+    def test_folds(self) -> None:
+        """A fold that looks like a line belongs to the line before it, each time."""
+        for _ in range(2):
+            message = parsed("INVITE sip:a@b SIP/2.0", "Subject: x\r\n To: y")
+            self.assertEqual(message.get("subject"), "x To: y")
+            self.assertEqual(message.names.count("to"), 1)
+
+    def test_given_twice(self) -> None:
+        """What may stand once is told each time, too."""
+        for _ in range(2):
+            self.assertEqual(fault(octets("INVITE sip:a@b SIP/2.0", "To: <sip:c@d>")).reason, "to given twice")
+
+    def test_other_bounds(self) -> None:
+        """Names that were read under wider bounds don't pass narrower ones."""
+        parse_message(octets())
+        self.assertEqual(fault(octets(), Limits(header_lines=5)).status, 513)
+
+    def test_how_many(self) -> None:
+        """Whoever invents names fills no memory, and changes nothing for others."""
+        for number in range(1200):
+            parse_message(octets("INVITE sip:a@b SIP/2.0", f"X-{number}: 1"))
+        self.assertLessEqual(len(parser._shapes), 512)
+        parse_message(octets("INVITE sip:a@b SIP/2.0", f"X-{'a' * 2000}: 1"))
+        self.assertLessEqual(max(map(len, parser._shapes)), 1024)
+        self.assertEqual(parse_message(octets()).names[-1], "content-length")
 
 
 class StartLineTests(SynchronousTestCase):

@@ -24,6 +24,15 @@ class ReadingTests(SynchronousTestCase):
         )
         self.assertEqual((via.sent_by, via.received, via.rport), ("df7jal23ls0d.invalid", "", None))
 
+    def test_plain(self) -> None:
+        """What needs no closer look is in the usual spelling, all of it."""
+        self.assertTrue(Via.parse("SIP/2.0/UDP h:5060;branch=z9hG4bK1;rport").plain)
+        for text in (
+            "SIP/2.0/UDP h", "SIP/2.0/UDP h;;branch=1", "SIP/2.0/UDP h;branch=1;",
+            'SIP/2.0/UDP h;branch=1;x="a,,b"', "SIP/2.0/UDP h; branch=1",
+        ):  # fmt: skip
+            self.assertFalse(Via.parse(text).plain, text)
+
     def test_white_space(self) -> None:
         """White space may stand around every part (RFC 4475 §3.1.1.1)."""
         via = Via.parse("SIP  / 2.0\t/ tls  Host.Example : 6000 ; RPORT ; branch = z9hG4bKx ; received= 1.2.3.4")
