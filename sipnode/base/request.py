@@ -13,8 +13,8 @@ from sipnode.base.native import mypyc_attr
 from sipnode.base.outbox import REPLY, Why
 from sipnode.base.verdict import Flag, Verdict
 from sipnode.sip import build
+from sipnode.sip.grammar import line_value
 from sipnode.sip.headers import check_header
-from sipnode.sip.message import line_value
 from sipnode.transaction.budget import Budget
 from sipnode.transaction.machine import TransactionUser
 

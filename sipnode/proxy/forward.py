@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 from sipnode.base.tap import BRANCHED
 from sipnode.proxy.record_route import strict_next
 from sipnode.proxy.sides import route_token
+from sipnode.sip.grammar import line_value
 from sipnode.sip.headers import check_header, pretty
 from sipnode.sip.ids import MAGIC_COOKIE
-from sipnode.sip.message import SipRequest, SipResponse, line_value
+from sipnode.sip.message import SipRequest, SipResponse
 from sipnode.sip.sanity import max_forwards
 
 if TYPE_CHECKING:

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sipnode.errors import ParseError
 from sipnode.sip.address import NameAddr
 from sipnode.sip.digest import realms_of
-from sipnode.sip.grammar import split_commas
+from sipnode.sip.grammar import line_value, split_commas
 from sipnode.sip.headers import PRETTY
-from sipnode.sip.message import line_value
 
 if TYPE_CHECKING:
     from sipnode.sip.message import SipMessage, SipRequest, SipResponse

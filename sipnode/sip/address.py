@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from sipnode.errors import ParseError
-from sipnode.sip.grammar import parse_params, unquote
+from sipnode.sip.grammar import line_value, parse_params, unquote
 from sipnode.sip.uri import SipUri
 
 # Possessive all over: what doesn't match is refused in one pass, however long a run of blanks it has.
@@ -18,7 +18,10 @@ _BARE: Final = re.compile(r"\s*+([^\s;,<>\"?]++)\s*+((?:;.*+)?)", re.S | re.A)
 _TAG: Final = re.compile(r"[A-Za-z0-9\-._~+]+")
 _BLANKS: Final = " \t\r\n"
 _CACHE_SIZE: Final = 4096
+_LONGEST: Final = 256
 _cache: dict[str, NameAddr] = {}
+_of_lines: dict[str, NameAddr] = {}
+"""From and To by their whole lines: all messages of a dialog have the same."""
 
 
 class NameAddr:
@@ -59,7 +62,7 @@ class NameAddr:
         if found is not None:
             return found
         address = NameAddr.read(text)
-        if len(text) <= 256:
+        if len(text) <= _LONGEST:
             if len(_cache) >= _CACHE_SIZE:
                 _cache.clear()
             _cache[text] = address
@@ -110,3 +113,19 @@ class NameAddr:
         if params is None:
             params = self._params = parse_params(self.param_text)
         return params
+
+
+def address_of(line: str) -> NameAddr:
+    """The address of a From or To line.
+
+    Raises:
+        ParseError: as :meth:`NameAddr.parse`.
+    """
+    address = _of_lines.get(line)
+    if address is None:
+        address = NameAddr.read(line_value(line))
+        if len(line) <= _LONGEST:
+            if len(_of_lines) >= _CACHE_SIZE:
+                _of_lines.clear()
+            _of_lines[line] = address
+    return address

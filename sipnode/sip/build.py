@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from sipnode.errors import ParseError
-from sipnode.sip.grammar import split_commas
+from sipnode.sip.grammar import line_value, split_commas
 from sipnode.sip.headers import PRETTY, pretty
-from sipnode.sip.message import SipMessage, SipRequest, SipResponse, line_value
+from sipnode.sip.message import SipMessage, SipRequest, SipResponse
 from sipnode.sip.status import reason_of
 
 _COPIED: Final = ("from", "to", "call-id", "cseq")

@@ -61,6 +61,16 @@ def _split(text: str, mark: str, part: re.Pattern[str]) -> list[str]:
         start = stop + 1
 
 
+def line_value(line: str) -> str:
+    """The value of a header line: unfolded (one SP a fold), without white space around it."""
+    name, colon, value = line.partition(":")
+    if not colon:
+        value = name
+    if "\n" in value:
+        value = unfold(value)
+    return value.strip(" \t")
+
+
 def unfold(text: str) -> str:
     """Folded lines made one: each fold, with the white space around it, becomes one SP (RFC 3261 §7.3.1)."""
     return " ".join([part.strip(" \t") for part in text.split("\r\n")])

@@ -2,7 +2,7 @@
 
 Its functions do the usual case and give None for all others, so that whoever calls one goes on in Python then; without the leaf they are
 None themselves. The functions in Python are the reference: :func:`sipnode.sip.parser.read_message`, :func:`joined`,
-:func:`sipnode.sip.message.line_value`, ``Via.read``.
+:func:`sipnode.sip.grammar.line_value`, ``Via.read``.
 """
 
 from __future__ import annotations
@@ -45,4 +45,5 @@ VIA: Final[ReadVia | None] = _LEAF[3]
 
 def joined(start_line: str, lines: list[str], body: bytes) -> bytes:
     """A message as octets, in Python: the reference of the leaf's, and what writes text outside of ASCII."""
-    return "\r\n".join((start_line, *lines, "", "")).encode("utf-8", "surrogateescape") + body
+    head = start_line + "\r\n" + "\r\n".join(lines) + "\r\n\r\n"
+    return head.encode("utf-8", "surrogateescape") + body

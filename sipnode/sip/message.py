@@ -9,29 +9,14 @@ The invariant: a received message isn't changed. Whoever wants another one takes
 
 from __future__ import annotations
 
-from typing import Final
-
 from sipnode.errors import ParseError
-from sipnode.sip.address import NameAddr
-from sipnode.sip.grammar import split_commas, unfold
+from sipnode.sip.address import NameAddr, address_of
+from sipnode.sip.cseq import cseq_of
+from sipnode.sip.grammar import line_value, split_commas, unfold
 from sipnode.sip.headers import pretty
 from sipnode.sip.leaf import JOIN, VALUE, joined
 from sipnode.sip.uri import SipUri
 from sipnode.sip.via import Via, stamped
-
-_LINES: Final = 4096
-_LONGEST: Final = 256
-_addresses: dict[str, NameAddr] = {}
-_cseqs: dict[str, tuple[int, str]] = {}
-"""From and To, and CSeq, by their whole lines: all messages of a dialog have the same."""
-
-
-def line_value(line: str) -> str:
-    """The value of a header line: unfolded (one SP a fold), without white space around it."""
-    value = line.partition(":")[2]
-    if "\n" in value:
-        value = unfold(value)
-    return value.strip(" \t")
 
 
 class SipMessage:
@@ -88,6 +73,7 @@ class SipMessage:
             found = VALUE(line)
             if found is not None:
                 return found
+        # As line_value() does; a call saved where most values are read.
         value = line.partition(":")[2]
         if "\n" in value:
             value = unfold(value)
@@ -161,15 +147,7 @@ class SipMessage:
         position = (index if index is not None else self.index()).get(name, -1)
         if position < 0:
             raise ParseError(f"no {pretty(name)}")
-        line = self.lines[position]
-        address = _addresses.get(line)
-        if address is None:
-            address = NameAddr.read(line_value(line))
-            if len(line) <= _LONGEST:
-                if len(_addresses) >= _LINES:
-                    _addresses.clear()
-                _addresses[line] = address
-        return address
+        return address_of(self.lines[position])
 
     @property
     def call_id(self) -> str:
@@ -213,25 +191,7 @@ class SipMessage:
         position = (index if index is not None else self.index()).get("cseq", -1)
         if position < 0:
             raise ParseError("no CSeq")
-        line = self.lines[position]
-        known = _cseqs.get(line)
-        if known is not None:
-            self._cseq, self._cseq_method = known
-            return
-        number, _, method = line_value(line).partition(" ")
-        if not (number.isdigit() and number.isascii() and method.isalpha()):
-            parts = line_value(line).split()
-            if len(parts) != 2 or not (parts[0].isascii() and parts[0].isdigit()):
-                raise ParseError("a CSeq that can't be read")
-            number, method = parts
-        if len(number) > 20 or int(number) >= 1 << 31:
-            raise ParseError("CSeq out of range")
-        self._cseq = int(number)
-        self._cseq_method = method
-        if len(line) <= _LONGEST:
-            if len(_cseqs) >= _LINES:
-                _cseqs.clear()
-            _cseqs[line] = self._cseq, method
+        self._cseq, self._cseq_method = cseq_of(self.lines[position])
 
     # -- changing (only ever a copy)
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from sipnode.errors import ParseError
-from sipnode.sip.grammar import is_token
+from sipnode.sip.grammar import is_token, line_value
 from sipnode.sip.headers import SINGLE, SPELLINGS, canonical
 from sipnode.sip.leaf import SCAN
-from sipnode.sip.message import SipMessage, SipRequest, SipResponse, line_value
+from sipnode.sip.message import SipMessage, SipRequest, SipResponse
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from sipnode.errors import ParseError
+from sipnode.sip.grammar import line_value
 from sipnode.sip.headers import SINGLE, SPELLINGS
 from sipnode.sip.leaf import joined
-from sipnode.sip.message import SipResponse, line_value
+from sipnode.sip.message import SipResponse
 from sipnode.sip.methods import METHODS
 from sipnode.sip.parser import DEFAULT_LIMITS, BrokenMessage, Limits, read_message
 from sipnode.sip.via import Via

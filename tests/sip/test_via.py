@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.errors import ParseError
-from sipnode.sip.message import line_value
+from sipnode.sip.grammar import line_value
 from sipnode.sip.parser import parse_message
 from sipnode.sip.via import Via, stamped
 from tests.sip.kit import PROFILE, hosts, no_hang, octets, param_lists, parsed, ports, tokens
