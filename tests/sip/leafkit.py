@@ -106,7 +106,8 @@ USUAL = (kit.octets(), kit.octets("SIP/2.0 180 Ringing", "s: \u00e4"), kit.octet
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
     """Messages of all kinds, some of whose parts have been replaced, doubled or cut."""
-    data = bytearray(draw(st.one_of(st.sampled_from(USUAL), kit.messages(), starts.map(lambda start: kit.octets(start)))))
+    usual = st.sampled_from(USUAL)
+    data = bytearray(draw(st.one_of(usual, usual, kit.messages(), starts.map(lambda start: kit.octets(start)))))
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, len(data)))
         end = at + draw(st.sampled_from([0, 0, 1, 2, 9]))
