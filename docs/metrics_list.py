@@ -34,7 +34,7 @@ def metric_families() -> list[Family]:
     """All of them, in their order."""
     world = World()
     world.core.counters["dropped_responses"] = 1
-    node: Any = SimpleNamespace(host="192.0.2.50", port=2223)
+    node: Any = SimpleNamespace(host="192.0.2.50", port=2223, ports=())
     media = SimpleNamespace(nodes=SimpleNamespace(nodes=[node], is_up=lambda one: True))
     calls = CallHistory(world.clock, "none", world.core.tap)
     calls.outcomes["completed"] = 1

@@ -187,6 +187,11 @@ def list_calls(limit: int = 1000) -> dict[str, Any]:
     return {"command": "list", "limit": limit}
 
 
+def statistics() -> dict[str, Any]:
+    """The daemon's figures: among them each interface with its ports."""
+    return {"command": "statistics"}
+
+
 def ping() -> dict[str, Any]:
     """Is anybody there?"""
     return {"command": "ping"}

@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 from sipnode.errors import ConfigError
 from sipnode.media import ng
 from sipnode.media.bencode import Value
+from sipnode.media.ports import Ports
 
 _LINE = re.compile(r"\A(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^\s:\[\]]+)):(?P<port>[0-9]{1,5})(?:\s+weight\s+(?P<weight>[0-9]{1,6}))?\Z")
 _HOST_NAME = re.compile(r"\A(?=.{1,253}\Z)(?!-)[0-9A-Za-z_-]{1,63}(?:\.[0-9A-Za-z_-]{1,63})*\.?\Z")
@@ -50,7 +51,8 @@ class Node:
 
     ``name`` comes from host and port, so that it outlives a restart and a change in the order of the lines. ``address``
     is an IP literal, "" until the host name is resolved. ``down_until`` is the clock's second up to which the node isn't
-    used, 0 when it is up. A ``draining`` node keeps its calls and gets no new ones.
+    used, 0 when it is up. A ``draining`` node keeps its calls and gets no new ones. ``ports`` are those of its interfaces, as it
+    said last; empty where it doesn't tell.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Node:
     down_until: float = 0.0
     draining: bool = False
     pinging: bool = False
+    ports: tuple[Ports, ...] = ()
 
     @property
     def place(self) -> str:

@@ -23,6 +23,7 @@ from sipnode.media.bencode import Value
 from sipnode.media.bridge import NoRelay, RtpengineRelay
 from sipnode.media.client import NgClient
 from sipnode.media.nodes import Node, NodeSet, parse_nodes
+from sipnode.media.ports import PortWatch
 from sipnode.media.sweep import Owner, Sweep
 from sipnode.settings import MediaSettings
 
@@ -102,6 +103,7 @@ class MediaService(Service):
         self.nodes = NodeSet(nodes, self._send, reactor, settings.disable_seconds, settings.ping_seconds)
         ours = RtpengineRelay(self.nodes, settings, reactor) if nodes else NoRelay()
         self.relay: IMediaRelay = ours if other is None else other
+        self._ports = PortWatch(self.nodes, reactor)
         self._sweep: Sweep | None = None
 
     def sweep_for(self, owner: Owner) -> None:
@@ -122,6 +124,7 @@ class MediaService(Service):
                 self._resolve(node)
         if self.nodes.nodes:
             self.nodes.start()
+            self._ports.start()
         if self._sweep is not None:
             self._sweep.start()
         _service_of(self.relay).startService()
@@ -153,6 +156,7 @@ class MediaService(Service):
 
     def _stop(self) -> Deferred[Any]:
         self.nodes.stop()
+        self._ports.stop()
         if self._sweep is not None:
             self._sweep.stop()
         for call in self._again:

@@ -176,6 +176,11 @@ class ServerCollector(Collector):
         nodes = it.media.nodes.nodes if it.media is not None else []
         up = {f"{node.host}:{node.port}": it.media.nodes.is_up(node) for node in nodes}
         yield _gauges("sipnode_media_node_up", "1 while an rtpengine is used.", "node", up)
+        told = {f"{node.host}:{node.port}": node.ports for node in nodes if node.ports}
+        total = {place: sum(one.total for one in ports) for place, ports in told.items()}
+        free = {place: sum(one.free for one in ports) for place, ports in told.items()}
+        yield _gauges("sipnode_media_node_ports", "Ports of an rtpengine.", "node", total)
+        yield _gauges("sipnode_media_node_ports_free", "Those of them that are free.", "node", free)
         sisters = {sister.address.hostport: not sister.down for sister in it.sisters()}
         yield _gauges("sipnode_sister_node_up", "1 while another node answers.", "node", sisters)
 

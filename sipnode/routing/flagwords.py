@@ -6,6 +6,7 @@ Pure. The invariant: nothing of the script is run; words that it makes from some
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import Final
 
 from sipnode.errors import ConfigError
@@ -25,17 +26,21 @@ def check_words(text: str | bytes, file: str) -> None:
     Raises:
         ConfigError: a word that is none, with the line that it stands in.
     """
+    for words, line in written_words(text, file):
+        try:
+            parse(words, True, "routing.script")
+        except ConfigError as error:
+            raise ConfigError(error.reason, file, line, error.key) from None
+
+
+def written_words(text: str | bytes, file: str) -> Iterator[tuple[str, int]]:
+    """The words of all calls of these verbs, each with its line."""
     for node in ast.walk(ast.parse(text, file)):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in VERBS):
-            continue
-        for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
-            words = _written(argument)
-            if words is None:
-                continue
-            try:
-                parse(words, True, "routing.script")
-            except ConfigError as error:
-                raise ConfigError(error.reason, file, argument.lineno, error.key) from None
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in VERBS:
+            for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+                words = _written(argument)
+                if words is not None:
+                    yield words, argument.lineno
 
 
 def _written(node: ast.expr) -> str | None:

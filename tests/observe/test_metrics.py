@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from sipnode.media.ports import Ports
 from sipnode.observe.metrics import ServerCollector
 from sipnode.observe.traffic import by_code
 from sipnode.testing import World
@@ -133,13 +134,16 @@ class StateTests(SynchronousTestCase):
     def test_everything_there(self) -> None:
         """Media nodes, certificates, sister nodes and queues by their names."""
         world = World()
-        node: Any = SimpleNamespace(host="192.0.2.50", port=2223)
+        ports = (Ports("default", "192.0.2.50", 30000, 30099, 40, 100), Ports("external", "198.51.100.4", 30000, 30099, 90, 100))
+        node: Any = SimpleNamespace(host="192.0.2.50", port=2223, ports=ports)
         media = SimpleNamespace(nodes=SimpleNamespace(nodes=[node], is_up=lambda one: False))
         tls = SimpleNamespace(files=lambda: [Dated("server:default", "certificate", "/x.pem", "CN=a", 1_800_000_000.0)])
         sister = SimpleNamespace(address=SimpleNamespace(hostport="192.0.2.60:5060"), down=False)
         watched = Watched(world, media=media, tls=tls, sisters=lambda: [sister], queues={"database": lambda: 7})
         now = watched.read()
         self.assertEqual(now("sipnode_media_node_up", node="192.0.2.50:2223"), 0)
+        free, total = (now(name, node="192.0.2.50:2223") for name in ("sipnode_media_node_ports_free", "sipnode_media_node_ports"))
+        self.assertEqual((free, total), (130, 200))
         labels = {"section": "server:default", "key": "certificate", "path": "/x.pem", "subject": "CN=a"}
         self.assertEqual(now("sipnode_tls_expiry_timestamp_seconds", **labels), 1_800_000_000)
         self.assertEqual((now("sipnode_sister_node_up", node="192.0.2.60:5060"), now("sipnode_queue_length", queue="database")), (1, 7))
