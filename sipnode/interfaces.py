@@ -9,9 +9,10 @@ from zope.interface import Attribute, Interface, classImplements
 from sipnode.base import flow as base
 from sipnode.base.flows import FlowTable, Resolver
 from sipnode.base.guard import DigestGuard
+from sipnode.base.request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from twisted.internet.defer import Deferred
 
@@ -342,7 +343,7 @@ class IRequest(Interface):
     def blame(rule: str) -> None:
         """Name the rule by which the request is about to be refused, for the line about its call and for a counter (``refused_RULE``)."""
 
-    def reply(status: int, reason: str = "", headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Any:
+    def reply(status: int, reason: str = "", headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> Any:
         """Answer, statelessly before a transaction exists, statefully after. Returns Verdict.REPLIED."""
 
 
@@ -538,5 +539,6 @@ classImplements(base.Listener, IListener)
 classImplements(base.Flow, IFlow)
 classImplements(base.MessageSink, IMessageSink)
 classImplements(DigestGuard, IDigestGuard)
+classImplements(Request, IRequest)
 classImplements(FlowTable, IFlowTable)
 classImplements(Resolver, IResolver)

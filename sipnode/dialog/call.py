@@ -13,6 +13,7 @@ from sipnode.dialog.ends import Ends, Party, ends_of
 from sipnode.errors import ParseError
 from sipnode.proxy.core import Fork
 from sipnode.records import Reach
+from sipnode.sip.address import NameAddr
 from sipnode.sip.message import SipMessage, SipRequest, SipResponse
 from sipnode.sip.uri import SipUri
 
@@ -44,7 +45,9 @@ _OUTCOMES: Final = {
     600: "busy",
     603: "declined",
 }
-_NOWHERE: Final = ("", ("", 0))
+Source: TypeAlias = tuple[str, tuple[str, int]]
+"""Transport, and ``(host, port)``."""
+_NOWHERE: Final[Source] = ("", ("", 0))
 _Kept: TypeAlias = tuple[list[str], list[str], Reach, Reach, Callable[[str], bool]]
 _OF_REQUEST: Final = ["from", "call-id", "cseq", "contact"]
 _OF_RESPONSE: Final = ["to", "contact"]
@@ -53,12 +56,6 @@ _OF_RESPONSE: Final = ["to", "contact"]
 def outcome_of(status: int) -> str:
     """The word for a final status of an INVITE that set nothing up."""
     return _OUTCOMES.get(status, "failed")
-
-_FIELDS: Final = (
-    "_caller", "_ends", "_from", "_is_local", "_kept", "_ruri", "answered", "bridged", "call_id", "callee_flow", "caller_flow",
-    "ended", "ended_by", "from_tag", "id", "interval", "key", "media_call", "media_place", "moved", "node", "outcome", "pending",
-    "rule", "slot", "started", "state", "status", "to_tag", "uri",
-)  # fmt: skip
 
 
 class Call:
@@ -91,16 +88,22 @@ class Call:
         slot: Where the table keeps it by the time at which it counts as lost.
     """
 
-    __slots__ = _FIELDS
+    __slots__ = (
+        "_caller", "_ends", "_from", "_is_local", "_kept", "_ruri", "answered", "bridged", "call_id", "callee_flow", "caller_flow",
+        "ended", "ended_by", "from_tag", "id", "interval", "key", "media_call", "media_place", "moved", "node", "outcome", "pending",
+        "rule", "slot", "started", "state", "status", "to_tag", "uri",
+    )  # fmt: skip
 
-    def __init__(self, number: int, request: SipRequest, identity: str, flow: Flow, now: float, is_local: Callable[[str], bool]) -> None:
-        sender = request.from_
+    def __init__(
+        self, number: int, call_id: str, sender: NameAddr, uri: str, ruri: SipUri, identity: str, source: Source, now: float,
+        is_local: Callable[[str], bool],
+    ) -> None:  # fmt: skip
         self.id = number
-        self.call_id = request.call_id
+        self.call_id = call_id
         self.from_tag = sender.tag
         self.to_tag = ""
         self.key = (self.call_id, self.from_tag, "")
-        self.uri = request.uri
+        self.uri = uri
         self.state = TRYING
         self.started = now
         self.answered = 0.0
@@ -109,8 +112,8 @@ class Call:
         self.outcome = ""
         self.ended_by = ""
         self.rule = ""
-        self.caller_flow = (flow.transport, flow.remote)
-        self.callee_flow = _NOWHERE
+        self.caller_flow = source
+        self.callee_flow: Source = _NOWHERE
         self.node = self.media_place = ""
         self.bridged = False
         self.media_call = ""
@@ -120,7 +123,7 @@ class Call:
         self.slot = 0
         self._caller = identity
         self._from = sender
-        self._ruri = request.ruri
+        self._ruri = ruri
         self._is_local = is_local
         self._kept: _Kept | None = None
         self._ends: Ends | None = None
@@ -170,15 +173,16 @@ class Call:
 
     def answered_too(self, number: int, to_tag: str) -> Call:
         """The call with another phone that answered the same INVITE (RFC 3261 §13.2.2.4), not answered yet."""
-        other = Call.__new__(Call)
-        for name in _FIELDS:
-            setattr(other, name, getattr(self, name))
-        other.id = number
+        other = Call(
+            number, self.call_id, self._from, self.uri, self._ruri, self._caller, self.caller_flow, self.started, self._is_local
+        )
         other.to_tag = to_tag
         other.key = (self.call_id, self.from_tag, to_tag)
         other.state = EARLY
-        other.ended, other.outcome, other.ended_by = 0.0, "", ""
-        other._ends = None
+        other.status, other.answered, other.rule = self.status, self.answered, self.rule
+        other.bridged, other.node, other.media_call, other.media_place = self.bridged, self.node, self.media_call, self.media_place
+        other.moved, other.interval, other.slot = self.moved, self.interval, self.slot
+        other.callee_flow, other.pending, other._kept = self.callee_flow, self.pending, self._kept
         return other
 
     def timed(self, message: SipMessage) -> int:
@@ -235,3 +239,16 @@ def _kept_lines(message: SipMessage, wanted: list[str]) -> list[str] | None:
 
 def _names(lines: list[str], first: list[str]) -> list[str]:
     return first + ["record-route"] * (len(lines) - len(first))
+
+
+def begun(number: int, request: SipRequest, identity: str, flow: Flow, now: float, is_local: Callable[[str], bool]) -> Call:
+    """The call that an INVITE begins.
+
+    Args:
+        number: Of the call in this process. identity: ``user@domain`` that proved itself, or "". now: Epoch seconds.
+
+    Raises:
+        ParseError: its From or Request-URI can't be read.
+    """
+    source = (flow.transport, flow.remote)
+    return Call(number, request.call_id, request.from_, request.uri, request.ruri, identity, source, now, is_local)

@@ -21,7 +21,7 @@ from sipnode.dialog import call as stages
 from sipnode.dialog.access import DialogAccess
 from sipnode.dialog.blame import blame
 from sipnode.dialog.bye import BY_OPERATOR, UNREFRESHED, VANISHED, say_bye
-from sipnode.dialog.call import Call, outcome_of
+from sipnode.dialog.call import Call, begun, outcome_of
 from sipnode.dialog.ends import Ends, Party
 from sipnode.dialog.table import SLOT_SECONDS, CallTable
 from sipnode.errors import ParseError, Reject
@@ -154,7 +154,7 @@ class DialogService(Service):
 
     def _new(self, ctx: Request) -> Call:
         self._number += 1
-        return Call(self._number, ctx.request, ctx.identity, ctx.flow, ctx.now, self._core.is_local)
+        return begun(self._number, ctx.request, ctx.identity, ctx.flow, ctx.now, self._core.is_local)
 
     def early(self, ctx: Request, response: SipResponse) -> None:
         """A 101..199 went to the caller."""

@@ -8,12 +8,12 @@ that wouldn't be tried without.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Final
+from typing import Any
 
 from sipnode.base.flow import Flow
 from sipnode.records import MediaForm
 
-MOST: Final = 10_000
+MOST: int = 10_000
 """Ends that are remembered; the one that wasn't heard of for longest goes."""
 
 

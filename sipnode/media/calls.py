@@ -18,7 +18,7 @@ from sipnode.media.manage import SdpState
 from sipnode.media.sdp import SdpForm
 from sipnode.records import MediaProfile
 
-MOST_CALLS: Final = 50_000
+MOST_CALLS: int = 50_000
 """Calls that are known; of one that was forgotten for a newer one a BYE still deletes its dialog by name."""
 
 MOST_KEPT: Final = 16_384

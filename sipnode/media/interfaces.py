@@ -16,7 +16,7 @@ from sipnode.errors import ConfigError
 
 _NAME: Final = re.compile(r"[0-9A-Za-z_.-]{1,64}\Z")
 _TRANSPORTS: Final = frozenset(("udp", "tcp", "tls", "ws", "wss"))
-_MOST_CACHED: Final = 8192
+_MOST_CACHED: int = 8192
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

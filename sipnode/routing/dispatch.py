@@ -64,9 +64,9 @@ class Dispatcher(MessageSink):
                 host, port = flow.remote
                 key = server_key(message, host)
                 message.stamp_via(host, port)
-            except ParseError as error:
+            except ParseError as fault:
                 core.misbehaved(flow)
-                self._refuse(message, error, flow)
+                self._refuse(message, fault, flow)
                 return
             if not self._absorb(key, message, flow, now):
                 watcher = tap.on_begun

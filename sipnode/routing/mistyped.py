@@ -67,7 +67,9 @@ def _refuse_alike(made: type, name: str, known: set[str], file: str, line: int) 
 def _look_at_arguments(made: type, name: str, ours: object, theirs: FunctionType) -> None:
     if not callable(ours):
         return
-    wanted = [each for each in inspect.signature(ours).parameters.values() if each.kind is each.POSITIONAL_OR_KEYWORD]
+    # Of a compiled method self can't be named, and is positional only.
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
+    wanted = [each for each in inspect.signature(ours).parameters.values() if each.kind in kinds]
     try:
         inspect.signature(theirs).bind(*wanted)
     except TypeError as error:

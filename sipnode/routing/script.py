@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from sipnode.base.native import mypyc_attr
 from sipnode.errors import Reject
 from sipnode.routing.capabilities import HEADERS
 from sipnode.routing.contact import set_reply_contact
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sipnode.routing.hooks import Branch, Fork, Managed, Passed, Request, SipResponse, Step
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RoutingScript(ScriptHooks):
     """The policy of the package."""
 

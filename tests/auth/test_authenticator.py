@@ -10,8 +10,12 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from sipnode.auth.authenticator import Authenticator
+from sipnode.base.guard import DigestGuard
+from sipnode.base.request import Request
+from sipnode.base.server import Server
+from sipnode.base.verdict import Verdict
 from sipnode.errors import ConfigError, StorageError
-from sipnode.interfaces import ICredentialStore, IDigestGuard, IRequest
+from sipnode.interfaces import ICredentialStore, IRequest
 from sipnode.records import Credential
 from sipnode.settings import AuthSettings
 from sipnode.sip import digest
@@ -20,26 +24,24 @@ from sipnode.sip.message import SipRequest
 from sipnode.sip.parser import parse_message
 from sipnode.storage.users import make_credential
 from sipnode.testing import FakeFlow
+from sipnode.transaction.layer import TransactionLayer
+from sipnode.transaction.timers import Timings
 
 START = 1_700_000_000.0
 DOMAIN = "example.test"
 LOCAL = (DOMAIN, "192.0.2.1")
 SECRET = b"s" * 32
-REPLIED = "replied"
+REPLIED = Verdict.REPLIED
 
 
-class Flow:
+class Flow(FakeFlow):
     """Where a request came from."""
 
     def __init__(self, remote: str = "198.51.100.1", websocket: bool = False) -> None:
-        self.remote = (remote, 5060)
-        self.websocket = websocket
-        self.reliable = self.proved = websocket
-        self.offered = ""
+        super().__init__("WS" if websocket else "UDP", (remote, 5060), token="w" if websocket else "")
 
 
-@implementer(IDigestGuard)
-class Guard:
+class Guard(DigestGuard):
     """Writes down what it is told."""
 
     def __init__(self) -> None:
@@ -59,24 +61,31 @@ class Guard:
         self.told.append(("wrong", host, user))
 
 
-@implementer(IRequest)
-class Context:
+class FakeServer(Server):
+    """Has two names."""
+
+    def __init__(self) -> None:
+        super().__init__(TransactionLayer(Timings(), lambda when: None), lambda: START)
+
+    def is_local(self, host: str) -> bool:
+        return normal_host(host) in LOCAL
+
+
+SERVER = FakeServer()
+
+
+class Context(Request):
     """One request; ``replies`` holds what it was answered."""
 
     def __init__(self, request: SipRequest, flow: Flow | None = None) -> None:
-        self.request = request
-        self.flow: Any = flow or Flow()
-        self.now = START
-        self.identity = ""
-        self.flags = 0
+        super().__init__(SERVER, request, flow or Flow(), "", START)
         self.replies: list[tuple[int, list[tuple[str, str]]]] = []
-        self.domain_is_local = lambda host: normal_host(host) in LOCAL
         self.blamed: list[str] = []
 
     def blame(self, rule: str) -> None:
         self.blamed.append(rule)
 
-    def reply(self, status: int, reason: str = "", headers: Any = (), body: bytes = b"") -> str:
+    def reply(self, status: int, reason: str = "", headers: Any = (), body: bytes = b"") -> Verdict:
         self.replies.append((status, list(headers)))
         return REPLIED
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
+from sipnode.base.flow import MessageSink
 from sipnode.base.outbox import Outbox
 from sipnode.defence.gate import Gate
 from sipnode.defence.guard import Guard
@@ -24,7 +25,7 @@ def request(method: str = "OPTIONS", agent: str = "phone", call_id: str = "c1") 
     ).encode()
 
 
-class Sink:
+class Sink(MessageSink):
     """What the gate lets through."""
 
     def __init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from sipnode.proxy.record_route import RouteSigner
 from sipnode.testing import Phone, RecordingMediaRelay, World
 
 SDP = b"v=0\r\no=- 1 1 IN IP4 10.1.1.1\r\ns=-\r\nc=IN IP4 10.1.1.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
@@ -114,6 +115,6 @@ class RestartTests(SynchronousTestCase):
         """A server with another secret carries none of it on."""
         call = self.world.call(self.end("alice", "UDP"), self.end("bob", "UDP"))
         world = self.restart(call.caller, call.callee)
-        world.core.signer.__init__(b"another secret of thirty-two octe")  # type: ignore[misc]  # as if it had been made with it
+        world.core.signer = RouteSigner(b"another secret of thirty-two octe")
         call.from_caller("BYE")
         self.assertEqual(call.caller.statuses(), [404])

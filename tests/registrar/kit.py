@@ -11,11 +11,16 @@ from zope.interface import implementer
 
 from sipnode.base.flow import Flow, Listener
 from sipnode.base.flows import FlowTable
+from sipnode.base.request import Request
+from sipnode.base.server import Server
+from sipnode.base.verdict import Verdict
 from sipnode.errors import StorageBusy, StorageError
 from sipnode.interfaces import ILocationBackend, ILocationFeed, ILocationWriter
 from sipnode.records import Binding, LocationChange
 from sipnode.sip.message import SipRequest
 from sipnode.sip.parser import parse_message
+from sipnode.transaction.layer import TransactionLayer
+from sipnode.transaction.timers import Timings
 
 AOR = "alice@example.com"
 NOW = 1_700_000_000.0
@@ -93,25 +98,35 @@ class FakeFlows(FlowTable):
         return self.live.get(token)
 
 
-class FakeContext:
+class FakeServer(Server):
+    """All hosts are its own."""
+
+    def __init__(self) -> None:
+        super().__init__(TransactionLayer(Timings(), lambda when: None), lambda: NOW)
+
+    def is_local(self, host: str) -> bool:
+        """Yes."""
+        return True
+
+
+SERVER = FakeServer()
+
+
+class FakeContext(Request):
     """A request that is answered into ``replies``."""
 
     def __init__(self, request: SipRequest, flow: FakeFlow | None = None) -> None:
-        self.request = request
-        self.flow = flow or FakeFlow()
-        self.now = NOW
+        super().__init__(SERVER, request, flow or FakeFlow(), "", NOW)
         self.identity = AOR
-        self.flags = 0
-        self.domain_is_local: Callable[[str], bool] = lambda host: True
         self.replies: list[tuple[int, str, dict[str, list[str]]]] = []
 
-    def reply(self, status: int, reason: str = "", headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> str:
+    def reply(self, status: int, reason: str = "", headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Verdict:
         """Keep it."""
         found: dict[str, list[str]] = {}
         for name, value in headers:
             found.setdefault(name, []).append(value)
         self.replies.append((status, reason, found))
-        return "REPLIED"
+        return Verdict.REPLIED
 
     @property
     def status(self) -> int:

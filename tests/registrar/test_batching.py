@@ -6,20 +6,15 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from sipnode.base.flow import MessageSink
+from sipnode.fakes import FakeFlow
 from sipnode.interfaces import IMessageSink
 from sipnode.registrar.batching import FEW, LOAD_SECONDS, MOST, REVIEW_SECONDS, Batching
 
 REGISTER, INVITE = b"REGISTER sip:example.test SIP/2.0\r\n", b"INVITE sip:bob@example.test SIP/2.0\r\n"
 
 
-class Flow:
-    """As far as a burst looks at one."""
-
-    def __init__(self, reliable: bool) -> None:
-        self.reliable = reliable
-
-
-class Inner:
+class Inner(MessageSink):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
@@ -44,7 +39,7 @@ class BurstTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.inner = Inner()
-        self.udp, self.tcp, self.other = Flow(False), Flow(True), Flow(True)
+        self.udp, self.tcp, self.other = FakeFlow(), FakeFlow("TCP", token="t1"), FakeFlow("TCP", token="t2")
         self.batching = self.make(0.02)
         self.batching.startService()
         self.ends: list[int] = []

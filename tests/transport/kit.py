@@ -10,10 +10,9 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from sipnode.base.flow import Listener
+from sipnode.base.flow import Listener, MessageSink
 from sipnode.interfaces import IMessageSink
 from sipnode.settings import LimitSettings, TransportSettings
 from sipnode.sip.parser import Limits
@@ -26,8 +25,7 @@ OPTIONS = b"OPTIONS sip:example.com SIP/2.0\r\nContent-Length: 0\r\n\r\n"
 OK = b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
-@implementer(IMessageSink)
-class RecordingSink:
+class RecordingSink(MessageSink):
     """Keeps what it was told; ``on_received`` may do something with a message."""
 
     def __init__(self) -> None:
