@@ -3,6 +3,10 @@
 Needs the folder ``bench`` with bench.py and kamailio/start.sh (``--bench``), SIPp and Kamailio. Servers run one at a time, in turns,
 each with one worker pinned to core 0, the load on core 1. The table goes into docs/understand/performance.rst; the last lines are the
 ratios of the medians.
+
+``--python /usr/bin/python3`` (``make bench PYTHON=/usr/bin/python3``) lets our server run on another interpreter of the same minor version,
+with the packages of this one: Debian's is built with profile and link-time optimisation, as its Kamailio is optimised; one that a tool
+built from source often isn't. The table says which it was.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import json
 import statistics
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +26,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "tools"))
 
+import harness  # noqa: E402
 from harness import WORK, fresh, own_network, running, write_conf  # noqa: E402
 
 from sipnode.demo import probes  # noqa: E402
@@ -35,6 +41,24 @@ CONTACTS = (10_000, 100_000)
 TESTS = {"register": "REGISTER", "register_auth": "REGISTER with digest", "call": "call"}
 SERVERS = ("sipnode", "kamailio")
 ADDRESS = ("127.0.0.1", 5060)
+
+
+def version_of(python: str) -> str:
+    """Version of an interpreter that can use the packages of this one."""
+    asked = [python, "-S", "-c", "import sys; print(sys.implementation.cache_tag, sys.version.split()[0])"]
+    tag, version = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+    if tag != sys.implementation.cache_tag:
+        sys.exit(f"{python} is {version}; the packages of .venv are for {sys.implementation.cache_tag}: make a .venv with it")
+    return version
+
+
+def on_python(python: str, conf: Path) -> list[str]:
+    """How to start our server on another interpreter: its own packages (Debian's) are left out, those of this environment are there."""
+    packages = sysconfig.get_paths()["purelib"]
+    # Behind PYTHONPATH, which may name a compiled tree.
+    found = f"import site, sys; sys.path.append({str(TOP)!r}); site.addsitedir({packages!r})"
+    start = f"{found}; from twisted.scripts.twistd import run; run()"
+    return [python, "-S", "-c", start, "-n", "--pidfile=", "sipnode", "-c", str(conf)]
 
 
 @contextmanager
@@ -133,7 +157,8 @@ def table(
 ) -> str:
     """The part of the page, as reStructuredText."""
     lines = [
-        f"Measured on {date.today()}, CPython {sys.version.split()[0]}, {options.rate} a second, {options.runs} runs in turns.",
+        f"Measured on {date.today()}, CPython {options.version} ({options.python or sys.executable}), "
+        f"{options.rate} a second, {options.runs} runs in turns.",
         "",
         ".. list-table::",
         "   :header-rows: 1",
@@ -178,7 +203,12 @@ def main() -> int:
     parser.add_argument("--search", action="store_true", help="calls a second sustained, too")
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--no-write", action="store_true", help="leave docs/understand/performance.rst as it is")
+    parser.add_argument("--python", default="", help="the interpreter that our server runs on")
     options = parser.parse_args()
+    options.version = version_of(options.python or sys.executable)
+    if options.python:
+        harness.server_command = lambda conf: on_python(options.python, conf)
+    print(f"our server runs on CPython {options.version}, {options.python or sys.executable}", flush=True)
     options.only = [test for test in options.only.split(",") if test in TESTS]
     bench = options.bench.resolve()
     if not (bench / "bench.py").exists() or not options.only:

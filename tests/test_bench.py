@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
+for folder in ("bench", "tools"):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / folder))
 
+import compare
 import instructions
 import replay
 
@@ -134,3 +138,27 @@ class FiguresTests(SynchronousTestCase):
         (folder / "dump.3").write_text(lines.replace("Client Request: call", "Program termination"))
         self.assertEqual(instructions.totals(folder), {"call": 4711, "register": 12})
         self.assertEqual(instructions.dump_of(folder, "register").name, "dump.2")
+
+
+class InterpreterTests(SynchronousTestCase):
+    """``make bench`` on another interpreter."""
+
+    def test_same_minor_version(self) -> None:
+        """One that can use the packages of this one is named by its version; another is refused."""
+        self.assertEqual(compare.version_of(sys.executable), sys.version.split()[0])
+        other = Path(self.mktemp())
+        other.write_text("#!/bin/sh\necho cpython-39 3.9.1\n")
+        other.chmod(0o755)
+        self.assertIn("3.9.1", str(self.assertRaises(SystemExit, compare.version_of, str(other))))
+
+    def test_command(self) -> None:
+        """It finds our packages, leaves its own out, and lets PYTHONPATH name another tree."""
+        command = compare.on_python(sys.executable, Path("conf"))
+        self.assertEqual((command[0], command[1], command[-1]), (sys.executable, "-S", "conf"))
+        asked = command[3].partition("; from twisted.scripts")[0] + "; import twisted, sipnode; print(sipnode.__file__)"
+        tree = Path(self.mktemp()) / "sipnode"
+        tree.mkdir(parents=True)
+        (tree / "__init__.py").touch()
+        for path, wanted in (("", str(compare.TOP)), (str(tree.parent.absolute()), str(tree.parent.absolute()))):
+            done = subprocess.run([*command[:3], asked], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True)
+            self.assertTrue(done.stdout.startswith(wanted), done.stdout)
