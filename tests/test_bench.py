@@ -10,8 +10,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-for folder in ("bench", "tools"):
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / folder))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
 
 import compare
 import instructions
