@@ -53,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     # It knows no SIP; what is stored of a password is what digest authentication computes with.
     "storage": FLOOR | {"sip.digest", "sip.hosts", "extensions"},
     # The services, all of them: the page's verbs call them directly, and nothing of what they do stands here.
-    "routing": SERVICE | {"auth", "registrar", "nat", "media", "proxy", "dialog", "presence", "nodes", "defence", "observe.traffic"},
+    "routing": SERVICE | {"auth", "registrar", "nat", "media", "proxy", "dialog", "presence", "nodes", "defence"},
     "web": FLOOR | {"sip"},
     # The services come as arguments; it knows their verbs, not their modules.
     "rpc": FLOOR | {"sip"},

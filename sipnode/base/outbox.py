@@ -10,7 +10,9 @@ from typing import Final
 
 from sipnode.base.flow import Flow
 from sipnode.base.tap import Tap
+from sipnode.base.traffic import Traffic
 from sipnode.errors import FlowClosed
+from sipnode.sip.methods import OTHER
 
 
 class Why:
@@ -68,16 +70,17 @@ class Outbox:
         tap: Who watches; None for one of its own.
 
     Attributes:
-        tap: Told of each message.
+        tap: Told of each message. traffic: Counts them; the dispatcher counts those that come.
         counters: What went wrong how often, by name; ``unsent_…`` are messages without a transaction whose connection was gone, of which
             nobody else hears.
         unsent: Messages whose connection was gone, all.
     """
 
-    __slots__ = ("counters", "tap", "unsent")
+    __slots__ = ("counters", "tap", "traffic", "unsent")
 
     def __init__(self, tap: Tap | None = None) -> None:
         self.tap = Tap() if tap is None else tap
+        self.traffic = Traffic()
         self.counters: dict[str, int] = defaultdict(int)
         self.unsent = 0
 
@@ -100,6 +103,16 @@ class Outbox:
         except FlowClosed:
             self._lost(now, data, flow, why, transaction)
             return False
+        traffic = self.traffic
+        kind = method if method in traffic.requests_out else OTHER
+        if not status:
+            traffic.requests_out[kind] += 1
+            if why.ours and transaction is not None:
+                traffic.own += 1
+        else:
+            traffic.responses_out[kind, status] += 1
+            if why.ours:
+                traffic.generated += 1
         watcher = self.tap.on_sent
         if watcher is not None:
             watcher.sent(now, data, flow, why, method, status, transaction)

@@ -34,24 +34,25 @@ class StepTable:
     """Steps by Call-ID; the calls that were noted first are forgotten first.
 
     Attributes:
+        calls: All of them.
         written: Told of each step at once: Call-ID, the step, epoch seconds of the first; None while nobody wants that.
     """
 
-    __slots__ = ("_calls", "written")
+    __slots__ = ("calls", "written")
 
     def __init__(self) -> None:
-        self._calls: OrderedDict[str, list[Noted]] = OrderedDict()
+        self.calls: OrderedDict[str, list[Noted]] = OrderedDict()
         self.written: Callable[[str, Step, float], None] | None = None
 
     def note(self, call_id: str, noted: Noted) -> None:
         """Something happened to a call; what has no Call-ID is no call."""
-        steps = self._calls.get(call_id)
+        steps = self.calls.get(call_id)
         if steps is None:
             if not call_id:
                 return
-            steps = self._calls[call_id] = []
-            if len(self._calls) > MOST_CALLS:
-                self._calls.popitem(last=False)
+            steps = self.calls[call_id] = []
+            if len(self.calls) > MOST_CALLS:
+                self.calls.popitem(last=False)
         if len(steps) < MOST_STEPS:
             steps.append(noted)
             if self.written is not None:
@@ -59,15 +60,15 @@ class StepTable:
 
     def of(self, call_id: str) -> list[Step]:
         """The steps of a call, oldest first; none where it isn't known (any more)."""
-        return [step(noted) for noted in self._calls.get(call_id, ())]
+        return [step(noted) for noted in self.calls.get(call_id, ())]
 
     def forget(self, call_id: str) -> None:
         """Nobody will ask for them."""
-        self._calls.pop(call_id, None)
+        self.calls.pop(call_id, None)
 
     def last(self, count: int) -> list[str]:
         """Call-IDs that something was noted of, the newest last."""
-        return list(self._calls)[-count:]
+        return list(self.calls)[-count:]
 
 
 class Steps(Watcher):
@@ -86,11 +87,9 @@ class Steps(Watcher):
 
     def begun(self, now: float, request: SipRequest, flow: Flow) -> None:
         """A new request of a call."""
-        if request.method in _TELLING:
-            self._came(now, request, flow)
-
-    def _came(self, now: float, request: SipRequest, flow: Flow) -> None:
-        self._table.note(request.get("call-id") or "", (now, CAME, (request.method, request.uri, flow.transport, flow.remote)))
+        method = request.method
+        if method in _TELLING:
+            self._table.note(request.get("call-id") or "", (now, CAME, (method, request.uri, flow.transport, flow.remote)))
 
     def response_received(self, now: float, data: bytes, response: SipResponse, flow: Flow) -> None:
         """It rings, or refuses; the call that is up didn't fail."""
@@ -109,7 +108,13 @@ class Steps(Watcher):
 
     def noted(self, now: float, call_id: str, fact: str, parts: tuple[Any, ...]) -> None:
         """Kept as it is."""
-        self._table.note(call_id, (now, fact, parts))
+        table = self._table
+        steps = table.calls.get(call_id)
+        if steps is not None and table.written is None and len(steps) < MOST_STEPS:
+            # As nearly always; one call less.
+            steps.append((now, fact, parts))
+        else:
+            table.note(call_id, (now, fact, parts))
 
     def answered(self, now: float, call_id: str, whom: str, what: str, fault: str, parts: tuple[Any, ...]) -> None:
         """What the media relay and DNS say; of the database only that it failed."""
@@ -126,8 +131,9 @@ class WholeSteps(Steps):
 
     def begun(self, now: float, request: SipRequest, flow: Flow) -> None:
         """A new request of a call."""
-        if request.method in CALL_METHODS:
-            self._came(now, request, flow)
+        method = request.method
+        if method in CALL_METHODS:
+            self._table.note(request.get("call-id") or "", (now, CAME, (method, request.uri, flow.transport, flow.remote)))
 
     def response_received(self, now: float, data: bytes, response: SipResponse, flow: Flow) -> None:
         """Any answer but 100."""

@@ -18,7 +18,6 @@ from sipnode.dialog.request import Request as DialogRequest
 from sipnode.errors import NoRoute, Reject
 from sipnode.nat.rules import NatRules
 from sipnode.nat.tests import same_host
-from sipnode.observe.traffic import Traffic
 from sipnode.proxy import reach
 from sipnode.proxy.core import ProxyCore
 from sipnode.proxy.core import Request as ProxyRequest
@@ -110,8 +109,7 @@ class Core(ProxyCore):
         self.pending = PendingRequests(settings.limits, self.counters, self._canonical)
         self.foreign: Counter[str] = Counter()
         self.tap.failed = lambda watcher: self.failed(f"watcher {type(watcher).__name__}", Failure())
-        self.traffic = Traffic()
-        self.tap.subscribe(self.traffic)
+        self.traffic = self.outbox.traffic
         self.http = HttpClient(clock)
         self.presence: PresenceService | None = None
         self.rpc: Any = None

@@ -21,6 +21,7 @@ from sipnode.routing.core import Core
 from sipnode.routing.request import Request
 from sipnode.sip import build
 from sipnode.sip.message import SipMessage, SipRequest, SipResponse
+from sipnode.sip.methods import OTHER
 from sipnode.sip.parser import BrokenMessage, Limits, parse_message
 from sipnode.transaction.keys import server_key
 
@@ -42,6 +43,7 @@ class Dispatcher(MessageSink):
         self._absorb = core.transactions.absorb
         self._clock = core.clock
         self._tap = core.tap
+        self._traffic = core.traffic
 
     def received(self, data: bytes, flow: Flow) -> None:
         """One datagram, one framed stream message or one WebSocket message."""
@@ -55,6 +57,8 @@ class Dispatcher(MessageSink):
             self._broken(error, flow)
             return
         if isinstance(message, SipRequest):
+            counts = self._traffic.requests_in
+            counts[message.method if message.method in counts else OTHER] += 1
             watcher = tap.on_request_received
             if watcher is not None:
                 watcher.request_received(now, data, message, flow)
@@ -90,11 +94,13 @@ class Dispatcher(MessageSink):
         except Exception:
             core.failed("onreply_route", Failure())
         try:
+            method, traffic = response.cseq_method, self._traffic
+            traffic.responses_in[method if method in traffic.requests_in else OTHER, response.status] += 1
             if core.transactions.response_received(response, flow, now):
                 return
             if core.ping_answered(response, flow):
                 return
-            if response.status // 100 == 2 and response.cseq_method == "INVITE":
+            if response.status // 100 == 2 and method == "INVITE":
                 self._stray(response, now)
         except ParseError:
             core.counters["broken_responses"] += 1

@@ -124,9 +124,10 @@ class TransactionLayer:
             data: The response's octets.
         """
         actions = transaction.feed(_TU.get(status // 100, states.TU_FINAL))
-        if states.SEND in actions:
+        if actions:
+            # Whatever of it isn't ignored is sent.
             transaction.status, transaction.why = status, why
-        self._run(transaction, actions, now, data, None)
+            self._run(transaction, actions, now, data, None)
 
     # -- client side
 
@@ -277,13 +278,16 @@ class TransactionLayer:
         for action in actions:
             if action == states.SEND:
                 transaction.kept = data
-                sent = self._send(transaction, data, now, transaction.method, transaction.status)
+                if transaction.budget is None or self._may_send(transaction, data):
+                    sent = self.outbox.send(
+                        now, data, transaction.flow, transaction.why, transaction.method, transaction.status, transaction
+                    )
             elif action == states.PASS_UP:
                 tell = action
             elif action == states.RESEND:
                 if transaction.kept:
                     self.repeated += 1
-                    if self._may_send(transaction, transaction.kept):
+                    if transaction.budget is None or self._may_send(transaction, transaction.kept):
                         sent = self.outbox.repeat(now, transaction.kept, transaction.flow, transaction.why, transaction)
             elif action == states.STOP_RETRANSMIT:
                 transaction.retransmit_at = 0.0
@@ -317,7 +321,8 @@ class TransactionLayer:
                 if request is not None:
                     transaction.kept = ack_for(request, cast(SipResponse, message)).to_bytes()
                     transaction.why = HOP_ACK
-                    sent = self._send(transaction, transaction.kept, now, "ACK", 0)
+                    if transaction.budget is None or self._may_send(transaction, transaction.kept):
+                        sent = self.outbox.send(now, transaction.kept, transaction.flow, HOP_ACK, "ACK", 0, transaction)
             else:
                 tell = action
         state = transaction.state
@@ -355,13 +360,8 @@ class TransactionLayer:
         transaction.expires_at = float(ceil(now + seconds))
         return True
 
-    def _send(self, transaction: Transaction, data: bytes, now: float, method: str, status: int) -> bool:
-        if not self._may_send(transaction, data):
-            # As if it had been lost on its way.
-            return True
-        return self.outbox.send(now, data, transaction.flow, transaction.why, method, status, transaction)
-
     def _may_send(self, transaction: Transaction, data: bytes) -> bool:
+        """Whether its budget allows for one more message; what it doesn't is as if it had been lost on its way."""
         budget = transaction.budget
         if budget is None or transaction.flow.proved or budget.take(len(data), transaction.state == states.PROCEEDING):
             return True
