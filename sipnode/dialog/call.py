@@ -134,6 +134,11 @@ class Call:
         return self._caller or self._ours(self._from.uri)
 
     @property
+    def proved(self) -> bool:
+        """Whether the caller is a user of ours who has proved so."""
+        return self._caller != ""
+
+    @property
     def from_uri(self) -> str:
         """URI of the caller's From."""
         return self._from.uri_text

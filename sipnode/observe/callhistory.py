@@ -5,13 +5,14 @@ with ``"none"``. The steps of calls that are up, and of the last that failed, st
 begins with the Call-ID, so that one grep finds all of them. Lines about calls that went well, which are most, are written together a few
 times a second: a line by itself costs as much as half of the call.
 
-The invariant: whatever is sent, there are no more lines a second than the two buckets let through; what isn't written is summed up.
+The invariant: whatever is sent, there are no more lines a second than the buckets let through; what isn't written is summed up. What
+strangers send who are refused has buckets of its own, so that their flood hides no call of a user.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
@@ -34,6 +35,8 @@ MOST_TOGETHER: Final = 500
 OUTCOMES_A_SECOND: Final = 50
 """Of calls that nobody answered; those that were answered cost their users too much for a flood."""
 LIVES_A_SECOND: Final = 5
+STRANGERS_A_SECOND: Final = 10
+"""Of calls of strangers that this server has refused; their lives are written for the first of a second only."""
 
 _SETTLED: Final = frozenset({"completed", "cancelled", "busy", "declined", "ended", "no answer", "not found"})
 
@@ -91,8 +94,6 @@ class _Ends(Watcher):
 
     __slots__ = ("_told",)
 
-    never_raises: ClassVar[bool] = False
-
     def __init__(self, told: Callable[[Any], None]) -> None:
         self._told = told
 
@@ -133,7 +134,8 @@ class CallHistory(Service):
         self._settled: list[Any] = []
         self._call: IDelayedCall | None = None
         self._left_out: Counter[str] = Counter()
-        self._outcomes = self._lives = 0
+        self._refused: Counter[str] = Counter()
+        self._lines: Counter[str] = Counter()
         self._summing = LoopingCall(self.sum_up)
         self._summing.clock = reactor
         self._second = 0
@@ -167,7 +169,14 @@ class CallHistory(Service):
         """A call has ended: the line about its outcome, and the life of one that failed."""
         self.outcomes[call.outcome] += 1
         self.talked += call.duration
-        if not call.answered and not self._may("outcome", OUTCOMES_A_SECOND):
+        stranger = call.ended_by == "server" and not call.proved
+        if stranger:
+            if not self._may("stranger", STRANGERS_A_SECOND):
+                self._refused[call.rule or call.outcome] += 1
+                # Nobody will ask; the steps of others keep their place.
+                self.steps.forget(call.call_id)
+                return
+        elif not call.answered and not self._may("outcome", OUTCOMES_A_SECOND):
             self._left_out[call.outcome] += 1
             return
         if call.outcome in _SETTLED:
@@ -182,7 +191,7 @@ class CallHistory(Service):
             return
         if self.mode == "failed":
             steps = self.steps.of(call.call_id)
-            if steps and self._may("life", LIVES_A_SECOND):
+            if steps and (self._may("stranger's life", 1) if stranger else self._may("life", LIVES_A_SECOND)):
                 for each in steps:
                     self._write(call.call_id, each, steps[0].when)
         self.log.warn("{call_id}: {text}", call_id=plain(call.call_id), text=sentence(call), outcome=facts_of(call))
@@ -218,21 +227,29 @@ class CallHistory(Service):
         """Whether one more line fits into this second."""
         second = int(self._clock())
         if second != self._second:
-            self._second, self._outcomes, self._lives = second, 0, 0
-        if what == "life":
-            self._lives += 1
-            return self._lives <= limit
-        self._outcomes += 1
-        return self._outcomes <= limit
+            self._second = second
+            self._lines.clear()
+        self._lines[what] += 1
+        return self._lines[what] <= limit
 
     def sum_up(self) -> None:
-        """One line for the outcomes that had none."""
-        if self._left_out:
-            left, self._left_out = self._left_out, Counter()
+        """One line for the outcomes that had none, and one for those of strangers that were refused."""
+        left, self._left_out = self._left_out, Counter()
+        if left:
             self.log.warn(
                 "{count} more calls ended unanswered within {seconds:g} s: {kinds}",
-                count=left.total(), seconds=SUM_SECONDS, kinds=", ".join(f"{name} {count}" for name, count in left.most_common()),
+                count=left.total(), seconds=SUM_SECONDS, kinds=_kinds(left),
             )  # fmt: skip
+        refused, self._refused = self._refused, Counter()
+        if refused:
+            self.log.warn(
+                "{count} more calls whose caller had proved nothing were refused within {seconds:g} s: {kinds}",
+                count=refused.total(), seconds=SUM_SECONDS, kinds=_kinds(refused),
+            )  # fmt: skip
+
+
+def _kinds(counts: Counter[str]) -> str:
+    return plain(", ".join(f"{name} {count}" for name, count in counts.most_common()))
 
 
 def facts_of(call: Any) -> dict[str, Any]:

@@ -268,6 +268,36 @@ class FloodTests(CallHistoryCase):
         self.alice.send("INVITE", "sip:nobody@example.test")
         self.assertIn("not found, 404", self.said.lines[-1])
 
+    def test_strangers(self) -> None:
+        """A flood of strangers who are refused is summed up by what refused it; it hides no call of a user, and takes no place of one."""
+        eve = self.world.phone("eve", domain="evil.example")
+        kept = self.world.call(self.alice, self.bob).invite.call_id
+        for _ in range(callhistory.STRANGERS_A_SECOND + 2 * MOST_CALLS):
+            eve.send("INVITE", "sip:nobody@example.test")
+        self.assertEqual(len(self.said.lines), callhistory.STRANGERS_A_SECOND)
+        self.assertNotEqual(self.calls.history(kept), [])
+        self.alice.send("INVITE", "sip:nobody@example.test")
+        self.assertIn("alice@example.test -> ", self.said.lines[-1])
+        self.calls.sum_up()
+        told = f"{2 * MOST_CALLS} more calls whose caller had proved nothing were refused within 10 s: stage location {2 * MOST_CALLS}"
+        self.assertEqual(self.said.lines[-1], told)
+        self.calls.sum_up()
+        self.assertEqual(self.said.lines[-1], told)
+
+    def test_lives_of_strangers(self) -> None:
+        """Of strangers whose calls failed only one life a second is written; that of a user beside it is."""
+        self.world.core.busy["drain"] = lambda: 5
+        eve = self.world.phone("eve", domain="evil.example")
+        for _ in range(3):
+            eve.send("INVITE", self.bob.aor)
+        self.assertEqual(sum(" wire: INVITE" in line for line in self.said.lines), 1)
+        self.assertEqual(sum(": failed, 503" in line for line in self.said.lines), 3)
+        del self.world.core.busy["drain"]
+        self.world.core.dialogs._most_of_user = 1
+        self.world.call(self.alice, self.bob)
+        self.alice.send("INVITE", self.bob.aor)
+        self.assertEqual(sum(" wire: INVITE" in line for line in self.said.lines), 2)
+
     def test_hostile_input(self) -> None:
         """A thousand messages that can't be read are one line a period, and a quiet period is none."""
         core = self.world.core
