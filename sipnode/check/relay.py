@@ -10,6 +10,7 @@ import re
 import secrets
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -129,16 +130,22 @@ class Node:
     def _calls(self, said: Said, now: float) -> None:
         try:
             calls = self.ask(ng.list_calls(MOST_LISTED)).get(b"calls")
-            names = [one.decode("utf-8", "surrogateescape") for one in calls if isinstance(one, bytes)] if isinstance(calls, list) else []
-            said.calls = len(names)
-            for name in names[:MOST_ASKED]:
-                reply = self.ask(ng.query(name))
-                created = reply.get(b"created")
-                if not is_answered(reply):
-                    said.waiting.append(Waiting(name, now - created if isinstance(created, int) else 0.0, ports_of(reply)))
         except MediaError:
-            # One that went meanwhile; what was seen is enough.
-            pass
+            # An old daemon, or a list that fits into no datagram.
+            return
+        names = [one.decode("utf-8", "surrogateescape") for one in calls if isinstance(one, bytes)] if isinstance(calls, list) else []
+        said.calls = len(names)
+        for name in names[:MOST_ASKED]:
+            try:
+                reply = self.ask(ng.query(name))
+            except Silent:
+                break
+            except MediaError:
+                # It has ended meanwhile.
+                continue
+            created = reply.get(b"created")
+            if not is_answered(reply):
+                said.waiting.append(Waiting(plain(name), now - created if isinstance(created, int) else 0.0, ports_of(reply)))
         said.waiting.sort(key=lambda one: -one.seconds)
 
     def _try(self, said: Said, fields: dict[str, Any]) -> None:
@@ -150,7 +157,13 @@ class Node:
             return
         found = re.search(rb"^c=IN IP[46] (\S+)", sdp if isinstance(sdp, bytes) else b"", re.M)
         said.address = found[1].decode("ascii", "replace") if found else ""
-        self.ask(ng.delete(MediaKey(key.call_id, ""), 0))
+        with suppress(MediaError):
+            self.ask(ng.delete(MediaKey(key.call_id, ""), 0))
+
+
+def plain(text: str) -> str:
+    """What somebody else chose, fit for a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text[:200])
 
 
 def ports_of(reply: dict[bytes, Value]) -> int:

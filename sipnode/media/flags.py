@@ -152,10 +152,8 @@ _KEYED: Final[dict[str, Callable[[str], MediaField]]] = {
     "from-interface": _name,
     "to-interface": _name,
     "bundle": _one_of("strict", "accept", "require", "offer", "off"),
-    "delete-delay": _number(0, 86_400),
 }
 """``KEY=VALUE``: an entry of the dictionary."""
-_DICTIONARY: Final = {"delete-delay": "delete delay"}
 _OTHERS: Final = ("direction", "internal", "external", "received-from", "via-branch", "repacketize", "force-answer", *_OURS)
 
 OFFER_ONLY: Final = frozenset(
@@ -263,8 +261,10 @@ class _Reader:
         elif name == "received-from":
             address = str(self._checked(name, value, _address))
             self._fields[name] = ("IP6" if ":" in address else "IP4", address)
+        elif name == "delete-delay":
+            raise self._wrong("'delete-delay' isn't taken: [media] delete_delay is for it")
         elif name in _KEYED:
-            self._fields[_DICTIONARY.get(name, name)] = self._checked(name, value, _KEYED[name])
+            self._fields[name] = self._checked(name, value, _KEYED[name])
         else:
             return False
         return True
@@ -356,7 +356,7 @@ def spoken(fields: Mapping[str, object]) -> str:
         elif name == "transport-protocol":
             found.append(str(value))
         else:
-            found.append(f"{name.replace(' ', '-')}={value}")
+            found.append(f"{name}={value}")
     return " ".join(sorted(found, key=str.lower))
 
 

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from sipnode.settings import MediaSettings
 
 MOST_LISTED: Final = 2000
-"""Calls of a node that are looked at: as many as a reply has room for."""
+"""Calls of a node that are looked at: as many as a reply has room for, with names as short as ours."""
+FEWEST_LISTED: Final = 100
+"""So many are asked for at least, where the reply to a longer list didn't come."""
 MOST_A_LOOK: Final = 50
 """Calls of a node that are asked about or deleted at one look."""
 EXPIRED: Final = 60.0
@@ -81,6 +83,7 @@ class Sweep:
         self._seconds = settings.sweep_seconds
         self._expired = EXPIRED + max(0, settings.delete_delay)
         self._strays: dict[str, dict[str, _Stray]] = {}
+        self._most: dict[str, int] = {}
         self._looks = LoopingCall(self.look)
         self._looks.clock = clock
 
@@ -99,9 +102,14 @@ class Sweep:
             del self._strays[name]
         for node in self._nodes.nodes:
             if self._nodes.is_up(node):
-                self._nodes.command(node, ng.list_calls(MOST_LISTED)).addCallbacks(
-                    self._listed, self._failed, (node,), {}, (node,)
-                ).addErrback(self._broken)
+                asked = self._nodes.command(node, ng.list_calls(self._most.get(node.name, MOST_LISTED)))
+                asked.addCallbacks(self._listed, self._unlisted, (node,), {}, (node,)).addErrback(self._broken)
+
+    def _unlisted(self, failure: Failure, node: Node) -> None:
+        if failure.check(ng.NoAnswer):
+            # Long names of others may make a list that fits into no datagram.
+            self._most[node.name] = max(FEWEST_LISTED, self._most.get(node.name, MOST_LISTED) // 2)
+        self._failed(failure, node)
 
     def _listed(self, reply: dict[bytes, Value], node: Node) -> None:
         names, held = self._owner.names, self._owner.held
@@ -124,6 +132,8 @@ class Sweep:
             if now - stray.since >= self._expired:
                 stray.due = now + self._expired
                 self._free(node, name, "has ended")
+            else:
+                stray.due = stray.since + self._expired
             return
         stray.due = now + ALIVE
         asked = self._nodes.command(node, ng.query(name))

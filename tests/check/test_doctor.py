@@ -102,6 +102,30 @@ class AnswerTests(DoctorCase):
         report = self.examined(self.node(statistics=refused, list=refused))
         self.assertEqual((report.troubles, report.about[-1]), ([], "an offer was taken, media goes to 192.0.2.1"))
 
+    def test_hostile_names(self) -> None:
+        """A Call-ID is whatever a caller wrote: none of its octets steers a terminal, and those that are no text don't stop the report."""
+        old = {"result": "ok", "created": 0, "tags": {"a": {"tag": "a"}}}
+        report = self.examined(self.node(list={"result": "ok", "calls": [b"\x1b[2Jx", b"\xff\xfe"]}, query=old))
+        self.assertIn("?[2Jx (1000 s), ?? (1000 s)", self.only(report))
+
+    def test_call_that_went(self) -> None:
+        """A call that ended between the list and the question is left out, and the others are looked at all the same."""
+        port, asked = self.node(), []
+
+        def ask(node: Any, command: dict[str, Any], waits: Any = ()) -> Any:
+            if command["command"] == "list":
+                return {b"calls": [b"gone", b"old"]}
+            if command["command"] == "query":
+                asked.append(command["call-id"])
+                if command["call-id"] == "gone":
+                    raise ng.UnknownCall("Unknown call-id", 500)
+                return {b"created": 0, b"tags": {}}
+            return {b"result": b"ok", b"sdp": b""}
+
+        self.patch(relay.Node, "ask", ask)
+        self.assertIn("old (1000 s)", self.only(self.examined(port)))
+        self.assertEqual(asked, ["gone", "old"])
+
     def test_few_left(self) -> None:
         """Less than a fifth of its ports is free."""
         port = self.node(statistics={key.decode(): value for key, value in statistics(50, 1000).items()})

@@ -72,6 +72,13 @@ class GivesBack(RoutingScript):
         return super().manage_reply(branch, response)
 
 
+class MadeUp(RoutingScript):
+    """Words that nobody could read before."""
+
+    def manage_branch(self, branch: Branch) -> Managed:
+        return branch.rtpengine_manage("-".join(("trust", "adress")))
+
+
 class Derived(RoutingScript):
     """No words at all."""
 
@@ -158,6 +165,13 @@ class ScriptTests(FlagCase):
         self.call()
         offer = self.commands("offer")[0]
         self.assertEqual((offer["ICE"], offer["DTLS"]), ("remove", "off"))
+
+    def test_wrong_word_at_a_call(self) -> None:
+        """A wrong word that the script made up when the call was there fails the call and is logged; nothing is asked."""
+        self.start(MadeUp)
+        self.alice.send("INVITE", self.bob.aor, (), PHONE)
+        self.assertEqual((self.alice.response("INVITE").status, self.wire.commands), (500, []))
+        self.assertEqual(len(self.flushLoggedErrors(ConfigError)), 1)
 
     def test_no_other_form(self) -> None:
         """Where the script says how a call is offered, a 488 is the callee's last word."""

@@ -99,7 +99,7 @@ class WordTests(SynchronousTestCase):
 
     def test_names_are_ours(self) -> None:
         """What names a call or an end at the relay isn't the script's: its media couldn't be given back."""
-        for text in ("call-id=x", "from-tag=x", "to-tag=x", "force-answer"):
+        for text in ("call-id=x", "from-tag=x", "to-tag=x", "force-answer", "delete-delay=3"):
             self.assertIn("isn't taken", self.refused(text))
 
     def test_key(self) -> None:
@@ -187,7 +187,7 @@ class LayingTests(SynchronousTestCase):
 
     def test_spoken(self) -> None:
         """A command in words that make the same command again."""
-        for text in (FROM_THE_MANUAL, "UDP/TLS/RTP/SAVPF ICE=force", "received-from=2001:db8::1 delete-delay=0 direction=a direction=a"):
+        for text in (FROM_THE_MANUAL, "UDP/TLS/RTP/SAVPF ICE=force", "received-from=2001:db8::1 TOS=0 direction=a direction=a"):
             fields = parse(text).fields
             again = parse(spoken(fields)).fields
             sort = lambda value: sorted(value) if isinstance(value, tuple) else value  # noqa: E731

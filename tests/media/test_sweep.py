@@ -152,9 +152,23 @@ class SweepTests(SynchronousTestCase):
         self.wire.answer["192.0.2.1"] = lambda command: None if command["command"] == "list" else Nodes.ok(command)
         self.clock.advance(SECOND)
         self.clock.advance(3)
-        self.assertIn("ping", self.wire.took("ping") and ["ping"])
+        self.assertEqual(self.wire.took("ping"), ["192.0.2.1"])
         (node,) = self.sweep._nodes.nodes
         self.assertTrue(self.sweep._nodes.is_up(node))
+
+    def test_long_list(self) -> None:
+        """Where a list fits into no datagram, a shorter one is asked for next, but not shorter and shorter for ever."""
+        limits: list[int] = []
+
+        def answer(command: dict[str, Any]) -> Reply:
+            if command["command"] != "list":
+                return Nodes.ok(command)
+            limits.append(command["limit"])
+            return None
+
+        self.wire.answer["192.0.2.1"] = answer
+        self.looks(8)
+        self.assertEqual(limits, [2000, 1000, 500, 250, 125, 100, 100, 100])
 
     def test_garbage(self) -> None:
         """Replies that are none of a list or a query change nothing."""
