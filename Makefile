@@ -36,7 +36,7 @@ help:
 	@echo 'corpus                                            the messages of $(SHARED)/corpus against a server of its own'
 	@echo 'cases [ONLY=c01,media:c12]                        programs made after bug reports, of $(SHARED)/cases, against a server of its own'
 	@echo 'attack [ONLY=a05,a12]                             the attacks of $(SHARED)/cases/attack, each on a server of its own'
-	@echo 'bench [SEARCH=1] [PYTHON=/usr/bin/python3]        cost beside Kamailio, to docs/understand/performance.rst'
+	@echo 'bench [SEARCH=1 PURE=1 PYTHON=/usr/bin/python3]   cost beside Kamailio, compiled or pure, to docs/understand/performance.rst'
 	@echo 'instructions [COMPILED=1]                         instructions of a call and a REGISTER, against bench/instructions.toml'
 	@echo 'bench-abuse, bench-observed                       what others feel of one who attacks; what being seen and guarded costs'
 	@echo 'bench-postgres, bench-durable, bench-freeze       the same with a database, and what survives its end and ours'
@@ -92,7 +92,8 @@ attack:
 
 bench:
 	@tools/setup.sh bench
-	@$(BIN)/python bench/compare.py --bench $(SHARED)/bench $(if $(ONLY),--only $(ONLY)) $(if $(SEARCH),--search) $(if $(filter-out file,$(origin PYTHON)),--python $(PYTHON))
+	@$(BIN)/python bench/compare.py --bench $(SHARED)/bench $(if $(ONLY),--only $(ONLY)) $(if $(SEARCH),--search) \
+		$(if $(PURE),--pure) $(if $(filter-out file,$(origin PYTHON)),--python $(PYTHON))
 
 bench-postgres:
 	@tools/setup.sh bench

@@ -134,7 +134,9 @@ def fingerprint(top: Path = TOP) -> str:
 
 def place(top: Path = TOP) -> Path:
     """The folder of what this Python has compiled; ``lib`` below it can be put on the path."""
-    return top / "build" / "native" / SUFFIX.strip(".").removesuffix(".so")
+    # Two Pythons of one version may take each other's modules, and are compiled for each all the same: which is measured would be luck.
+    build = hashlib.sha256(sys.version.encode()).hexdigest()[:8]
+    return top / "build" / "native" / f"{SUFFIX.strip('.').removesuffix('.so')}-{build}"
 
 
 def current(top: Path = TOP) -> Path | None:

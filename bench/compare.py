@@ -1,32 +1,30 @@
 """``make bench``: what a REGISTER, an authenticated REGISTER and a call cost, beside one Kamailio worker, and the memory for contacts.
 
 Needs the folder ``bench`` with bench.py and kamailio/start.sh (``--bench``), SIPp and Kamailio. Servers run one at a time, in turns,
-each with one worker pinned to core 0, the load on core 1. The table goes into docs/understand/performance.rst; the last lines are the
-ratios of the medians.
-
-``--python /usr/bin/python3`` (``make bench PYTHON=/usr/bin/python3``) lets our server run on another interpreter of the same minor version,
-with the packages of this one: Debian's is built with profile and link-time optimisation, as its Kamailio is optimised; one that a tool
-built from source often isn't. The table says which it was.
+each with one worker pinned to core 0, the load on core 1. Ours is compiled, and once more pure for the call; with PURE=1 it is pure alone.
+It runs on the system's Python where that does (PYTHON=… names another). The table goes into docs/understand/performance.rst; the last
+lines are the ratios of the medians, and the instructions of a call and of a REGISTER.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "tools"))
 
-import harness  # noqa: E402
+import interpreter  # noqa: E402
 from harness import WORK, fresh, own_network, running, write_conf  # noqa: E402
 
 from sipnode.demo import probes  # noqa: E402
@@ -40,31 +38,28 @@ USERS = 10_000
 CONTACTS = (10_000, 100_000)
 TESTS = {"register": "REGISTER", "register_auth": "REGISTER with digest", "call": "call"}
 SERVERS = ("sipnode", "kamailio")
+PURE = "sipnode, pure"
+PURE_TESTS = ("call",)
+"""What the pure form is measured with beside the compiled one."""
 ADDRESS = ("127.0.0.1", 5060)
 
 
-def version_of(python: str) -> str:
-    """Version of an interpreter that can use the packages of this one."""
-    asked = [python, "-S", "-c", "import sys; print(sys.implementation.cache_tag, sys.version.split()[0])"]
-    tag, version = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
-    if tag != sys.implementation.cache_tag:
-        sys.exit(f"{python} is {version}; the packages of .venv are for {sys.implementation.cache_tag}: make a .venv with it")
-    return version
+class Ours(NamedTuple):
+    """How our server is started."""
+
+    on: interpreter.Interpreter
+    paths: dict[str, str]
+    """PYTHONPATH of each form that is measured."""
 
 
-def on_python(python: str, conf: Path) -> list[str]:
-    """How to start our server on another interpreter: its own packages (Debian's) are left out, those of this environment are there."""
-    packages = sysconfig.get_paths()["purelib"]
-    # Behind PYTHONPATH, which may name a compiled tree.
-    found = f"import site, sys; sys.path.append({str(TOP)!r}); site.addsitedir({packages!r})"
-    start = f"{found}; from twisted.scripts.twistd import run; run()"
-    return [python, "-S", "-c", start, "-n", "--pidfile=", "sipnode", "-c", str(conf)]
+AS_IT_STANDS = Ours(interpreter.Interpreter(sys.executable, ""), {"sipnode": str(TOP)})
+"""The checkout in pure Python, on the Python that this runs on."""
 
 
 @contextmanager
-def server(name: str, auth: bool, work: Path, bench: Path) -> Iterator[int]:
-    """One of the two, pinned to core 0; the process that its tree begins with."""
-    folder = fresh(work / f"{name}{'-auth' if auth else ''}")
+def server(name: str, auth: bool, work: Path, bench: Path, ours: Ours = AS_IT_STANDS) -> Iterator[int]:
+    """One of them, pinned to core 0; the process that its tree begins with."""
+    folder = fresh(work / f"{name.replace(', ', '-')}{'-auth' if auth else ''}")
     if name == "kamailio":
         command = [str(bench / "kamailio" / "start.sh"), "-w", "1", "-c", "0", "-d", str(folder / "run")]
         part = Part(name, command + (["-A", "WITH_AUTH"] if auth else []), folder / "kamailio.log")
@@ -84,8 +79,12 @@ def server(name: str, auth: bool, work: Path, bench: Path) -> Iterator[int]:
         storage=StorageSettings(url="sqlite:bench.sqlite"),
     )
     users = {f"u{number:06d}": "secret" for number in range(USERS)} if auth else {}
-    with running(folder, write_conf(folder, settings, users), media=False, prefix=("taskset", "-c", "0")) as part:
+    prefix = ("taskset", "-c", "0", "env", f"PYTHONPATH={ours.paths[name]}")
+    with running(folder, write_conf(folder, settings, users), media=False, prefix=prefix, python=ours.on.python) as part:
         assert part.process is not None
+        kind = "pure" if ours.paths[name] == str(TOP) else "compiled"
+        if f"({kind})" not in part.log.read_text():
+            sys.exit(f"the server doesn't say that it is {kind}:\n{part.last_words()}")
         yield part.process.pid
 
 
@@ -95,14 +94,16 @@ def load(bench: Path, pid: int, *arguments: str) -> None:
     subprocess.run([sys.executable, "-B", str(bench / "bench.py"), *arguments, *where], check=True)
 
 
-def costs(bench: Path, work: Path, options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
+def costs(bench: Path, work: Path, options: argparse.Namespace, ours: Ours) -> dict[str, dict[str, list[float]]]:
     """CPU microseconds of each run: test, server, values."""
     results = work / "runs.jsonl"
     results.unlink(missing_ok=True)
     plain = [test for test in ("register", "call") if test in options.only]
     for turn in range(options.runs):
-        for name in SERVERS:
+        for name in (*ours.paths, "kamailio"):
             for auth, tests in ((False, plain), (True, [test for test in ("register_auth",) if test in options.only])):
+                if name == PURE:
+                    tests = [test for test in tests if test in PURE_TESTS]
                 if not tests:
                     continue
                 print(f"-- run {turn + 1}: {name}, {', '.join(tests)}", flush=True)
@@ -110,18 +111,30 @@ def costs(bench: Path, work: Path, options: argparse.Namespace) -> dict[str, dic
                 fill = ["fill"] if auth or "call" in tests else []
                 how = ["--fill-auth", "--fill-rate", "1000"] if auth else []
                 once = ["--repeat", "1", "--rate", str(options.rate), "--seconds", str(options.seconds)]
-                with server(name, auth, work, bench) as pid:
+                with server(name, auth, work, bench, ours) as pid:
                     load(bench, pid, *fill, *tests, *how, *once, "--json", str(results), "--label", name)
     values: dict[str, dict[str, list[float]]] = {test: {name: [] for name in SERVERS} for test in options.only}
+    if PURE in ours.paths:
+        values.update({pure(test): {name: [] for name in SERVERS} for test in options.only if test in PURE_TESTS})
     for line in results.read_text().splitlines():
         row = json.loads(line)
         if row["failed"] or row["not_finished"]:
             print(f"WARNING {row['label']} {row['test']}: {row['failed']} failed, {row['not_finished']} not finished", flush=True)
-        values[row["test"]][row["label"]].append(row["cpu_us_server"])
+        if row["label"] == PURE:
+            values[pure(row["test"])]["sipnode"].append(row["cpu_us_server"])
+        else:
+            values[row["test"]][row["label"]].append(row["cpu_us_server"])
+            if row["label"] == "kamailio" and pure(row["test"]) in values:
+                values[pure(row["test"])]["kamailio"].append(row["cpu_us_server"])
     return values
 
 
-def memory(bench: Path, work: Path) -> dict[str, list[float]]:
+def pure(test: str) -> str:
+    """What a test of the pure form is called."""
+    return f"pure_{test}"
+
+
+def memory(bench: Path, work: Path, ours: Ours) -> dict[str, list[float]]:
     """MiB of the tree without and with contacts, by server."""
     sys.path.insert(0, str(bench))
     import bench as tool
@@ -129,7 +142,7 @@ def memory(bench: Path, work: Path) -> dict[str, list[float]]:
     sizes = {}
     for name in SERVERS:
         print(f"-- memory: {name}", flush=True)
-        with server(name, False, work, bench) as pid:
+        with server(name, False, work, bench, ours) as pid:
             time.sleep(1)
             sizes[name] = [tool.pss_mib(pid)]
             for contacts in CONTACTS:
@@ -139,26 +152,42 @@ def memory(bench: Path, work: Path) -> dict[str, list[float]]:
     return sizes
 
 
-def sustained(bench: Path, work: Path) -> dict[str, int]:
+def sustained(bench: Path, work: Path, ours: Ours) -> dict[str, int]:
     """Calls a second that each sustains on its core."""
     best = {}
     for name in SERVERS:
         print(f"-- sustained calls: {name}", flush=True)
         results = fresh(work / f"search-{name}") / "steps.jsonl"
-        with server(name, False, work, bench) as pid:
+        with server(name, False, work, bench, ours) as pid:
             load(bench, pid, "fill", "call", "--search", "--seconds", "5", "--settle", "1", "--json", str(results))
         rows = [json.loads(line) for line in results.read_text().splitlines()]
         best[name] = max((row["offered"] for row in rows if row["good"]), default=0)
     return best
 
 
+def instructions(compiled: bool) -> list[str]:
+    """Those of a call and of a REGISTER, by the Python that this runs on (the system's has no symbols to count by), as lines."""
+    print("-- instructions", flush=True)
+    if compiled:
+        environment = {**os.environ, "SIPNODE_COMPILE": "1"}
+        subprocess.run([sys.executable, str(TOP / "tools" / "compiled.py"), "--keep"], check=True, env=environment)
+    command = [sys.executable, str(TOP / "bench" / "instructions.py"), "--only", "call,register", *(["--compiled"] if compiled else [])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    print(done.stdout, end="", flush=True)
+    return [line for line in done.stdout.splitlines() if line.startswith("instructions ")]
+
+
 def table(
-    values: dict[str, dict[str, list[float]]], sizes: dict[str, list[float]], rates: dict[str, int], options: argparse.Namespace
+    values: dict[str, dict[str, list[float]]],
+    sizes: dict[str, list[float]],
+    rates: dict[str, int],
+    options: argparse.Namespace,
+    ours: Ours,
 ) -> str:
     """The part of the page, as reStructuredText."""
+    kind = "pure" if options.pure else "compiled"
     lines = [
-        f"Measured on {date.today()}, CPython {options.version} ({options.python or sys.executable}), "
-        f"{options.rate} a second, {options.runs} runs in turns.",
+        f"Measured on {date.today()}, {kind}, {ours.on.name}, {options.rate} a second, {options.runs} runs in turns.",
         "",
         ".. list-table::",
         "   :header-rows: 1",
@@ -167,7 +196,8 @@ def table(
     rows = [["CPU µs each, median (lowest, highest)", "sipnode", "Kamailio, one worker", "ratio"]]
     for test, by_server in values.items():
         cells = [f"{statistics.median(runs):.0f} ({min(runs):.0f}, {max(runs):.0f})" for runs in by_server.values()]
-        rows.append([TESTS[test], *cells, f"{ratio(by_server):.2f}"])
+        named = TESTS.get(test) or f"{TESTS[test.removeprefix('pure_')]}, sipnode in pure Python"
+        rows.append([named, *cells, f"{ratio(by_server):.2f}"])
     if rates:
         cells = [str(rates[name]) for name in SERVERS]
         rows.append(["calls a second sustained", *cells, f"{rates['sipnode'] / max(1, rates['kamailio']):.2f}"])
@@ -202,29 +232,34 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--search", action="store_true", help="calls a second sustained, too")
     parser.add_argument("--no-memory", action="store_true")
+    parser.add_argument("--pure", action="store_true", help="ours in pure Python alone")
+    parser.add_argument("--python", default="", help="the Python of our server (default: the system's where it does)")
+    parser.add_argument("--no-instructions", action="store_true")
     parser.add_argument("--no-write", action="store_true", help="leave docs/understand/performance.rst as it is")
-    parser.add_argument("--python", default="", help="the interpreter that our server runs on")
     options = parser.parse_args()
-    options.version = version_of(options.python or sys.executable)
-    if options.python:
-        harness.server_command = lambda conf: on_python(options.python, conf)
-    print(f"our server runs on CPython {options.version}, {options.python or sys.executable}", flush=True)
     options.only = [test for test in options.only.split(",") if test in TESTS]
     bench = options.bench.resolve()
     if not (bench / "bench.py").exists() or not options.only:
         sys.exit(f"{bench} has no bench.py, or --only names no test")
-    own_network()
     work = WORK / "bench"
     work.mkdir(parents=True, exist_ok=True)
-    values = costs(bench, work, options)
-    sizes = {} if options.no_memory else memory(bench, work)
-    rates = sustained(bench, work) if options.search else {}
-    text = table(values, sizes, rates, options)
+    # What is installed and compiled comes first: the network below is loopback alone.
+    on = interpreter.choose(options.python, work)
+    paths = {"sipnode": on.path(not options.pure), **({} if options.pure else {PURE: on.path(False)})}
+    own_network()
+    ours = Ours(on, paths)
+    print(f"-- sipnode {'pure' if options.pure else 'compiled'} on {on.name}", flush=True)
+    values = costs(bench, work, options, ours)
+    sizes = {} if options.no_memory else memory(bench, work, ours)
+    rates = sustained(bench, work, ours) if options.search else {}
+    counted = [] if options.no_instructions else instructions(not options.pure)
+    text = table(values, sizes, rates, options, ours)
     print(text)
     if not options.no_write:
         write(text)
     for test, by_server in values.items():
         print(f"ratio {test} {ratio(by_server):.2f}")
+    print("\n".join(counted), end="\n" if counted else "")
     return 0
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
 
-import compare
 import instructions
+import interpreter
 import replay
 
 
@@ -141,24 +139,32 @@ class FiguresTests(SynchronousTestCase):
 
 
 class InterpreterTests(SynchronousTestCase):
-    """``make bench`` on another interpreter."""
+    """The Python that ``make bench`` runs our server on."""
 
-    def test_same_minor_version(self) -> None:
-        """One that can use the packages of this one is named by its version; another is refused."""
-        self.assertEqual(compare.version_of(sys.executable), sys.version.split()[0])
-        other = Path(self.mktemp())
-        other.write_text("#!/bin/sh\necho cpython-39 3.9.1\n")
-        other.chmod(0o755)
-        self.assertIn("3.9.1", str(self.assertRaises(SystemExit, compare.version_of, str(other))))
+    def python(self, answer: str) -> str:
+        """A program that answers so for a Python."""
+        file = Path(self.mktemp()).absolute()
+        file.write_text(f"#!/bin/sh\n{answer}\n")
+        file.chmod(0o755)
+        return str(file)
 
-    def test_command(self) -> None:
-        """It finds our packages, leaves its own out, and lets PYTHONPATH name another tree."""
-        command = compare.on_python(sys.executable, Path("conf"))
-        self.assertEqual((command[0], command[1], command[-1]), (sys.executable, "-S", "conf"))
-        asked = command[3].partition("; from twisted.scripts")[0] + "; import twisted, sipnode; print(sipnode.__file__)"
-        tree = Path(self.mktemp()) / "sipnode"
-        tree.mkdir(parents=True)
-        (tree / "__init__.py").touch()
-        for path, wanted in (("", str(compare.TOP)), (str(tree.parent.absolute()), str(tree.parent.absolute()))):
-            done = subprocess.run([*command[:3], asked], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True)
-            self.assertTrue(done.stdout.startswith(wanted), done.stdout)
+    def test_usable(self) -> None:
+        """One of 3.11 or later that can make an environment is; no other, and nothing that isn't there."""
+        self.assertEqual(interpreter.usable(sys.executable), sys.version.split()[0])
+        self.assertEqual(interpreter.usable(self.python("echo 3.99.1")), "3.99.1")
+        for other in (self.python("echo"), self.python("exit 1"), "/nowhere/python3"):
+            self.assertEqual(interpreter.usable(other), "")
+
+    def test_choice(self) -> None:
+        """One that was asked for and doesn't do is an error; where the system's doesn't, it is this one, and named."""
+        self.assertIn("isn't a Python", str(self.assertRaises(SystemExit, interpreter.choose, "/nowhere/python3", Path("work"))))
+        self.patch(interpreter, "SYSTEM", "/nowhere/python3")
+        chosen = interpreter.choose("", Path("work"))
+        self.assertEqual(chosen.python, sys.executable)
+        self.assertIn(sys.version.split()[0], chosen.name)
+
+    def test_path(self) -> None:
+        """Pure Python is the checkout; where it is to be compiled and can't be, that is an error."""
+        self.assertEqual(interpreter.Interpreter(sys.executable, "this").path(False), str(interpreter.TOP))
+        ended = self.assertRaises(SystemExit, interpreter.Interpreter(self.python("exit 1"), "that").path, True)
+        self.assertIn("that: sipnode can't be compiled", str(ended))

@@ -79,7 +79,9 @@ def write_conf(folder: Path, settings: Settings, accounts: Mapping[str, str] | N
 
 
 @contextmanager
-def running(folder: Path, conf: Path, *, media: bool, web: int = 0, prefix: Sequence[str] = ()) -> Iterator[Part]:
+def running(
+    folder: Path, conf: Path, *, media: bool, web: int = 0, prefix: Sequence[str] = (), python: str = sys.executable
+) -> Iterator[Part]:
     """rtpengine (if wanted) and the server, up and answering; both ended afterwards.
 
     Args:
@@ -88,6 +90,7 @@ def running(folder: Path, conf: Path, *, media: bool, web: int = 0, prefix: Sequ
         media: Whether an rtpengine is started at 127.0.0.1:2223.
         web: Port whose page has to answer, 0 for none.
         prefix: Put before the server's command line, as ``taskset -c 0``.
+        python: Runs the server.
     """
     with ExitStack() as ends:
         if media:
@@ -97,7 +100,7 @@ def running(folder: Path, conf: Path, *, media: bool, web: int = 0, prefix: Sequ
             host, port = NG.split(":")
             if not relay.wait_ready(lambda: probes.media_relay(host, int(port)), 10):
                 sys.exit(f"rtpengine didn't start:\n{relay.last_words()}")
-        server = Part("sipnode", [*prefix, *server_command(conf)], folder / "sipnode.log")
+        server = Part("sipnode", [*prefix, *server_command(conf, python)], folder / "sipnode.log")
         server.start()
         ends.callback(server.stop)
         answers = lambda: probes.sip_server("127.0.0.1", 5060) and (not web or probes.web_page("127.0.0.1", web))  # noqa: E731

@@ -37,10 +37,10 @@ def rtpengine_command(interface: str, ng: str, ports: tuple[int, int], log_level
     ]
 
 
-def server_command(conf: Path) -> list[str]:
-    """``twistd -n sipnode -c CONF`` of this very environment."""
-    twistd = Path(sys.executable).with_name("twistd")
-    start = [str(twistd)] if twistd.exists() else [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+def server_command(conf: Path, python: str = sys.executable) -> list[str]:
+    """``twistd -n sipnode -c CONF`` of this very environment, or of that of another Python."""
+    twistd = Path(python).with_name("twistd")
+    start = [str(twistd)] if twistd.exists() else [python, "-c", "from twisted.scripts.twistd import run; run()"]
     return [*start, "-n", "--pidfile=", "sipnode", "-c", str(conf)]
 
 
