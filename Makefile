@@ -24,7 +24,7 @@ help:
 	@echo 'docs                                              the manual, to docs/_build/html'
 	@echo 'lock                                              requirements/*.txt anew: the newest versions, with their hashes'
 	@echo 'web                                               the softphone page, from npm packages'
-	@echo 'wheel                                             a wheel with the page in it, to dist/'
+	@echo 'wheel                                             a wheel with the page in it, to dist/, compiled where that can be'
 	@echo 'recipe                                            the recipe of the README, typed on a bare Debian 12 (root)'
 	@echo 'picture                                           the picture of the README, from Chromium'
 	@echo 'changes                                           CHANGES.rst from newsfragments/, for a release'
@@ -140,6 +140,8 @@ leaf:
 	@$(BIN)/python tools/leaf.py $(if $(ROUNDS),--rounds $(ROUNDS))
 
 wheel: web
+	@tools/setup.sh wheel
+	@$(BIN)/python backend/sipnode_compile.py >/dev/null
 	$(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps --no-build-isolation -w dist .
 	@ls dist/*.whl
 

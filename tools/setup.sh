@@ -1,12 +1,12 @@
 #!/bin/sh
-# Installs what a goal of the Makefile needs and isn't here yet: tools/setup.sh run|test|acceptance|bench|compiled|web
+# Installs what a goal of the Makefile needs and isn't here yet: tools/setup.sh run|test|acceptance|bench|compiled|wheel|web
 #
 # Debian packages by apt-get (as root or by sudo), Python packages into .venv, in the versions and with the hashes of requirements/*.txt
 # (made by make lock). Says what it does; does nothing when all is there.
 # Packages that bring a service (rtpengine, Kamailio) are installed without starting it: sipnode runs its own.
 set -eu
 cd "$(dirname "$0")/.."
-goal=${1:?run, test, acceptance, bench, compiled or web}
+goal=${1:?run, test, acceptance, bench, compiled, wheel or web}
 venv=.venv
 
 say() { printf '%s\n' "$*"; }
@@ -128,7 +128,7 @@ test | acceptance | compiled) install dev ;;
 esac
 command -v npm >/dev/null 2>&1 || install web
 case $goal in
-run | compiled | bench)
+run | compiled | bench | wheel)
 	# The compiler of the modules (mypy), where C can be compiled at all; requirements/dev.txt has it too.
 	[ -f $venv/.installed-dev ] || ! $venv/bin/python backend/sipnode_compile.py --why-not >/dev/null || install compile
 	;;
