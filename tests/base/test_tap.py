@@ -7,7 +7,17 @@ from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from sipnode.base.outbox import PASSED
 from sipnode.base.tap import EVENTS, Tap, Watcher
+from sipnode.fakes import FakeFlow
+from sipnode.sip.message import SipRequest, SipResponse
+
+VALUES: dict[str, Any] = {
+    "now": 1.5, "data": b"octets", "flow": FakeFlow(), "why": PASSED, "method": "INVITE", "status": 200, "transaction": object(),
+    "request": SipRequest("INVITE", "sip:x", [], []), "response": SipResponse(200, "OK", [], []), "stage": "auth", "verdict": "REPLIED",
+    "call_id": "id", "fact": "proved", "parts": ("a", 1), "whom": "dns", "what": "name", "fault": "", "call": object(),
+}  # fmt: skip
+"""One of each kind of argument."""
 
 
 class Notes(Watcher):
@@ -95,9 +105,9 @@ class TapTests(SynchronousTestCase):
         tap.subscribe(first)
         tap.subscribe(second)
         for event in EVENTS:
-            count = len(inspect.signature(getattr(Watcher, event)).parameters) - 1
-            getattr(getattr(tap, f"on_{event}"), event)(*range(count))
-            self.assertEqual(first.heard[-1], (event, *range(count)))
+            values = [VALUES[name] for name in list(inspect.signature(getattr(Watcher, event)).parameters)[1:]]
+            getattr(getattr(tap, f"on_{event}"), event)(*values)
+            self.assertEqual(first.heard[-1], (event, *values))
         self.assertEqual(first.heard, second.heard)
-        methods = {name for name, value in vars(Watcher).items() if inspect.isfunction(value)}
+        methods = {name for name, value in vars(Watcher).items() if callable(value) and not name.startswith("_")}
         self.assertEqual(methods, set(EVENTS))
