@@ -11,29 +11,9 @@ from typing import Final
 from sipnode.base.flow import Flow
 from sipnode.base.tap import Tap
 from sipnode.base.traffic import Traffic
+from sipnode.base.why import Why
 from sipnode.errors import FlowClosed
 from sipnode.sip.methods import OTHER
-
-
-class Why:
-    """For what a message is sent.
-
-    Attributes:
-        name: One word.
-        ours: It was made here, and isn't somebody's that goes on.
-        lost: Counter of those without a transaction whose connection was gone.
-    """
-
-    __slots__ = ("lost", "name", "ours")
-
-    def __init__(self, name: str, ours: bool, lost: str) -> None:
-        self.name = name
-        self.ours = ours
-        self.lost = lost
-
-    def __repr__(self) -> str:
-        return f"<Why {self.name}>"
-
 
 PASSED: Final = Why("passed", False, "unsent_responses")
 """A request or response of somebody goes on."""

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sipnode.base.native import mypyc_attr
-from sipnode.base.outbox import REPLY, Why
+from sipnode.base.outbox import REPLY
 from sipnode.base.verdict import Flag, Verdict
+from sipnode.base.why import Why
 from sipnode.sip import build
 from sipnode.sip.grammar import line_value
 from sipnode.sip.headers import check_header

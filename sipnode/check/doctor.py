@@ -19,8 +19,7 @@ from sipnode.check.relay import Node, Said, Silent
 from sipnode.errors import ConfigError, MediaError
 from sipnode.media.flags import newer, parse
 from sipnode.media.manage import Operation
-from sipnode.media.nodes import parse_node
-from sipnode.media.ports import Ports
+from sipnode.media.nodes import Ports, parse_node
 from sipnode.media.profiles import profile_fields
 from sipnode.records import MediaFlags, MediaForm, MediaProfile
 from sipnode.routing.flagwords import written_words

@@ -17,7 +17,8 @@ from typing import Any, Final, NamedTuple
 from sipnode.errors import MediaError
 from sipnode.media import ng
 from sipnode.media.bencode import Value
-from sipnode.media.ports import Ports, interfaces_of
+from sipnode.media.nodes import Ports
+from sipnode.media.ports import interfaces_of
 from sipnode.media.sweep import is_answered
 from sipnode.records import MediaKey
 

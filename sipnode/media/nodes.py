@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -26,7 +26,6 @@ from twisted.python.failure import Failure
 from sipnode.errors import ConfigError
 from sipnode.media import ng
 from sipnode.media.bencode import Value
-from sipnode.media.ports import Ports
 
 _LINE = re.compile(r"\A(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^\s:\[\]]+)):(?P<port>[0-9]{1,5})(?:\s+weight\s+(?P<weight>[0-9]{1,6}))?\Z")
 _HOST_NAME = re.compile(r"\A(?=.{1,253}\Z)(?!-)[0-9A-Za-z_-]{1,63}(?:\.[0-9A-Za-z_-]{1,63})*\.?\Z")
@@ -43,6 +42,17 @@ UNHURRIED = frozenset(("delete", "list", "query", "statistics"))
 
 LARGE_SDP = 8192
 """Octets of SDP, sent in one datagram, over which silence says nothing of a node's health."""
+
+
+class Ports(NamedTuple):
+    """An interface of a node and its ports."""
+
+    name: str
+    address: str
+    low: int
+    high: int
+    free: int
+    total: int
 
 
 @dataclass(slots=True)

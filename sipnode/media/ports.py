@@ -5,7 +5,7 @@ The invariant: a node that doesn't tell has no figures, and is used as ever.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -15,9 +15,7 @@ from twisted.python.failure import Failure
 from sipnode.errors import MediaError
 from sipnode.media import ng
 from sipnode.media.bencode import Value
-
-if TYPE_CHECKING:
-    from sipnode.media.nodes import Node, NodeSet
+from sipnode.media.nodes import Node, NodeSet, Ports
 
 SECONDS: Final = 30.0
 """Between two questions."""
@@ -25,17 +23,6 @@ ALARM: Final = 0.8
 """Part of a node's ports in use from which it is said."""
 CALM: Final = 0.7
 """Part below which it is over."""
-
-
-class Ports(NamedTuple):
-    """An interface of a node and its ports."""
-
-    name: str
-    address: str
-    low: int
-    high: int
-    free: int
-    total: int
 
 
 class PortWatch:

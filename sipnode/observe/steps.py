@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sipnode.base.flow import Flow
-    from sipnode.base.outbox import Why
+    from sipnode.base.why import Why
     from sipnode.sip.message import SipRequest, SipResponse
 
 MOST_CALLS: Final = 5000

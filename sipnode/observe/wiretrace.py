@@ -11,7 +11,7 @@ from sipnode.base.tap import Watcher
 
 if TYPE_CHECKING:
     from sipnode.base.flow import Flow
-    from sipnode.base.outbox import Why
+    from sipnode.base.why import Why
     from sipnode.sip.message import SipRequest, SipResponse
 
 _SECRETS: Final = re.compile(rb"(?im)^((?:proxy-)?authorization[ \t]*:[ \t]*)((?:[^\r\n]|\r\n[ \t])*)")

@@ -117,7 +117,23 @@ class ProxyCore(Server):
 
 
 class MediaPolicy:
-    """What the relay is to do for a branch, in the words of Kamailio's rtpengine module."""
+    """What the relay is to do for branches and replies; by the server's own lights, or in the words of Kamailio's rtpengine module."""
+
+    def branch(self, branch: Branch, bridging: Callable[[Branch], bool]) -> Deferred[None] | None:
+        """Before a branch is sent: engage the relay where ``bridging`` says so, and offer its SDP. Fails with MediaError."""
+        raise NotImplementedError
+
+    def reply(self, branch: Branch, response: SipResponse) -> Deferred[SipResponse] | None:
+        """A 1xx or 2xx of a branch: None to pass it as it is, or the response to pass. Fails with MediaError."""
+        raise NotImplementedError
+
+    def failure(self, branch: Branch, status: int) -> None:
+        """A branch has ended with 300..699: give its ports back, and try once more where the callee can't take the media as offered."""
+        raise NotImplementedError
+
+    def bye(self, ctx: Request, route: RouteState) -> None:
+        """A dialog ends: its media does, whether or not the BYE reaches anybody."""
+        raise NotImplementedError
 
     def manage(self, branch: Branch, words: str, answer: str | None) -> Deferred[None] | None:
         """See :meth:`Branch.rtpengine_manage`."""

@@ -14,7 +14,7 @@ from sipnode.sip.hosts import normal_host
 from sipnode.sip.uri import unescape
 
 if TYPE_CHECKING:
-    from sipnode.registrar.register import Source
+    from sipnode.registrar.origin import Source
     from sipnode.sip.uri import SipUri
 
 LEADS_BACK: Final = "Contact Leads Back Here"

@@ -15,7 +15,7 @@ from sipnode.registrar.columns import storable
 from sipnode.sip.address import NameAddr
 
 if TYPE_CHECKING:
-    from sipnode.registrar.register import ContactRefusal, Source
+    from sipnode.registrar.origin import ContactRefusal, Source
     from sipnode.sip.message import SipRequest
 
 MOST: Final = 8

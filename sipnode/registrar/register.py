@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from sipnode.errors import ParseError
 from sipnode.records import Binding, BindingFlag, LocationChange
@@ -32,6 +32,8 @@ from sipnode.registrar.columns import (
     storable,
 )
 from sipnode.registrar.edge import behind_edge, judged, takes_path
+from sipnode.registrar.origin import ContactRefusal as ContactRefusal
+from sipnode.registrar.origin import Source as Source
 from sipnode.sip.address import NameAddr
 from sipnode.sip.uri import SipUri
 
@@ -42,33 +44,6 @@ if TYPE_CHECKING:
 _NATB: Final = int(BindingFlag.NATB)
 _MAX_CONTACT: Final = 512
 _MALFORMED_EXPIRES: Final = 3600
-
-
-@dataclass(slots=True)
-class Source:
-    """Where a REGISTER came from, as its bindings keep it.
-
-    Attributes:
-        received: ``sip:ip:port;transport=x`` when requests have to go to the source instead of the contact, else "".
-        socket: Name of the listener, ``udp:127.0.0.1:5060``.
-        connection_id: Token of the connection, "" for UDP.
-        cflags: :class:`~sipnode.records.BindingFlag` bits.
-        path: Route value by which other nodes reach it through this one, "" for none.
-        server_id: This node.
-        peer: Address that it came from, without brackets.
-    """
-
-    received: str = ""
-    socket: str = ""
-    connection_id: str = ""
-    cflags: int = 0
-    path: str = ""
-    server_id: int = 0
-    peer: str = ""
-
-
-ContactRefusal: TypeAlias = Callable[[SipUri, Source], str]
-"""Says why a new contact isn't taken, as the reason phrase of a 403; "" for one that is."""
 
 
 @dataclass(slots=True)

@@ -14,9 +14,9 @@ from sipnode.media.names import Names
 from sipnode.routing import mistyped
 from sipnode.routing.core import Core
 from sipnode.routing.engine import Engine, Stage
-from sipnode.routing.hooks import ScriptHooks
 from sipnode.routing.natmanage import NatManage
 from sipnode.routing.order import on, place
+from sipnode.routing.role import Script
 from sipnode.routing.script import RoutingScript
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
         # It knows what the relay holds, whatever becomes of the script.
         calls = Names(core.signer.media_secret, core.settings.node.id)
         core.media_control = MediaControl(core.media, core.settings.media, core.tap, core.clock, core.counters, calls)
-        core.media_policy = core.rtpengine = NatManage(core)
+        core.rtpengine = NatManage(core, core.settings.media, core.dialogs.end)
     kind = script or RoutingScript
     names = place(kind.REQUEST_ROUTE, stages)
     if kind is not RoutingScript:
@@ -52,7 +52,7 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
     except Exception as error:
         raise ConfigError(f"{kind.__name__} can't be made: {type(error).__name__}: {error}", key="routing.script") from error
     engine = Engine(_route(made, names, stages))
-    before: ScriptHooks | None = getattr(core, "script", None)
+    before: Script | None = getattr(core, "script", None)
     if before is None or not before.running:
         core.script, core.engine = made, engine
         return
@@ -61,7 +61,7 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
     before.end()
 
 
-def begin(script: ScriptHooks) -> None:
+def begin(script: Script) -> None:
     """Start a script.
 
     Raises:

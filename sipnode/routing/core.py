@@ -55,9 +55,7 @@ if TYPE_CHECKING:
     from sipnode.proxy.seal import RouteState
     from sipnode.records import Binding
     from sipnode.registrar.service import RegistrarService
-    from sipnode.routing.engine import Engine
-    from sipnode.routing.hooks import ScriptHooks
-    from sipnode.routing.natmanage import NatManage
+    from sipnode.routing.role import Script
     from sipnode.settings import Settings
     from sipnode.sip.message import SipRequest, SipResponse
 
@@ -68,13 +66,33 @@ MOST_FOREIGN: Final = 20
 """Domains that aren't ours of which REGISTERs are counted, between two lines of the log."""
 
 
+class Runner:
+    """What takes a request through the stages of a script: :class:`~sipnode.routing.engine.Engine`.
+
+    Attributes:
+        names: Of the stages, in order.
+        methods: Those that a stage is for, by its name; empty for all.
+    """
+
+    names: tuple[str, ...]
+    methods: dict[str, frozenset[str]]
+
+    def begin(self, core: Core, request: SipRequest, flow: Flow, key: str, now: float) -> None:
+        """Take a request that is new through all stages; never raises."""
+        raise NotImplementedError
+
+    def stage_at(self, method: str, position: int) -> str:
+        """Name of a stage of those that a method meets."""
+        raise NotImplementedError
+
+
 class Core(ProxyCore):
     """The server's services.
 
     Attributes:
         settings: All sections.
         reactor: Delayed calls. clock: Epoch seconds.
-        media: The relay. media_control: What it holds. media_policy: Which calls take it.
+        media: The relay. media_control: What it holds. rtpengine: What is asked of it.
         http: Asks HTTP services for the script.
         script: The routing script. engine: What runs it.
         registrar: The location table. dialogs: The calls.
@@ -94,9 +112,8 @@ class Core(ProxyCore):
 
     log: ClassVar[Logger] = Logger(namespace="sipnode")
 
-    media_policy: NatManage
-    script: ScriptHooks
-    engine: Engine
+    script: Script
+    engine: Runner
     registrar: RegistrarService
     dialogs: DialogService
 

@@ -18,7 +18,6 @@ from sipnode.nat.rules import answered_at
 from sipnode.proxy.forward import returned_response
 from sipnode.records import Hop
 from sipnode.routing.core import Core
-from sipnode.routing.request import Request
 from sipnode.sip import build
 from sipnode.sip.message import SipMessage, SipRequest, SipResponse
 from sipnode.sip.methods import OTHER
@@ -78,7 +77,7 @@ class Dispatcher(MessageSink):
                     watcher.begun(now, message, flow)
                 if flow.transport == "TLS" and "alias" in message.via.params:
                     core.flows.alias(flow, message.via.port)
-                core.engine.run(Request(core, message, flow, key, now))
+                core.engine.begin(core, message, flow, key, now)
         else:
             watcher = tap.on_response_received
             if watcher is not None:

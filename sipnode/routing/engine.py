@@ -13,10 +13,13 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from sipnode.base.flow import Flow
 from sipnode.errors import ParseError, Reject
+from sipnode.routing.core import Core, Runner
 from sipnode.routing.order import methods_of
 from sipnode.routing.request import Request
 from sipnode.routing.verdict import Step, Verdict
+from sipnode.sip.message import SipRequest
 from sipnode.transaction.states import ACCEPTED
 
 Stage = Callable[[Request], Step]
@@ -32,7 +35,7 @@ def _route(stages: Sequence[tuple[str, Stage]], method: str) -> tuple[tuple[str,
     return tuple(wanted)
 
 
-class Engine:
+class Engine(Runner):
     """The request route.
 
     Args:
@@ -52,6 +55,10 @@ class Engine:
         every = frozenset[str]().union(*self.methods.values())
         self._routes = {method: _route(stages, method) for method in every}
         self._other = _route(stages, "")
+
+    def begin(self, core: Core, request: SipRequest, flow: Flow, key: str, now: float) -> None:
+        """Take a request that is new through all stages; never raises."""
+        self.run(Request(core, request, flow, key, now))
 
     def run(self, ctx: Request) -> None:
         """Take a request through all stages; never raises."""
@@ -73,8 +80,12 @@ class Engine:
 
     def stage_of(self, ctx: Request) -> str:
         """Name of the stage that a request is in."""
-        route = self._routes.get(ctx.request.method, self._other)
-        return route[ctx.stage][0] if ctx.stage < len(route) else "?"
+        return self.stage_at(ctx.request.method, ctx.stage)
+
+    def stage_at(self, method: str, position: int) -> str:
+        """Name of a stage of those that a method meets."""
+        route = self._routes.get(method, self._other)
+        return str(route[position][0]) if position < len(route) else "?"
 
     def _go_on(self, result: Step, ctx: Request) -> None:
         request = ctx.request

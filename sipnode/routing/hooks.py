@@ -13,7 +13,7 @@ from zope.interface import classImplements
 from sipnode.base.native import mypyc_attr
 from sipnode.base.waiting import deferred
 from sipnode.interfaces import IRoutingScript
-from sipnode.proxy.core import ProxyScript
+from sipnode.routing.role import Script
 from sipnode.sip.message import SipResponse as SipResponse
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from sipnode.proxy.core import Fork as Fork
     from sipnode.routing.core import Core
     from sipnode.routing.http import HttpClient
-    from sipnode.routing.natmanage import NatManage
     from sipnode.routing.request import Request as Request
     from sipnode.routing.verdict import Step as Step
     from sipnode.settings import Settings
@@ -37,7 +36,7 @@ Passed: TypeAlias = SipResponse | Awaitable[SipResponse | None] | None
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class ScriptHooks(ProxyScript):
+class ScriptHooks(Script):
     """The hooks, as they are where a script overrides none.
 
     Args:
@@ -56,7 +55,7 @@ class ScriptHooks(ProxyScript):
 
     def __init__(self, core: Core) -> None:
         self.core = core
-        self.media: NatManage = core.media_policy
+        self.media = core.rtpengine
         self.http: HttpClient = core.http
         self.running = False
         self._held: list[Callable[[], object]] = []

@@ -31,11 +31,9 @@ if TYPE_CHECKING:
 
     from sipnode.base.flow import Flow
     from sipnode.media.calls import Exchange
-    from sipnode.media.control import MediaControl
-    from sipnode.proxy.core import Branch
+    from sipnode.proxy.core import Branch, ProxyCore, Request
     from sipnode.proxy.seal import RouteState
-    from sipnode.routing.core import Core
-    from sipnode.routing.request import Request
+    from sipnode.settings import MediaSettings
     from sipnode.sip.message import SipMessage, SipResponse
 
 OTHER_FORM = frozenset((415, 488, 606))
@@ -49,16 +47,19 @@ class NatManage(MediaPolicy):
     """The media of branches and replies. Made once; it outlives the routing script.
 
     Args:
-        core: The services.
+        core: The server.
+        settings: ``[media]``.
+        hang_up: Ends a call that can have no media: Call-ID, the tags of two ends, and the value of Reason.
     """
 
     log: ClassVar[Logger] = Logger(namespace="sipnode.media")
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: ProxyCore, settings: MediaSettings, hang_up: Callable[[str, str, str, str], object]) -> None:
         self._core = core
+        self._hang_up = hang_up
         self._relay = core.media
-        self._control: MediaControl = core.media_control
-        self._settings = core.settings.media
+        self._control = core.media_control
+        self._settings = settings
 
     # -- requests
 
@@ -265,7 +266,7 @@ class NatManage(MediaPolicy):
 
     # -- responses
 
-    def reply(self, branch: Branch, response: SipResponse) -> Deferred[Any] | None:
+    def reply(self, branch: Branch, response: SipResponse) -> Deferred[SipResponse] | None:
         """A 1xx or 2xx of a branch: answer its SDP (or offer it, where the request had none).
 
         Returns:
@@ -362,7 +363,7 @@ class NatManage(MediaPolicy):
         request = branch.request
         if failure.check(MediaError) is not None:
             reason = 'SIP;cause=488;text="No media"'
-            self._core.reactor.callLater(0, self._core.dialogs.end, request.call_id, request.from_.tag, request.to.tag, reason)
+            self._core.reactor.callLater(0, self._hang_up, request.call_id, request.from_.tag, request.to.tag, reason)
         return failure
 
 

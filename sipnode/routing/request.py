@@ -35,10 +35,9 @@ from sipnode.sip.message import SipRequest
 
 if TYPE_CHECKING:
     from sipnode.base.flow import Flow
-    from sipnode.base.outbox import Why
+    from sipnode.base.why import Why
     from sipnode.registrar.lookup import LookupResult
     from sipnode.routing.core import Core
-    from sipnode.routing.engine import Engine
     from sipnode.sip.address import NameAddr
     from sipnode.sip.uri import SipUri
 
@@ -71,7 +70,7 @@ class Request(DialogRequest):
         # A reload replaces script and engine; what has begun goes on by what it began with.
         super().__init__(core, core.script, request, flow, key, now)
         self.core = core
-        self.engine: Engine = core.engine
+        self.engine = core.engine
         self.stage = 0
 
     def done(self) -> None:
@@ -90,7 +89,7 @@ class Request(DialogRequest):
         """Send a response's octets the way this request's answers go."""
         core, method = self.core, self.request.method
         if status >= 300 and method in ("INVITE", "BYE", "CANCEL") and (watcher := core.tap.on_noted) is not None:
-            parts = (status, method, self.flow.transport, self.flow.remote, "" if self.fork is not None else self.engine.stage_of(self))
+            parts = (status, method, self.flow.transport, self.flow.remote, "" if self.fork is not None else self.decided_by())
             watcher.noted(core.clock(), self.request.get("call-id") or "", REFUSED, parts)
         if self.pending is not None and status >= 200:
             core.pending.leave(self)
@@ -103,19 +102,19 @@ class Request(DialogRequest):
 
     def decided_by(self) -> str:
         """The stage of the script that it is in."""
-        return self.engine.stage_of(self)
+        return self.engine.stage_at(self.request.method, self.stage)
 
     def refused_by(self) -> str:
         """What of this server a refusal comes from, for the line about the call; "" where it came from elsewhere."""
         if self.rule:
             return f"rule {self.rule}"
-        return f"stage {self.engine.stage_of(self)}" if self.fork is None else ""
+        return f"stage {self.decided_by()}" if self.fork is None else ""
 
     # -- what the transaction layer tells
 
     def ack_received(self, request: SipRequest) -> None:
         """An ACK that has the INVITE's own branch, for a 2xx: it is end to end, so it takes the way of any ACK."""
-        self.core.engine.run(Request(self.core, request, self.flow, "", self.core.clock()))
+        self.core.engine.begin(self.core, request, self.flow, "", self.core.clock())
 
     # -- what it says
 
@@ -360,7 +359,7 @@ class Request(DialogRequest):
         core.dialogs.request(self)
         self.targets = [other_end(core, self.request, route, self.now)]
         if self.request.method == "BYE":
-            core.media_policy.bye(self, route)
+            core.rtpengine.bye(self, route)
 
     @property
     def subscribed_here(self) -> bool:

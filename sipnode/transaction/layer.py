@@ -13,7 +13,8 @@ from math import ceil
 from typing import Final, cast
 
 from sipnode.base.flow import Flow
-from sipnode.base.outbox import HOP_ACK, PASSED, REPLY, Outbox, Why
+from sipnode.base.outbox import HOP_ACK, PASSED, REPLY, Outbox
+from sipnode.base.why import Why
 from sipnode.sip.build import ack_for, octets_of
 from sipnode.sip.message import SipRequest, SipResponse
 from sipnode.transaction import states

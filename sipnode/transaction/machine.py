@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sipnode.base.native import mypyc_attr
-from sipnode.base.outbox import PASSED, Why
+from sipnode.base.outbox import PASSED
+from sipnode.base.why import Why
 from sipnode.transaction import states
 from sipnode.transaction.budget import Budget
 from sipnode.transaction.states import CALLING, EVENT_BITS, PROCEEDING, STATE_NAMES, TERMINATED, TRYING, compiled

@@ -7,7 +7,7 @@ message. What is no message is bounded for each connection by itself, and counte
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IPushProducer
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sipnode.settings import LimitSettings, TransportSettings
     from sipnode.sip.parser import Limits
     from sipnode.transport.admission import Admission
-    from sipnode.transport.flowtable import FlowTable
     from sipnode.transport.outgoing import OutgoingPlace
     from sipnode.transport.wheel import Wheel, WheelTimer
 
@@ -39,6 +38,19 @@ FRAMES_A_SECOND: Final = 20.0
 FRAMES_AT_ONCE: Final = 300.0
 # Where its source is over its limit, a connection that has sent so many of them is what it is over its limit for.
 FRAMES_TO_BLAME: Final = 60.0
+
+
+class Connections(Protocol):
+    """The table of live connections, as one of them knows it."""
+
+    def new_token(self) -> str:
+        """A name that no other connection of this or an earlier run has."""
+
+    def opened(self, flow: ConnectionFlow) -> None:
+        """A connection is usable."""
+
+    def closed(self, flow: ConnectionFlow) -> None:
+        """A connection is gone."""
 
 
 class Hub:
@@ -59,7 +71,7 @@ class Hub:
     def __init__(
         self,
         sink: MessageSink,
-        flows: FlowTable,
+        flows: Connections,
         wheel: Wheel,
         admission: Admission,
         limits: LimitSettings,

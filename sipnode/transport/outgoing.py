@@ -7,16 +7,24 @@ where all are in use the request is refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sipnode.transport.admission import Admission
-    from sipnode.transport.connection import ConnectionFlow
 
 IDLE_SECONDS: Final = 32.0
 """64*T1: no transaction on a connection is older (RFC 3261 §17)."""
+
+
+class Connection(Protocol):
+    """A connection, as far as its place depends on it; ``last`` is the clock time of the last octets received."""
+
+    last: float
+
+    def close(self, reason: str) -> None:
+        """End it."""
 
 
 class OutgoingPlace:
@@ -31,7 +39,7 @@ class OutgoingPlace:
     def __init__(self, outgoing: Outgoing, cause: str) -> None:
         self._outgoing: Outgoing | None = outgoing
         self._cause = cause
-        self.flow: ConnectionFlow | None = None
+        self.flow: Connection | None = None
 
     def release(self) -> None:
         """Give the place back; the second call does nothing."""

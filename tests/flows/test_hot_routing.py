@@ -216,7 +216,7 @@ class HookTests(SynchronousTestCase):
         invite = alice.send("INVITE", bob.aor)
         received = bob.got("INVITE")
         early = bob.reply(received, 183, b"v=0\r\n", headers=[("require", "100rel"), ("rseq", "1")])
-        control, policy = world.core.media_control, world.core.media_policy
+        control, policy = world.core.media_control, world.core.rtpengine
         world.reload()
         self.assertIs(world.core.media_control, control)
         self.assertIs(world.core.script.media, policy)

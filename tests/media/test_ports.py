@@ -9,8 +9,8 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.media.bencode import Value
-from sipnode.media.nodes import NodeSet, parse_nodes
-from sipnode.media.ports import SECONDS, Ports, PortWatch, interfaces_of
+from sipnode.media.nodes import NodeSet, Ports, parse_nodes
+from sipnode.media.ports import SECONDS, PortWatch, interfaces_of
 from tests.media.support import Nodes, Reply
 
 

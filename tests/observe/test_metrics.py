@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.media.ports import Ports
+from sipnode.media.nodes import Ports
 from sipnode.observe.metrics import ServerCollector
 from sipnode.observe.traffic import by_code
 from sipnode.testing import World
