@@ -366,7 +366,7 @@ class Branch(TransactionUser):
         self.cancelled = False
         self.media: Exchange | None = None
         self.forms: list[Choice] = []
-        self.words: tuple[MediaFlags, MediaFlags] | None = None
+        self.words: tuple[MediaFlags | None, MediaFlags | None] | None = None
         self.tries = 0
         self.contact_line = ""
         self.token = ""

@@ -127,21 +127,21 @@ class NatManage(MediaPolicy):
 
         Args:
             words: Of the offer; "" leaves all to be derived.
-            answer: Of the answer; None for the words of the offer, but for those that are about the callee.
+            answer: Of the answer; None for the words of the offer, but for those that are about the callee. "" leaves it to be derived.
 
         Raises:
             ConfigError: a word that is none.
         """
-        branch.words = None
-        if words.strip() or answer:
-            offered = parse(words, True, "routing.script")
-            branch.words = (offered, for_answer(offered) if answer is None else parse(answer, True, "routing.script"))
+        offered, answered = _words(words), _words(answer or "")
+        if answer is None and offered is not None:
+            answered = for_answer(offered)
+        branch.words = (offered, answered) if offered is not None or answered is not None else None
         return self.branch(branch, _always)
 
     def answer(self, branch: Branch, response: SipResponse, words: str) -> Deferred[SipResponse] | None:
         """``rtpengine_answer("…")``: as `reply`, by these words."""
-        if words.strip():
-            said = parse(words, True, "routing.script")
+        said = _words(words)
+        if said is not None:
             branch.words = (branch.words[0] if branch.words is not None else said, said)
         return self.reply(branch, response)
 
@@ -157,10 +157,10 @@ class NatManage(MediaPolicy):
             held = exchange.held
             self._control.dialog_over(held.name, held.call_id, exchange.node, exchange.pair(exchange.to_tag))
 
-    def _worded(self, branch: Branch, profile: MediaProfile, flags: MediaFlags, form: SdpForm, source: str) -> None:
+    def _worded(self, branch: Branch, profile: MediaProfile, flags: MediaFlags | None, form: SdpForm, source: str) -> None:
         """What words of the script make of a derived profile."""
         profile.flags = flags
-        if not flags.alone:
+        if flags is None or not flags.alone:
             return
         profile.nat_source = source
         transport = flags.fields.get("transport-protocol")
@@ -295,7 +295,7 @@ class NatManage(MediaPolicy):
         if branch.words is not None:
             said = branch.words[exchange.state.offered]
             profile.flags = said
-            if said.alone:
+            if said is not None and said.alone:
                 profile.nat_source = branch.flow.remote[0]
 
         def rewritten(result: bytes) -> SipResponse:
@@ -365,6 +365,10 @@ class NatManage(MediaPolicy):
             reason = 'SIP;cause=488;text="No media"'
             self._core.reactor.callLater(0, self._hang_up, request.call_id, request.from_.tag, request.to.tag, reason)
         return failure
+
+
+def _words(text: str) -> MediaFlags | None:
+    return parse(text, True, "routing.script") if text.strip() else None
 
 
 def _always(branch: Branch) -> bool:

@@ -60,6 +60,20 @@ class AnswerWords(RoutingScript):
         return branch.rtpengine_manage("TOS=46", answer="no-rtcp-attribute")
 
 
+class AnswerAlone(RoutingScript):
+    """Words for the answer alone."""
+
+    def manage_branch(self, branch: Branch) -> Managed:
+        return branch.rtpengine_manage(answer="no-rtcp-attribute")
+
+
+class OfferAlone(RoutingScript):
+    """Words for the offer alone."""
+
+    def manage_branch(self, branch: Branch) -> Managed:
+        return branch.rtpengine_manage("TOS=46", answer="")
+
+
 class GivesBack(RoutingScript):
     """It takes the relay, and thinks better of it at a 183."""
 
@@ -158,6 +172,17 @@ class ScriptTests(FlagCase):
             offer, answer = self.commands("offer")[0], self.commands("answer")[0]
             self.assertEqual((offer["TOS"], "flags" in offer), (46, False))
             self.assertEqual((answer["flags"], "TOS" in answer), ((flag,), False))
+
+    def test_one_way(self) -> None:
+        """What has no words is derived, also where the other way has some."""
+        self.start(AnswerAlone)
+        self.call()
+        offer, answer = self.commands("offer")[0], self.commands("answer")[0]
+        self.assertEqual((offer["ICE"], answer["flags"], "ICE" in answer), ("remove", ("no-rtcp-attribute",), False))
+        self.start(OfferAlone)
+        self.call()
+        offer, answer = self.commands("offer")[0], self.commands("answer")[0]
+        self.assertEqual((offer["TOS"], "ICE" in offer, answer["ICE"]), (46, False, "remove"))
 
     def test_no_words(self) -> None:
         """Without words the relay is engaged, and everything is derived."""

@@ -53,7 +53,7 @@ class SweepTests(TestCase):
         ringing = [alice.dial(bob.aor) for _ in range(3)]
         for each in ringing:
             each.outcome.addErrback(lambda _: None)
-        await until(lambda: [each.state for each in bob.calls].count("ringing") == 3, "three calls ring")
+        await until(lambda: [each.state for each in bob.calls].count("ringing") >= 3, "three calls ring")
         self.assertEqual(len(await site.calls()), 4)
         await site.kill()
         others = await self.foreign(site)
