@@ -16,6 +16,7 @@ from twisted.trial import unittest
 from sipnode.errors import MediaError
 from sipnode.media import ng
 from sipnode.media.client import NgClient
+from sipnode.media.flags import newer, parse, words
 from sipnode.media.service import MediaService
 from sipnode.records import MediaForm, MediaKey, MediaProfile
 from sipnode.settings import MediaSettings
@@ -332,6 +333,43 @@ class RowTests(LiveCase):
             await relay.offer(MediaKey(call_id, "f"), PHONE_SDP, PHONE)
             await relay.delete(MediaKey(call_id, "f"))
             self.assertEqual(await self.calls(daemon), left)
+
+
+class WordTests(LiveCase):
+    """The vocabulary of sipnode.media.flags against the daemon's own."""
+
+    VALUES = {
+        "media-address": "127.0.0.1", "xmlrpc-callback": "127.0.0.1", "ICE": "force", "ICE-lite": "both", "DTLS": "passive",
+        "DTLS-reverse": "active", "DTLS-fingerprint": "sha-256", "passthrough": "off", "transport-protocol": "RTP/AVP",
+        "address-family": "IP4", "record-call": "off", "generate-RTCP": "on", "media-echo": "both", "drop-traffic": "stop",
+        "DTMF-security": "off", "DTMF-security-trigger": "off", "DTMF-security-trigger-end": "off", "audio-player": "off", "bundle": "off",
+        "codec-strip": "PCMA", "codec-offer": "PCMU", "codec-mask": "PCMA", "codec-set": "PCMA", "codec-except": "PCMU",
+        "codec-accept": "PCMU", "codec-consume": "PCMU", "codec-transcode": "PCMA",
+    }  # fmt: skip
+    NO_OFFERS = frozenset(("call-id", "from-tag", "to-tag", "force-answer", "via-branch", "repacketize", "received-from", "direction"))
+    """They have no value here, or none of their own."""
+
+    async def test_every_word_is_known(self) -> None:
+        """The daemon takes each word that isn't said to be newer, and finds none of them unknown."""
+        daemon = await self.daemon(1000)
+        client = NgClient(reactor, [0.3, 0.6, 1.2])
+        port = reactor.listenUDP(0, client, interface="127.0.0.1", maxPacketSize=65535)
+        self.addCleanup(port.stopListening)
+        self.addCleanup(client.stop)
+        known = 0
+        for number, word in enumerate(one for one in words() if one not in self.NO_OFFERS):
+            flags = parse(f"{word}{self.VALUES.get(word[:-1], '1')}" if word.endswith("=") else word)
+            if newer(flags):
+                continue
+            known += 1
+            # Without where the message came from, that word leaves no address at all.
+            fields = {**flags.fields, "received-from": ("IP4", "127.0.0.1")}
+            key = MediaKey(f"c{number}", "f")
+            await client.command(("127.0.0.1", daemon.ng_port), ng.offer(key, PHONE_SDP, fields))
+            await client.command(("127.0.0.1", daemon.ng_port), ng.delete(MediaKey(key.call_id, ""), 0))
+        await daemon.end()
+        self.assertEqual([line for line in daemon.log.splitlines() if b"Unknown" in line], [])
+        self.assertGreater(known, 130)
 
 
 class ErrorTests(LiveCase):
