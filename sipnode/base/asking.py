@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sipnode.errors import Reject
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -49,6 +51,10 @@ def told(
     def bad(failure: Failure) -> Failure:
         watcher = tap.on_answered
         if watcher is not None:
+            if failure.check(Reject):
+                # What was found out refuses the request; nothing is wrong with whom was asked.
+                watcher.answered(seconds(), call_id, whom, what, "", ())
+                return failure
             # Who is to blame, where the error says so, tells more than what the caller is told.
             fault = getattr(failure.value, "blame", "") or failure.getErrorMessage() or type(failure.value).__name__
             watcher.answered(seconds(), call_id, whom, what, fault, ())
