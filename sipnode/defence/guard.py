@@ -374,7 +374,7 @@ class Guard(DigestGuard):
             self._forget_sources()
         return any(removed)
 
-    def set_limit(self, name: str, value: float) -> None:
+    def set_limit(self, name: str, value: object) -> None:
         """Change a limit while the server runs: any number of ``[defence]``.
 
         Raises:

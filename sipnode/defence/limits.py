@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sipnode.settings import DefenceSettings
 
 
-def changed(limits: DefenceSettings, name: str, value: float) -> DefenceSettings:
+def changed(limits: DefenceSettings, name: str, value: object) -> DefenceSettings:
     """Limits with another number.
 
     Raises:

@@ -90,7 +90,7 @@ class KeepaliveService(Service):
         self._misses = ceil(self._timeout / self._interval) if self._interval else 0
         self._loop = LoopingCall(self._tick)
         self._loop.clock = clock
-        self._log = Logger()
+        self._log = Logger(namespace="sipnode.nat")
 
     def __len__(self) -> int:
         return len(self._pinged)

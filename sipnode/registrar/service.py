@@ -119,7 +119,7 @@ class RegistrarService(Service):
         self._numbers = count(1)
         self._loop = LoopingCall(self._tick)
         self._loop.clock = clock
-        self._log = Logger()
+        self._log = Logger(namespace="sipnode.registrar")
 
     # -- life
 

@@ -81,7 +81,7 @@ class WriteThrough:
         self._waiting: dict[int, _Write] = {}
         self._later: IDelayedCall | None = None
         self._complained = -_COMPLAIN_EVERY
-        self._log = Logger()
+        self._log = Logger(namespace="sipnode.registrar")
 
     @property
     def unwritten(self) -> int:

@@ -47,7 +47,7 @@ class Engine(Runner):
         methods: Those that a stage is for, by its name; empty for all.
     """
 
-    log: ClassVar[Logger] = Logger()
+    log: ClassVar[Logger] = Logger(namespace="sipnode.routing")
 
     def __init__(self, stages: Sequence[tuple[str, Stage]]) -> None:
         self.names = tuple(str(name) for name, _ in stages)

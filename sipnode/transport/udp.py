@@ -149,7 +149,7 @@ class SipUdpPort(Port):
     socket is empty, at most :data:`READ_BATCH` datagrams, and an IPv6 socket takes no IPv4.
     """
 
-    _log: ClassVar[Logger] = Logger()
+    _log: ClassVar[Logger] = Logger(namespace="sipnode.transport")
 
     def createInternetSocket(self) -> socket.socket:
         sock: socket.socket = Port.createInternetSocket(self)
@@ -227,7 +227,7 @@ class UdpService(Service):
         try:
             port.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
         except OSError:
-            Logger().warn("{name}: SO_RCVBUF of {size} refused", name=listener.name, size=self._receive_buffer)
+            SipUdpPort._log.warn("{name}: SO_RCVBUF of {size} refused", name=listener.name, size=self._receive_buffer)
         self._port = port
         listener.bound(port.getHost().port)
         self._bound(listener)

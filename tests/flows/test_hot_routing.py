@@ -257,7 +257,7 @@ class BadScriptTests(SynchronousTestCase):
             self.script(stage)
             self.alice.send("INVITE", "sip:bad@example.test")
             self.assertEqual(self.alice.statuses()[-1], 500)
-            self.assertIn("no Verdict", str(self.flushLoggedErrors(TypeError)[0].value))
+            self.assertIn("Verdict", str(self.flushLoggedErrors(TypeError)[0].value))
             self.others_are_well()
 
     def test_raises(self) -> None:
