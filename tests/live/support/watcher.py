@@ -102,8 +102,16 @@ class Watcher(Phone):
         return response, Watch(self, event, head, response)
 
     async def watch(self, event: str, uri: str, expires: int = 600) -> Watch:
-        """The same, taken and told."""
+        """The same, taken and told; a node that has just started says 503 until its tables are read."""
         response, watch = await self.subscribe(event, uri, expires)
+
+        async def read() -> bool:
+            nonlocal response, watch
+            if response.status == 503:
+                response, watch = await self.subscribe(event, uri, expires)
+            return response.status != 503
+
+        await until(read, "its tables are read")
         assert response.status in (200, 202), response.start_line
         await until(lambda: watch.notifies, "the first NOTIFY")
         return watch
