@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import typing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from sphinx.util.nodes import nested_parse_with_titles
 
 from sipnode import __version__
 from sipnode.config import bounds_text, toml_value
-from sipnode.settings import Settings
+from sipnode.settings import NAMED, sections
 
 sys.path.insert(0, str(Path(__file__).parent))
 from metrics_list import metric_families  # beside this file
@@ -50,7 +49,7 @@ class SettingsTable(Directive):
 
     def run(self) -> list[Any]:
         text = StringList()
-        for section, kind in typing.get_type_hints(Settings).items():
+        for section, kind in {**sections(), **{f"{group}.NAME": kind for group, kind in NAMED.items()}}.items():
             for line in (
                 f"[{section}]",
                 "-" * (len(section) + 2),

@@ -23,11 +23,12 @@ from typing import Any
 from sipnode import environment
 from sipnode.errors import ConfigError
 from sipnode.forms import FORMS
-from sipnode.settings import Settings
+from sipnode.settings import NAMED, Settings, contents, sections
 
 FILE_NAME = "sipnode.toml"
 
-_SECTION = re.compile(r"\s*\[\s*([\w-]+)\s*\]\s*(?:#.*)?$")
+_SECTION = re.compile(r"\s*\[\s*([\w-]+(?:\.[\w-]+)?)\s*\]\s*(?:#.*)?$")
+_NAME = re.compile(r"[a-z0-9_]{1,32}")
 _KEY = re.compile(r"\s*([\"']?)([\w-]+)\1\s*(?:\.\s*([\"']?)([\w-]+)\3\s*)?=")
 _TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
 _NOTHING: Mapping[str, str] = {}
@@ -80,23 +81,30 @@ def read(text: str, file: str = "", variables: Mapping[str, str] = _NOTHING) -> 
         return Settings(), [_not_toml(str(error), text, file)]
     lines = _Lines(text)
     errors: list[ConfigError] = []
-    sections: dict[str, Any] = {}
-    known = typing.get_type_hints(Settings)
+    found: dict[str, Any] = {}
+    known = sections()
     for name, content in document.items():
         line = lines.of(name)
-        if name not in known:
-            errors.append(ConfigError(_unknown("section", name, known, _owners(name)), file, line, name))
+        if name in NAMED:
+            found[name] = _named(name, content, file, lines, errors)
+        elif name not in known:
+            errors.append(ConfigError(_unknown("section", name, [*known, *NAMED], _owners(name)), file, line, name))
         elif not isinstance(content, dict):
             errors.append(ConfigError(f"is a section; write [{name}] on a line of its own, its settings below", file, line, name))
         else:
-            sections[name] = _section(known[name], name, content, file, lines, errors)
+            found[name] = _section(known[name], name, content, file, lines, errors)
     errors.sort(key=lambda error: error.line)
     given, faults = _given(variables)
     for (section, key), value in given.items():
-        sections[section] = dataclasses.replace(sections.get(section) or known[section](), **{key: value})
+        group, _, name = section.partition(".")
+        if name:
+            several = found.setdefault(group, {})
+            several[name] = dataclasses.replace(several.get(name) or NAMED[group](), **{key: value})
+        else:
+            found[section] = dataclasses.replace(found.get(section) or known[section](), **{key: value})
         # What nobody will use isn't at fault.
         errors = [error for error in errors if error.key != f"{section}.{key}"]
-    return Settings(**sections), errors + faults
+    return Settings(**found), errors + faults
 
 
 def is_toml(text: str) -> bool:
@@ -127,11 +135,11 @@ def _not_toml(reason: str, text: str, file: str) -> ConfigError:
 
 def _given(variables: Mapping[str, str]) -> tuple[dict[tuple[str, str], Any], list[ConfigError]]:
     """What the environment sets, and what is wrong with it."""
-    known = typing.get_type_hints(Settings)
+    known = sections()
     given: dict[tuple[str, str], Any] = {}
     errors = []
     for variable, (section, key) in environment.named(variables).items():
-        kind = known.get(section)
+        section, kind = _given_section(section, known)
         fields = {field.name: field for field in dataclasses.fields(kind)} if kind is not None else {}
         if key not in fields:
             every = [environment.variable(each, name) for each, of in known.items() for name in typing.get_type_hints(of)]
@@ -160,7 +168,7 @@ def placed(error: ConfigError, path: str) -> ConfigError:
     """The error of a room, which knows only its key, completed with file and line, or with the variable that gave the value."""
     if error.file or not error.key:
         return error
-    section, _, key = error.key.partition(".")
+    section, _, key = error.key.rpartition(".") if "." in error.key else (error.key, "", "")
     if environment.variable(section, key) in os.environ:
         return ConfigError(error.reason, environment.variable(section, key), key=error.key)
     try:
@@ -168,30 +176,38 @@ def placed(error: ConfigError, path: str) -> ConfigError:
         lines = _Lines(_text_of(file))
     except ConfigError:
         return error
-    return ConfigError(error.reason, str(file), lines.of(section, key), error.key)
+    return ConfigError(error.reason, str(file), lines.of(error.key) or lines.of(section, key), error.key)
 
 
 def render(settings: Settings | None = None) -> str:
     """A whole ``sipnode.toml``: every setting with its value (the default without ``settings``) and one comment."""
     shown = Settings() if settings is None else settings
     parts = ["# Every setting of sipnode with its default. A line left out means its default; a name that isn't known stops the start."]
-    for section in dataclasses.fields(Settings):
-        content = getattr(shown, section.name)
-        parts.append(f"\n[{section.name}]")
+    for section, content in contents(shown):
+        parts.append(f"\n[{section}]")
         for field in dataclasses.fields(content):
             parts.append(f"# {field.metadata['meaning']}{bounds_text(field)}")
             parts.append(f"{field.name} = {toml_value(getattr(content, field.name))}")
+    for group, kind in NAMED.items():
+        if not getattr(shown, group):
+            parts.append(f"\n# [{group}.NAME]")
+            for field in dataclasses.fields(kind):
+                parts.append(f"# {field.metadata['meaning']}{bounds_text(field)}")
+                parts.append(f"# {field.name} = {toml_value(field.default)}")
     return "\n".join(parts) + "\n"
 
 
 def masked(settings: Settings) -> Settings:
     """The same settings fit to be shown: what is secret reads ``(set)``."""
-    sections = {}
-    for section in dataclasses.fields(settings):
-        content = getattr(settings, section.name)
+    shown: dict[str, Any] = {}
+    for section, content in contents(settings):
         hidden = {field.name: "(set)" for field in dataclasses.fields(content) if field.metadata["secret"]}
-        sections[section.name] = dataclasses.replace(content, **hidden)
-    return Settings(**sections)
+        group, _, name = section.partition(".")
+        if name:
+            shown.setdefault(group, {})[name] = dataclasses.replace(content, **hidden)
+        else:
+            shown[section] = dataclasses.replace(content, **hidden)
+    return Settings(**shown)
 
 
 class Shown(typing.NamedTuple):
@@ -224,10 +240,12 @@ def explained(path: str) -> list[Shown]:
     if errors:
         raise errors[0]
     document, lines, shown = tomllib.loads(text), _Lines(text), []
-    for section, kind in typing.get_type_hints(Settings).items():
-        for field in dataclasses.fields(kind):
-            value = getattr(getattr(settings, section), field.name)
-            place = f"{file}:{lines.of(section, field.name)}" if field.name in document.get(section, {}) else ""
+    for section, content in contents(settings):
+        group, _, one = section.partition(".")
+        written = document.get(group, {}).get(one, {}) if one else document.get(group, {})
+        for field in dataclasses.fields(content):
+            value = getattr(content, field.name)
+            place = f"{file}:{lines.of(section, field.name)}" if field.name in written else ""
             if environment.variable(section, field.name) in os.environ:
                 place = f"environment {environment.variable(section, field.name)}"
             secret = field.metadata["secret"] and value != field.default
@@ -299,6 +317,29 @@ def _section(kind: type, name: str, content: dict[str, Any], file: str, lines: _
     return kind(**values)
 
 
+def _named(group: str, content: Any, file: str, lines: _Lines, errors: list[ConfigError]) -> dict[str, Any]:
+    """The sections of a kind that there are several of, by their names."""
+    found: dict[str, Any] = {}
+    for name, settings in content.items() if isinstance(content, dict) else [("", content)]:
+        key, line = f"{group}.{name}".rstrip("."), lines.of(f"{group}.{name}") or lines.of(group, name)
+        if not isinstance(settings, dict):
+            errors.append(ConfigError(f"each has a name: write [{group}.NAME] on a line of its own, its settings below", file, line, key))
+        elif not _NAME.fullmatch(name):
+            errors.append(ConfigError(f"the name of a section is of a-z, 0-9 and _, not {name!r}", file, line, key))
+        else:
+            found[name] = _section(NAMED[group], key, settings, file, lines, errors)
+    return found
+
+
+def _given_section(section: str, known: Mapping[str, type]) -> tuple[str, type | None]:
+    """The section that a variable is for, as ``trunk.main`` of ``SIPNODE_TRUNK_MAIN__…``, and its class, None for one that isn't there."""
+    for group, kind in NAMED.items():
+        name = section.removeprefix(f"{group}_")
+        if name != section and _NAME.fullmatch(name):
+            return f"{group}.{name}", kind
+    return section, known.get(section)
+
+
 def _value(value: Any, wanted: Any, field: dataclasses.Field[Any], faults: list[str]) -> Any:
     """The value of a setting, of use where nothing was added to ``faults``: of a list each item that can't be is told."""
     several = typing.get_origin(wanted) is tuple
@@ -340,8 +381,7 @@ def _got(value: Any, field: dataclasses.Field[Any]) -> str:
 
 def _owners(name: str) -> list[str]:
     """Sections that have a setting of that name."""
-    hints = typing.get_type_hints(Settings)
-    return [section for section, kind in hints.items() if name in {field.name for field in dataclasses.fields(kind)}]
+    return [section for section, kind in sections().items() if name in {field.name for field in dataclasses.fields(kind)}]
 
 
 def _unknown(what: str, name: str, known: typing.Iterable[str], owners: list[str]) -> str:

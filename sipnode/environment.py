@@ -17,7 +17,7 @@ _APART: Final = "__"
 
 def variable(section: str, name: str) -> str:
     """The variable of a setting."""
-    return f"{PREFIX}{section}{_APART}{name}".upper()
+    return f"{PREFIX}{section.replace('.', '_')}{_APART}{name}".upper()
 
 
 def named(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:

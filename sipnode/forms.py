@@ -19,6 +19,8 @@ _ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,]+")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 _NAT_RULE: Final = re.compile(r"(?:agent \S.*|network (\S+)):(?: +(?:via-port|natted|direct|no-ping))+")
 _ROUTE: Final = re.compile(r"<sips?:(?:[^\s<>@,\"]+@)?[^\s<>@,\";]+(?:;[^\s<>,\";]+)*;lr(?:[;=][^\s<>,\"]*)?>")
+_DIGITS: Final = re.compile(r"[0-9+*#]{1,32}")
+_USER: Final = re.compile(r"[0-9A-Za-z_.!~*'()&=+$,?/%-]{1,128}")
 _STUN: Final = re.compile(r"stuns?:(?:[0-9A-Za-z.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 LEAST_TOKEN: Final = 16
 
@@ -136,9 +138,49 @@ def stun(value: str) -> None:
         raise ValueError(f"has to be 'stun:HOST:PORT', not {value!r}")
 
 
+def hostport(value: str) -> None:
+    """A host name or address, with a port or without; IPv6 in brackets."""
+    host, colon, port = value.rpartition(":")
+    if not colon or value.endswith("]"):
+        host, port = value, "5060"
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536) or (":" in host) != (host[:1] == "["):
+        raise ValueError(f"has to be 'HOST' or 'HOST:PORT', IPv6 in brackets, not {value!r}")
+    domain(host)
+
+
+def digits(value: str) -> None:
+    """The beginning of a number."""
+    if not _DIGITS.fullmatch(value):
+        raise ValueError(f"has to be the beginning of a number, of digits, +, * and #, not {value!r}")
+
+
+def rewrite(value: str) -> None:
+    """A rule about the beginning of a number: what it is, and what stands in its place; either may be empty."""
+    before, arrow, after = value.partition(">")
+    if not arrow or (before and not _DIGITS.fullmatch(before)) or (after and not _DIGITS.fullmatch(after)):
+        raise ValueError(f"has to be 'BEGINNING>INSTEAD' of digits, +, * and #, such as '00>+', not {value!r}")
+
+
+def username(value: str) -> None:
+    """A name that can stand in a URI and between quotes as it is."""
+    if not _USER.fullmatch(value):
+        raise ValueError(f"has to be a user name as it stands in a URI, not {value!r}")
+
+
+def aor(value: str) -> None:
+    """A user, with a domain or without."""
+    name, at, host = value.partition("@")
+    username(name)
+    if at:
+        domain(host)
+
+
 FORMS: Final[Mapping[str, Callable[[str], None]]] = MappingProxyType(
     {
         each.__name__: each
-        for each in (text, part, domain, origin, network, around, address, destination, natrule, literal, method, route, token, stun)
+        for each in (
+            text, part, domain, origin, network, around, address, destination, natrule, literal, method, route, token, stun,
+            hostport, digits, rewrite, username, aor,
+        )
     }
 )

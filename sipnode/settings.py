@@ -6,8 +6,10 @@ Times are seconds, sizes octets, unless the name says otherwise.
 
 from __future__ import annotations
 
+import typing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 
 def setting(
@@ -466,8 +468,40 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TrunkSettings:
+    """[trunk.NAME] a provider or a PBX that calls go to and come from; a section for each, its name of small letters, digits and _"""
+
+    domain: str = setting("", "Its domain, as its URIs have it; empty: that of address.", form="domain")
+    address: str = setting("", "Where it is sent to, 'HOST' or 'HOST:PORT'; empty: domain, as the DNS says (NAPTR, SRV).", form="hostport")
+    transport: str = setting("", "'udp', 'tcp' or 'tls'; empty: what the DNS says, else UDP.", choices=("", "udp", "tcp", "tls"))
+    priority: int = setting(0, "Of several trunks those of the lowest are tried first.", minimum=0, maximum=1000)
+    weight: int = setting(1, "Its share of the calls among those of its priority.", minimum=1, maximum=1000)
+    trust: str = setting(
+        "address",
+        "What comes from it needs no password where it shows it by 'address', or by a certificate of domain ('tls'); 'none': never.",
+        choices=("address", "tls", "none"),
+    )
+    sources: tuple[str, ...] = setting([], "Networks that it sends from, beside where it is sent to; for trust by address.", form="network")
+    domains: tuple[str, ...] = setting([], "Foreign domains that calls of our users go to by it.", form="domain")
+    prefixes: tuple[str, ...] = setting(
+        [], "Beginnings of numbers that our users reach by it, dialled at a domain of ours or as tel URI.", form="digits"
+    )
+    rewrite: tuple[str, ...] = setting(
+        [], "What becomes of the beginning of a number that goes to it, 'BEGINNING>INSTEAD' as '00>+'; of several the longest.", form="rewrite"
+    )
+    user: str = setting("", "Our name there, for digest and registration.", form="username")
+    password: str = setting("", "Our password there.", secret=True)
+    realm: str = setting("", "The only realm that is answered with it; empty: domain.")
+    register: bool = setting(False, "Register there, so that it knows where we are.")
+    register_seconds: int = setting(600, "For how long to register; it may grant less.", minimum=60, maximum=86400)
+    incoming: str = setting("", "User of ours, 'USER' or 'USER@DOMAIN', who gets the calls that it sends to its own user.", form="aor")
+    ping_seconds: float = setting(30.0, "Ask so often (OPTIONS) whether it is there; 0 never: then it is used in any case.", minimum=0, maximum=3600)
+    ping_misses: int = setting(2, "After so many questions without an answer no new calls go to it, until it answers one.", minimum=1, maximum=100)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """All sections."""
+    """All sections, and those that there are several of, by their names."""
 
     core: CoreSettings = field(default_factory=CoreSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
@@ -490,3 +524,22 @@ class Settings:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     manhole: ManholeSettings = field(default_factory=ManholeSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    trunk: Mapping[str, TrunkSettings] = field(default_factory=dict)
+
+
+NAMED: Final[Mapping[str, type]] = {"trunk": TrunkSettings}
+"""Sections that there are several of, each with a name of its own: ``[trunk.NAME]``."""
+
+
+def sections() -> dict[str, type]:
+    """The sections that there is one of, by name, each with its class."""
+    return {name: kind for name, kind in typing.get_type_hints(Settings).items() if name not in NAMED}
+
+
+def contents(settings: Settings) -> Iterator[tuple[str, Any]]:
+    """Every section there is with its settings: ``core`` …, then ``trunk.NAME`` …"""
+    for name in sections():
+        yield name, getattr(settings, name)
+    for group in NAMED:
+        for name, content in getattr(settings, group).items():
+            yield f"{group}.{name}", content

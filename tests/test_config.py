@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import typing
 from pathlib import Path
 
 from hypothesis import given
@@ -14,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import sipnode
 from sipnode import config
 from sipnode.errors import ConfigError
-from sipnode.settings import Settings
+from sipnode.settings import Settings, sections
 
 SAMPLE = Path(sipnode.__file__).parent.parent / "conf" / config.FILE_NAME
 
@@ -143,7 +142,7 @@ class EnvironmentTests(SynchronousTestCase):
 
     def test_every_setting(self) -> None:
         """Each setting can be given so: text as it stands, lists as JSON, the rest as in the file."""
-        for section, kind in typing.get_type_hints(Settings).items():
+        for section, kind in sections().items():
             for field in dataclasses.fields(kind):
                 value = field.default
                 text = value if isinstance(value, str) else config.toml_value(value).replace(",\n]", "]")
@@ -233,6 +232,42 @@ class FileTests(SynchronousTestCase):
         self.assertIs(config.placed(error, str(path) + "-gone"), error)
 
 
+class NamedTests(SynchronousTestCase):
+    """Sections that there are several of."""
+
+    def test_read(self) -> None:
+        """Each has its own settings; written and read again they are the same; what is secret is masked."""
+        text = '[trunk.one]\naddress = "192.0.2.9"\npassword = "hunter2"\n[trunk.two]\nweight = 3\n'
+        settings, errors = config.read(text)
+        self.assertEqual(errors, [])
+        self.assertEqual((settings.trunk["one"].address, settings.trunk["two"].weight, len(settings.trunk)), ("192.0.2.9", 3, 2))
+        self.assertEqual(config.read(config.render(settings)), (settings, []))
+        self.assertNotIn("hunter2", config.render(config.masked(settings)))
+
+    def test_faults(self) -> None:
+        """A fault is named with its line, key and what to write; a section without a name, or with a wrong one, too."""
+        self.assertEqual(
+            faults('[trunk.one]\nwight = 3\n[trunk.two]\nweight = 0\n[trunk.Three]\n'),
+            [
+                "x.toml:2: trunk.one.wight: there is no setting of this name; did you mean weight?",
+                "x.toml:4: trunk.two.weight: is out of bounds [1 .. 1000], not 0",
+                "x.toml:5: trunk.Three: the name of a section is of a-z, 0-9 and _, not 'Three'",
+            ],
+        )
+        self.assertEqual(
+            faults('[trunk]\nweight = 3'),
+            ["x.toml:2: trunk.weight: each has a name: write [trunk.NAME] on a line of its own, its settings below"],
+        )
+        self.assertEqual(len(faults('trunk = 5')), 1)
+
+    def test_environment(self) -> None:
+        """A password needs no file: SIPNODE_TRUNK_NAME__PASSWORD goes before it."""
+        variables = {"SIPNODE_TRUNK_MY_ONE__PASSWORD": "x", "SIPNODE_TRUNK_MY_ONE__WEIGHT": "2"}
+        settings, errors = config.read('[trunk.my_one]\nuser = "us"\nweight = 0', "x.toml", variables)
+        one = settings.trunk["my_one"]
+        self.assertEqual((errors, one.user, one.password, one.weight), ([], "us", "x", 2))
+
+
 class RenderTests(SynchronousTestCase):
     """The file that is written."""
 
@@ -243,7 +278,7 @@ class RenderTests(SynchronousTestCase):
     def test_sample_has_every_setting(self) -> None:
         """Each setting of the table stands in the file once, below its section, behind a comment."""
         lines = SAMPLE.read_text("utf-8").splitlines()
-        for section, kind in typing.get_type_hints(Settings).items():
+        for section, kind in sections().items():
             start = lines.index(f"[{section}]")
             end = next((number for number, line in enumerate(lines[start + 1 :], start + 1) if line.startswith("[")), len(lines))
             for field in dataclasses.fields(kind):

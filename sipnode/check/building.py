@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sipnode.app import build
 from sipnode.errors import ConfigError, StorageError
-from sipnode.settings import Settings
+from sipnode.settings import NAMED, Settings, sections
 
 MOST_TRIES: Final = 60
 _SECURE: Final = ("tls", "wss")
@@ -57,6 +57,12 @@ def without(settings: Settings, error: ConfigError) -> Settings | None:
     section, _, name = error.key.partition(".")
     if error.key.startswith("[") or section == "tls" or (error.file and section not in _sections()):
         return _without_tls(settings)
+    if section in NAMED:
+        # As a whole: what is left of one can't be told.
+        every: dict[str, Any] = dict(getattr(settings, section))
+        gone: Any = every.pop(name.partition(".")[0], None)
+        changed: dict[str, Any] = {section: every}
+        return dataclasses.replace(settings, **changed) if gone is not None else None
     if section not in _sections():
         return None
     content = getattr(settings, section)
@@ -76,7 +82,7 @@ def without(settings: Settings, error: ConfigError) -> Settings | None:
 
 
 def _sections() -> set[str]:
-    return {field.name for field in dataclasses.fields(Settings)}
+    return {*sections(), *NAMED}
 
 
 def _without_tls(settings: Settings) -> Settings | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from sipnode.errors import ConfigError
-from sipnode.settings import Settings
+from sipnode.settings import Settings, contents
 from sipnode.storage.factory import database_path
 
 Warn = Callable[[ConfigError], None]
@@ -57,11 +57,10 @@ def check_secrets(settings: Settings, file: Path, state: Path, keys: Iterable[st
 def secret_keys(settings: Settings) -> list[str]:
     """Settings of the file that hold a secret, as ``section.name``."""
     found = []
-    for section in dataclasses.fields(settings):
-        content = getattr(settings, section.name)
+    for section, content in contents(settings):
         for field in dataclasses.fields(content):
             value = getattr(content, field.name)
-            key = f"{section.name}.{field.name}"
+            key = f"{section}.{field.name}"
             # The address of a store or a backend is one only with a password in it.
             if field.metadata.get("secret") and value and (key not in _URLS or _URL_PASSWORD.search(str(value))):
                 found.append(key)

@@ -16,14 +16,14 @@ from typing import Any, Final, NamedTuple
 from sipnode import config
 from sipnode.errors import ConfigError
 from sipnode.lifecycle.reload import Reloader
-from sipnode.settings import Settings
+from sipnode.settings import Settings, sections
 
 SECRET: Final = "(set)"
 _MOST: Final = 1e15
 """Beyond it a number isn't one that anybody means, and floats of it aren't exact any more."""
 _SWITCH: Final = {"yes": True, "on": True, "1": True, "true": True, "no": False, "off": False, "0": False, "false": False}
 Value = int | float | bool | str | list[str]
-_GROUPS: Final = typing.get_type_hints(Settings)
+_GROUPS: Final = sections()
 
 
 class Pending(NamedTuple):

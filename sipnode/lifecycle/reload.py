@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from sipnode import config
 from sipnode.errors import ConfigError, SipnodeError
-from sipnode.settings import Settings
+from sipnode.settings import NAMED, Settings, sections
 
 Apply = Callable[[Settings, Settings], Any]
 
@@ -145,19 +145,22 @@ def _has(part: Part, key: str) -> bool:
 def differences(old: Settings, new: Settings) -> list[str]:
     """``section.key`` of each setting that isn't the same."""
     found = []
-    for section in dataclasses.fields(Settings):
-        before, after = getattr(old, section.name), getattr(new, section.name)
+    for section in sections():
+        before, after = getattr(old, section), getattr(new, section)
         names = [field.name for field in dataclasses.fields(before)]
-        found += [f"{section.name}.{name}" for name in names if getattr(before, name) != getattr(after, name)]
+        found += [f"{section}.{name}" for name in names if getattr(before, name) != getattr(after, name)]
+    for group in NAMED:
+        was, now = getattr(old, group), getattr(new, group)
+        found += [f"{group}.{name}" for name in sorted({*was, *now}) if was.get(name) != now.get(name)]
     return found
 
 
 def _with(old: Settings, new: Settings, keys: set[str]) -> Settings:
     """The old settings, with these keys from the new ones."""
-    sections: dict[str, Any] = {}
-    for section in dataclasses.fields(Settings):
-        before, after = getattr(old, section.name), getattr(new, section.name)
+    changed: dict[str, Any] = {}
+    for section in sections():
+        before, after = getattr(old, section), getattr(new, section)
         names = [field.name for field in dataclasses.fields(before)]
-        wanted = {name: getattr(after, name) for name in names if f"{section.name}.{name}" in keys}
-        sections[section.name] = dataclasses.replace(before, **wanted)
-    return Settings(**sections)
+        wanted = {name: getattr(after, name) for name in names if f"{section}.{name}" in keys}
+        changed[section] = dataclasses.replace(before, **wanted)
+    return dataclasses.replace(old, **changed)

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode import config
 from sipnode.check.run import check
-from sipnode.settings import Settings
+from sipnode.settings import NAMED, sections
 
 SENSELESS: dict[str, tuple[str, str]] = {
     "core.domains": ('["a b"]', ""),
@@ -62,6 +62,16 @@ SENSELESS: dict[str, tuple[str, str]] = {
     "metrics.allow": ('["10.0.0.1/8"]', ""),
     "metrics.token": ('"short"', ""),
     "metrics.listen": ('"8080"', ""),
+    "trunk.one.domain": ('"a b"', ""),
+    "trunk.one.address": ('"192.0.2.1:0"', ""),
+    "trunk.one.sources": ('["10.0.0.1/8"]', ""),
+    "trunk.one.domains": ('["a b"]', ""),
+    "trunk.one.prefixes": ('["00 49"]', ""),
+    "trunk.one.rewrite": ('["00"]', ""),
+    "trunk.one.user": ('"a@b"', ""),
+    "trunk.one.password": (r'"a\u0007b"', ""),
+    "trunk.one.realm": (r'"a\u0007b"', ""),
+    "trunk.one.incoming": ('"a b"', ""),
     "manhole.listen": ('"0.0.0.0:5022"', ""),
     "manhole.authorized_keys": ('"gone"', '[manhole]\nlisten = "127.0.0.1:15997"'),
 }
@@ -71,7 +81,7 @@ OF_ANOTHER_TYPE = {str: "5", bool: '"yes"', int: '"7"', float: '"7"'}
 
 def every() -> typing.Iterator[tuple[str, dataclasses.Field[Any], Any]]:
     """Key, field and type of each setting."""
-    for section, kind in typing.get_type_hints(Settings).items():
+    for section, kind in {**sections(), **{f"{group}.one": kind for group, kind in NAMED.items()}}.items():
         hints = typing.get_type_hints(kind)
         for field in dataclasses.fields(kind):
             yield f"{section}.{field.name}", field, hints[field.name]
@@ -124,7 +134,7 @@ class EverySettingTests(SynchronousTestCase):
 
     def found(self, key: str, value: str, beside: str) -> tuple[str, list[str]]:
         """Where the setting stands, and every fault that was found."""
-        section, _, name = key.partition(".")
+        section, _, name = key.rpartition(".")
         kind = "tls" if beside == "TLS" else "udp"
         lines = ["[core]", f'listen = ["{kind}:127.0.0.1:{self.port}"]']
         lines += beside.replace("TLS", "").replace("PORT", str(self.port)).splitlines()
@@ -133,6 +143,9 @@ class EverySettingTests(SynchronousTestCase):
         if f"[{section}]" not in lines:
             lines += ["", f"[{section}]"]
         at = lines.index(f"[{section}]") + 1
+        if section.startswith("trunk."):
+            # One without either is at fault for that.
+            lines.insert(at, 'address = "192.0.2.9"' if name == "domain" else 'domain = "provider.test"')
         lines.insert(at, f"{name} = {value}")
         self.file.write_text("\n".join(lines) + "\n")
         before = sorted(self.folder.iterdir())

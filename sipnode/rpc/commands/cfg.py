@@ -5,13 +5,12 @@ Nothing is written to the file: a change holds until the next reload or start.
 
 from __future__ import annotations
 
-import typing
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from sipnode.errors import ConfigError, RpcError
 from sipnode.rpc.registry import rpc
-from sipnode.settings import Settings
+from sipnode.settings import sections
 
 if TYPE_CHECKING:
     from sipnode.rpc.parts import Parts
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 _MOST: Final = 300
 """Characters of a refusal, which may repeat what was given."""
-_GROUPS: Final = typing.get_type_hints(Settings)
+_GROUPS: Final = sections()
 
 
 class Nothing(TypedDict):
