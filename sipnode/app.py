@@ -18,6 +18,7 @@
     ├ udp:…, tcp:…, ws:…   a listener for each line of [core] listen
     ├ memory         what many closed connections held goes back to the system
     ├ batching       REGISTERs of a few milliseconds in one go
+    ├ trunks         are registered at and asked whether they live (where there is a [trunk.NAME])
     ├ sisters        other nodes: do they live? (where [node] address is set)
     ├ calls, pulse, summary, stall, metrics   who watches
     ├ manhole        a prompt, where one is wanted
@@ -69,6 +70,7 @@ from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
 from sipnode.wiring.observe import Observation
 from sipnode.wiring.presence import build_presence
 from sipnode.wiring.rpc import rpc_service
+from sipnode.wiring.trunks import build_trunks
 
 if TYPE_CHECKING:
     from twisted.web.resource import IResource
@@ -239,6 +241,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     core.ping_answered = keepalive.answered
     sisters = build_nodes(core, transports.listeners, reactor, shared)
     know_sisters(core.destinations, sisters)
+    trunks = build_trunks(core)
     defence = connect_defence(core, transports, sisters)
     presence = build_presence(core, storage, reactor)
     versions = Versions(core, lambda: (load_script(settings.routing.script, conf_dir), _stages(settings)))
@@ -251,7 +254,8 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     rpc.parts.scripts = versions
     log = LogService(core.logs, own_process)
     core_services = (media, core.registrar, core.dialogs, *presence, keepalive, ScriptService(core))
-    for service in (log, StorageService(storage), *backend, timer, *core_services, *defence, rpc, *transports.services, batching, *sisters):
+    outside = (*transports.services, batching, *trunks, *sisters)
+    for service in (log, StorageService(storage), *backend, timer, *core_services, *defence, rpc, *outside):
         service.setServiceParent(root)
     observation.attach(root, transports, media, storage, writer, sisters)
     manhole = manhole_service(root, core, rpc.parts.conf, media, conf_dir, state_dir)

@@ -47,6 +47,8 @@ from sipnode.sip.message import SipRequest, SipResponse
 from sipnode.sip.parser import Limits, parse_message
 from sipnode.transaction.layer import TransactionLayer
 from sipnode.transaction.timers import Timings
+from sipnode.trunk.service import TrunkService
+from sipnode.trunk.trunks import Trunks
 
 __all__ = [
     "DOMAIN",
@@ -280,6 +282,7 @@ class World:
         clock: ``task.Clock``.
         core: The services.
         sink: What transports would call.
+        trunks: What asks and registers at the trunks; a test starts it.
         http: What the script asks. scripts: Its versions.
     """
 
@@ -321,6 +324,8 @@ class World:
         core.registrar.contact_refusal = ContactPolicy(core.is_domain, core.is_own, core.destinations.refusal, core.own_host)
         core.http = self.http = FakeHttp()
         self.scripts = Versions(core, lambda: (self._loading, self._stages))
+        core.trunks = Trunks(settings.trunk)
+        self.trunks = TrunkService(core.trunks, core)
         begin(core.script)
         self.sink = Dispatcher(core, Limits())
         self._number = 0

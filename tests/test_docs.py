@@ -14,7 +14,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import sipnode.app
 from sipnode.routing.script import RoutingScript
-from sipnode.settings import ManholeSettings, MetricsSettings, NodeSettings, Settings
+from sipnode.settings import ManholeSettings, MetricsSettings, NodeSettings, Settings, TrunkSettings
 
 DOCS = Path(sipnode.__file__).parent.parent / "docs"
 KAMAILIO = Path("/etc/kamailio/kamailio.cfg")
@@ -136,6 +136,7 @@ class ServiceTreeTests(SynchronousTestCase):
             Settings(),
             node=NodeSettings(id=1, address="127.0.0.1:5060", secret="x" * 32),
             manhole=ManholeSettings(listen="127.0.0.1:5022"),
+            trunk={"provider": TrunkSettings(address="192.0.2.9")},
             metrics=MetricsSettings(listen="127.0.0.1:9090"),
         )
         built = [str(child.name) for child in sipnode.app.build(settings, folder, MemoryReactorClock(), own_process=True)]  # type: ignore[attr-defined]  # a MultiService

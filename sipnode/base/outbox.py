@@ -41,6 +41,8 @@ PING: Final = Why("ping", False, "unsent_requests")
 """The hole of an address translator is kept open."""
 NODE: Final = Why("node", False, "unsent_requests")
 """Another node is asked whether it lives."""
+TRUNK: Final = Why("trunk", False, "unsent_requests")
+"""A trunk is registered at, or asked whether it is there."""
 
 
 class Outbox:

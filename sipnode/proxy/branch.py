@@ -20,7 +20,7 @@ from sipnode.errors import NoRoute
 from sipnode.proxy import nexthop, unwanted
 from sipnode.proxy.core import Branch
 from sipnode.proxy.faults import SILENT, answer_to, blame_of
-from sipnode.proxy.forkpolicy import LOCAL, RECEIVED
+from sipnode.proxy.forkpolicy import CHALLENGES, LOCAL, RECEIVED
 from sipnode.proxy.forward import forwarded_request
 from sipnode.proxy.target import Target
 from sipnode.sip import build, ids
@@ -30,13 +30,14 @@ from sipnode.transaction.states import CALLING, PROCEEDING
 if TYPE_CHECKING:
     from sipnode.base.flow import Flow
     from sipnode.proxy.core import Fork
+    from sipnode.proxy.provider import Provider
     from sipnode.proxy.target import Target
     from sipnode.transaction.machine import ClientTransaction
 
 class LiveBranch(Branch):
     """One branch: how it is sent, and what becomes of it."""
 
-    __slots__ = ("_cancel_reason", "_cancel_until", "_expired", "_queue", "_transaction")
+    __slots__ = ("_asked", "_cancel_reason", "_cancel_until", "_expired", "_queue", "_sent_to", "_transaction")
 
     def __init__(self, fork: Fork, target: Target, index: int) -> None:
         super().__init__(fork, target, index, ids.new_branch() + fork.loop_mark)
@@ -45,6 +46,8 @@ class LiveBranch(Branch):
         self._expired = False
         self._queue: deque[SipResponse] | None = None
         self._transaction: ClientTransaction | None = None
+        self._asked = 0
+        self._sent_to = ""
 
     def ring_out(self) -> None:
         """It has rung for as long as it may, as by timer C; one that has said nothing yet can't be cancelled (§9.1) and has timer B."""
@@ -106,6 +109,8 @@ class LiveBranch(Branch):
             if budget is None:
                 self.fail(480)
                 return
+        if self.target.provider is not None:
+            self._sent_to = request.uri
         transaction = core.transactions.send_request(request, self.branch_id, self.flow, self, core.clock(), budget)
         if not transaction.terminated:
             # One that failed at once has been told already, and may have been followed by another.
@@ -241,6 +246,9 @@ class LiveBranch(Branch):
         self.contact_line = ""
         if response.status == 503 and self._next_hop():
             return
+        if response.status in CHALLENGES and self.target.provider is not None and not self.cancelled:
+            self._challenged(self.target.provider, response)
+            return
         if response.status == 487 and self._expired:
             self.fail(408)
             return
@@ -248,6 +256,18 @@ class LiveBranch(Branch):
         self.status = response.status
         self.source = RECEIVED
         self._end(response)
+
+    def _challenged(self, provider: Provider, response: SipResponse) -> None:
+        """A trunk wants to know who we are (RFC 3261 §22.3). That is between it and us: no caller hears of it."""
+        proof = provider.proof(self.request.method, self._sent_to, response, self.flow, self._asked)
+        if proof is None:
+            self.fail(502, "Trunk Takes Us Not", blame="trunk, which doesn't take our credentials")
+            return
+        self._asked += 1
+        self.status = 0
+        self.branch_id = ids.new_branch() + self.fork.loop_mark
+        self.proof = (proof,)
+        self._send()
 
     def fail(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = (), blame: str = SILENT) -> None:
         """End the branch with a final response of our own."""
@@ -263,6 +283,8 @@ class LiveBranch(Branch):
             return
         core = self.core
         self.ended = True
+        if self.target.provider is not None:
+            self.target.provider.ended(response.status)
         tries = self.tries
         try:
             self.fork.ctx.script.branch_failure(self, response)

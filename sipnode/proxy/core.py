@@ -343,11 +343,12 @@ class Branch(TransactionUser):
         answered: What stands for ``token`` in its replies, or None.
         hops: Other addresses of its target, where one is being tried. hop: That one, where the target was found by its name.
         unwanted: Its 2xx that nobody takes, or None.
+        proof: The header that answers the challenge of a trunk; empty where it hasn't asked.
     """
 
     __slots__ = (
         "answered", "blame", "body", "branch_id", "cancelled", "contact_line", "core", "ended", "flags", "flow", "fork", "forms", "hop",
-        "hops", "index", "media", "response", "source", "status", "target", "token", "tries", "unwanted", "words",
+        "hops", "index", "media", "proof", "response", "source", "status", "target", "token", "tries", "unwanted", "words",
     )  # fmt: skip
 
     def __init__(self, fork: Fork, target: Target, index: int, branch_id: str) -> None:
@@ -374,6 +375,7 @@ class Branch(TransactionUser):
         self.hop: Hop | None = None
         self.hops: list[Hop] = []
         self.unwanted: Unanswered | None = None
+        self.proof: tuple[tuple[str, str], ...] = ()
 
     def set(self, flag: int) -> None:
         """Set bits of BranchFlag (``setbflag``)."""

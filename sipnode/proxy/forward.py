@@ -81,8 +81,8 @@ def forwarded_request(branch: Branch) -> SipRequest:
     if forwards is None:
         names.append("max-forwards")
         lines.append(f"Max-Forwards: {core.max_forwards}")
-    if ctx.extra or fork.extra:
-        for name, value in (*ctx.extra, *fork.extra):
+    if ctx.extra or fork.extra or branch.proof:
+        for name, value in (*ctx.extra, *fork.extra, *branch.proof):
             check_header(name, value)
             names.append(name)
             lines.append(f"{pretty(name)}: {value}")

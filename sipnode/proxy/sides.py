@@ -56,6 +56,8 @@ def callee_reach(branch: Branch, response: SipResponse, beyond: list[str]) -> Re
     reach = as_named(response, beyond, flow, branch.core.destinations.refusal)
     if flow.reliable and not target.beyond:
         reach.flow, reach.key = flow.token, target.key
+    elif target.provider is not None:
+        reach.key = target.key
     reach.websocket = target.websocket
     return reach
 

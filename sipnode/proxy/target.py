@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sipnode.proxy.provider import Provider
     from sipnode.records import Reach
 
 
@@ -30,6 +31,7 @@ class Target:
         named_by: Address of whoever named its URI, "" for the sender of the request.
         after: Seconds that it rings later than the others, if nobody has answered by then; 0 for at once.
         seconds: For how long it rings at most: then it is cancelled and counts as 408; 0 for as long as ``[transaction] invite_timeout``.
+        provider: The trunk that it is a way to, or None.
         server_id: Client section of ``tls.cfg`` for a TLS connection to it, "" for the one of its address.
     """
 
@@ -50,3 +52,4 @@ class Target:
     seconds: float = 0.0
     reach: Reach | None = None
     named_by: str = ""
+    provider: Provider | None = None

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from sipnode.routing.role import Script
     from sipnode.settings import Settings
     from sipnode.sip.message import SipRequest, SipResponse
+    from sipnode.trunk.trunks import Trunks
 
 _LOST: Final = (("reason", 'SIP;cause=480;text="Connection lost"'),)
 
@@ -106,7 +107,7 @@ class Core(ProxyCore):
         misbehaved: Told of a flow that sent what can't be read. defence: None without one.
         busy: Why new calls are refused with 503 just now (``overload``, ``drain``): what says the seconds of Retry-After, by
             the reason's name. Calls that are up go on.
-        nodes: None where the server knows of no others.
+        nodes: None where the server knows of no others. trunks: None where it has none.
         logs: LogControl: level, form and wire trace while the server runs. lifecycle: Lifecycle: ready, reload, drain.
     """
 
@@ -138,6 +139,7 @@ class Core(ProxyCore):
         self.defence: DefenceService | None = None
         self.busy: dict[str, Callable[[], int]] = {}
         self.nodes: NodeService | None = None
+        self.trunks: Trunks | None = None
         self.logs: Any = None
         self.lifecycle: Any = None
         self.node_seconds, self.next_host_seconds = settings.node.lost_seconds, settings.proxy.next_host_seconds
@@ -176,6 +178,8 @@ class Core(ProxyCore):
         near = ctx.reach
         if near is None:
             near = ctx.reach = self._near_side(ctx)
+            if self.trunks is not None:
+                near.key = near.key or self.trunks.key_of(ctx.flow, ctx.request.ruri.user)
         return near
 
     def _near_side(self, ctx: ProxyRequest) -> Reach:
@@ -217,7 +221,7 @@ class Core(ProxyCore):
             binding = self.registrar.by_key(holder.key)
             if binding is not None and binding.connection_id == flow.token:
                 return True
-        if same_host(holder.host, host) or self.authenticator.trusts(flow):
+        if same_host(holder.host, host) or self.authenticator.trusts(flow) or (self.trunks and self.trunks.speaks(holder.key, flow)):
             return True
         return self.dialogs.access.is_at(ctx.request, host)
 

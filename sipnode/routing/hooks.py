@@ -14,6 +14,7 @@ from sipnode.base.native import mypyc_attr
 from sipnode.base.waiting import deferred
 from sipnode.interfaces import IRoutingScript
 from sipnode.routing.role import Script
+from sipnode.routing.trunks import next_trunk
 from sipnode.sip.message import SipResponse as SipResponse
 
 if TYPE_CHECKING:
@@ -144,6 +145,12 @@ class ScriptHooks(Script):
     def branch_failure(self, branch: Branch, response: SipResponse) -> None:
         """A branch has ended with 300 or more, also by time-out; ``branch.retry()`` sends it once more (``tm:branch-failure``)."""
         self.media.failure(branch, response.status)
+
+    def next_trunk(self, fork: Fork, *trunks: str) -> bool:
+        """From ``manage_failure``: where a trunk has failed by its own fault (408, 5xx), try the next of those that ``route_to`` was given,
+        or one of these; whether there is one. If that fails too, the caller gets the best answer of all.
+        """
+        return next_trunk(fork, self.core.trunks, trunks)
 
     def manage_failure(self, fork: Fork) -> Managed:
         """All branches have failed: ``fork.add_targets([Target("sip:…")])`` tries more, a Reject is the answer."""

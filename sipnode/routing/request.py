@@ -27,6 +27,7 @@ from sipnode.registrar.register import aor_of
 from sipnode.routing import capabilities
 from sipnode.routing.contact import CONTACT_METHODS, contact_line
 from sipnode.routing.passedon import device_of
+from sipnode.routing.trunks import callee_of, route_to
 from sipnode.routing.verdict import BranchFlag, Flag, Step, Verdict
 from sipnode.routing.withindialog import other_end
 from sipnode.sip import sanity
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from sipnode.routing.core import Core
     from sipnode.sip.address import NameAddr
     from sipnode.sip.uri import SipUri
+    from sipnode.trunk.trunk import Trunk
 
 _VOUCHED: Final = int(Flag.TRUSTED | Flag.PATH)
 _DONE: Final = SipRequest("DONE", "", [], [])
@@ -49,6 +51,8 @@ NEW_WORK: Final = frozenset(("INVITE", "SUBSCRIBE", "MESSAGE"))
 """What is refused outside of dialogs while the server has too much to do or is about to stop; registrations are kept up."""
 STAYED_IN: Final = frozenset(("INVITE", "SUBSCRIBE", "REFER"))
 """What begins a dialog that we stay in the path of."""
+
+_NO_TRUNKS: Final = frozenset(("REGISTER", "SUBSCRIBE", "PUBLISH", "REFER"))
 
 _OURS: Final = frozenset(("via", "from", "to", "call-id", "cseq", "content-length", "max-forwards", "route", "record-route", "max-breadth"))
 """Headers that the proxy writes itself, or that a transaction is known by."""
@@ -181,7 +185,17 @@ class Request(DialogRequest):
     def caller(self) -> str:
         """``user@domain`` of ours that sends it: as it has proved, or as From says where nobody has to prove anything. "" for others."""
         uri = self.request.from_.uri
-        return self.identity or (uri.aor if self.core.is_local(uri.host) else "")
+        return self.identity or (uri.aor if self.core.is_local(uri.host) and self.from_trunk is None else "")
+
+    @property
+    def from_trunk(self) -> Trunk | None:
+        """The trunk that it comes from, by its address or certificate as ``[trunk.NAME] trust`` says; None where it comes from none, or is
+        of a method that a trunk has no more right to than anybody (REGISTER, SUBSCRIBE, PUBLISH, REFER).
+        """
+        trunks = self.core.trunks
+        if trunks is None or self.request.method in _NO_TRUNKS:
+            return None
+        return trunks.of(self.flow, self.request.ruri.user)
 
     @property
     def anonymous(self) -> bool:
@@ -196,9 +210,22 @@ class Request(DialogRequest):
         """
         if self.identity or self.flags & _VOUCHED or not self.core.settings.auth.enabled:
             return False
-        return not self.core.authenticator.trusts(self.flow)
+        return not self.core.authenticator.trusts(self.flow) and self.from_trunk is None
 
     # -- verbs for a site
+
+    def route_to(self, *trunks: str | Trunk) -> None:
+        """Have it go to a trunk: the number of its Request-URI at the trunk's domain, after the trunk's own rules. The script says so, so
+        that nobody is asked who it comes from.
+
+        Args:
+            trunks: Names or trunks. Of several the first that is there by priority and weight; ``next_trunk()`` takes the others.
+
+        Raises:
+            Reject: 503, none of them is there.
+            ValueError: there is no trunk of that name.
+        """
+        route_to(self, self.core.trunks, trunks)
 
     def ring(self, targets: list[Target], after: float = 0.0, seconds: float = 0.0) -> None:
         """Have it ring there, too, beside the devices that ``location`` finds, or in their place where it finds none.
@@ -391,6 +418,8 @@ class Request(DialogRequest):
         Returns:
             None to go on: proved, or there is nothing to prove.
         """
+        if self.from_trunk is not None:
+            return None
         asked: Step = self.core.authenticator.check(self, self.request.method != "REGISTER")
         return self._told("credentials", asked) if isinstance(asked, Deferred) else asked
 
@@ -403,7 +432,7 @@ class Request(DialogRequest):
     @property
     def unproved(self) -> bool:
         """Whether ``auth`` let it pass though it comes from nobody that we know: what anybody may send is policy then."""
-        return not self.identity and self.core.authenticator.is_stranger(self)
+        return not self.identity and self.core.authenticator.is_stranger(self) and self.from_trunk is None
 
     def admit(self) -> Step:
         """It goes on, outside of any dialog or inside: what shows the Call-ID of somebody else's call does not.
@@ -424,9 +453,20 @@ class Request(DialogRequest):
             watcher.noted(self.core.clock(), self.request.call_id, PROVED, (self.identity,))
 
     def leaves_us(self) -> bool:
-        """Whether it is for a domain that isn't ours; that of a REGISTER is noted, as the commonest fault of a first configuration."""
+        """Whether it is for a domain that isn't ours, or for a number that a trunk serves and nobody has here.
+
+        The domain of a REGISTER is noted, as the commonest fault of a first configuration.
+        """
         uri = self.request.ruri
         if uri.scheme == "tel" or self.core.is_local(uri.host):
+            trunks = self.core.trunks
+            if trunks is None or self.request.method in _NO_TRUNKS or self.from_trunk is not None:
+                return False
+            # Who has registered with that name is called; and what comes from a trunk doesn't go back to one.
+            return bool(uri.user and trunks.for_number(uri.user)) and not (uri.host and self.core.registrar.online(uri.aor))
+        trunk = self.from_trunk
+        if trunk is not None and trunk.is_domain(uri.host):
+            # Some providers leave their own domain in what they send us.
             return False
         if self.request.method == "REGISTER":
             self.core.foreign_register(uri.host)
@@ -445,7 +485,19 @@ class Request(DialogRequest):
         return True
 
     def to_outside(self) -> None:
-        """Its target is where its URI says, by the Routes that it brings."""
+        """Its target is the trunk that serves its domain or number, else where its URI says, by the Routes that it brings.
+
+        Raises:
+            Reject: 503, none of the trunks that serve it is there.
+        """
+        trunks = self.core.trunks
+        if trunks is not None:
+            uri = self.request.ruri
+            # The number of a foreign domain that no trunk serves is that domain's affair.
+            serving = trunks.for_domain(uri.host) if uri.host and not self.core.is_local(uri.host) else trunks.for_number(uri.user)
+            if serving:
+                route_to(self, trunks, serving)
+                return
         self.extra.append(("p-hint", "outbound"))
         self.targets = [Target(routes=self.core.preloaded(self.request) if "route" in self.request else ())]
 
@@ -495,7 +547,7 @@ class Request(DialogRequest):
             Reject: It has no target: 404, nobody; 405, no device takes the method; 480, none can be reached; 503, the table is still being
                 loaded.
         """
-        result: Deferred[LookupResult] | LookupResult = self.core.registrar.lookup(self.request.ruri.aor, self.request.method)
+        result: Deferred[LookupResult] | LookupResult = self.core.registrar.lookup(self._callee(), self.request.method)
         if isinstance(result, Deferred):
             return self._told("bindings", result).addCallback(self._located, then, seconds)
         return self._located(result, then, seconds)
@@ -504,6 +556,11 @@ class Request(DialogRequest):
         """The same, and the tap is told what the database is asked for."""
         core = self.core
         return told(core.tap, core.clock, self.request.get("call-id") or "", DATABASE, what, asked, lambda result: ())
+
+    def _callee(self) -> str:
+        """The address-of-record that it is for; a trunk may send what is for us to our address, its own domain, or its own user."""
+        trunk = self.from_trunk
+        return self.request.ruri.aor if trunk is None else callee_of(self.request.ruri, trunk, self.core.settings.core.domains)
 
     def _located(self, result: LookupResult, then: Callable[[Request], Step], seconds: float) -> Step:
         status, bindings = result
@@ -530,6 +587,8 @@ class Request(DialogRequest):
             return
         trusted = self.trusted
         may_answer = trusted or (self.identity != "" and core.settings.proxy.auto_answer == "users")
+        # A trunk is believed who calls, but makes no phone answer by itself.
+        trusted = trusted or self.from_trunk is not None
         gone, added, claims = judge(request, self.identity, trusted, may_answer, core.is_local)
         if gone:
             self.dropped.extend(gone)

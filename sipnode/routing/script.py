@@ -148,5 +148,5 @@ class RoutingScript(ScriptHooks):
         return self.media.reply(branch, response)
 
     def manage_failure(self, fork: Fork) -> Managed:
-        """failure_route[MANAGE_FAILURE]: devices that have left a node that died are looked up once more; a site adds targets here."""
-        return look_again(fork)
+        """failure_route[MANAGE_FAILURE]: the next trunk; devices that left a node that died are looked up; a site adds targets here."""
+        return None if self.next_trunk(fork) else look_again(fork)

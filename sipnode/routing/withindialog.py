@@ -40,6 +40,8 @@ def other_end(core: Core, request: SipRequest, route: RouteState, now: float) ->
         uri, _ = handle_ruri_alias(uri)
         far = moved or far
     target = Target(uri if uri != request.uri else "", far.flow, far.key, websocket=far.websocket, reach=far)
+    if far.key and core.trunks is not None:
+        target.provider = core.trunks.of_key(far.key)
     if far.natted:
         target.flags = BranchFlag.NATB
         if not far.flow:

@@ -26,7 +26,8 @@ def guarded(core: Core, sink: Any) -> Any:
     settings = core.settings.defence
     if not settings.enabled:
         return sink
-    guard = Guard(settings, core.clock, core.settings.auth.trusted, lambda host: core.own_host(host))
+    trunks = [text for trunk in core.settings.trunk.values() if trunk.trust == "address" for text in trunk.sources]
+    guard = Guard(settings, core.clock, (*core.settings.auth.trusted, *trunks), lambda host: core.own_host(host))
     gate = Gate(sink, guard, core.clock, core.transactions.held, core.outbox)
     core.transactions.place_of = guard.place_of
     core.misbehaved = gate.misbehaved
