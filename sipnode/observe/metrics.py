@@ -183,6 +183,13 @@ class ServerCollector(Collector):
         yield _gauges("sipnode_media_node_ports_free", "Those of them that are free.", "node", free)
         sisters = {sister.address.hostport: not sister.down for sister in it.sisters()}
         yield _gauges("sipnode_sister_node_up", "1 while another node answers.", "node", sisters)
+        trunks = list(it.core.trunks or ())
+        yield _gauges("sipnode_trunk_up", "1 while a trunk gets new calls.", "trunk", {trunk.name: trunk.up for trunk in trunks})
+        registered = {trunk.name: trunk.registered > it.core.clock() for trunk in trunks if trunk.settings.register}
+        yield _gauges("sipnode_trunk_registered", "1 while we are registered at a trunk that wants it.", "trunk", registered)
+        yield _counters("sipnode_trunk_requests", "Requests that went to a trunk.", "trunk", {each.name: each.requests for each in trunks})
+        failures = {trunk.name: trunk.failures for trunk in trunks}
+        yield _counters("sipnode_trunk_failures", "Those of them that it failed to answer (408, 5xx).", "trunk", failures)
 
     def _tls(self) -> Iterator[Metric]:
         labels = ("section", "key", "path", "subject")

@@ -26,6 +26,7 @@ from sipnode.rpc.commands.stats import StatisticsCommands
 from sipnode.rpc.commands.system import SystemCommands
 from sipnode.rpc.commands.tls import TlsCommands
 from sipnode.rpc.commands.tm import TransactionCommands
+from sipnode.rpc.commands.trunk import TrunkCommands
 from sipnode.rpc.commands.ul import LocationCommands
 from sipnode.rpc.commands.ws import WebSocketCommands
 from sipnode.rpc.endpoint import Endpoint
@@ -55,6 +56,7 @@ FAMILIES = (
     StatisticsCommands,
     TlsCommands,
     TransactionCommands,
+    TrunkCommands,
     WebSocketCommands,
 )
 

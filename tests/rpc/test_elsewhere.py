@@ -33,7 +33,7 @@ class UnknownMethodTests(RpcCase):
     def test_kamailios(self) -> None:
         """One of Kamailio's is answered with why it isn't here and what to use."""
         for name, words in (
-            ("dispatcher.list", "not here, because there are no sets of destinations"),
+            ("dispatcher.list", "not here, because trunks stand in [trunk.NAME]"),
             ("pike.list", "use defence.list"),
             ("core.kill", "not here, because signals are"),
             ("permissions.addressReload", "use defence.trusted"),

@@ -33,12 +33,13 @@ class Kamailio:
     Args:
         script: Its configuration in this folder; ``DBURL`` in it becomes the database's.
         url: Of the database, as Kamailio writes it.
-        port: Its UDP port on loopback.
+        port: Its UDP port on loopback. host: Another address of loopback.
     """
 
-    def __init__(self, case: TestCase, script: str, url: str, port: int) -> None:
+    def __init__(self, case: TestCase, script: str, url: str, port: int, host: str = HOST) -> None:
         self.case = case
         self.port = port
+        self.host = host
         self.folder = Path(tempfile.mkdtemp(prefix="sipnode-k-"))
         case.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.log = self.folder / "log"
@@ -52,13 +53,13 @@ class Kamailio:
         command = [program, "-DD", "-E", "-f", str(self._conf), "-Y", str(self.folder), "-m", "32", "-M", "8"]
         with self.log.open("wb") as log:
             process = subprocess.Popen(
-                [*command, "-l", f"udp:{HOST}:{self.port}"], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [*command, "-l", f"udp:{self.host}:{self.port}"], stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
         self.case.addCleanup(process.wait, 30)
         self.case.addCleanup(process.terminate)
 
         async def answers() -> bool:
-            return bool(await deferToThread(probes.sip_server, HOST, self.port))
+            return bool(await deferToThread(probes.sip_server, self.host, self.port))
 
         await until(answers, self.log.read_text)
         return self
