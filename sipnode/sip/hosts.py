@@ -62,9 +62,11 @@ def _normal(text: str) -> str:
 def _ascii_labels(host: str) -> str:
     """Labels outside of ASCII as A-labels, after folding to the letters that they look like (full width, dots of other scripts)."""
     try:
-        return host.rstrip(".。．｡").encode("idna").decode("ascii").lower()
+        found = host.rstrip(".。．｡").encode("idna").decode("ascii").lower()
     except UnicodeError:
         return host
+    # A full-width percent sign becomes a plain one: read once more, it would be an escape, and the host another.
+    return host if "%" in found else found
 
 
 def _ipv6(host: str) -> str:

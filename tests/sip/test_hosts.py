@@ -39,6 +39,12 @@ class NormalHostTests(SynchronousTestCase):
         once = normal_host(text)
         self.assertEqual(normal_host(once), once)
 
+    def test_full_width_percent_sign(self) -> None:
+        """A letter that folds to a percent sign makes no escape of what follows: two readings would be two hosts."""
+        for text in ("\uff0514\xe9", "\xe9\uff0541.test", "a.\uff0561\xe9.b."):
+            once = normal_host(text)
+            self.assertEqual((normal_host(once), "\x14" in once, "%" in once), (once, False, False), text)
+
     def test_uris(self) -> None:
         """A URI has its host in that spelling, so that everybody who compares hosts compares the same, and is written as it came."""
         for text in ("sip:a@EXAMPLE.test.:5070", "sip:a@127.1", "sip:a@[::FFFF:127.0.0.1]"):
