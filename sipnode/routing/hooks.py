@@ -13,6 +13,8 @@ from zope.interface import classImplements
 from sipnode.base.native import mypyc_attr
 from sipnode.base.waiting import deferred
 from sipnode.interfaces import IRoutingScript
+from sipnode.routing.contact import set_reply_contact
+from sipnode.routing.moved import look_again
 from sipnode.routing.role import Script
 from sipnode.routing.trunks import next_trunk
 from sipnode.sip.message import SipResponse as SipResponse
@@ -145,6 +147,14 @@ class ScriptHooks(Script):
     def branch_failure(self, branch: Branch, response: SipResponse) -> None:
         """A branch has ended with 300 or more, also by time-out; ``branch.retry()`` sends it once more (``tm:branch-failure``)."""
         self.media.failure(branch, response.status)
+
+    def set_reply_contact(self, branch: Branch, response: SipResponse) -> None:
+        """From ``manage_reply``: have the reply go back with the Contact by which its sender is really reached (``set_contact_alias``)."""
+        set_reply_contact(branch, response)
+
+    def look_again(self, fork: Fork) -> Managed:
+        """From ``manage_failure``: try devices that have come to this node from one that was found dead."""
+        return look_again(fork)
 
     def next_trunk(self, fork: Fork, *trunks: str) -> bool:
         """From ``manage_failure``: where a trunk has failed by its own fault (408, 5xx), try the next of those that ``route_to`` was given,

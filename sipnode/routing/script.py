@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from sipnode.base.native import mypyc_attr
 from sipnode.errors import Reject
 from sipnode.routing.capabilities import HEADERS
-from sipnode.routing.contact import set_reply_contact
 from sipnode.routing.hooks import ScriptHooks
-from sipnode.routing.moved import look_again
 from sipnode.routing.order import on
 from sipnode.routing.verdict import DROP
 
@@ -144,9 +142,9 @@ class RoutingScript(ScriptHooks):
 
     def manage_reply(self, branch: Branch, response: SipResponse) -> Passed:
         """onreply_route[MANAGE_REPLY]: each 1xx and 2xx of a branch."""
-        set_reply_contact(branch, response)
+        self.set_reply_contact(branch, response)
         return self.media.reply(branch, response)
 
     def manage_failure(self, fork: Fork) -> Managed:
         """failure_route[MANAGE_FAILURE]: the next trunk; devices that left a node that died are looked up; a site adds targets here."""
-        return None if self.next_trunk(fork) else look_again(fork)
+        return None if self.next_trunk(fork) else self.look_again(fork)
