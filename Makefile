@@ -1,6 +1,6 @@
 # make run          a server, its rtpengine and two users, on this machine; installs what is missing
 # make run HOST=…   the same for the network of the address …, over https and wss
-# make run makes the server compiled where a C compiler is (SIPNODE_COMPILE=0 make run: without)
+# make run starts the server compiled from the second time on, where a C compiler is (SIPNODE_COMPILE=0 make run: never)
 # make test         unit, flow and live tests; T=tests.registrar runs a part
 # make help         the other goals
 
@@ -10,8 +10,8 @@ BIN := .venv/bin
 SHARED ?= ../shared
 T ?= tests
 export PYTHON
-# Compiles what hasn't been yet, where that can be, and puts it first on the path; SIPNODE_COMPILE=0 goes without.
-NATIVE = lib=$$($(BIN)/python backend/sipnode_compile.py) && export PYTHONPATH=$$lib &&
+# Puts what is compiled first on the path. What isn't yet is meanwhile, for the next start: nobody waits minutes for a first call.
+NATIVE = lib=$$($(BIN)/python backend/sipnode_compile.py --beside) && export PYTHONPATH=$$lib &&
 # The same where COMPILED=1 asks for it, which then has to be.
 AS_ASKED = $(if $(COMPILED),lib=$$(SIPNODE_COMPILE=1 $(BIN)/python backend/sipnode_compile.py) && export PYTHONPATH=$$lib &&)
 

@@ -6,7 +6,7 @@ it would hide what somebody edits. ``SIPNODE_COMPILE=0`` never compiles, ``1`` f
 stays pure Python, and a line says why.
 
 ``python backend/sipnode_compile.py`` makes it if need be and ends with the folder to run it from as the only line of its output (none where
-it stays pure); ``--why-not`` only tells, by its status too, whether it could.
+it stays pure); with ``--beside`` it doesn't wait for what isn't there. ``--why-not`` only tells, by its status too, whether it could.
 """
 
 from __future__ import annotations
@@ -276,6 +276,24 @@ def attempt(top: Path = TOP, reason: str = "") -> Path | None:
     return found
 
 
+def beside(top: Path = TOP) -> Path | None:
+    """The folder to run from where it is there; else None, and it is compiled meanwhile at the lowest priority, for the next start.
+
+    Raises:
+        CompileError: as :func:`attempt`, which does it where ``SIPNODE_COMPILE`` is 1.
+    """
+    if forced() is not None or why_not():
+        return attempt(top)
+    found = current(top)
+    if found is None:
+        place(top).mkdir(parents=True, exist_ok=True)
+        say(f"starts in pure Python and is compiled meanwhile, for the next start ({VARIABLE}=1: before this one, 0: not at all)")
+        with (place(top) / "log").open("wb") as log:
+            command = ["nice", "-n", "19", sys.executable, str(Path(__file__).resolve())]
+            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    return found
+
+
 def say(text: str) -> None:
     """A line for people."""
     print(f"sipnode: {text}", file=sys.stderr, flush=True)
@@ -285,13 +303,14 @@ def main() -> int:
     """0, or 1 where it can't be and was asked for."""
     parser = argparse.ArgumentParser(description="Compiles sipnode, where that can be.")
     parser.add_argument("--why-not", action="store_true", help="only say why it can't be, status 1; nothing and 0 where it can")
+    parser.add_argument("--beside", action="store_true", help="don't wait: what isn't there yet is compiled in the background")
     options = parser.parse_args()
     if options.why_not:
         reason = no_compiler() if forced() is not False else f"{VARIABLE}=0"
         print(reason or "", end="\n" if reason else "")
         return 1 if reason else 0
     try:
-        found = attempt()
+        found = beside() if options.beside else attempt()
     except CompileError as error:
         say(f"it can't be compiled: {error}")
         return 1

@@ -245,6 +245,23 @@ class CompileTests(SynchronousTestCase):
         )
         self.assertIn("only 0 and 1 mean something", str(self.assertRaises(SystemExit, self.ask, "yes")))
 
+    def test_beside(self) -> None:
+        """make run waits for no compiler: what isn't there is made by a process of its own, and what is there is taken."""
+        begun: list[list[str]] = []
+        here = self.mktemp()
+        self.patch(os, "environ", {})
+        self.patch(self.compile, "why_not", lambda: "")
+        self.patch(self.compile, "place", lambda top: Path(here))
+        self.patch(self.compile.subprocess, "Popen", lambda command, **how: begun.append(command))
+        self.patch(self.compile, "current", lambda top: None)
+        self.assertIsNone(self.compile.beside())
+        self.assertEqual([command[-1] for command in begun], [str(TOP / "backend" / "sipnode_compile.py")])
+        self.assertIn("for the next start", self.said.getvalue())
+        self.patch(self.compile, "current", lambda top: TOP)
+        self.assertEqual((self.compile.beside(), len(begun)), (TOP, 1))
+        self.patch(os, "environ", {"SIPNODE_COMPILE": "0"})
+        self.assertEqual((self.compile.beside(), len(begun)), (None, 1))
+
     def test_failed(self) -> None:
         """A compiler that fails leaves it pure, with its first error; 1 ends."""
         self.patch(self.compile, "why_not", lambda: "")
