@@ -44,10 +44,11 @@ from sipnode.records import LocationChange  # noqa: E402
 from sipnode.rpc import schema  # noqa: E402
 from sipnode.rpc.endpoint import Endpoint  # noqa: E402
 from sipnode.rpc.registry import Method, Param, Registry  # noqa: E402
-from sipnode.settings import LocationSettings  # noqa: E402
+from sipnode.settings import LocationSettings, TrunkSettings  # noqa: E402
 from sipnode.storage.memory import MemoryStorage  # noqa: E402
 from sipnode.testing import World, listener_of  # noqa: E402
 from sipnode.transport.tls.config import TLSProfile  # noqa: E402
+from sipnode.trunk.trunks import Trunks  # noqa: E402
 from sipnode.wiring.presence import build_presence, named_packages  # noqa: E402
 from sipnode.wiring.rpc import parts_of, registry_of  # noqa: E402
 
@@ -126,6 +127,7 @@ CALLS: tuple[tuple[Any, ...], ...] = (
     ("sipnode.trace_on", "alice"), ("sipnode.trace",), ("sipnode.trace_off",), ("sipnode.reload",), ("sipnode.nodes",),
     ("system.listMethods",), ("system.methodHelp", "ul.dump"), ("system.methodSignature", "ul.add"), ("rpc.describe", "ul.rm"),
     ("rpc.discover",),
+    ("trunk.list",), ("trunk.show", "provider"),
     ("tm.cancel", "call-2", 2), ("ws.close", "WEBSOCKET"), ("dlg.end_dlg", "ENTRY", "NUMBER"), ("dlg.terminate_dlg", "call-3", "from-dave"),
 )  # fmt: skip
 """What is called, in this order; words in capitals are filled in from what is there."""
@@ -157,6 +159,7 @@ def scene() -> tuple[World, Registry]:
     bob.send("SUBSCRIBE", alice.aor, (("event", "presence"), ("expires", "600")), call_id="watch-1", from_tag="from-bob")
     world.advance(1)
     core.logs = LogControl(world.settings.log, core.tap)
+    core.trunks = Trunks({"provider": TrunkSettings(domain="provider.example", address="203.0.113.9", user="us")})
     return world, _registry(world)
 
 
