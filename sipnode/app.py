@@ -40,7 +40,6 @@ from sipnode.auth.authenticator import Authenticator
 from sipnode.auth.secret import derive, load_or_create_secret
 from sipnode.base.outbox import PING
 from sipnode.dialog.ends import new_via
-from sipnode.dialog.service import DialogService
 from sipnode.errors import ConfigError, FlowClosed
 from sipnode.interfaces import IRequestStage
 from sipnode.media.service import MediaService
@@ -53,17 +52,16 @@ from sipnode.routing.core import Core
 from sipnode.routing.dispatch import Dispatcher
 from sipnode.routing.loading import load_script
 from sipnode.routing.versions import Versions
-from sipnode.services import OrderedMultiService, TransactionClock, settle_memory
+from sipnode.services import OrderedMultiService, settle_memory
 from sipnode.sip.parser import Limits
 from sipnode.sip.uri import SipUri
 from sipnode.storage.factory import open_storage, use_backend
 from sipnode.storage.writer import GroupCommitWriter
-from sipnode.transaction.layer import TransactionLayer
-from sipnode.transaction.timers import Timings
 from sipnode.transport.assembly import Transports, build_transports
 from sipnode.transport.descriptors import complaint, raised, room
+from sipnode.wiring.core import Parts, assemble_core, new_core
 from sipnode.wiring.defence import connect_defence, guarded
-from sipnode.wiring.destinations import build_destinations, contact_policy, know_sisters
+from sipnode.wiring.destinations import build_destinations, know_sisters
 from sipnode.wiring.lifecycle import LogService, add_lifecycle, log_control
 from sipnode.wiring.manhole import manhole_service
 from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
@@ -194,13 +192,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     backend = use_backend(storage, settings.auth, reactor)
     storage.credentials.outage_seconds = settings.auth.outage_seconds
 
-    timer = TransactionClock(reactor)
-    timing = settings.transaction
-    layer = TransactionLayer(
-        Timings(timing.t1, timing.t2, timing.t4, timing.timeout, timing.invite_timeout), timer.wake_at, settings.limits.transactions
-    )
-    timer.advance, timer.next_wake = layer.advance, layer.next_wake
-    core = Core(settings, reactor, layer, derive(shared, "route"))
+    core, timer = new_core(settings, reactor, derive(shared, "route"))
     core.logs = log_control(core, settings)
 
     limits = settings.limits
@@ -210,19 +202,13 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     observation = Observation(core, own_process)
     page = observation.page(_page(settings, core, storage, reactor))
     transports = build_transports(settings, sink, reactor, page, core.xhttp_request, str(conf_dir))
-    core.flows = transports.flows
-    core.resolver = transports.resolver
-    core.is_own = transports.is_own_address
-    core.own_host = transports.own.has_host
-    core.destinations = build_destinations(core, settings)
 
     media = MediaService(settings.media, reactor)
-    core.media = media.relay
     writer = GroupCommitWriter(storage.location, reactor, settings.location) if settings.location.db_mode else None
     if writer is not None:
         batching.after = writer.hurry
         writer.is_load = lambda: batching.collecting
-    core.registrar = RegistrarService(
+    registrar = RegistrarService(
         settings.location,
         reactor,
         storage.location if settings.location.db_mode else None,
@@ -230,13 +216,14 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
         transports.flows,
         degraded=lambda: storage.degraded,
     )
-    core.authenticator = Authenticator(settings.auth, storage.credentials, derive(secret, "nonce"), reactor)
-    core.dialogs = DialogService(settings.dialog, reactor, core)
+    authenticator = Authenticator(settings.auth, storage.credentials, derive(secret, "nonce"), reactor)
+    is_own, own_host = transports.is_own_address, transports.own.has_host
+    destinations = build_destinations(settings, is_own, own_host)
+    parts = Parts(transports.flows, transports.resolver, is_own, own_host, destinations, media.relay, authenticator, registrar)
+    assemble_core(core, parts)
     keepalive = KeepaliveService(
         settings.nat, reactor, _pinger(core), core.registrar.remove, f"sip:{_domain(settings)}", derive(secret, "ping")
     )
-    core.registrar.contact_refusal = contact_policy(core)
-    core.registrar.on_change(core.binding_changed)
     core.registrar.on_change(only_ours(settings.node.id, keepalive.changed))
     core.ping_answered = keepalive.answered
     sisters = build_nodes(core, transports.listeners, reactor, shared)

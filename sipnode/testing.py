@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 from twisted.internet.task import Clock
 
-from sipnode.dialog.service import DialogService
 from sipnode.fakes import (
     PORTS,
     FakeFlow,
@@ -33,22 +32,18 @@ from sipnode.fakes import (
     listener_of,
 )
 from sipnode.proxy.destinations import Destinations
-from sipnode.registrar.contacts import ContactPolicy
 from sipnode.registrar.service import RegistrarService
 from sipnode.routing.assembly import begin
-from sipnode.routing.core import Core
 from sipnode.routing.dispatch import Dispatcher
 from sipnode.routing.script import RoutingScript
 from sipnode.routing.versions import Versions
-from sipnode.services import TransactionClock
 from sipnode.settings import Settings
 from sipnode.sip import build, ids
 from sipnode.sip.message import SipRequest, SipResponse
 from sipnode.sip.parser import Limits, parse_message
-from sipnode.transaction.layer import TransactionLayer
-from sipnode.transaction.timers import Timings
 from sipnode.trunk.service import TrunkService
 from sipnode.trunk.trunks import Trunks
+from sipnode.wiring.core import Parts, assemble_core, new_core
 
 __all__ = [
     "DOMAIN",
@@ -68,6 +63,14 @@ __all__ = [
 
 DOMAIN = "example.test"
 SECRET = b"only for tests: no secret at all"
+
+
+def _own_host(host: str) -> bool:
+    return host == "192.0.2.1"
+
+
+def _is_own(host: str, port: int) -> bool:
+    return _own_host(host) and port in (0, *PORTS.values())
 
 
 class Phone:
@@ -301,27 +304,16 @@ class World:
         self.clock = clock or Clock()
         if clock is None:
             self.clock.advance(1_700_000_000)
-        timer = TransactionClock(self.clock)
-        transaction = self.settings.transaction
-        layer = TransactionLayer(
-            Timings(transaction.t1, transaction.t2, transaction.t4, transaction.timeout, transaction.invite_timeout), timer.wake_at
-        )
-        timer.advance, timer.next_wake = layer.advance, layer.next_wake
-        self.core = core = Core(self.settings, self.clock, layer, SECRET)
+        core, _ = new_core(self.settings, self.clock, SECRET)
+        self.core = core
         self.flows = FakeFlows()
         self.resolver = FakeResolver()
-        core.flows, core.resolver = self.flows, self.resolver
-        core.media = media or RecordingMediaRelay(enabled=False)
-        core.authenticator = OpenAuthenticator()
-        core.registrar = RegistrarService(self.settings.location, self.clock, flows=self.flows)
-        core.registrar.on_change(core.binding_changed)
-        core.registrar.startService()
-        core.dialogs = DialogService(self.settings.dialog, self.clock, core)
+        registrar = RegistrarService(self.settings.location, self.clock, flows=self.flows)
+        destinations = Destinations(self.settings.proxy.destinations, (), _is_own, _own_host)
+        relay = media or RecordingMediaRelay(enabled=False)
+        assemble_core(core, Parts(self.flows, self.resolver, _is_own, _own_host, destinations, relay, OpenAuthenticator(), registrar))
+        registrar.startService()
         core.dialogs.startService()
-        core.is_own = lambda host, port: host == "192.0.2.1" and port in (0, *PORTS.values())
-        core.own_host = lambda host: host == "192.0.2.1"
-        core.destinations = Destinations(self.settings.proxy.destinations, (), core.is_own, core.own_host)
-        core.registrar.contact_refusal = ContactPolicy(core.is_domain, core.is_own, core.destinations.refusal, core.own_host)
         core.http = self.http = FakeHttp()
         self.scripts = Versions(core, lambda: (self._loading, self._stages))
         core.trunks = Trunks(settings.trunk)

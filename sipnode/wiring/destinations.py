@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PORTS = {"postgres": 5432, "postgresql": 5432, "http": 80, "https": 443}
 
 
-def build_destinations(core: Core, settings: Settings) -> Destinations:
+def build_destinations(settings: Settings, is_own: Callable[[str, int], bool], own_host: Callable[[str], bool]) -> Destinations:
     """The policy about what messages may make the server send to.
 
     Raises:
@@ -33,8 +33,8 @@ def build_destinations(core: Core, settings: Settings) -> Destinations:
         # A trunk is where it is; but that something on loopback may send is no word about who may have something sent there.
         (*settings.proxy.destinations, *(text for text in settings.auth.trusted if not is_loopback(bare_host(text.partition("/")[0])))),
         listener_networks(spec.host for spec in specs),
-        lambda host, port: core.is_own(host, port),
-        lambda host: core.own_host(host),
+        is_own,
+        own_host,
         own_services(settings),
         [spec.port for spec in specs if is_unspecified(spec.host)],
     )

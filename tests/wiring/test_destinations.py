@@ -43,7 +43,8 @@ class WiringTests(SynchronousTestCase):
     def test_policy(self) -> None:
         """A listener on all addresses is sent to by none of them, nor a service on loopback, whoever asks; trunks are reached."""
         core = World().core
-        made = build_destinations(core, replace(EVERYTHING, auth=AuthSettings(trusted=("172.20.0.9", "127.0.0.0/8"))))
+        settings = replace(EVERYTHING, auth=AuthSettings(trusted=("172.20.0.9", "127.0.0.0/8")))
+        made = build_destinations(settings, core.is_own, core.own_host)
         self.assertEqual(made.refusal("127.0.0.7", 5060, "127.0.0.8"), "own_address")
         for port in (8085, 9100, 2222, 2223, 5432):
             self.assertEqual(made.refusal("127.0.0.1", port, "127.0.0.8"), "own_service", port)
@@ -53,4 +54,6 @@ class WiringTests(SynchronousTestCase):
 
     def test_setting(self) -> None:
         """An entry that can't be read stops the start."""
-        self.assertRaises(ConfigError, build_destinations, World().core, Settings(proxy=ProxySettings(destinations=("lan",))))
+        core = World().core
+        settings = Settings(proxy=ProxySettings(destinations=("lan",)))
+        self.assertRaises(ConfigError, build_destinations, settings, core.is_own, core.own_host)
