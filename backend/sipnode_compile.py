@@ -39,6 +39,8 @@ _SETTINGS = """
 [mypy]
 python_version = 3.11
 plugins = mypy_zope:plugin
+# What Twisted's Service says in functions without annotations: that its name is a text.
+check_untyped_defs = True
 [mypy-psycopg2.*,txpostgres.*]
 ignore_missing_imports = True
 [mypy-autobahn.*]
