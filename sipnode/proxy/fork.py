@@ -66,14 +66,7 @@ class LiveFork(Fork):
         return [target for target in targets if not target.after]
 
     def ring(self, targets: list[Target], after: float = 0.0, seconds: float = 0.0) -> None:
-        """Ring these, too, beside what rings; from ``manage_failure`` in its place.
-
-        Args:
-            targets: As many as ``[proxy] max_branches`` leaves room for; where it has been tried already nobody is rung again.
-            after: Seconds from now. Nobody waits for it in vain: when all else has failed, they ring at once; when somebody has answered,
-                or the caller has given up, they don't.
-            seconds: For how long at most; then they are cancelled and count as 408. 0 for ``[transaction] invite_timeout``.
-        """
+        """See :meth:`sipnode.proxy.core.Fork.ring`."""
         tried = {(branch.target.uri, branch.target.flow) for branch in self.branches}
         targets = [target for target in targets if (target.uri, target.flow) not in tried][: self._room()]
         if self.finished or self.cancelled or not targets:
