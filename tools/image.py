@@ -122,6 +122,15 @@ def free_port() -> int:
         return port
 
 
+def is_ready(web: int) -> bool:
+    """Whether it says so: it answers before its tables are read."""
+    try:
+        answered(web, "/readyz")
+    except OSError:
+        return False
+    return True
+
+
 def answered(web: int, path: str) -> bytes:
     """What the page's port says to one from elsewhere."""
     request = urllib.request.Request(f"http://127.0.0.1:{web}{path}", headers={"Host": "sip.example.com", "X-Forwarded-For": "203.0.113.9"})
@@ -148,7 +157,7 @@ def try_out(image: Image) -> dict[str, bool]:
     results = {"the origin of a setting is shown": "environment SIPNODE_CORE__DOMAINS" in shown, "a user is made": " made; " in made}
     try:
         end = time.monotonic() + 30
-        while time.monotonic() < end and server.poll() is None and not probes.sip_server("127.0.0.1", sip):
+        while time.monotonic() < end and server.poll() is None and not (probes.sip_server("127.0.0.1", sip) and is_ready(web)):
             time.sleep(0.1)
         results["it answers OPTIONS"] = probes.sip_server("127.0.0.1", sip)
         results["it serves the page"] = probes.web_page("127.0.0.1", web)
