@@ -88,7 +88,6 @@ class Request(DialogRequest):
         self.targets = []
         self.dropped = []
 
-
     def send_response(self, status: int, data: bytes, why: Why) -> None:
         """Send a response's octets the way this request's answers go."""
         core, method = self.core, self.request.method

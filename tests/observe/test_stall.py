@@ -36,10 +36,16 @@ class StallTests(SynchronousTestCase):
         """The line of the site's script, and what it waits in; once, and when it is over."""
         module: dict[str, Any] = {"__name__": "sipnode_site_routing"}
         exec(compile(SITE, "/etc/sipnode/routing.py", "exec"), module)
-        clock = Clock()
-        watch = StallWatch(clock, stalled=0.01, look=0.01)
+        clock, now = Clock(), [100.0]
+        watch = StallWatch(clock, seconds=lambda: now[0], look=0.01)
+
+        def wait() -> None:
+            # From here on the reactor has stood still, however long it took to come here.
+            now[0] += 60
+            self.told.wait(30)
+
         watch.startService()
-        module["sipout"](lambda: self.told.wait(30))
+        module["sipout"](wait)
         watch.stopService()
         where = self.events[0]["where"]
         self.assertTrue(where.startswith("/etc/sipnode/routing.py:3 in sipout, waiting in "), where)
