@@ -36,6 +36,13 @@ class SummaryTests(SynchronousTestCase):
         for output in ("", "Traceback …", "Ran 0 tests in 0.0s\n\nPASSED\n", "Ran 3 tests in 0.1s\n"):
             self.assertEqual(run_tests.summary(output, False), (0, 1, 0))
 
+    def test_names(self) -> None:
+        """Each test that failed is named once, in the order in which trial tells them."""
+        line = "=" * 79
+        output = f"{line}\n[FAIL]\nTraceback …\n1 != 2\n\ntests.live.test_x.CaseTests.test_a\n{line}\n[ERROR]\nTraceback …\n\n"
+        output += "tests.live.test_x.CaseTests.test_a\ntests.sip.test_y.CaseTests.test_b\n" + "-" * 79 + "\nRan 3 tests in 0.1s\n"
+        self.assertEqual(run_tests.failed_tests(output), ["tests.live.test_x.CaseTests.test_a", "tests.sip.test_y.CaseTests.test_b"])
+
     def test_slowest(self) -> None:
         """A test's time goes from the line before it to its own; quick ones aren't worth a line."""
         clock = run_tests.Clock(0.0)

@@ -6,11 +6,15 @@ The last line is ``N passed, N failed``. What each case printed stays in ``.work
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from harness import TOP, WORK, count, fresh
+
+NOTHING = "0 passed, 1 failed\n"
+_FAILED = re.compile(r"^FAIL (a\d+)_", re.M)
 
 
 def main() -> int:
@@ -25,18 +29,20 @@ def main() -> int:
     command = [sys.executable, "-B", cases / "run.py", "--clone", TOP, "-v", *(["--only", options.only] if options.only else [])]
     asked = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace")
     assert asked.stdout is not None
-    said = []
+    said, verdict = [], NOTHING
     with (work / "said.log").open("w", encoding="utf-8") as log:
         for line in asked.stdout:
             log.write(line)
-            if line.startswith(("PASS", "FAIL", "SKIP")) or count(line) is not None:
+            if count(line) is not None:
+                verdict = line
+            elif line.startswith(("PASS", "FAIL", "SKIP")):
                 said.append(line)
                 print(line, end="", flush=True)
     status = asked.wait()
-    if count("".join(said)) is None:
-        print("0 passed, 1 failed")
-        return 1
-    return status
+    if wrong := _FAILED.findall("".join(said)):
+        print(f"not passed: {','.join(wrong)}")
+    print(verdict, end="")
+    return status if verdict != NOTHING else 1
 
 
 if __name__ == "__main__":

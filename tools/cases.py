@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,14 +73,15 @@ LEFT_OUT = {
 """Cases of ``cases/media`` that aren't run, and why."""
 
 
-def run_sip(run: Path, only: str, slow: bool) -> tuple[int, int]:
-    """(passed, failed) of ``cases/sip``."""
+def run_sip(run: Path, only: str, slow: bool) -> tuple[int, int, list[str]]:
+    """(passed, failed, names of those that failed) of ``cases/sip``."""
     work = fresh(WORK / "cases")
     conf = write_conf(work, SETTINGS, USERS)
     command = [sys.executable, "-B", run, "--target", "127.0.0.1:5060", "--ws", "127.0.0.1:8080", "--domain", DOMAIN]
     command += (["--only", only] if only else []) + (["--slow"] if slow else [])
     with running(work, conf, media=False):
-        return count(_said(command, work / "sip.log")) or (0, 1)
+        said = _said(command, work / "sip.log")
+        return *(count(said) or (0, 1)), re.findall(r"^FAIL +([ck]\d+)_", said, re.M)
 
 
 def run_media(folder: Path, case: str, how: Lab) -> tuple[int, int]:
@@ -135,8 +137,9 @@ def main() -> int:
     media = [name.removeprefix("media:") for name in only if name.startswith("media:")]
     sip = [name for name in only if not name.startswith("media:")]
     passed = failed = 0
+    wrong: list[str] = []
     if (folder / "sip" / "run.py").exists() and (sip or not only):
-        passed, failed = run_sip(folder / "sip" / "run.py", ",".join(sip), options.slow)
+        passed, failed, wrong = run_sip(folder / "sip" / "run.py", ",".join(sip), options.slow)
     else:
         fresh(WORK / "cases")
     if (folder / "media" / "lab.py").exists() and (media or not only):
@@ -144,9 +147,12 @@ def main() -> int:
             if not only or case in media:
                 good, bad = run_media(folder / "media", case, SLOW.get(case, how) if options.slow else how)
                 passed, failed = passed + good, failed + bad
+                wrong += [f"media:{case}"] if bad else []
         if not only:
             for case, why in LEFT_OUT.items():
                 print(f"      {case} isn't run: {why}")
+    if wrong:
+        print(f"not passed: {','.join(wrong)}")
     print(f"{passed} passed, {failed} failed")
     return int(failed > 0 or not passed)
 

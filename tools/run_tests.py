@@ -23,6 +23,7 @@ _SHOWN = 10
 _SLOW = 5.0
 """Seconds from which a test is worth naming."""
 _TEST = re.compile(r"^( *)(\S+)(?: \.\.\..*)?$")
+_TOLD = re.compile(r"^tests[\w.]*\.[A-Z]\w*\.test_\w+$", re.M)
 _PART = re.compile(r"(failures|errors|skips|expectedFailures|unexpectedSuccesses|successes)=(\d+)")
 
 
@@ -40,6 +41,11 @@ def summary(output: str, strict: bool) -> tuple[int, int, int]:
     if verdict[-1].startswith("FAILED"):
         bad = max(bad, 1)
     return (passed, bad + skipped, 0) if strict else (passed, bad, skipped)
+
+
+def failed_tests(output: str) -> list[str]:
+    """The tests whose failures or errors trial tells at its end."""
+    return list(dict.fromkeys(_TOLD.findall(output)))
 
 
 class Clock:
@@ -83,6 +89,7 @@ class Lane:
         self._clock = Clock(time.monotonic())
         self._trial = subprocess.Popen(command, cwd=top, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self._lines: list[str] = []
+        self.failed: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -102,6 +109,7 @@ class Lane:
         if not self._shown:
             print(output, end="")
         passed, failed, skipped = summary(output, strict)
+        self.failed = failed_tests(output)
         print(*self._clock.slowest(), sep="\n", flush=True)
         return passed, failed or int(status != 0), skipped
 
@@ -124,6 +132,8 @@ def main(names: list[str], top: Path = TOP) -> int:
     passed, failed, skipped = map(sum, zip(*(lane.end(strict) for lane in running), strict=True))
     if skipped:
         print(f"{skipped} skipped, each with its reason above")
+    if wrong := [name for lane in running for name in lane.failed]:
+        print(f"not passed: {','.join(wrong)}")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
