@@ -25,6 +25,8 @@ from .test_sipp import BOTH, Sipp
 
 reactor: Any = _reactor
 RATE, CALLS = 50, 300
+PORTS = 4 * CALLS
+"""Enough for all at once, as it is on a machine that others keep busy."""
 
 
 class UnderLoadTests(TestCase):
@@ -60,7 +62,7 @@ class UnderLoadTests(TestCase):
 
     async def test_term(self) -> None:
         """kill -TERM, and the same command line as soon as it has ended: calls lost 0; it ended by itself, with status 0."""
-        site = await Site(self).start()
+        site = await Site(self, media_ports=PORTS).start()
         run = await self.load(site)
         await deferLater(reactor, 2.0)
         process = site.server.process
@@ -77,7 +79,7 @@ class UnderLoadTests(TestCase):
 
     async def test_hup(self) -> None:
         """kill -HUP three times, with another level and other limits each time: calls lost 0, none refused."""
-        site = await Site(self).start()
+        site = await Site(self, media_ports=PORTS).start()
         run = await self.load(site)
         file = site.folder / config.FILE_NAME
         process = site.server.process

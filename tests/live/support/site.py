@@ -79,16 +79,17 @@ class Site:
         sections: Sections of the configuration beside ``core``; or callables that make them from the site, whose ports are known by
             then. The nodes of ``media`` are the site's.
         secure: It listens with TLS too, as ``tls.cfg`` in its folder says.
+        media_ports: How many ports rtpengine has; a call takes four.
     """
 
-    def __init__(self, case: TestCase, secure: bool = False, **sections: Any) -> None:
+    def __init__(self, case: TestCase, secure: bool = False, media_ports: int = _MEDIA_PORTS, **sections: Any) -> None:
         self.case = case
         self.folder = Path(case.mktemp()).absolute()
         self.folder.mkdir(parents=True)
         self.sip = free_port(socket.SOCK_STREAM, socket.SOCK_DGRAM)
         self.http = free_port(socket.SOCK_STREAM)
         self.ng_port = free_port(socket.SOCK_DGRAM)
-        self.media_ports = ports.free_range(10000 + _MEDIA_PORTS * secrets.randbelow(80), _MEDIA_PORTS)
+        self.media_ports = ports.free_range(10000 + media_ports * secrets.randbelow(16000 // media_ports), media_ports)
         self.sips = free_port(socket.SOCK_STREAM)
         listen: tuple[str, ...] = (f"udp:{HOST}:{self.sip}", f"tcp:{HOST}:{self.sip}", f"ws:{HOST}:{self.http}")
         if secure:
