@@ -18,7 +18,8 @@ from sipnode.config import bounds_text, toml_value
 from sipnode.settings import NAMED, sections
 
 sys.path.insert(0, str(Path(__file__).parent))
-from metrics_list import metric_families  # beside this file
+from metrics_list import metric_families  # beside this file, as walk
+from walk import lines as walk_lines
 
 project = "sipnode"
 author = "the sipnode developers"
@@ -93,6 +94,16 @@ class MetricsTable(Directive):
         return node.children
 
 
+class WalkText(Directive):
+    """``.. walk:: METHOD`` shows the way of such a request through the server's functions, as they are."""
+
+    required_arguments = 1
+
+    def run(self) -> list[Any]:
+        text = "\n".join(walk_lines(self.arguments[0]))
+        return [nodes.literal_block(text, text, language="text")]
+
+
 def escape(text: str) -> str:
     """Plain words for reStructuredText."""
     for mark in "\\*`|_":
@@ -104,6 +115,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_directive("settings", SettingsTable)
     app.add_directive("metrics", MetricsTable)
+    app.add_directive("walk", WalkText)
     # The tables change with the server, not with the page.
-    app.connect("env-get-outdated", lambda *_: ["reference/configuration", "howto/observe"])
+    app.connect("env-get-outdated", lambda *_: ["reference/configuration", "howto/observe", "understand/walk"])
     return {"parallel_read_safe": True}

@@ -60,11 +60,16 @@ def rows(text: str, title: str) -> list[str]:
 
 def links() -> ModuleType:
     """docs/links.py as a module."""
-    if not (DOCS / "links.py").is_file():
-        raise SkipTest("docs aren't part of this copy")
     if importlib.util.find_spec("sphinx") is None:
         raise SkipTest("no Sphinx here")
-    spec = importlib.util.spec_from_file_location("links", DOCS / "links.py")
+    return program("links")
+
+
+def program(name: str) -> ModuleType:
+    """A file of Python in docs/ as a module."""
+    if not (DOCS / f"{name}.py").is_file():
+        raise SkipTest("docs aren't part of this copy")
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -116,6 +121,25 @@ class RoutingPageTests(SynchronousTestCase):
         table = page("understand/routing").partition(".. list-table:: request_route")[2].partition("\n\nA stage")[0]
         stages = [str(getattr(stage, "name", stage)) for stage in RoutingScript.REQUEST_ROUTE]
         self.assertEqual(re.findall(r"(?m)^   \* - ``(\w+)``$", table), stages)
+
+
+class WalkTests(SynchronousTestCase):
+    """The lists of understand/walk, which are made anew with every manual."""
+
+    def test_begin_and_end(self) -> None:
+        """A way begins at the one door and ends at the other, by the stages of the page in their order; nothing of the tests is in it."""
+        walk = program("walk")
+        if not sipnode.app.__file__.endswith(".py"):
+            raise SkipTest("compiled functions tell no profiler that they are called")
+        for method, stages in (("REGISTER", ("reqinit", "auth", "registrar")), ("INVITE", ("reqinit", "auth", "location", "relay"))):
+            hops = walk.WALKS[method]().hops
+            names = [name for _, name in hops]
+            self.assertEqual(hops[0], ("routing/dispatch.py", "Dispatcher.received"))
+            self.assertIn(("base/outbox.py", "Outbox.send"), hops)
+            places = [names.index(f"RoutingScript.{stage}") for stage in stages]
+            self.assertEqual(places, sorted(places))
+            self.assertFalse([module for module, _ in hops if module.startswith(("testing", "fakes", "/"))])
+            self.assertRegex(walk.lines(method)[0], r"^\d+ hops, \d+ calls$")
 
 
 class ServiceTreeTests(SynchronousTestCase):
