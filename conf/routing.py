@@ -16,7 +16,7 @@ class SiteRouting(RoutingScript):
     """Short numbers for people, and no expensive ones for anybody."""
 
     def sipout(self, r: Request) -> Step:
-        """What leaves our domains: no calls to numbers that cost."""
+        """Requests that leave our domains: no calls to numbers that cost."""
         if r.method == "INVITE" and r.ruri.user.startswith(BARRED):
             raise Reject(403, "Number Barred")
         return super().sipout(r)

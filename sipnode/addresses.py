@@ -65,7 +65,7 @@ def is_loopback(host: str) -> bool:
 
 
 def source_of(host: str, ipv4_prefix: int = 32, ipv6_prefix: int = 64) -> str:
-    """What a host is counted under: an IPv4 address, or the network of an IPv6 one, as a household has a /64 of them.
+    """The name under which a host is counted: an IPv4 address, or the network of an IPv6 one, as a household has a /64 of them.
 
     Args:
         host: Address, without brackets or with; IPv4 in IPv6's clothes counts as IPv4, what is no address as itself.

@@ -1,8 +1,8 @@
 """The configuration: ``sipnode.toml`` and the environment read against the table of :mod:`sipnode.settings`, and written from it.
 
 Invariant: no text reaches a room unread. A section or key that the table doesn't know, a value of another type or out of its
-bounds is a :class:`~sipnode.errors.ConfigError` that names file, line (or the variable), key and what to write instead. What only a
-room can judge (that an address is one, that a file exists) is checked by that room, whose error :func:`placed` completes.
+bounds is a :class:`~sipnode.errors.ConfigError` that names file, line (or the variable), key and what to write instead. Faults that only a
+room can judge (that an address is one, that a file exists) are checked by that room, whose error :func:`placed` completes.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def read(text: str, file: str = "", variables: Mapping[str, str] = _NOTHING) -> 
             several[name] = dataclasses.replace(several.get(name) or NAMED[group](), **{key: value})
         else:
             found[section] = dataclasses.replace(found.get(section) or known[section](), **{key: value})
-        # What nobody will use isn't at fault.
+        # A value that nobody will use isn't at fault.
         errors = [error for error in errors if error.key != f"{section}.{key}"]
     return Settings(**found), errors + faults
 
@@ -134,7 +134,7 @@ def _not_toml(reason: str, text: str, file: str) -> ConfigError:
 
 
 def _given(variables: Mapping[str, str]) -> tuple[dict[tuple[str, str], Any], list[ConfigError]]:
-    """What the environment sets, and what is wrong with it."""
+    """Settings of the environment, and their faults."""
     known = sections()
     given: dict[tuple[str, str], Any] = {}
     errors = []

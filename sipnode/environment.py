@@ -1,6 +1,6 @@
 """Settings by environment: ``SIPNODE_SECTION__NAME``, as ``SIPNODE_CORE__DOMAINS='["example.com"]'``. Pure.
 
-A text is taken as it stands, a list is JSON, a number or switch is as in the file. What has no two underscores isn't ours: Kubernetes
+A text is taken as it stands, a list is JSON, a number or switch is as in the file. A name without two underscores isn't ours: Kubernetes
 gives every process ``SIPNODE_SERVICE_HOST`` and the like for a service of that name.
 """
 
@@ -31,7 +31,7 @@ def named(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
 
 
 def value_of(text: str, wanted: Any) -> Any:
-    """What a variable holds, for a setting of that type, as a file of TOML would have given it; bounds and choices aren't looked at.
+    """The value of a variable, for a setting of that type, as a file of TOML would have given it; bounds and choices aren't looked at.
 
     Args:
         wanted: ``str``, ``bool``, ``int``, ``float`` or a tuple of one of them.

@@ -133,7 +133,7 @@ class MediaError(SipnodeError):
 
     @property
     def blame(self) -> str:
-        """Who it was, and why."""
+        """The party and its reason."""
         return f"media node {self.node}, {self.words}" if self.node else f"media relay, {self.words}"
 
 

@@ -32,7 +32,7 @@ from sipnode.interfaces import ICredentialsPlugin, IEventPackage, IRelayPlugin, 
 PREFIX: Final = "sipnode."
 _NAME_APART: Final = re.compile(r"[-_.]+")
 _FAULTS: Final = (Exception, SystemExit)
-"""What an import or a call of somebody else's code may end with. An interrupt is ours."""
+"""Exceptions that an import or a call of somebody else's code may end with. An interrupt is ours."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -95,7 +95,7 @@ class Plugin(Generic[T]):
     object: T
 
     def made(self, call: Callable[[T], R], wanted: InterfaceClass | None = None) -> R:
-        """What a call of the plugin gives.
+        """The result of calling the plugin.
 
         Args:
             call: Gets the object.
@@ -170,7 +170,7 @@ def look_for(kind: Kind[T], name: str) -> Plugin[T] | None:
 
 
 def names(kind: Kind[T]) -> list[str]:
-    """What is installed of a kind, sorted; whether it can be used isn't looked at."""
+    """Installed plugins of a kind, sorted; whether one can be used isn't looked at."""
     folders = {str(getattr(thing, "name", "")) for _, thing in Folders().objects(kind)}
     return sorted({point.name for point in _entry_points(kind.group)} | folders - {""})
 
@@ -186,7 +186,7 @@ def missing(kind: Kind[T], name: str) -> str:
 
 
 def complaints() -> list[str]:
-    """What is wrong with installed plugins as far as it shows without importing one: names that two have, or that are ours, and entry
+    """Faults of installed plugins as far as they show without importing one: names that two have, or that are ours, and entry
     points that name nothing. It matters only to who wants to use them.
     """
     installed = [(each, _points_of(each)) for each in _installed()]
@@ -235,7 +235,7 @@ class Folders:
                     seen.add(id(thing))
 
     def broken(self) -> list[str]:
-        """What can't be imported, a sentence each."""
+        """Imports that fail, a sentence each."""
         return self._broken
 
 

@@ -1,4 +1,4 @@
-"""What stands in for the network, the resolver, the media relay and the authenticator: each writes down what it is asked."""
+"""Stand-ins for the network, the resolver, the media relay and the authenticator: each writes down what it is asked."""
 
 from __future__ import annotations
 

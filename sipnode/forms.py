@@ -1,4 +1,4 @@
-"""What the text of a setting may be, where its type alone says too little. Pure.
+"""Forms of a setting's text, where its type alone says too little. Pure.
 
 Each form is a function that raises ValueError with what is wanted instead; ``setting(..., form="domain")`` names one.
 """
@@ -88,7 +88,7 @@ def address(value: str) -> None:
 
 
 def destination(value: str) -> None:
-    """What may be sent to: a word, a network, or one port of an address."""
+    """A permitted destination: a word, a network, or one port of an address."""
     if value in ("interfaces", "private"):
         return
     try:
@@ -127,7 +127,7 @@ def literal(value: str) -> None:
 
 
 def token(value: str) -> None:
-    """What stands behind ``Bearer``."""
+    """The token behind ``Bearer``."""
     if len(value) < LEAST_TOKEN or not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError(f"has to have at least {LEAST_TOKEN} ASCII characters and no space")
 

@@ -78,11 +78,11 @@ class IFlow(Interface):
         """That ``user@domain`` has shown its password by the connection; whether it keeps its place for it."""
 
     def unsaid() -> None:
-        """What came last couldn't be read: it doesn't count as something said."""
+        """Forget the last message as a sign of life: it couldn't be read."""
 
 
 class IDigestGuard(Interface):
-    """Who counts wrong passwords."""
+    """A guard that counts wrong passwords."""
 
     def is_barred(host: str, user: str, flow: Flow | None = None) -> bool:
         """Whether credentials of that ``user@realm`` from there aren't to be looked at; a flow that proved that user isn't meant."""
@@ -98,7 +98,7 @@ class IDigestGuard(Interface):
 
 
 class IMessageSink(Interface):
-    """What transports call. Synchronous; never raises."""
+    """The sink of transports' messages. Synchronous; never raises."""
 
     def received(data: bytes, flow: Flow) -> None:
         """One datagram, one framed stream message or one WebSocket message (never a keepalive)."""
@@ -161,7 +161,7 @@ class INode(Interface):
 
 
 class ILocationFeed(Interface):
-    """Who wants to know what others (sister nodes, a Kamailio on the same database) write into the location table."""
+    """A listener to what others (sister nodes, a Kamailio on the same database) write into the location table."""
 
     def saved(bindings: list[Binding]) -> None:
         """Rows that somebody else wrote, as they are now."""
@@ -405,7 +405,7 @@ class IRoutingScript(Interface):
 
 
 class IPresenceSources(Interface):
-    """What an event package may ask of the server."""
+    """The server as an event package may use it."""
 
     def now() -> float:
         """Epoch seconds."""
@@ -430,7 +430,7 @@ class IPresenceSources(Interface):
         """Publications that haven't expired, oldest first."""
 
     def watchers(resource: str, event: str) -> list[Watcher]:
-        """Who watches a resource by that package, pending and waiting ones included."""
+        """Watchers of a resource by that package, pending and waiting ones included."""
 
 
 class IEventPackage(Interface):
@@ -494,7 +494,7 @@ class IEventPackage(Interface):
 
 
 class IPresenceFeed(Interface):
-    """Who wants to know what others (sister nodes, a Kamailio on the same database) write into the presence tables."""
+    """A listener to what others (sister nodes, a Kamailio on the same database) write into the presence tables."""
 
     def published(resource: str, event: str, publications: list[Publication]) -> None:
         """All publications of a resource as they are now."""

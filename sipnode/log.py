@@ -1,4 +1,4 @@
-"""What the log says and how: its level, its form, and whether messages are traced.
+"""The log: its level, its form, and whether messages are traced.
 
 All of it can be changed while the server runs. The invariant: what is below the level is neither formatted nor written.
 """
@@ -24,7 +24,7 @@ LEVELS: Final = ("debug", "info", "warn", "error")
 _RANK: Final = {LogLevel.debug: 0, LogLevel.info: 1, LogLevel.warn: 2, LogLevel.error: 3, LogLevel.critical: 4}
 _CHATTER: Final = ("twisted.", "autobahn", "txaio")
 _OLD_CHATTER: Final = re.compile(r"\([A-Z]+ Port .* Closed\)|\S+ starting on |(Starting|Stopping) (protocol|factory) ")
-"""What Twisted's ports and factories say by its old log, which has no namespaces."""
+"""Sayings of Twisted's ports and factories by its old log, which has no namespaces."""
 _WARN: Final = 2
 
 

@@ -1,4 +1,4 @@
-"""What the store and the services hand each other: plain slotted records, no behaviour."""
+"""Records that the store and the services hand each other: plain and slotted, without behaviour."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class BindingFlag:
 
 
 FLOW_TOKEN: Final = "n1!"
-"""What the user part of a Path begins with that a node of this server's wrote; every other Path is an edge proxy's."""
+"""Beginning of the user part of a Path that a node of this server wrote; every other Path is an edge proxy's."""
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class LocationChange:
 
 @dataclass(slots=True)
 class Credential:
-    """What is known of a user's secret. Any of the fields may be ""; ``password`` serves every algorithm.
+    """The secret of a user, in the forms that are known. Any of the fields may be ""; ``password`` serves every algorithm.
 
     ``ha1`` is MD5(user:realm:password), ``ha1_sha256`` the same with SHA-256, both lower-case hex;
     ``ha1b`` and ``ha1b_sha256`` are the same two of user@domain:realm:password, for clients that sign with the whole address.
@@ -150,7 +150,7 @@ MediaField: TypeAlias = "int | str | tuple[str, ...] | Mapping[str, tuple[str, .
 
 @dataclass(slots=True, frozen=True)
 class MediaFlags:
-    """What flag words ask of the media relay.
+    """The wishes that flag words pass to the media relay.
 
     Attributes:
         text: As they were written.
@@ -165,7 +165,7 @@ class MediaFlags:
 
 @dataclass(slots=True)
 class MediaProfile:
-    """What the SDP that comes back has to be like, and where the SDP came from.
+    """The form that the returned SDP must have, and where the SDP came from.
 
     Attributes:
         form: As its receiver takes it.
@@ -289,7 +289,7 @@ class Subscription:
 
 @dataclass(slots=True)
 class Watcher:
-    """Who watches whom; fields of Kamailio's ``watchers``, version 3, for what a presentity decided about a watcher (``reason`` is
+    """A watcher and its presentity; fields of Kamailio's ``watchers``, version 3, for what a presentity decided about it (``reason`` is
     'pickup' for who may pick up its calls), and of one subscription for watcher information (RFC 3858 §4.3: ``id``, ``cause``, ``expires``
     and ``since`` as epoch seconds).
     """

@@ -12,7 +12,7 @@ from sipnode.errors import ConfigError, StorageError
 
 
 class Options(usage.Options):
-    """What stands behind ``sipnode`` on the command line of twistd or twist."""
+    """Options behind ``sipnode`` on the command line of twistd or twist."""
 
     synopsis = "[options]"
     longdesc = "SIP registrar and proxy for browsers (WebSocket) and phones (UDP, TCP, TLS) that drives rtpengine."

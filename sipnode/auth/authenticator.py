@@ -48,7 +48,7 @@ _TINY: Final = 190
 
 
 class _Asked(NamedTuple):
-    """What is known of a request while its credential is fetched; ``owner`` None where any user of the realm may send it."""
+    """A request whose credential is being fetched; ``owner`` None where any user of the realm may send it."""
 
     proxy: bool
     realm: str
@@ -112,7 +112,7 @@ class Authenticator:
 
     def needs_auth(self, ctx: Request) -> bool:
         """Whether :meth:`check` has something to ask: authentication is on, the source isn't trusted, the method can be challenged
-        and the request claims to come from a user of ours. What comes from elsewhere is the script's to judge."""
+        and the request claims to come from a user of ours. Requests from elsewhere are the script's to judge."""
         if not self._enabled or ctx.request.method in _NEVER or self.trusts(ctx.flow):
             return False
         try:
@@ -270,7 +270,7 @@ class Authenticator:
         else:
             order = self._md5_alone if self._knows_md5_alone(ctx, sent) else self._algorithms
             if not ctx.flow.reliable and _octets(ctx.request) < _TINY:
-                # No phone sends so little. Whoever does may do so in the name of somebody whom the answers are to flood.
+                # No phone sends so little. Somebody may, in the name of one whom the answers are to flood.
                 order = order[:1]
         return ctx.reply(status_for(proxy), "", challenge_headers(proxy, realm, nonce, order, stale))
 

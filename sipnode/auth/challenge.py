@@ -57,7 +57,7 @@ def credentials_for(request: SipRequest, proxy: bool, realm: str, algorithms: It
         try:
             found = digest.parse_credentials(value)
         except digest.NoProof:
-            # What 3GPP TS 24.229 §5.1.1.2 has clients send first: a name and no proof.
+            # Clients of 3GPP TS 24.229 §5.1.1.2 send this first: a name and no proof.
             continue
         except ParseError as fault:
             broken = fault

@@ -3,9 +3,9 @@
 Implements: RFC 7616 §3.3 (nonce, stale), §3.4 (nonce count), §5.4 and §5.5 (replay).
 
 A nonce is ``<milliseconds, 11 hex><serial, 12 hex><whom it was given to, 8 hex><MAC over these and the realm, 32 hex>``; issuing one
-stores nothing. Who shows one that was given to its address has read what was sent there: over UDP nothing else proves an address. Only a
+stores nothing. A sender that shows one given to its address has read what was sent there: over UDP nothing else proves an address. Only a
 nonce whose owner has proved the password takes a place in the table of counts, so strangers can't fill it.
-Invariant: a (nonce, count) pair is accepted at most once. Whatever the table can't remember (entries pushed out, a former
+Invariant: a (nonce, count) pair is accepted at most once. A pair that the table can't remember (entries pushed out, a former
 run of the server) is behind ``floor``, and a nonce from before the floor counts as stale. A clock that is set back changes the key.
 """
 
@@ -16,7 +16,7 @@ import hmac
 from collections import OrderedDict
 from typing import Final
 
-# What is to be thought of a nonce that came back. Plain numbers: a look at an Enum member costs as much as the check.
+# Judgements of a nonce that came back. Plain numbers: a look at an Enum member costs as much as the check.
 GOOD: Final = 0
 STALE: Final = 1  # ours, but too old, from the future or from a former run: the client may repeat with a new one
 FORGED: Final = 2  # not ours

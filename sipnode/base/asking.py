@@ -1,4 +1,4 @@
-"""What is asked of others on behalf of a call, told to the tap: the question, and the answer when it comes. Pure."""
+"""Questions to others on behalf of a call, told to the tap: the question, and the answer when it comes. Pure."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def told(
         watcher = tap.on_answered
         if watcher is not None:
             if failure.check(Reject):
-                # What was found out refuses the request; nothing is wrong with whom was asked.
+                # The answer refuses the request; nothing is wrong with whom was asked.
                 watcher.answered(seconds(), call_id, whom, what, "", ())
                 return failure
-            # Who is to blame, where the error says so, tells more than what the caller is told.
+            # The party to blame, where the error names it, tells more than what the caller is told.
             fault = getattr(failure.value, "blame", "") or failure.getErrorMessage() or type(failure.value).__name__
             watcher.answered(seconds(), call_id, whom, what, fault, ())
         return failure

@@ -1,4 +1,4 @@
-"""What a flow is: one path to one peer (RFC 5626 §3), and the listener that it belongs to. Pure.
+"""A flow: one path to one peer (RFC 5626 §3), and the listener that it belongs to. Pure.
 
 The one invariant: ``closed`` is set before anybody is told that the flow is gone, and ``send`` on a closed flow raises.
 """
@@ -126,7 +126,7 @@ class Flow:
         return ""
 
     def unsaid(self) -> None:
-        """What came last couldn't be read and doesn't count as something said; UDP has no connection that could be silent."""
+        """Forget the last message as a sign of life: it couldn't be read; UDP has no connection that could be silent."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.transport} {_bracketed(self.remote[0])}:{self.remote[1]} {self.token}>"
@@ -152,7 +152,7 @@ NOWHERE.closed = True
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MessageSink:
-    """What transports call. Synchronous; never raises."""
+    """The sink of transports' messages. Synchronous; never raises."""
 
     def received(self, data: bytes, flow: Flow) -> None:
         """One datagram, one framed stream message or one WebSocket message (never a keepalive)."""

@@ -1,4 +1,4 @@
-"""Who counts wrong passwords, as authentication knows it."""
+"""The guard that counts wrong passwords, as authentication knows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class DigestGuard:
-    """Who counts wrong passwords."""
+    """A guard that counts wrong passwords."""
 
     def is_barred(self, host: str, user: str, flow: Flow | None = None) -> bool:
         """Whether credentials of that ``user@realm`` from there aren't to be looked at; a flow that proved that user isn't meant."""

@@ -1,4 +1,4 @@
-"""What a class says to the compiler (mypyc) of itself; without one it says nothing and costs nothing.
+"""Remarks of a class to the compiler (mypyc); without one it says nothing and costs nothing.
 
 ``@mypyc_attr(allow_interpreted_subclasses=True)`` stands before a class that a fake, a transport or a site's script derives from in plain
 Python: calls of its methods then look whether they were overridden. All other native classes are called directly.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Request(TransactionUser):
-    """What a service works with.
+    """The request that a service works with.
 
     Attributes:
         server: The server, as far as every request needs it.

@@ -10,7 +10,7 @@ from sipnode.transaction.layer import TransactionLayer
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Server:
-    """What every request needs.
+    """The part of the server that every request needs.
 
     Args:
         clock: Epoch seconds.

@@ -45,7 +45,7 @@ DATABASE: Final = "database"
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Watcher:
-    """What can happen, as methods that do nothing: a watcher overrides those of the events that it wants.
+    """Events as methods that do nothing: a watcher overrides those of the events that it wants.
 
     All times are epoch seconds. A watcher keeps what it likes of an event, and changes nothing.
 
@@ -66,7 +66,7 @@ class Watcher:
         """The same of a response, whether it belongs to something or not."""
 
     def broken_received(self, now: float, data: bytes, flow: Flow) -> None:
-        """What came can't be read."""
+        """A message that came can't be read."""
 
     def begun(self, now: float, request: SipRequest, flow: Flow) -> None:
         """A request is new: it goes to the routing script.
@@ -130,7 +130,7 @@ EVENTS: Final = (
 
 
 class Tap:
-    """Who watches which event.
+    """The watchers of each event.
 
     Attributes:
         on_request_received: Whom to tell of that event, None while nobody wants to know; so for each event of :class:`Watcher`.

@@ -1,4 +1,4 @@
-"""What a routing stage decides, and the flags that stages leave each other (the seed's FLT_* and FLB_*).
+"""Verdicts of routing stages, and the flags that stages leave each other (the seed's FLT_* and FLB_*).
 
 Flags are plain integers: they are set and tested for every message.
 """
@@ -20,10 +20,10 @@ class Verdict(Enum):
 
 
 DROP: Final = Verdict.DROPPED
-"""What a stage returns that throws a request away."""
+"""Result of a stage that throws a request away."""
 
 Step: TypeAlias = "Verdict | Awaitable[Step] | None"
-"""What a stage returns: None to go on, a Verdict to stop, or an awaitable of either. So a stage may be an ``async def``."""
+"""Result of a stage: None to go on, a Verdict to stop, or an awaitable of either. So a stage may be an ``async def``."""
 
 
 class Flag:

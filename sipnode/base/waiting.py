@@ -1,4 +1,4 @@
-"""What a hook or a stage gives to wait for: a Deferred, a coroutine, or whatever else can be awaited."""
+"""Awaitable results of a hook or a stage: a Deferred, a coroutine, or whatever else can be awaited."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others say about the configuration: the media nodes and DNS, each asked once or twice with a short wait.
+"""Answers of others about the configuration: the media nodes and DNS, each asked once or twice with a short wait.
 
 Nobody's silence stops a start, so all of it is warnings.
 """

@@ -33,7 +33,7 @@ def built(
         make: As :func:`sipnode.app.build`.
     """
     with tempfile.TemporaryDirectory(prefix="sipnode-check-") as state:
-        # What a first start makes (secret, token) is made there and goes with it.
+        # Files of a first start (secret, token) are made there and go with it.
         left: Settings | None = dataclasses.replace(settings, core=dataclasses.replace(settings.core, state_dir=state))
         for _ in range(MOST_TRIES):
             if left is None:

@@ -31,7 +31,7 @@ class LocalInterface(NamedTuple):
 
 @dataclass(slots=True)
 class Daemon:
-    """What an rtpengine was started with.
+    """Options that an rtpengine was started with.
 
     Attributes:
         version: As ``10.5.3.5``, "" where it isn't known.
@@ -46,7 +46,7 @@ class Daemon:
 
 
 def look_at(pid: int) -> Daemon:
-    """What can be told of a process that is one."""
+    """Facts about a process that is one."""
     options = read_options(command_line(pid)[1:])
     file = options.get("config-file", [_CONFIG])[-1]
     if file != "none":
@@ -103,7 +103,7 @@ def is_literal(text: str) -> bool:
 
 
 def version_of(program: str) -> str:
-    """What a program says of itself with --version, "" where it says nothing that is one."""
+    """The version that a program tells with --version, "" where it tells none."""
     if Path(program).name != "rtpengine":
         return ""
     try:

@@ -1,4 +1,4 @@
-"""What is wrong with the media nodes: each trouble told apart, with what to do about it.
+"""Troubles of the media nodes: each one told apart, with what to do about it.
 
 A node says "Ran out of ports" to many things: an address that its machine doesn't have, a range that is too small or another program's,
 calls that were never deleted. Here the node is asked, and where it runs on this machine its process is looked at too.
@@ -227,7 +227,7 @@ def _others(report: Report, ports: Ports, pid: int) -> None:
     taken = [one for one in machine.udp_ports() if ports.low <= one.port <= ports.high and one.host in (ports.address, *_EVERYWHERE)]
     found = machine.owners({one.inode for one in taken})
     if pid not in found.values() and ports.free < ports.total:
-        # Whose sockets are whose is for root to see.
+        # Only root sees the owners of sockets.
         return
     counts = Counter(found[one.inode] for one in taken if one.inode in found and found[one.inode] != pid)
     for other, count in counts.most_common(MOST_NAMED):

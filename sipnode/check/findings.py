@@ -1,4 +1,4 @@
-"""What a check has found. Pure."""
+"""Findings of a check. Pure."""
 
 from __future__ import annotations
 

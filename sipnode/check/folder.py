@@ -28,7 +28,7 @@ def check_folder(state: Path, settings: Settings, fault: Report) -> None:
     if settings.rpc.socket and len(os.fsencode((state / settings.rpc.socket).absolute())) > _SOCKET_OCTETS:
         fault(ConfigError(f"its path is longer than {_SOCKET_OCTETS} octets: write a shorter absolute one", key="rpc.socket"))
     secret = state / "secret"
-    # Who reads it makes it private, and a check changes nothing.
+    # Reading it would make it private, and a check changes nothing.
     if secret.exists() and not secret.stat().st_mode & 0o077:
         try:
             load_or_create_secret(secret)

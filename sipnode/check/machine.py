@@ -51,7 +51,7 @@ def is_local(host: str) -> bool:
 
 
 def process(pid: int) -> Process:
-    """What is known of a process."""
+    """Facts about a process."""
     status = _text(_PROC / str(pid) / "status")
     found = re.search(r"^State:\s+(\S)", status, re.M)
     return Process(pid, _text(_PROC / str(pid) / "comm").strip() or "a process", found is not None and found[1] in "Tt")
@@ -106,7 +106,7 @@ def owners(inodes: set[str]) -> dict[str, int]:
 
 
 def owner_of(port: int) -> Process | None:
-    """Who has a UDP port, whatever the address."""
+    """The owner of a UDP port, whatever the address."""
     inodes = {one.inode for one in udp_ports() if one.port == port}
     found = owners(inodes) if inodes else {}
     return process(min(found.values())) if found else None

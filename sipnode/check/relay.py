@@ -1,4 +1,4 @@
-"""What a media node says of itself: its interfaces and ports, the calls that it holds, and whether it takes an offer.
+"""The view of a media node by its own words: its interfaces and ports, the calls that it holds, and whether it takes an offer.
 
 Each command is sent once or twice and waited for, as this is for people at a terminal; nothing of a server runs meanwhile.
 Invariant: the one call that is made is deleted again.
@@ -51,7 +51,7 @@ class Waiting(NamedTuple):
 
 @dataclass(slots=True)
 class Said:
-    """What a node said.
+    """The answers of a node.
 
     Attributes:
         interfaces: With their ports; empty where it doesn't tell.
@@ -163,7 +163,7 @@ class Node:
 
 
 def plain(text: str) -> str:
-    """What somebody else chose, fit for a terminal."""
+    """Text that somebody else chose, fit for a terminal."""
     return "".join(char if char.isprintable() else "?" for char in text[:200])
 
 

@@ -1,6 +1,6 @@
 """Who else on this machine can read what the server keeps secret, or change what it runs? Modes and owners are looked at, and left.
 
-What the server made itself is for its user alone. What an operator put there (configuration, keys of certificates) may be read by a
+Files that the server made itself are for its user alone. Those of an operator (configuration, keys of certificates) may be read by a
 group too, as ``root:sipnode 0640`` is the usual way of giving a service a file that it can't change.
 """
 
@@ -76,7 +76,7 @@ def _databases(settings: Settings, state: Path) -> list[Path]:
 
 
 def _owners(state: Path) -> set[int]:
-    """Whose files these may be: root's, those of who asks, and those of who has the state folder."""
+    """Permitted owners of these files: root, those of who asks, and those of who has the state folder."""
     seen = _look(state)
     return {0, os.geteuid()} | ({seen.st_uid} if seen else set())
 

@@ -24,7 +24,7 @@ def run(arguments: Sequence[str] | None) -> int:
     except SipnodeError as error:
         return refuse(str(error))
     except BrokenPipeError:
-        # Whoever read our output has seen enough.
+        # The reader of our output has seen enough.
         return 1
     except (KeyboardInterrupt, EOFError):
         return refuse("given up")

@@ -1,4 +1,4 @@
-"""What the commands share: the option ``-c``, words to the terminal, where a server's files are."""
+"""The common part of the commands: the option ``-c``, words to the terminal, where a server's files are."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ domains = {config.toml_value((domain,))}
 
 
 def missing(domain: str, host: str, relay: bool, installed: bool, file: Path) -> list[str]:
-    """What the configuration still lacks, and how to get it; a paragraph each.
+    """Parts that the configuration still lacks, and how to get them; a paragraph each.
 
     Args:
         installed: There is an rtpengine on this machine, whether it runs or not.

@@ -1,4 +1,4 @@
-"""Who is shut out, why and until when. Pure: the time is given.
+"""Bans: sources that are shut out, why and until when. Pure: the time is given.
 
 The invariant: at most ``most`` entries; when it is full, that which would end first makes room.
 """

@@ -104,7 +104,7 @@ class Gate(MessageSink):
             if flow.reliable:
                 flow.close("shut out")
         elif flow.reliable:
-            # What it sends meanwhile waits in its own kernel.
+            # Its messages wait meanwhile in its own kernel.
             flow.rest(REST_SECONDS)
             if self._answers.take(now):
                 self._refuse(data, flow)
@@ -124,7 +124,7 @@ class Gate(MessageSink):
         self._outbox.send(now, response.to_bytes(), flow, TURNED, request.method, 503)
 
     def misbehaved(self, flow: Flow) -> None:
-        """What a flow sent couldn't be read."""
+        """Count a message of a flow that couldn't be read."""
         flow.unsaid()
         self._guard.broken(self._guard.source_of(flow))
 

@@ -94,7 +94,7 @@ class Guard(DigestGuard):
         return table.young.get(host) or table.find(host)
 
     def place_of(self, flow: Flow) -> str:
-        """What live transactions of a flow are counted under."""
+        """The name under which live transactions of a flow are counted."""
         return self.source_of(flow).place
 
     def _make(self, key: str, free: bool, datagrams: bool) -> Source:
@@ -150,7 +150,7 @@ class Guard(DigestGuard):
         """Whether a connection from there isn't taken."""
         source = self.sources.find(host)
         now = self._seconds()
-        # Who owes for what its last connections were can wait.
+        # A peer that owes for its last connections can wait.
         if source.free or not ((source.shut_until and self.shut_out(source, now)) or not source.take(now, 0.0)):
             return False
         self.counts["refused_connections"] += 1

@@ -1,6 +1,6 @@
 """Phones that have shown a password over UDP: each pair of address and port keeps a share of its own. Pure: the time is given.
 
-What is forged in the name of an office takes away the share of the office. Whoever forges knows its address, but hardly the ports that
+Messages forged in the name of an office take away the share of the office. A forger knows its address, but hardly the ports that
 its NAT gave to its phones. The invariant: at most ``most`` pairs; who proved itself longest ago is forgotten first.
 """
 
@@ -54,7 +54,7 @@ class PeerTable:
         return known is not None and known.until > now and known.bucket.take(now)
 
     def user(self, peer: Address, now: float) -> str:
-        """Who has shown a password from there, "" for nobody."""
+        """The user that has shown a password from there, "" for nobody."""
         known = self._peers.get(peer)
         return known.user if known is not None and known.until > now else ""
 

@@ -124,7 +124,7 @@ class DefenceService(Service):
     # -- what an operator asks
 
     def bans(self) -> list[Ban]:
-        """Who is shut out: sources, then users barred at a source."""
+        """Bans in force: sources, then users barred at a source."""
         now = self._reactor.seconds()
         return self.guard.bans.list(now) + self.guard.udp_bans.list(now) + self.guard.barred.list(now)
 
@@ -183,7 +183,7 @@ class DefenceService(Service):
         return self.guard.sources.distrust(network)
 
     def counts(self) -> dict[str, int]:
-        """What happened how often since the start, and how much is remembered now."""
+        """Counts of events since the start, and how much is remembered now."""
         guard = self.guard
         found = {name: guard.counts[name] for name in COUNTS}
         found["unplaced_digests"] = self.unplaced()

@@ -1,4 +1,4 @@
-"""Who sends: one record for each source address (for IPv6 each /64), found by one dictionary look-up, and never too many.
+"""Senders: one record for each source address (for IPv6 each /64), found by one dictionary look-up, and never too many.
 
 Pure. The invariant: whatever is sent from however many addresses, at most twice ``most`` records live; the least recently
 heard are forgotten first (a source that is shut out is remembered elsewhere, in the list of bans).
@@ -16,7 +16,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Source:
-    """What is known of one source.
+    """The record of one source.
 
     Attributes:
         key: The address, or the network in CIDR form.
@@ -130,7 +130,7 @@ class SourceTable:
         return None
 
     def key_of(self, host: str) -> str:
-        """What a host is counted under: itself, or its network; itself too where it is no address at all."""
+        """The name under which a host is counted: itself, or its network; itself too where it is no address at all."""
         return source_of(host, *self._prefixes)
 
     def trust(self, text: str) -> None:

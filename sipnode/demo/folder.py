@@ -1,4 +1,4 @@
-"""What a demo keeps between two runs: configuration, certificate, passwords, database, logs; all in one folder.
+"""The folder of a demo between two runs: configuration, certificate, passwords, database, logs; all in one folder.
 
 Invariant: passwords and the private key are readable by their owner alone, and stay the same from run to run.
 """

@@ -31,7 +31,7 @@ def is_free(protocol: str, host: str, port: int) -> bool:
 
 
 def holder(protocol: str, port: int) -> str:
-    """Who has a port, for people: 'kamailio (process 4711)', or 'another process' where it isn't ours to see."""
+    """The owner of a port, for people: 'kamailio (process 4711)', or 'another process' where it isn't ours to see."""
     inodes = _inodes(protocol, port)
     for entry in os.listdir("/proc"):
         if not entry.isdigit():

@@ -1,4 +1,4 @@
-"""Who may speak in which dialog: a call that is known is its ends', and one that has ended is nobody's.
+"""The right to speak in a dialog: a known call belongs to its ends, and one that has ended is nobody's.
 
 Pure. Implements: RFC 3261 §26.1.3 (session tampering and teardown by others), §16.3 (a spiral isn't an intruder). The invariant: only a
 token that was sealed for a dialog gets this far, and nothing here widens what it opens.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MOST_PLACES: Final = 8
 """Addresses that the ends of a call may move to, one after the other."""
 SESSION: Final = frozenset(("INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "PRACK", "INFO"))
-"""What belongs to a session itself; other methods in its dialog steer phones."""
+"""Methods that belong to a session itself; other methods in its dialog steer phones."""
 _ENDING: Final = frozenset(("ACK", "BYE"))
 
 

@@ -1,4 +1,4 @@
-"""Who is behind the refusal of a call, and why, for the log. Pure."""
+"""The party behind the refusal of a call, and its reason, for the log. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of one call: who calls whom, how far it is, how it ended.
+"""The state of one call: who calls whom, how far it is, how it ended.
 
 Pure. The invariant: a call goes trying -> early -> confirmed -> terminated, may leave steps out, and never goes back.
 """

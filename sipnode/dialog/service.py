@@ -4,7 +4,7 @@ A browser tab that is closed sends no BYE; its socket just goes. When the connec
 doesn't come back within ``dialog.lost_flow_seconds``, the other end gets BYE and the media relay gives the ports back.
 Implements: RFC 4028 §9 (a session that nobody refreshes is over), RFC 3326 (Reason).
 
-The invariant: a call stands in the table exactly while both ends believe in it. What runs for each call makes no Deferred, no
+The invariant: a call stands in the table exactly while both ends believe in it. The code for each call makes no Deferred, no
 timer and no log line.
 """
 
@@ -106,7 +106,7 @@ class DialogService(Service):
                 logged. A call that was refused before it was sent on has a ``terminated`` alone.
 
         Returns:
-            What ends it.
+The cause of its end.
         """
         watched = [self._watchers[kind] for kind in kinds or stages.KINDS]
         for watchers in watched:
@@ -359,7 +359,7 @@ class DialogService(Service):
                 self._end(call, stages.LOST, "server")
 
     def _check(self, call: Call, token: str) -> None:
-        """Who hasn't come back has left."""
+        """End the calls of those who haven't come back."""
         ends = call.ends
         if ends is None or not self._table.holds(call):
             return

@@ -1,4 +1,4 @@
-"""Whose users can register: said before somebody wonders why a right password is refused. Pure."""
+"""Domains whose users can register: told before somebody wonders why a right password is refused. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sipnode.settings import Settings
 
 
 def strangers(settings: Settings, domains: Iterable[str]) -> list[str]:
-    """What keeps users from registering: no domain is ours, or that of a user isn't; each text is about ``core.domains``.
+    """Obstacles to registering: no domain is ours, or that of a user isn't; each text is about ``core.domains``.
 
     Args:
         domains: Those that users are of.

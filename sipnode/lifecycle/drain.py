@@ -1,7 +1,7 @@
 """A planned stop without a lost call, and within ``[core] stop_seconds``: what has begun is brought to its end, what is new is sent away.
 
 From the first moment new calls get 503 with Retry-After (``core.busy``), and so does a REGISTER on a connection that has no
-binding yet, for that connection is about to close. All else goes on: ringing, answers, re-INVITE, BYE, refreshes. What still rings
+binding yet, for that connection is about to close. All else goes on: ringing, answers, re-INVITE, BYE, refreshes. A call that still rings
 shortly before the time is over gets 503, and its phones CANCEL. The drain is over when nothing waits for an answer any more; a
 transaction that has its answer doesn't hold it. A call that is up isn't cut: nobody is sent a BYE, rtpengine keeps relaying, and the
 process that is started next takes the call's requests by the signed Route that they carry.

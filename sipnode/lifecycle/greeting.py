@@ -32,7 +32,7 @@ def greeting(version: str, settings: Settings, listeners: Sequence[str], page: s
 
 
 def media_name(settings: Settings) -> str:
-    """What becomes of media."""
+    """The fate of media."""
     nodes = ", ".join(settings.media.nodes)
     if settings.media.relay != "rtpengine":
         return f"by the relay {settings.media.relay!r}{f' at {nodes}' if nodes else ''}"

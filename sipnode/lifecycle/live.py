@@ -51,7 +51,7 @@ class LiveSettings:
         self._pending: dict[tuple[str, str], Any] = {}
 
     def settings(self) -> Settings:
-        """What is in force now."""
+        """The value in force now."""
         reloader = self._reloader()
         return self._in_force(self._started if reloader is None else reloader.settings)
 
@@ -70,7 +70,7 @@ class LiveSettings:
         return _shown(_field(group, name), getattr(getattr(self.settings(), group), name))
 
     def help(self, group: str, name: str) -> str:
-        """What it is for, its bounds, its type, and whether it changes while the server runs; raises as :meth:`value`."""
+        """Its purpose, its bounds, its type, and whether it changes while the server runs; raises as :meth:`value`."""
         field = _field(group, name)
         kind = {int: "integer", float: "number", bool: "boolean", str: "string"}.get(_type(group, name), "list")
         when = "changes while the server runs" if self._can_change(group, name) else "needs a restart"
@@ -91,7 +91,7 @@ class LiveSettings:
         self._pending[group, name] = self._checked(group, name, value)
 
     def pending(self) -> list[Pending]:
-        """What waits, in the order in which it came."""
+        """Changes that wait, in the order in which they came."""
         return [Pending(group, name, self.value(group, name), _plain(new)) for (group, name), new in self._pending.items()]
 
     def commit(self) -> None:
@@ -150,7 +150,7 @@ class LiveSettings:
 
 
 def _read(value: Value, kind: Any) -> Any:
-    """What was given as what is wanted: who types at a shell has only text, and Kamailio's switches are numbers."""
+    """Convert a given value to the wanted type: at a shell there is only text, and Kamailio's switches are numbers."""
     if isinstance(value, str) and kind is not str:
         if kind is bool:
             return _SWITCH.get(value.lower(), value)

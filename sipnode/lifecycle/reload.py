@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a reload did.
+    """Result of a reload.
 
     Attributes:
         done: A sentence for each part that was read anew.

@@ -1,4 +1,4 @@
-"""What signals mean: TERM and INT stop in good order, once more stops at once, HUP reads the configuration anew.
+"""Signals: TERM and INT stop in good order, once more stops at once, HUP reads the configuration anew.
 
 Twisted's own handlers are replaced when the reactor runs, since a second TERM would be an error to them. The invariant: a
 handler does nothing itself, it wakes the reactor.

@@ -1,4 +1,4 @@
-"""Who may come in, and whom they find: the listed public keys and the server's own host key.
+"""Keys on both sides of the manhole: the listed public keys and the server's own host key.
 
 Invariant: a file that others could have written lets nobody in, and a line that can't be read as a plain key counts as no key.
 """

@@ -26,7 +26,7 @@ class Name(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What the names are made of.
+    """The parts that the names are made of.
 
     Attributes:
         core: The services.
@@ -65,7 +65,7 @@ def names_of(parts: Parts) -> list[Name]:
 
 
 def namespace_of(names: list[Name], version: str, leave: Callable[[], None]) -> dict[str, Any]:
-    """What the prompt knows; ``what`` shows the banner again."""
+    """Names that the prompt knows; ``what`` shows the banner again."""
     values = {name.name: name.value for name in names}
     banner = Text(banner_of(names, version))
     values["what"] = banner
@@ -75,7 +75,7 @@ def namespace_of(names: list[Name], version: str, leave: Callable[[], None]) -> 
 
 
 def banner_of(names: list[Name], version: str) -> str:
-    """What is shown to who comes in."""
+    """The banner for a visitor."""
     width = max(len(name.name) for name in names)
     lines = [f"sipnode {version}. This is Python inside the running server: what you do is done, and calls wait while it runs."]
     lines += [f"  {name.name.ljust(width)}  {name.line}" for name in names]
@@ -91,7 +91,7 @@ def safe_builtins(leave: Callable[[], None]) -> dict[str, Any]:
         raise RuntimeError("not here: it would wait for the server's own terminal")
 
     def show_help(thing: Any = None) -> Text:
-        """What something is."""
+        """Explain a name."""
         if thing is None:
             return Text("help(x) says what x is; what lists the names")
         doc = inspect.getdoc(thing) or "nothing is written about it"

@@ -87,7 +87,7 @@ class Bounded(io.TextIOBase):
 
 
 class Result(NamedTuple):
-    """What came of a command.
+    """The result of a command.
 
     Attributes:
         text: What it printed.

@@ -1,6 +1,6 @@
 """The manhole as a service. Conch is imported when there is one, so that a server without needs no more packages.
 
-Invariant: it listens on loopback or not at all. Whoever is in can do everything that the server can.
+Invariant: it listens on loopback or not at all. A visitor can do everything that the server can.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sipnode.settings import ManholeSettings
 
 _NEEDED = ("bcrypt", "appdirs")
-"""What ``twisted[conch]`` brings beside Twisted itself."""
+"""Packages that ``twisted[conch]`` brings beside Twisted itself."""
 
 
 def address_of(settings: ManholeSettings, find: Callable[[str], Any] = find_spec) -> tuple[str, int]:

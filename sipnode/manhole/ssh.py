@@ -86,7 +86,7 @@ class Interpreter(ManholeInterpreter):
             self._output.flush()
             self._prompt.handle_QUIT()
         except TooLong as error:
-            # What runs inside shows its own; this one came while that was being shown.
+            # A command inside shows its own; this one came while that was being shown.
             self._output.flush(f"\nTooLong: {error}\n")
         else:
             self._output.flush()
@@ -167,7 +167,7 @@ class Session(TerminalSession):
 
 
 class User(TerminalUser):
-    """Who has come in."""
+    """A visitor."""
 
     def __init__(self, original: Any, avatarId: bytes) -> None:
         super().__init__(original, avatarId)  # type: ignore[no-untyped-call]  # Conch is not annotated
@@ -232,7 +232,7 @@ class Factory(ConchFactory):
 
 
 class Door:
-    """What a listed key opens.
+    """The realm that a listed key opens.
 
     Args:
         banner: Shown first at a prompt.

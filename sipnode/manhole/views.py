@@ -1,4 +1,4 @@
-"""What an operator sees at the prompt: live things as tables, with the objects themselves behind them.
+"""Views for an operator at the prompt: live things as tables, with the objects themselves behind them.
 
 Invariant: to look changes nothing, and a table is never longer than ``MOST_ROWS`` unless it was asked to be.
 """

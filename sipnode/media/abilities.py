@@ -1,4 +1,4 @@
-"""What ends are known to take: learned from what they offer, and from what they took after they had refused something else.
+"""Abilities of ends, learned from what they offer, and from what they took after they had refused something else.
 
 A phone doesn't say with its registration whether it wants SRTP, so the first call to one that does costs a 488 and a second try. This
 makes the second call right at once. Pure. The invariant: what is known only orders what may be tried; nothing is tried because of it
@@ -18,7 +18,7 @@ MOST: int = 10_000
 
 
 class Abilities:
-    """What each end takes, by where it is."""
+    """Abilities of each end, by where it is."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[Any, tuple[MediaForm, bool]] = OrderedDict()
@@ -41,7 +41,7 @@ class Abilities:
             del self._known[_place(flow)]
 
     def known(self, flow: Flow) -> MediaForm | None:
-        """What it is believed to take, or None."""
+        """The abilities it is believed to have, or None."""
         found = self._known.get(_place(flow))
         return found[0] if found is not None else None
 

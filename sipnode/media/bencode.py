@@ -18,10 +18,10 @@ from typing import TypeAlias
 from sipnode.errors import MediaError
 
 Value: TypeAlias = "int | bytes | list[Value] | dict[bytes, Value]"
-"""What decoding gives."""
+"""Results of decoding."""
 
 Encodable: TypeAlias = "int | str | bytes | Sequence[Encodable] | Mapping[str, Encodable] | Mapping[bytes, Encodable]"
-"""What encoding takes; text becomes UTF-8, and octets that came in by surrogateescape go out as they were."""
+"""Values that encoding takes; text becomes UTF-8, and octets that came in by surrogateescape go out as they were."""
 
 MAX_BYTES = 65_535
 """Octets of a message: what a UDP datagram can hold."""

@@ -37,7 +37,7 @@ MAX_NOTES = 16_384
 
 @dataclass(slots=True)
 class _Note:
-    """What is remembered of a call.
+    """Memory of a call.
 
     ``holders`` are the names of the nodes that have it, the latest last: more than one only where branches of a fork
     had to go different ways. The times are the clock's seconds, ``deleted`` is -1 before it.

@@ -1,4 +1,4 @@
-"""What the relay holds, and who owns it: every call with its branches that ring and its dialogs that talk.
+"""Calls that the relay holds, and their owners: every call with its branches that ring and its dialogs that talk.
 
 A relay holds a call by one name; below it a branch for each phone that rings and a pair of tags for each phone that answered. Ports come
 back when what they were opened for has ended, and the whole call with the last of them.
@@ -166,7 +166,7 @@ class HeldCalls:
 
 
 class Exchange:
-    """What a transaction remembers of its media; a branch has one, and it outlives the request.
+    """Memory of a transaction's media; a branch has one, and it outlives the request.
 
     Attributes:
         held: The call.

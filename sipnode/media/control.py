@@ -103,12 +103,12 @@ class MediaControl:
         return self._late.get((message.call_id, message.from_.tag, message.to.tag))
 
     def asked(self, name: str, call_id: str) -> dict[str, str]:
-        """What the last offer and the last answer of a call asked of the relay, as flag words, by ``offer`` and ``answer``."""
+        """Flag words of the last offer and answer of a call, by ``offer`` and ``answer``."""
         held = self.held.get(name or call_id)
         return {} if held is None else {operation: words.spoken(fields) for operation, fields in held.asked.items()}
 
     def dialog(self, exchange: Exchange, to_tag: str) -> DialogMedia | None:
-        """What is known of the media of the dialog that a message of an exchange is in."""
+        """The media of the dialog that a message of an exchange is in."""
         return exchange.held.dialogs.get(exchange.pair(to_tag))
 
     # -- offers and answers
@@ -331,7 +331,7 @@ class MediaControl:
         held.dialogs.pop(pair, None)
         left = held.up
         if not left and held.complete and all(tag == pair[0] for tag in held.branches.values()):
-            # What still rings can't be answered any more.
+            # A branch that still rings can't be answered any more.
             held.over = True
             self.held.forget(held)
             self.relay.delete(self._whole(held))

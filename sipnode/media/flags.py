@@ -57,7 +57,7 @@ _IDLE: Final = ("force", "symmetric", "asymmetric-codecs", "symmetric-codecs", "
 """Words of Kamailio's manual that rtpengine does nothing with: taken, and not sent."""
 _TRANSPORTS: Final = ("RTP/AVP", "RTP/SAVP", "RTP/AVPF", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF")
 _BITS: Final = {"RTP": (~1, 0), "AVP": (~2, 0), "SRTP": (~0, 1), "AVPF": (~0, 2), "DTLS": (~0, 4)}
-"""What Kamailio's half words do to the transport: bits that stay, bits that come. 1 is S, 2 is F, 4 is DTLS."""
+"""Effects of Kamailio's half words on the transport: bits that stay, bits that come. 1 is S, 2 is F, 4 is DTLS."""
 _NAMES: Final = {0: "RTP/AVP", 1: "RTP/SAVP", 2: "RTP/AVPF", 3: "RTP/SAVPF", 4: "UDP/TLS/RTP/SAVP", 5: "UDP/TLS/RTP/SAVP"}
 _NAMES_DTLS_F: Final = "UDP/TLS/RTP/SAVPF"
 _VIA_BRANCH: Final = ("1", "2", "auto", "extra", "next", "auto-next", "next-auto", "auto-extra", "extra-auto")
@@ -159,7 +159,7 @@ _OTHERS: Final = ("direction", "internal", "external", "received-from", "via-bra
 OFFER_ONLY: Final = frozenset(
     ("transport-protocol", "DTLS", "DTLS-reverse", "direction", "T.38", "ptime", "ptime-reverse", "address-family", "codec")
 )
-"""What says how the callee gets an offer: never said of the answer that goes the other way, unless it is written for it."""
+"""Words on how the callee gets an offer: never said of the answer that goes the other way, unless it is written for it."""
 _ONE_SIDED: Final = frozenset(("ICE", "ICE-lite", "rtcp-mux", "SDES", "OSRTP"))
 """Alike, where words name a transport."""
 _ONE_SIDED_FLAGS: Final = frozenset(("generate-mid", "WebRTC"))
@@ -307,7 +307,7 @@ class _Reader:
 
 
 def for_answer(flags: MediaFlags) -> MediaFlags:
-    """What words that were written for an offer say of its answer.
+    """The meaning for an answer of words that were written for its offer.
 
     They don't say how the callee gets the offer. Words that name a transport bridge between two kinds of ends: of those an answer
     has its keys, ICE and rtcp-mux as its receiver offered them.
@@ -361,7 +361,7 @@ def spoken(fields: Mapping[str, object]) -> str:
 
 
 class Spoken:
-    """What was asked of the relay, in words; made when somebody reads them.
+    """Questions to the relay in words; made when somebody reads them.
 
     Args:
         fields: Of the command.

@@ -44,7 +44,7 @@ class Operation(Enum):
 
 @dataclass(slots=True)
 class SdpState:
-    """What one transaction has to remember between its request and its responses.
+    """Memory of one transaction between its request and its responses.
 
     ``offered``: the request itself made an offer. ``offered_by_reply``: one of its responses did, so that a PRACK
     with SDP for it is an answer. ``in_dialog``: the request had a To tag.

@@ -1,4 +1,4 @@
-"""What a call and its ends are called towards the media relay: names made here, never what a caller wrote.
+"""Names of a call and its ends towards the media relay: made here, never what a caller wrote.
 
 A Call-ID and tags are known to both ends, and to whoever they tell; a relay that is asked with them moves the media of whatever call has
 them. So a call gets a name of its own, which nobody outside can guess: the route token keeps it, sealed, for what follows in the dialog.

@@ -70,7 +70,7 @@ _SENTENCES: tuple[tuple[type[MediaError], str], ...] = (
 
 
 def sentence(error: MediaError, name: str) -> str:
-    """What a node's error says to people, in one sentence.
+    """A node's error for people, in one sentence.
 
     Args:
         name: Of the node.
@@ -178,7 +178,7 @@ def delete(key: MediaKey, delay_seconds: int = -1) -> dict[str, Any]:
 
 
 def query(call_id: str) -> dict[str, Any]:
-    """What the daemon knows of a call: streams, packets, loss."""
+    """Ask for all that the daemon knows of a call: streams, packets, loss."""
     return {"command": "query", "call-id": call_id}
 
 

@@ -1,4 +1,4 @@
-"""What the SDP that comes back must look like: the ng fields by how the side that will receive it carries media.
+"""Profiles of the SDP that comes back: the ng fields by how the side that will receive it carries media.
 
 Pure. Implements: RFC 8829 §5.1.2 (profile names), RFC 8834, RFC 5761, RFC 8839, RFC 5763, RFC 4568, RFC 3264 §6.
 
@@ -54,7 +54,7 @@ Choice = tuple[MediaForm, str]
 def choices(offer: SdpForm, websocket: bool, known: MediaForm | None = None) -> list[Choice]:
     """How a new call's SDP may be offered to a callee: best first, the others for when it says 488 or 415.
 
-    An offer that asks for encryption without being a browser's is never made plain. What a browser offers is: who puts a relay
+    An offer that asks for encryption without being a browser's is never made plain. A browser's offer is: whoever puts a relay
     between browsers and phones asks for it.
 
     Args:

@@ -1,4 +1,4 @@
-"""What an SDP says of the one who made it, and its text made fit for the relay and for browsers.
+"""SDP: the facts about the one who made it, and its text made fit for the relay and for browsers.
 
 Pure. Implements: RFC 8866 (m=, c=, o=), RFC 8839 §4, §5 (ICE in SDP), RFC 9143 (BUNDLE), RFC 4568 (a=crypto), RFC 5763 (DTLS-SRTP).
 
@@ -25,7 +25,7 @@ _HOST_CANDIDATE: Final = re.compile(rb"^(a=candidate:\S+ \d+ \S+ \d+ )(\S+)( \d+
 
 
 class SdpForm(NamedTuple):
-    """What an SDP says of its sender.
+    """Facts of an SDP about its sender.
 
     Attributes:
         form: How its media is carried.
@@ -41,12 +41,12 @@ class SdpForm(NamedTuple):
 
     @property
     def protocol(self) -> str:
-        """What all its RTP m-lines have, "" where they differ or there are none."""
+        """The transport of all its RTP m-lines, "" where they differ or there are none."""
         return self.protocols[0] if len(self.protocols) == 1 else ""
 
 
 def form_of(sdp: bytes) -> SdpForm:
-    """What an SDP says of its sender; any octets have an answer."""
+    """Read the facts of an SDP about its sender; any octets have an answer."""
     lines = [(int(port[:6]), protocol) for _, port, protocol in _MEDIA.findall(sdp) if b"RTP/" in protocol]
     # A rejected m-line keeps the protocol of one who couldn't take it.
     found = [protocol for port, protocol in lines if port] or [protocol for _, protocol in lines]

@@ -47,7 +47,7 @@ ALIVE: Final = 300.0
 
 
 class Owner(Protocol):
-    """Whose calls are whose."""
+    """Owners of the calls."""
 
     names: Names
     held: HeldCalls

@@ -1,1 +1,1 @@
-"""What address translators break, and how it is mended: tests, contact aliases, source facts, keepalive pings."""
+"""NAT traversal, the mending of what address translators break: tests, contact aliases, source facts, keepalive pings."""

@@ -56,7 +56,7 @@ class NatRules:
             self._rules.append(("" if net else value.strip(), net, frozenset(words.split())))
 
     def words(self, message: SipMessage, host: str) -> frozenset[str]:
-        """What is said of the sender of a message.
+        """The facts about the sender of a message.
 
         Args:
             host: Its source address.

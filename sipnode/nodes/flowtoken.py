@@ -51,7 +51,7 @@ class FlowTokens:
         return f"{payload}!{self._signature(payload)}"
 
     def read(self, token: str, now: float) -> Reach | None:
-        """What a token says; None where it isn't ours or its time has passed."""
+        """The content of a token; None where it isn't ours or its time has passed."""
         payload, _, signature = token.rpartition("!")
         # compare_digest takes ASCII only.
         if not signature.isascii() or not compare_digest(signature, self._signature(payload)):

@@ -1,7 +1,7 @@
 """The other nodes: which are there, and which have fallen silent.
 
-A sister is known by the paths of her bindings and asked with OPTIONS every ``ping_seconds`` while she has any. Whatever she
-answers, she lives. After as many unanswered questions as ``lost_seconds`` has room for, her bindings aren't used any more and
+A sister is known by the paths of her bindings and asked with OPTIONS every ``ping_seconds`` while she has any. With any
+answer she lives. After as many unanswered questions as ``lost_seconds`` has room for, her bindings aren't used any more and
 requests that wait for her fail, until she answers again.
 
 The invariant: a sister is down only by questions that were really sent; a reactor of ours that stood still proves nothing.

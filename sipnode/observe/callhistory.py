@@ -66,7 +66,7 @@ class Outcome:
 
     @property
     def text(self) -> str:
-        """What the line says."""
+        """The fields of the line."""
         return sentence(self._call)
 
     @property
@@ -253,7 +253,7 @@ def _kinds(counts: Counter[str]) -> str:
 
 
 def facts_of(call: Any) -> dict[str, Any]:
-    """What there is to say about a call that has ended; the names are those of the JSON form."""
+    """The report about a call that has ended; the names are those of the JSON form."""
     ringing = (call.answered or call.ended) - call.started
     caller_transport, (caller_host, caller_port) = call.caller_flow
     facts: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What Prometheus reads: every number is fetched when it is asked for, so that counting costs the calls nothing more.
+"""Metrics for Prometheus: every number is fetched when it is asked for, so that counting costs the calls nothing more.
 
 Invariant: a label's values come from a closed set (methods, known statuses, configured nodes and files), never from a message; and
 each family is there from the first scrape on, whatever the server has.

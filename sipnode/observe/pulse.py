@@ -101,6 +101,6 @@ class Pulse(Service):
         if phase == "start":
             self._began = self._seconds()
         elif self._began:
-            # What began before the service did is nobody's.
+            # A stall that began before the service did is nobody's.
             self.pauses[min(info["generation"], 2)].add(self._seconds() - self._began)
             self._began = 0.0

@@ -1,4 +1,4 @@
-"""What happened to a call, as sentences for people. Only here; the rooms where it happens tell the tap facts. Pure."""
+"""Sentences for people about what happened to a call. Only here; the rooms where it happens tell the tap facts. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AGAIN: Final = "again"
 DECIDED: Final = "decided"
 """A stage of the routing script decided. ``(method, stage, verdict)``"""
 FAULT: Final = "fault"
-"""What was asked failed. ``(whom, what, fault)``"""
+"""A question failed. ``(whom, what, fault)``"""
 
 MOST_CHARACTERS: Final = 200
 
@@ -45,7 +45,7 @@ class Step(NamedTuple):
 
 
 def step(noted: Noted) -> Step:
-    """What was noted, in words."""
+    """A noted fact in words."""
     when, what, parts = noted
     if what == FAULT:
         return Step(when, parts[0], f"{parts[1]} failed: {parts[2]}")

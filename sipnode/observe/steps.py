@@ -24,9 +24,9 @@ MOST_CALLS: Final = 5000
 MOST_STEPS: Final = 64
 
 CALL_METHODS: Final = frozenset(("INVITE", "ACK", "BYE", "CANCEL", "PRACK", "UPDATE", "REFER", "INFO"))
-"""What belongs to the life of a call."""
+"""Methods that belong to the life of a call."""
 _TELLING: Final = CALL_METHODS - {"ACK", "BYE"}
-"""What is noted where only failures are of interest: a good end is told by the line about the outcome."""
+"""Facts noted where only failures are of interest: a good end is told by the line about the outcome."""
 _CALL_ID: Final = re.compile(rb"(?im)^(?:call-id|i)[ \t]*:[ \t]*([^\r\n]+?)[ \t]*\r?$")
 
 
@@ -117,7 +117,7 @@ class Steps(Watcher):
             table.note(call_id, (now, fact, parts))
 
     def answered(self, now: float, call_id: str, whom: str, what: str, fault: str, parts: tuple[Any, ...]) -> None:
-        """What the media relay and DNS say; of the database only that it failed."""
+        """Note answers of the media relay and DNS; of the database only that it failed."""
         if fault:
             self._table.note(call_id, (now, FAULT, (whom, what, fault)))
         elif whom != DATABASE:
@@ -141,7 +141,7 @@ class WholeSteps(Steps):
             self._answer(now, response, flow)
 
     def sent(self, now: float, data: bytes, flow: Flow, why: Why, method: str, status: int, transaction: object | None) -> None:
-        """What goes on; a branch with its INVITE, and a refusal, are facts of their own."""
+        """Note what is passed on; a branch with its INVITE, and a refusal, are facts of their own."""
         if method not in CALL_METHODS:
             return
         if 100 < status < 300:
@@ -160,7 +160,7 @@ class WholeSteps(Steps):
             self._table.note(request.get("call-id") or "", (now, DECIDED, (request.method, stage, verdict)))
 
     def answered(self, now: float, call_id: str, whom: str, what: str, fault: str, parts: tuple[Any, ...]) -> None:
-        """Whatever was asked."""
+        """Note any question."""
         noted = (now, FAULT, (whom, what, fault)) if fault else (now, whom, (what, *parts))
         self._table.note(call_id, noted)
 

@@ -1,4 +1,4 @@
-"""What comes in that is no good, summed up: one line a period, however much it was.
+"""A summary of incoming messages that are no good: one line a period, however much it was.
 
 The invariant: no message from outside makes a line of its own.
 """

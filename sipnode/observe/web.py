@@ -1,6 +1,6 @@
 """``/metrics``, ``/healthz`` and ``/readyz`` on the HTTP side of the WebSocket ports; everything else is the page's.
 
-Whoever has neither an address of ``[metrics] allow`` nor the token gets 403 and learns nothing; of its health, which probes and load
+A caller with neither an address of ``[metrics] allow`` nor the token gets 403 and learns nothing; of its health, which probes and load
 balancers ask for from anywhere, the bare status. Invariant: an address vouches only for
 who sits there. A request that a reverse proxy passes on comes from the proxy's address and not from its sender's, so it needs the token;
 so does one that came by loopback and asked for another name, as a proxy that leaves no trace but the Host passes it on.
@@ -35,7 +35,7 @@ _NOTHING: Final[Answers] = {}
 
 
 class Door:
-    """Who may look.
+    """Permission to look.
 
     Args:
         settings: ``[metrics]``.

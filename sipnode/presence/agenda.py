@@ -17,7 +17,7 @@ _SLICE: Final = 50
 
 
 class Agenda:
-    """What comes when.
+    """Things to do by their time.
 
     Args:
         clock: Epoch seconds and delayed calls.

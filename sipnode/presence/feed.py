@@ -1,4 +1,4 @@
-"""What others write into the tables of presence, and what a load brings, taken into memory.
+"""Changes that others write into the tables of presence, and what a load brings, taken into memory.
 
 The invariant: memory ends up as the tables are; a subscription of this node changes by this node's word alone, unless another one has
 taken it over.

@@ -1,4 +1,4 @@
-"""What presentities decide about their watchers, and what becomes of the subscriptions that are there.
+"""Decisions of presentities about their watchers, and what becomes of the subscriptions that are there.
 
 Implements: RFC 3857 §4.7.1 (the watcher's states). The invariant: a decision is on disk before a subscription follows it.
 """

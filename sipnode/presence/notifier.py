@@ -1,6 +1,6 @@
 """Sends NOTIFYs: one at a time to each subscriber, no faster than it should be, the newest state, down its own connection.
 
-What goes to a UDP address that has answered nothing yet is bounded by :mod:`sipnode.presence.proving`.
+Traffic to a UDP address that has answered nothing yet is bounded by :mod:`sipnode.presence.proving`.
 
 Implements: RFC 6665 §4.2.2, §4.1.3; RFC 3856 §6.10 (rate). The invariant: what one subscriber does or doesn't answer changes nothing
 for another; a long list of watchers is worked off in slices, between which the rest of the server goes on.
@@ -103,7 +103,7 @@ class Notifier:
             self._pump()
 
     def at_once(self, subscription: Subscription, received: int = 0) -> None:
-        """Tell a subscriber its state whatever the rate is (RFC 6665 §4.2.1.2). What is under way to a connection or address that it
+        """Tell a subscriber its state whatever the rate is (RFC 6665 §4.2.1.2). A message under way to a connection or address that it
         has left is given up.
 
         Args:

@@ -26,7 +26,7 @@ ENDING: Final = frozenset((404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489
 
 
 class Outgoing(TransactionUser):
-    """What is to be told to a subscriber: the user of the NOTIFY's client transaction.
+    """A NOTIFY on its way to a subscriber: the user of the NOTIFY's client transaction.
 
     Attributes:
         subscription: Whose it is.

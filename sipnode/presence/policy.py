@@ -1,4 +1,4 @@
-"""Who may watch whom.
+"""The policy on watchers: which of them may watch whom.
 
 Implements: RFC 3856 §6.6 (authorization), RFC 3857 §4.7.1 (states of a watcher). Pure. The invariant: what a presentity decided counts
 more than any setting, nobody but its owner sees a package that is its owner's alone, and the private part of a state is seen by those

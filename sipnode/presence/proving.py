@@ -1,10 +1,10 @@
 """Which UDP addresses have answered their watcher's NOTIFYs, and what one that hasn't may be sent. Pure.
 
-Who subscribes writes any source into a datagram, and any address into Contact; what comes of it must not be worth more to somebody who
+A subscriber can write any source into a datagram, and any address into Contact; what comes of it must not be worth more to somebody who
 wants to harm a third party than what it cost. So towards an address that has answered nothing there is one NOTIFY at a time, smaller in
 all than twice what its subscriber sent; what follows waits for the answer. When none comes, all that waits there is given up, and nothing
 more is sent for a while, each time for longer. The answer has to be a 2xx: a phone that says 481 to a stranger's subscription has proved
-nothing for the stranger. What an address proves to one watcher it doesn't prove to another; but where somebody answers, each watcher has a
+nothing for the stranger. A proof of an address for one watcher is none for another; but where somebody answers, each watcher has a
 turn of its own, so that of the users behind a proxy one that is dead keeps nobody waiting.
 
 Implements: RFC 6665 §6.4 (denial of service), RFC 9000 §8.1 by analogy. The invariant: at one place at most one job has its turn, and the
@@ -28,7 +28,7 @@ Place = tuple[str, Address]
 Job = TypeVar("Job")
 
 FAIR: Final = 2
-"""What an unproved address gets stays below so many times what its subscriber sent."""
+"""Traffic to an unproved address stays below so many times what its subscriber sent."""
 
 _PROVED: Final = 65536
 _SILENT: Final = 16384

@@ -1,4 +1,4 @@
-"""What a PUBLISH changes and what answers it: a decision, nothing is done here.
+"""The changes that a PUBLISH makes and its answer: a decision, nothing is done here.
 
 Implements: RFC 3903 §6 (processing), §11 (SIP-ETag, SIP-If-Match). Pure. The invariant: a plan is whole or refused, and each
 plan that leaves a publication gives it an entity-tag that was never used before.
@@ -136,7 +136,7 @@ def _same_source(package: Any, parsed: Any, sender: str, there: Sequence[Publica
 
 
 def _parsed(package: Any, row: Publication) -> Any:
-    """What a publication says; None for what another program wrote into the table and nobody can read."""
+    """The content of a publication; None for what another program wrote into the table and nobody can read."""
     if row.parsed is None:
         try:
             row.parsed = package.check(row.body, package.publish_types[0])

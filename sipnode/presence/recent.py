@@ -1,4 +1,4 @@
-"""What ended just now and is still told as ended. Pure.
+"""Calls that ended just now and are still told as ended. Pure.
 
 The invariant: nothing is kept longer than :data:`SECONDS`, and never more than :data:`MOST`.
 """
@@ -32,7 +32,7 @@ class Recent(Generic[T]):
         self._by_aor.setdefault(aor, deque()).append(ended)
 
     def of(self, aor: str, now: float) -> list[T]:
-        """What ended of an address-of-record, oldest first."""
+        """Ended calls of an address-of-record, oldest first."""
         self.prune(now)
         return list(self._by_aor.get(aor, ()))
 

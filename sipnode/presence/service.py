@@ -45,7 +45,7 @@ _PURGE_SECONDS: Final = 3600.0
 _AGAIN_SECONDS: Final = 5.0
 
 REFUSALS: Final = ("refused_full", "refused_per_watcher", "refused_unanswered", "refused_silent", "refused_not_watcher")
-"""What is counted in :attr:`PresenceService.counters`."""
+"""Events counted in :attr:`PresenceService.counters`."""
 
 
 class PresenceService(Service):
@@ -306,7 +306,7 @@ class PresenceService(Service):
             self.changed(name, subscription.resource)
 
     def watchers(self, resource: str, event: str) -> list[Watcher]:
-        """Who watches a resource."""
+        """Watchers of a resource."""
         now = self.now()
         return [
             Watcher(one.resource, one.watcher, one.event, one.status, one.reason, one.updated, one.expires, one.to_tag)

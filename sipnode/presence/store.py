@@ -1,4 +1,4 @@
-"""What presence writes, and the numbers that its NOTIFYs may bear.
+"""The writing side of presence, and the numbers that its NOTIFYs may bear.
 
 The invariant: no NOTIFY bears a CSeq above the one that is on disk for its subscription, so that after ``kill -9`` the next one is
 higher than all before. Numbers are reserved a thousand at a time; only while the store is away they are used ahead of it.
@@ -51,7 +51,7 @@ class PresenceStore:
         if self._writer is not None and changes:
             if self._again:
                 for change in changes:
-                    # What failed before is older, and would undo this when it is tried again.
+                    # A write that failed before is older, and would undo this when it is tried again.
                     self._again.pop(_name(change), None)
             self._writer.put(changes).addErrback(self._missed, changes)
 

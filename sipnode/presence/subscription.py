@@ -1,4 +1,4 @@
-"""What a SUBSCRIBE makes of a subscription: a decision, nothing is done here.
+"""The effect of a SUBSCRIBE on a subscription: a decision, nothing is done here.
 
 Implements: RFC 6665 §4.2.1 (subscribers' requests at the notifier), §4.4.1 (dialogs), RFC 3261 §12.1.1, §12.2.2. Pure. The invariant: a
 plan is whole or refused; a subscription that is refused a refresh stays as it was (RFC 6665 §4.1.2.2).

@@ -196,7 +196,7 @@ class Subscriptions:
 
 
 class Decisions:
-    """What presentities decided about their watchers: rows of ``watchers``."""
+    """Decisions of presentities about their watchers: rows of ``watchers``."""
 
     def __init__(self) -> None:
         self._by_place: dict[Place, dict[str, Watcher]] = {}

@@ -34,7 +34,7 @@ def _take(service: PresenceService, tag: str, origin: Origin) -> Any:
     row = service.subscriptions.by_tag.get(tag)
     if row is None or row.node == service.node or row.expires <= service.now():
         return None
-    # What was reserved there may have been used there.
+    # A CSeq reserved there may have been used there.
     mine = replace(
         row,
         node=service.node,

@@ -308,7 +308,7 @@ class LiveBranch(Branch):
         self.cancelled = True
         transaction = self._transaction
         if transaction is None or not self.fork.invite:
-            # What is waited for (flow, media, next address) finds it cancelled; only an INVITE has a CANCEL (§9.1).
+            # The flow, media or next address that it waits for finds it cancelled; only an INVITE has a CANCEL (§9.1).
             return
         if transaction.state == PROCEEDING:
             self._send_cancel(reason)

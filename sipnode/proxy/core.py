@@ -1,4 +1,4 @@
-"""What sends a request on, as classes that know each other: the server, a request, its fork and the fork's branches.
+"""The proxy core, classes that know each other: the server, a request, its fork and the fork's branches.
 
 Here is what they hold and what they can be asked; :mod:`sipnode.proxy.fork` and :mod:`sipnode.proxy.branch` are how forks and branches do
 it, and ``sipnode.routing`` has the server's and the request's other half. Native classes, so that the compiler calls them directly.
@@ -117,7 +117,7 @@ class ProxyCore(Server):
 
 
 class MediaPolicy:
-    """What the relay is to do for branches and replies; by the server's own lights, or in the words of Kamailio's rtpengine module."""
+    """Orders to the relay for branches and replies; by the server's own lights, or in the words of Kamailio's rtpengine module."""
 
     def branch(self, branch: Branch, bridging: Callable[[Branch], bool]) -> Deferred[None] | None:
         """Before a branch is sent: engage the relay where ``bridging`` says so, and offer its SDP. Fails with MediaError."""
@@ -150,7 +150,7 @@ class MediaPolicy:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class ProxyScript:
-    """What the proxy asks the routing script."""
+    """The routing script as the proxy knows it."""
 
     def manage_branch(self, branch: Branch) -> Awaitable[object] | None:
         """Before a branch is sent, once for each; it is sent when this is done. A Reject or MediaError fails this branch alone."""
@@ -256,7 +256,7 @@ class Fork:
         raise NotImplementedError
 
     def budget_at(self, host: str, octets: int) -> Budget | None:
-        """What a stranger's request may still draw at a host where nobody has proved to be, over all branches there.
+        """The rest that a stranger's request may draw at an unproved host, over all branches there.
 
         Args:
             octets: Of the copy that is to be sent now; they are taken off. One copy may go to each host.

@@ -1,7 +1,7 @@
 """Where a message may make the server send to, or connect to. Pure: addresses in, a rule or nothing out.
 
 Every address that came from a message is asked about here after it was resolved: Contacts, Routes, next hops, what the DNS says of a
-name, targets of NOTIFY and of pings. What a socket itself has seen (a flow, the true source of a REGISTER) is no such word.
+name, targets of NOTIFY and of pings. An address that a socket itself has seen (a flow, the true source of a REGISTER) is no such word.
 
 Implements: RFC 6890 (special-purpose addresses), RFC 1918, RFC 6598, RFC 3927, RFC 4193, RFC 4291 §2.5.5, RFC 6052, RFC 3056 (IPv4 within
 IPv6), CWE-918 (server-side request forgery).
@@ -77,7 +77,7 @@ class Destinations:
         self._own_host = own_host
         self._wildcards = frozenset(wildcards)
         self._services: set[tuple[str, int]] = set()
-        # What listens on loopback, or on all addresses, is reached by every address of this machine.
+        # A listener on loopback, or on all addresses, is reached by every address of this machine.
         self._service_ports: set[int] = set()
         for host, port in services:
             bare = bare_host(host) if host != "localhost" else "127.0.0.1"
@@ -203,7 +203,7 @@ class Destinations:
 
 
 def witness(socket: str) -> str:
-    """Who named an address that was kept with the name of a listener (``udp:127.0.0.1:5060``), as far as that can be told: a peer on
+    """The namer of an address that was kept with the name of a listener (``udp:127.0.0.1:5060``), as far as that can be told: a peer on
     loopback where only such a one reaches the listener, else "". Streams may have come through a proxy on this machine.
     """
     return "127.0.0.1" if socket.startswith(("udp:127.", "udp:[::1]:", "udp:::1:")) else ""

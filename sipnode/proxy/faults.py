@@ -1,4 +1,4 @@
-"""What a branch that couldn't be sent answers: one place that turns errors into final responses.
+"""Answers for a branch that couldn't be sent: one place that turns errors into final responses.
 
 Pure. Implements: RFC 3261 §16.6 (a branch that fails counts as its response), §20.43 (Warning).
 """
@@ -13,7 +13,7 @@ SILENT: Final = "callee, who gave no answer in time"
 
 
 def blame_of(error: BaseException | None) -> str:
-    """Who is behind such an answer, and why: for the log, where names of ours may stand."""
+    """The party behind such an answer, and why: for the log, where names of ours may stand."""
     if isinstance(error, MediaError):
         return error.blame
     if isinstance(error, (NoRoute, ParseError, Reject)):

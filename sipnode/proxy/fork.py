@@ -131,7 +131,7 @@ class LiveFork(Fork):
             branch.start()
 
     def budget_at(self, host: str, octets: int) -> Budget | None:
-        """What a stranger's request may still draw at a host where nobody has proved to be, over all branches there.
+        """The rest that a stranger's request may draw at an unproved host, over all branches there.
 
         Args:
             octets: Of the copy that is to be sent now; they are taken off. One copy may go to each host.
@@ -271,7 +271,7 @@ class LiveFork(Fork):
         self._forward(branch, response)
 
     def _reply_local(self, branch: Branch, response: SipResponse | None) -> None:
-        """What was made here. A non-INVITE that nobody answered isn't answered with 408 (RFC 4320 §4.2)."""
+        """Take a final response made here. A non-INVITE that nobody answered isn't answered with 408 (RFC 4320 §4.2)."""
         status = branch.status
         if status == 408 and not self.invite:
             if self.ctx.transaction is not None:

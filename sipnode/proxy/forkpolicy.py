@@ -1,4 +1,4 @@
-"""What a fork does with what its branches say: a pure decision.
+"""Policy of a fork towards the replies of its branches: a pure decision.
 
 Implements: RFC 3261 §16.7 (5)-(7), RFC 3261 §16.8, §8.1.3.4; RFC 4320 §4.2.
 """

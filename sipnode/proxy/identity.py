@@ -64,7 +64,7 @@ _KINDS: Final[dict[str, int]] = {
     "authorization": CREDENTIALS,
     "proxy-authorization": CREDENTIALS,
 }
-# What makers of phones and networks call the same things.
+# Names of makers of phones and networks for the same things.
 _LIKE_CLAIM: Final = re.compile(r"asserted|preferred-ident|remote-party|caller-?id|verstat")
 _LIKE_PAST: Final = re.compile(r"diversion|history-info")
 _LIKE_ANSWER: Final = re.compile(r"auto-?answer|answer-?(?:mode|after)|intercom|alerting-mode")
@@ -81,7 +81,7 @@ _learnt: dict[str, int] = {}
 
 
 class Judgement(NamedTuple):
-    """What becomes of a request's headers.
+    """The fate of a request's headers.
 
     Attributes:
         gone: Positions of the lines that don't go on.
@@ -160,7 +160,7 @@ def remove_claims(response: SipResponse) -> int:
 
 
 def kind_of(name: str) -> int:
-    """What a header is about by its canonical name; 0 for all that is nobody's business here."""
+    """The subject of a header by its canonical name; 0 for all that is nobody's business here."""
     if name in _HARMLESS:
         return 0
     kind = _KINDS.get(name)

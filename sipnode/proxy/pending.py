@@ -1,4 +1,4 @@
-"""What was sent on and waits for its answer, and how much of it may.
+"""Requests that were sent on and wait for their answers, and how many may.
 
 A phone that only ever says 180 keeps a call for minutes, and a contact that leads back to this server makes many requests of one.
 So the requests of one Call-ID are counted, and the calls that ring: at each callee, and of those for whom nobody answers also from
@@ -117,7 +117,7 @@ class PendingRequests:
 
 
 def source_of(host: str) -> str:
-    """What one sender can have many of counts once: an IPv6 address by its /64 (RFC 6177)."""
+    """The key of a sender, which counts once whatever it has many of: an IPv6 address by its /64 (RFC 6177)."""
     if ":" not in host:
         return host
     head, _, tail = host.partition("::")

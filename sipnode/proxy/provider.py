@@ -1,4 +1,4 @@
-"""What a branch has to know of the trunk that it goes to: how its challenges are answered, and whom its failures are told. Pure."""
+"""The trunk as a branch that goes to it knows it: how its challenges are answered, and whom its failures are told. Pure."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Implements: RFC 3261 §16.4, §16.6 (4), §16.7 (8), §16.12; RFC 5658 (two Record-Routes where the sides differ).
 
-What a dialog needs to be carried on stands sealed in the ``sn`` parameter (:mod:`sipnode.proxy.seal`), so that a restarted server or a
+The state that carries a dialog on stands sealed in the ``sn`` parameter (:mod:`sipnode.proxy.seal`), so that a restarted server or a
 sister node routes and drives media as the first one did. Each end has a token of its own: the request carries the callee's, and the
 response gets the caller's in its place on the way back. A token leads to the other end of its dialog and nowhere else.
 """
@@ -61,13 +61,13 @@ class RouteSigner:
         return token
 
     def _remember(self, token: str, call_id: str, from_tag: str, to_tag: str, state: RouteState) -> None:
-        """What was sealed lately needn't be opened; two generations, so that forgetting costs nothing."""
+        """Remember tokens sealed lately, which needn't be opened; two generations, so that forgetting costs nothing."""
         if len(self._made) >= RECENT:
             self._made_before, self._made = self._made, {}
         self._made[token] = (call_id, from_tag, to_tag, state)
 
     def read(self, token: str, call_id: str, from_tag: str, to_tag: str) -> RouteState | None:
-        """What a token says to the sender of a request with these tags, or None where it isn't ours or of another dialog or end."""
+        """The content of a token for the sender of a request with these tags, or None where it isn't ours or of another dialog or end."""
         made = self._made.get(token) or self._made_before.get(token)
         if made is None:
             return self._sealer.open_route(token, call_id, from_tag, to_tag)
@@ -127,7 +127,7 @@ class RouteSigner:
         return any(state.bridged for state in self._passed(request))
 
     def _passed(self, request: SipRequest) -> Iterator[RouteState]:
-        """What our own Record-Routes on a request say, topmost first."""
+        """The contents of our own Record-Routes on a request, topmost first."""
         for value in request.values("record-route") if "record-route" in request else ():
             token = token_of(value)
             state = self.read(token, request.call_id, "", request.from_.tag) if token else None
@@ -200,11 +200,11 @@ def loose_route(request: SipRequest, signer: RouteSigner, is_own: Callable[[str,
 def _first_sealed(
     routes: list[str], signer: RouteSigner, is_own: Callable[[str, int], bool], tags: tuple[str, str, str]
 ) -> RouteState | None:
-    """What the first of the leading Routes that are ours says that has a token, with what remains behind it."""
+    """The content of the first token among the leading Routes that are ours, with what remains behind it."""
     while routes:
         first = _uri(routes[0])
         if first is None:
-            # Whoever wrote it, it wasn't this server.
+            # It wasn't this server that wrote it.
             return None
         own = is_own(first.host, first.port)
         token = first.params.get("sn", "")
@@ -250,7 +250,7 @@ def _of_sisters(
             if read is None:
                 break
             read.media_of(state)
-            # Who may speak is what the first of them says.
+            # The first of them says who may speak.
             read.holder = state.holder
             state = read
             del routes[0]
@@ -288,14 +288,14 @@ def taken_over(route: RouteState, request: SipRequest, signer: RouteSigner, has:
     del route.routes[: own[0] + 1]
     if route.routes and ";r2=on" in route.routes[0] and not token_of(route.routes[0]):
         del route.routes[0]
-    # What was sealed of the way behind us counts no more: the rest is what that node sealed.
+    # Our seal of the way behind us counts no more: the rest is what that node sealed.
     route.mark = state.mark
     route.media_of(state)
     return state.far
 
 
 def beyond_us(recorded: list[str], token: str) -> list[str]:
-    """What other proxies between us and the callee recorded in a response, nearest first.
+    """Record-Routes of other proxies between us and the callee in a response, nearest first.
 
     Args:
         recorded: Values of its Record-Route.

@@ -79,7 +79,7 @@ def _breadth(ctx: Request, targets: int) -> int:
 
 
 def _loop_mark(request: SipRequest) -> str:
-    """What tells a loop from a spiral: a hash of all that routing depends on, as the tail of our branch (RFC 5393 §4.2.3).
+    """The mark that tells a loop from a spiral: a hash of all that routing depends on, as the tail of our branch (RFC 5393 §4.2.3).
 
     Raises:
         Reject: the request was here before, and nothing of it has changed since.

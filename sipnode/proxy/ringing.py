@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Ringing:
-    """What is meant to ring later.
+    """Targets that are meant to ring later.
 
     Args:
         reactor: Delayed calls.

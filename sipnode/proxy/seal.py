@@ -1,4 +1,4 @@
-"""What a dialog needs to be carried on, sealed: only we can make it, nobody else can read it, and it opens that dialog alone.
+"""The state that carries a dialog on, sealed: only we can make it, nobody else can read it, and it opens that dialog alone.
 
 Implements: RFC 5297 (AES-SIV, by ``cryptography``) over a packed form of :class:`RouteState`; RFC 3261 §16.12.1.3 leaves what a
 Record-Route URI holds to the proxy. Pure: the time is given.
@@ -64,7 +64,7 @@ _MARK: Final = 2 * _HALF
 
 @dataclass(slots=True)
 class RouteState:
-    """What our Record-Route said of a dialog to one of its ends.
+    """The content of our Record-Route for one end of a dialog.
 
     Attributes:
         far: The other end: where a request of the token's holder goes.
@@ -127,7 +127,7 @@ class Sealer:
         return self._seal(CONTACT, _minutes(until) + _pack_reach(far), f"{CONTACT}\n{call_id}\n{tag}\n")
 
     def open_route(self, token: str, call_id: str, from_tag: str, to_tag: str) -> RouteState | None:
-        """What a token says to the sender of a request with these tags; None where it isn't ours, or of another dialog or end."""
+        """The content of a token for the sender of a request with these tags; None where it isn't ours, or of another dialog or end."""
         kind = token[:1]
         if kind == CALLER:
             octets = self._open(token, f"{CALLER}\n{call_id}\n{from_tag}\n{to_tag}")
@@ -149,7 +149,7 @@ class Sealer:
     def mark(self, routes: list[str], contact: str) -> bytes:
         """A mark of the way through other proxies: their URIs, nearest first, and the URI that the last of them is asked for.
 
-        What proxies and phones write differently (case of hosts, parameters that say nothing of the way) doesn't count. b"" where
+Spellings of proxies and phones (case of hosts, parameters that say nothing of the way) don't count. b"" where
         there are no routes: the way is the Reach alone then.
 
         Raises:
@@ -200,7 +200,7 @@ def _core_of(contact: str) -> str:
 
 
 def _core(uri: SipUri) -> str:
-    """What decides where a URI leads."""
+    """The parts of a URI that decide where it leads."""
     params = uri.params
     return f"{uri.scheme}:{uri.user}@{uri.host}:{uri.port};{params.get('transport', '').lower()};{params.get('maddr', '').lower()}"
 

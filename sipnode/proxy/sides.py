@@ -78,7 +78,7 @@ def route_token(branch: Branch) -> str:
 
 
 def dialog_state(branch: Branch, far: Reach, holder: Holder, mark: bytes) -> RouteState:
-    """What a token has to say.
+    """The content of a token.
 
     Args:
         far: Where it leads. holder: Who gets it. mark: Of the other proxies on the way to ``far``.

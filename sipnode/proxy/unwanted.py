@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def refused(branch: Branch, failure: Failure, response: SipResponse) -> SipResponse | None:
-    """What becomes of a reply whose SDP the relay, or a script, couldn't take.
+    """The fate of a reply whose SDP the relay, or a script, couldn't take.
 
     A provisional one goes on without its SDP, and says why: the addresses inside stay hidden. A 2xx would begin a call without media:
     the one who gave it gets ACK and BYE, and the branch has failed.

@@ -24,7 +24,7 @@ _TRIES: Final = 5
 
 
 class Backlog:
-    """What waits.
+    """The changes that wait.
 
     Args:
         writer: Takes it in the end.

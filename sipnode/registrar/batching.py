@@ -30,7 +30,7 @@ REVIEW_SECONDS: Final = 1.0
 LOAD_SECONDS: Final = 10.0
 """From a trial that brought something to the next."""
 _LIKE: Final = 0.7
-"""What collecting has to bring of what handling at once has, as windows vary."""
+"""The share of the immediate cost that collecting may cost at most to be worth it, since windows vary."""
 _REGISTER: Final = b"REGISTER "
 _LENGTH: Final = len(_REGISTER)
 

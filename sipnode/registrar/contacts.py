@@ -62,7 +62,7 @@ class ContactPolicy:
         for host, port in _places(uri):
             if self._is_domain(host) or self._is_own(host, port) or (not port and self._is_own_name(host)):
                 return LEADS_BACK
-            # One behind NAT is reached where it was seen. What stands in the table for this machine was taken from this machine.
+            # One behind NAT is reached where it was seen. A contact stored for this machine came from this machine.
             if not source.cflags & _NATB and _is_literal(host) and self._refusal(host.strip("[]"), port or 5060, source.peer):
                 return NOT_REACHED
         return ""

@@ -1,4 +1,4 @@
-"""What others write into the location table, taken into memory.
+"""Changes that others write into the location table, taken into memory.
 
 The invariant: a row of somebody else replaces ours only when it is newer and no change of ours is on its way to that row, so
 that memory ends up as the table does, whoever comes first.

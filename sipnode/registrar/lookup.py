@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LookupResult(NamedTuple):
-    """What is known of an address-of-record.
+    """The result of looking up an address-of-record.
 
     Attributes:
         status: 200; 404 no binding; 405 none takes the method; 480 known, but none can be reached now; 503 still loading.

@@ -1,4 +1,4 @@
-"""Whose a binding is: this node's, which holds its connection, or that of another which shares the table; and what is left of it when
+"""The owner of a binding: this node, which holds its connection, or that of another which shares the table; and what is left of it when
 its connection is gone.
 
 Implements: RFC 3261 §10.3 (a binding lasts until it expires), RFC 7118 §6 and RFC 5626 §4.2 (not beyond its flow, where nothing but the
@@ -47,7 +47,7 @@ def adopt(binding: Binding, node: INode | None) -> None:
 
 
 def without_flow(binding: Binding) -> Binding | None:
-    """What a binding is when its connection has closed: one that is reached at its contact; None where nobody can connect to it."""
+    """The binding once its connection has closed: one that is reached at its contact; None where nobody can connect to it."""
     if binding.reg_id or not listens(binding):
         # With a reg-id it is the flow that was registered (RFC 5626 §4.2).
         return None
@@ -80,7 +80,7 @@ def is_reachable(binding: Binding, node: INode | None) -> bool:
 
 
 def source_of(flow: Flow, cflags: int, node: INode | None, until: float) -> Source:
-    """What a binding keeps of the flow that its REGISTER came by.
+    """The part of the REGISTER's flow that a binding keeps.
 
     Args:
         until: Epoch second at which it ends at the latest.

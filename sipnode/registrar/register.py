@@ -1,4 +1,4 @@
-"""What a REGISTER changes and what answers it: a decision, nothing is done here.
+"""The changes that a REGISTER makes and its answer: a decision, nothing is done here.
 
 Implements: RFC 3261 §10.3 (processing REGISTER), §10.2.2 (removing), §20.10, §20.19, §20.23 (Contact, Expires,
 Min-Expires); RFC 3840 §6 (``methods``); of RFC 5626 the ``+sip.instance`` of a binding. Pure.

@@ -1,4 +1,4 @@
-"""Who is registered behind a source address: the index that finds the owner of ``;alias=ip~port~proto``. Pure.
+"""An index by source address that finds the owner of ``;alias=ip~port~proto``. Pure.
 
 The invariant: an entry stands here exactly while a binding of that address-of-record, behind a translator or on a WebSocket, has that
 ``received``. It costs a dictionary entry and shares both texts with the binding.
@@ -19,7 +19,7 @@ class Sources:
         return len(self._aors)
 
     def of(self, received: str) -> tuple[str, ...]:
-        """Whose bindings came from there."""
+        """The addresses-of-record with bindings from there."""
         found = self._aors.get(received, ())
         return (found,) if isinstance(found, str) else found
 

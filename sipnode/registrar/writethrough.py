@@ -127,7 +127,7 @@ class WriteThrough:
         if self._waiting.pop(id(write), None) is None:
             return
         backlog = self._backlog
-        # What waits in the backlog already came later than this write.
+        # The backlog holds changes that came later than this write.
         accepted = backlog is not None and bool(self._degraded()) and backlog.add(write.changes, newest=False)
         if not accepted:
             self._complain("a REGISTER could not be stored: {reason}", reason)

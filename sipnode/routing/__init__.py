@@ -1,4 +1,4 @@
-"""What routing is written with: ``from sipnode.routing import RoutingScript, Request, Reject``; the page to read is in
+"""Names to write routing with: ``from sipnode.routing import RoutingScript, Request, Reject``; the page to read is in
 :mod:`sipnode.routing.script`.
 
 Everything that a script or a stage of a site works with has its public name here. A name is looked up when it is asked for, so that no

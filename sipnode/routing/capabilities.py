@@ -1,4 +1,4 @@
-"""What this server says of itself in OPTIONS, 405 and 489."""
+"""Capabilities of this server in OPTIONS, 405 and 489."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request meets on its way, in one place: the services that the script, the engine and the proxy use.
+"""The core, everything that a request meets on its way: the services that the script, the engine and the proxy use.
 
 Made once by the composition root; read by everybody, changed by nobody.
 """
@@ -68,7 +68,7 @@ MOST_FOREIGN: Final = 20
 
 
 class Runner:
-    """What takes a request through the stages of a script: :class:`~sipnode.routing.engine.Engine`.
+    """The engine as the core knows it, which takes a request through the stages of a script: :class:`~sipnode.routing.engine.Engine`.
 
     Attributes:
         names: Of the stages, in order.

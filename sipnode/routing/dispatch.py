@@ -1,6 +1,6 @@
 """Octets from a flow to the transaction that they belong to, or to the engine: the IMessageSink of the server.
 
-Implements: RFC 3261 §8.2.2 (what isn't SIP), §18.1.2, §18.2.1, §18.3. Whatever comes, nothing is raised: a request that
+Implements: RFC 3261 §8.2.2 (what isn't SIP), §18.1.2, §18.2.1, §18.3. Nothing that comes makes it raise: a request that
 can't be read gets its 4xx or 505, a response or ACK that can't be read is dropped and counted.
 """
 
@@ -26,7 +26,7 @@ from sipnode.transaction.keys import server_key
 
 
 class Dispatcher(MessageSink):
-    """What transports give messages to.
+    """The receiver of every transport's messages.
 
     Args:
         core: The services.
@@ -155,7 +155,7 @@ class Dispatcher(MessageSink):
         except ParseError:
             pass
         response = build.response_to(request, error.status, reason, f"{hash(request.get('via')) & 0xFFFFFFFF:x}")
-        # What no header may have must not go out in one: some would read a bare CR or LF as the end of a line.
+        # Octets that no header may have must not go out in one: some would read a bare CR or LF as the end of a line.
         response.lines = [line if line.isprintable() else _CONTROLS.sub("?", " ".join(line.split())) for line in response.lines]
         core.outbox.send(self._clock(), response.to_bytes(), flow, REFUSAL, request.method, error.status)
 

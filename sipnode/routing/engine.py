@@ -149,7 +149,7 @@ class Engine(Runner):
 
 
 async def _settled(step: Step) -> Step:
-    """What comes of a stage in the end: an ``async def`` may hand on what ``super()`` gave, awaitable or not."""
+    """The final result of a stage: an ``async def`` may hand on what ``super()`` gave, awaitable or not."""
     while isinstance(step, Awaitable):
         step = await step
     return step

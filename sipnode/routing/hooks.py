@@ -1,4 +1,4 @@
-"""What a routing script has beside its stages: settings, time, HTTP, calls, the media policy; and the hooks that the server calls."""
+"""Surroundings of a script's stages: settings, time, HTTP, calls, the media policy; and the hooks that the server calls."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from sipnode.settings import Settings
 
 Managed: TypeAlias = Awaitable[object] | None
-"""What ``manage_branch`` and ``manage_failure`` return: None, or an awaitable that is waited for. So they may be ``async def``."""
+"""Result of ``manage_branch`` and ``manage_failure``: None, or an awaitable that is waited for. So they may be ``async def``."""
 Passed: TypeAlias = SipResponse | Awaitable[SipResponse | None] | None
-"""What ``manage_reply`` returns: None to pass the reply on as it is, another one in its place, or an awaitable of either."""
+"""Result of ``manage_reply``: None to pass the reply on as it is, another one in its place, or an awaitable of either."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -171,7 +171,7 @@ class ScriptHooks(Script):
         return flow.websocket or not flow.listener.websocket_port
 
     def presence_policy(self, watcher: str, resource: str, event: str) -> str | None:
-        """Who may watch whom: 'active', 'pickup' (with all that it takes to pick up a call), 'pending', 'rejected', or None to leave it
+        """Decide about a watcher: 'active', 'pickup' (with all that it takes to pick up a call), 'pending', 'rejected', or None to leave it
         to ``[presence] policy``.
         """
         return None

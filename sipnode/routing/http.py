@@ -34,7 +34,7 @@ class HttpError(SipnodeError):
 
 
 class HttpAnswer(NamedTuple):
-    """What a service said.
+    """The answer of a service.
 
     Attributes:
         status: Of HTTP. body: Octets.

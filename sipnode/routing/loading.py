@@ -22,7 +22,7 @@ def load_script(named: str, folder: Path) -> type[RoutingScript]:
         folder: Of the configuration.
 
     Raises:
-        ConfigError: there is none, or its module can't be run; with its file and line. What was loaded before is as it was.
+        ConfigError: there is none, or its module can't be run; with its file and line. The script loaded before stays.
     """
     if not named:
         return RoutingScript

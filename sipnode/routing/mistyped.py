@@ -1,4 +1,4 @@
-"""What of a site's script nobody would ever call: a stage or a hook whose name was mistyped, or that takes other arguments.
+"""Parts of a site's script that nothing would ever call: a stage or a hook whose name was mistyped, or that takes other arguments.
 
 Pure. It is told at the load, since a call that goes astray by it tells nothing.
 """

@@ -1,7 +1,7 @@
 """``route[NATMANAGE]``: how the media of a branch gets through the relay, what each end can take, and what becomes of a branch that the
 relay refuses. Which calls take a relay is the script's to say (``bridging``).
 
-What the relay is asked for each message, and what it is told when something ends, is :mod:`sipnode.media.control`'s; here branches and
+The questions to the relay for each message, and the end of each, are :mod:`sipnode.media.control`'s; here branches and
 replies meet it.
 """
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sipnode.sip.message import SipMessage, SipResponse
 
 OTHER_FORM = frozenset((415, 488, 606))
-"""What a callee says that can't take the media of an offer (RFC 3261 §21.4.13, §21.4.26, §21.6.4)."""
+"""Statuses of a callee that can't take the media of an offer (RFC 3261 §21.4.13, §21.4.26, §21.6.4)."""
 
 MAX_TRIES: Final = 2
 """Other forms in which a callee is offered the media of a call."""
@@ -158,7 +158,7 @@ class NatManage(MediaPolicy):
             self._control.dialog_over(held.name, held.call_id, exchange.node, exchange.pair(exchange.to_tag))
 
     def _worded(self, branch: Branch, profile: MediaProfile, flags: MediaFlags | None, form: SdpForm, source: str) -> None:
-        """What words of the script make of a derived profile."""
+        """A derived profile as changed by words of the script."""
         profile.flags = flags
         if flags is None or not flags.alone:
             return
@@ -346,7 +346,7 @@ class NatManage(MediaPolicy):
         self._control.failed(exchange, status)
         if status in OTHER_FORM and offered and branch.source == RECEIVED and branch.forms:
             self._control.abilities.refused(branch.flow, branch.forms[0][0])
-            # What a stranger's request draws at an address that proved nothing is bounded, and said before.
+            # Traffic that a stranger's request draws to an unproved address is bounded, and announced before.
             may = branch.flow.proved or not branch.fork.ctx.stranger
             if len(branch.forms) > 1 and may and branch.retry(MAX_TRIES):
                 del branch.forms[0]

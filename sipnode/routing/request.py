@@ -48,9 +48,9 @@ _DONE: Final = SipRequest("DONE", "", [], [])
 """In the place of a request that nobody asks for any more."""
 
 NEW_WORK: Final = frozenset(("INVITE", "SUBSCRIBE", "MESSAGE"))
-"""What is refused outside of dialogs while the server has too much to do or is about to stop; registrations are kept up."""
+"""Methods refused outside of dialogs while the server has too much to do or is about to stop; registrations are kept up."""
 STAYED_IN: Final = frozenset(("INVITE", "SUBSCRIBE", "REFER"))
-"""What begins a dialog that we stay in the path of."""
+"""Methods that begin a dialog in whose path we stay."""
 
 _NO_TRUNKS: Final = frozenset(("REGISTER", "SUBSCRIBE", "PUBLISH", "REFER"))
 
@@ -60,7 +60,7 @@ _OURS: Final = frozenset(("via", "from", "to", "call-id", "cseq", "content-lengt
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Request(DialogRequest):
-    """What a stage works with: the verbs of the page.
+    """The request that a stage works with; its methods are the verbs of the page.
 
     Attributes:
         core: The services.
@@ -79,7 +79,7 @@ class Request(DialogRequest):
 
     def done(self) -> None:
         """It has its final response: the request and what was decided about it needn't wait for the last timer of its
-        transaction, half a minute later. What is left can pass further 2xx on.
+        transaction, half a minute later. The rest can pass further 2xx on.
         """
         if self.pending is not None:
             self.core.pending.leave(self)
@@ -108,7 +108,7 @@ class Request(DialogRequest):
         return self.engine.stage_at(self.request.method, self.stage)
 
     def refused_by(self) -> str:
-        """What of this server a refusal comes from, for the line about the call; "" where it came from elsewhere."""
+        """The part of this server that refused, for the line about the call; "" where it came from elsewhere."""
         if self.rule:
             return f"rule {self.rule}"
         return f"stage {self.decided_by()}" if self.fork is None else ""
@@ -205,7 +205,7 @@ class Request(DialogRequest):
     def stranger(self) -> bool:
         """Whether nobody answers for the request: no user of ours has proved to have sent it, and nothing makes its source trusted.
 
-        What another node sends on was asked there; where nobody has to prove anything, nobody is a stranger.
+A request that another node sends on was asked there; where nobody has to prove anything, nobody is a stranger.
         """
         if self.identity or self.flags & _VOUCHED or not self.core.settings.auth.enabled:
             return False
@@ -461,7 +461,7 @@ class Request(DialogRequest):
             trunks = self.core.trunks
             if trunks is None or self.request.method in _NO_TRUNKS or self.from_trunk is not None:
                 return False
-            # Who has registered with that name is called; and what comes from a trunk doesn't go back to one.
+            # A user registered by that name is called; and a request from a trunk doesn't go back to one.
             return bool(uri.user and trunks.for_number(uri.user)) and not (uri.host and self.core.registrar.online(uri.aor))
         trunk = self.from_trunk
         if trunk is not None and trunk.is_domain(uri.host):
@@ -580,7 +580,7 @@ class Request(DialogRequest):
         return then(self)
 
     def remove_claims(self) -> None:
-        """Whoever sent it says who that is only as far as it is proved; nobody makes another's phone answer; our credentials end here."""
+        """Keep claims of identity only as far as they are proved; nobody makes another's phone answer; our credentials end here."""
         core, request = self.core, self.request
         if is_harmless(request) or self.flags & Flag.PATH:
             return
@@ -605,7 +605,7 @@ class Request(DialogRequest):
         if (natted or route is not None) and request.method in CONTACT_METHODS:
             core = self.core
             seal = "" if route is None else core.contact_seal(request, core.near_side(self), request.from_.tag)
-            # Whoever sent it to the proxy before us has its alias from that one.
+            # The sender has its alias from the proxy before us.
             line = contact_line(core, request, self.flow, bool(natted) and from_neighbour(request), seal)
         relay(self, line)
         return Verdict.RELAYED

@@ -1,4 +1,4 @@
-"""What the server asks the routing script, whatever class a site makes of it."""
+"""The routing script as the server knows it, whichever class a site makes of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Script(ProxyScript):
-    """What the server asks the routing script; :class:`~sipnode.routing.hooks.ScriptHooks` says what each is for.
+    """Calls of the server to the routing script; :class:`~sipnode.routing.hooks.ScriptHooks` says what each is for.
 
     Attributes:
         running: It has started and hasn't stopped.

@@ -63,7 +63,7 @@ class RoutingScript(ScriptHooks):
         return self.relay(r)
 
     def path(self, r: Request) -> Step:
-        """What another node sends by the Path of one of our bindings goes down its flow."""
+        """Send a request of another node, by the Path of one of our bindings, down its flow."""
         return self.relay(r) if r.by_our_path() else None
 
     def options(self, r: Request) -> Step:
@@ -81,7 +81,7 @@ class RoutingScript(ScriptHooks):
         return r.admit()
 
     def stranger(self, r: Request) -> None:
-        """What anybody may send: calls, messages and questions, with a name or without one."""
+        """Admit strangers: calls, messages and questions, with a name or without one."""
         proxy = self.settings.proxy
         if r.method not in proxy.strangers and r.method != "REGISTER" and not proxy.strangers_may(r.method, r.get("event")):
             raise Reject(403, "Not for Strangers", rule="strangers")
@@ -109,7 +109,7 @@ class RoutingScript(ScriptHooks):
         return r.process_event()
 
     def registrar(self, r: Request) -> Step:
-        """REGISTER: save("location"). Who may be an edge proxy that users are reached through is a setting (RFC 3327)."""
+        """REGISTER: save("location"). A setting names the edge proxies that users may be reached through (RFC 3327)."""
         if not r.registers_here():
             raise Reject(404, "Not Our Domain")
         if "path" in r and not (self.settings.location.path == "users" or (self.settings.location.path == "trusted" and r.trusted)):

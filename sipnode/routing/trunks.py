@@ -1,4 +1,4 @@
-"""What the page's verbs do about trunks: which one a request goes to, and which is the next one when that fails.
+"""Trunks for the verbs of the page: which one a request goes to, and which is the next one when that fails.
 
 The invariant: nobody's request goes to a trunk but that of a user of ours, of a trusted source, or one that the script sends there.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _LEFT: Final = "trunks left"
 NEXT: Final = frozenset((408, 430, 500, 502, 503, 504))
-"""What a trunk fails with by its own fault, so that another one may do better; a callee that is busy is so by any trunk."""
+"""Statuses of a trunk's own faults, so that another one may do better; a callee that is busy is so by any trunk."""
 
 
 def chosen(trunks: Trunks | None, named: Iterable[str | Trunk]) -> list[Trunk]:

@@ -1,4 +1,4 @@
-"""What a routing stage decides, and the flags that stages leave each other: :mod:`sipnode.base.verdict`, as scripts know it."""
+"""Verdicts of routing stages, and the flags that stages leave each other: :mod:`sipnode.base.verdict`, as scripts know it."""
 
 from sipnode.base.verdict import DROP as DROP
 from sipnode.base.verdict import BranchFlag as BranchFlag

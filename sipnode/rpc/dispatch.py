@@ -46,7 +46,7 @@ class Call:
 
 @dataclass(slots=True, frozen=True)
 class Batch:
-    """What one request asks for, in order; ``single`` when it wasn't in a list."""
+    """The calls of one request, in order; ``single`` when it wasn't in a list."""
 
     calls: list[Call]
     single: bool

@@ -1,4 +1,4 @@
-"""Kamailio's well-known methods that this server hasn't: why, and what to ask instead. What an unknown method is answered with.
+"""Kamailio's well-known methods that this server hasn't: why, and what to ask instead. The answer to an unknown method.
 
 Pure. The invariant: no name in the table is one that this server has; a test compares the two.
 """
@@ -131,7 +131,7 @@ def reason(name: str) -> str:
 
 
 def unknown(name: str, names: Iterable[str]) -> str:
-    """What to say of a method that isn't here.
+    """The answer about a method that isn't here.
 
     Args:
         name: As asked for.

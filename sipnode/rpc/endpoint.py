@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Endpoint:
-    """What the transports give requests to.
+    """The receiver of the transports' requests.
 
     Args:
         registry: The methods.

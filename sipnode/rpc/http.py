@@ -35,7 +35,7 @@ _IDLE_SECONDS: Final = 30.0
 
 
 class Door:
-    """Who may call.
+    """Permission to call.
 
     Args:
         allow: Addresses or networks.
@@ -158,7 +158,7 @@ class RpcChannel(HTTPChannel):
 
 
 class _Head:
-    """What the door looks at."""
+    """The parts of a request that the door looks at."""
 
     def __init__(self, channel: Any, request: Any) -> None:
         self.method = channel._command
@@ -186,7 +186,7 @@ class RpcFactory(HTTPFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Twisted: a connection; None refuses it."""
-        # Who isn't allowed gets its 403, but never the places of those who are.
+        # A caller that isn't allowed gets its 403, but never a place of those who are.
         most = MOST_CONNECTIONS if self.door.admits(str(getattr(addr, "host", ""))) else MOST_CONNECTIONS // 2
         if self._open >= most:
             return None

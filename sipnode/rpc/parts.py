@@ -1,4 +1,4 @@
-"""What the families of methods work on: handed over once by the composition root, read by them.
+"""The parts that the families of methods work on: handed over once by the composition root, read by them.
 
 The families know other rooms by their public verbs only, never by import.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Parts:
-    """The running server as its methods see it. What a server doesn't have is None, and its methods aren't there.
+    """The running server as its methods see it. A part that it doesn't have is None, and its methods aren't there.
 
     Attributes:
         core: ``sipnode.routing.core.Core``.

@@ -70,7 +70,7 @@ class Method:
         """
         arguments = self._by_position(params) if isinstance(params, list) else self._by_name(params)
         for param, value in zip(self._spread(len(arguments)), arguments, strict=True):
-            # Whoever leaves an optional parameter out means its default, whatever the annotation says of it.
+            # A caller that leaves an optional parameter out means its default, whatever the annotation says of it.
             wrong = "" if value is param.default and not param.required else schema.fault(param.kind, value, param.name)
             if wrong:
                 raise RpcError(INVALID_PARAMS, f"Invalid params: {wrong}")

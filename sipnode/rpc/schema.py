@@ -67,7 +67,7 @@ def name_of(hint: Any) -> str:
 
 
 def fault(hint: Any, value: Any, where: str = "") -> str:
-    """What is wrong with a value, "" when nothing is.
+    """The fault of a value, "" when there is none.
 
     Args:
         where: Name of the value in the answer.

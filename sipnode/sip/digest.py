@@ -35,7 +35,7 @@ class NoProof(ParseError):
 
 
 class Credentials:
-    """What a client sent in (Proxy-)Authorization. Quoted values are without their quotes, escapes kept as written.
+    """Credentials of a client in (Proxy-)Authorization. Quoted values are without their quotes, escapes kept as written.
 
     Attributes:
         algorithm: Upper case; ``MD5`` when the parameter was absent (RFC 7616 §3.4).
@@ -62,7 +62,7 @@ class Credentials:
 
 
 class Challenge:
-    """What a server sent in WWW- or Proxy-Authenticate; ``qop`` holds the offered values in lower case."""
+    """A server's challenge in WWW- or Proxy-Authenticate; ``qop`` holds the offered values in lower case."""
 
     __slots__ = ("algorithm", "nonce", "opaque", "qop", "realm", "stale")
 

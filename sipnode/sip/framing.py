@@ -48,7 +48,7 @@ class StreamFramer:
         self.pings = 0
         if self._fault is not None:
             raise self._fault
-        # What has waited is added to in place: a message that trickles in costs its octets, not their square.
+        # Octets that wait are added to in place: a message that trickles in costs its octets, not their square.
         held = self._buffer
         held += data if held else b""
         buffer: bytes | bytearray = held or data

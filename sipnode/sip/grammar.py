@@ -84,7 +84,7 @@ def parse_params(text: str) -> dict[str, str]:
     """
     params: dict[str, str] = {}
     if _PLAIN_PARAMS.fullmatch(text) is not None:
-        # What nearly all of them look like.
+        # The form of nearly all of them.
         for part in text[1:].split(";"):
             name, _, value = part.partition("=")
             name = name.lower()

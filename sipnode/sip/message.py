@@ -4,7 +4,7 @@ Implements: RFC 3261 §7. A message keeps its header lines exactly as they came 
 nobody touches is forwarded octet for octet. Typed views (:attr:`SipMessage.via`, :attr:`SipMessage.from_` …) are made
 when somebody asks and kept. The head is text decoded as UTF-8 with surrogate escapes, which loses nothing.
 
-The invariant: a received message isn't changed. Whoever wants another one takes :meth:`copy`.
+The invariant: a received message isn't changed. For another one take :meth:`copy`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sipnode.sip.via import Via, stamped
 
 
 class SipMessage:
-    """What requests and responses share.
+    """The common part of requests and responses.
 
     Attributes:
         names: Canonical header names, parallel to ``lines``.

@@ -1,4 +1,4 @@
-"""What a request must have before anybody routes it.
+"""Sanity of a request: what it must have before anybody routes it.
 
 Implements: RFC 3261 §8.2, §16.3 (1), and the eight checks of the seed's ``sanity_check("1511", "7")``: SIP version 1,
 scheme of the Request-URI 2, required headers 4, CSeq method 32, CSeq value 64, Content-Length 128 (the parser's),

@@ -27,7 +27,7 @@ from sipnode.records import Credential
 Key = tuple[str, str]
 LookUp = Callable[[list[Key]], Deferred[dict[Key, Credential]]] | Callable[[list[Key]], Deferred[dict[Key, Credential | Exception]]]
 Answer = tuple[list[Deferred[Credential | None]], Credential | Exception | None]
-"""Who waits, and what they get."""
+"""Requests that wait, and what they get."""
 
 NEGATIVE_SECONDS: Final = 5.0
 MAX_NAME: Final = 255
@@ -103,7 +103,7 @@ class CachedCredentials:
         return credential
 
     def _outdated(self, key: Key) -> Credential | None:
-        """What was known of a user, while that may be used; it is counted."""
+        """The former secret of a user, while that may be used; it is counted."""
         deadline, credential = self._entries.get(key, (0.0, None))
         if credential is None or self._seconds() >= deadline + self.outage_seconds:
             return None

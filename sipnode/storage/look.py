@@ -21,7 +21,7 @@ _DOMAINS: Final = "SELECT DISTINCT domain FROM subscriber ORDER BY domain LIMIT 
 
 
 def look(url: str, state_dir: str) -> list[str]:
-    """What there is to say about a store that a start could use.
+    """Remarks about a store that a start could use.
 
     Args:
         url: ``[storage] url``.

@@ -25,7 +25,7 @@ _CREATE: Final = re.compile(r"sipnode-v(\d+)\.sql")
 
 @dataclass(frozen=True)
 class Schema:
-    """What a release knows: its version, the script that makes it, and the script that leads to each version from the one before."""
+    """The schema of a release: its version, the script that makes it, and the script that leads to each version from the one before."""
 
     version: int
     create: str
@@ -80,7 +80,7 @@ def migrate(connection: sqlite3.Connection, path: str, schema: Schema | None = N
 
 
 def inspect(connection: sqlite3.Connection, path: str) -> list[str]:
-    """What a start would do to a file, nothing for most.
+    """The migration that a start would make of a file, nothing for most.
 
     Args:
         connection: To the file at ``path``; it is only read.

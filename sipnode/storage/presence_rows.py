@@ -1,6 +1,6 @@
 """Publications, subscriptions and decisions as rows of Kamailio's ``presentity``, ``active_watchers`` and ``watchers``, and back. Pure.
 
-What Kamailio has no column for (the connection that leads to a subscriber, and the node that has it) stands as parameters behind the URI
+Values without a column of Kamailio (the connection that leads to a subscriber, and the node that has it) stand as parameters behind the URI
 in ``local_contact``. The invariant: a row that is read again is the same, but for what Kamailio's columns don't hold: fractions of a
 second in PostgreSQL, parameters of From and To.
 """

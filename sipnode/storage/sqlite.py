@@ -95,7 +95,7 @@ def _write(connection: sqlite3.Connection, saved: list[Row], gone: list[tuple[st
 
 
 class ThreadsAndTime(IReactorFromThreads, IReactorTime):
-    """What of a reactor the store needs."""
+    """The part of a reactor that the store needs."""
 
 
 @implementer(IStorage)
@@ -126,7 +126,7 @@ class SqliteStorage:
         return 0 if self._worker is None else self._worker.waiting
 
     def preflight(self) -> None:
-        """What is wrong with a file is told by :meth:`open`."""
+        """Do nothing; :meth:`open` tells what is wrong with a file."""
 
     def open(self) -> Deferred[None]:
         """Create or upgrade the file. Fails with StorageError that names it."""

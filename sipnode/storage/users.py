@@ -22,7 +22,7 @@ from sipnode.storage.migrate import migrate
 _MAX_USER: Final = 64
 _MAX_DOMAIN: Final = 255
 _MAX_PASSWORD: Final = 256
-# What would need an escape in a quoted string or a URI, or ends a part of either.
+# Characters that would need an escape in a quoted string or a URI, or ends a part of either.
 _BAD_IN_NAME: Final = re.compile(r'[\x00-\x20\x7f-\xa0\ud800-\udfff"\\:@<>%;?]')
 _BAD_IN_PASSWORD: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _DOMAIN: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
@@ -161,7 +161,7 @@ def _users(path: str) -> Iterator[sqlite3.Connection]:
     with closing(connect(path)) as connection:
         migrate(connection, path)
         with named_errors(path):
-            # Whatever the server's own connection is set to: a password that was changed is changed.
+            # However the server's own connection is set: a password that was changed is changed.
             connection.execute("PRAGMA synchronous = FULL")
             with transaction(connection):
                 yield connection

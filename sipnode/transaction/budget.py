@@ -14,7 +14,7 @@ FACTOR: Final = 5
 
 
 class Budget:
-    """What is left for one address and one message.
+    """The rest for one address and one message.
 
     Args:
         received: Octets of the message.

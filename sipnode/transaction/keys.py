@@ -1,6 +1,6 @@
 """Which transaction a message belongs to.
 
-Implements: RFC 3261 §17.1.3, §17.2.3, with the rule for peers of RFC 2543. What a key alone doesn't prove is asked of
+Implements: RFC 3261 §17.1.3, §17.2.3, with the rule for peers of RFC 2543. For proofs beyond the key see
 :mod:`sipnode.transaction.proof`.
 """
 
@@ -18,7 +18,7 @@ _OURS: Final = re.compile(r"[Vv][Ii][Aa]: SIP/2\.0/[A-Z]+ [^\s,;]+;branch=(" + r
 def server_key(request: SipRequest, source: str, method: str = "") -> str:
     """Key of the server transaction that a request belongs to.
 
-    Whoever is in a call has seen the branch of the other end, so the address that a request really came from is part of the key:
+A party of a call has seen the branch of the other end, so the address that a request really came from is part of the key:
     an ACK, a CANCEL or a repeat from anywhere else belongs to nothing (§17.2.3 matches on sent-by alone, which its sender writes).
 
     Args:

@@ -126,7 +126,7 @@ class TransactionLayer:
         """
         actions = transaction.feed(_TU.get(status // 100, states.TU_FINAL))
         if actions:
-            # Whatever of it isn't ignored is sent.
+            # The rest of it, which isn't ignored, is sent.
             transaction.status, transaction.why = status, why
             self._run(transaction, actions, now, data, None)
 
@@ -232,7 +232,7 @@ class TransactionLayer:
         return wheel.next_wake()
 
     def advance(self, now: float) -> None:
-        """Run every timer whose time has come. What a user raises is raised when all have run."""
+        """Run every timer whose time has come. A user's exception is raised when all have run."""
         error: Exception | None = None
         for item in self._wheel.advance(now):
             transaction = cast(Transaction, item)

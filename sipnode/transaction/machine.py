@@ -28,7 +28,7 @@ _NOTHING: Final[tuple[int, ...]] = ()
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class TransactionUser:
-    """Who is told what becomes of a transaction; each overrides what it wants to know."""
+    """The user of a transaction, told what becomes of it; each overrides what it wants to know."""
 
     __slots__ = ()
 
@@ -49,7 +49,7 @@ User: TypeAlias = TransactionUser | None
 
 
 class Transaction:
-    """What the four machines share.
+    """The common part of the four machines.
 
     Attributes:
         key: In the layer's table.

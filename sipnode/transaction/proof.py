@@ -2,7 +2,7 @@
 
 Implements: RFC 3261 §17.1.3, §17.2.3, §9.2, each as strictly as honest peers allow. Pure.
 
-Who is in a call has seen its Call-ID, its tags and the branches below, and a UDP source is written by its sender. So a response is
+A party of a call has seen its Call-ID, its tags and the branches below, and a UDP source is written by its sender. So a response is
 believed from where its request went, and an ACK or a CANCEL from where its INVITE came from: the very connection, or over UDP the
 host, whatever port of it (there are phones that send from another one than they listen at).
 """

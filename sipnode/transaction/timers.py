@@ -27,7 +27,7 @@ class Timings:
 
 
 class Timed(Protocol):
-    """What can stand in the wheel.
+    """An entry of the wheel.
 
     Attributes:
         wake: Slot that it waits for, -1 for none; an entry that comes up in another slot is stale.

@@ -70,7 +70,7 @@ class Ticket:
             self._to(SPOKE)
 
     def unsaid(self) -> None:
-        """What seemed valid wasn't."""
+        """Take back what seemed valid and wasn't."""
         if self.stage == SPOKE:
             self._to(SILENT)
 
@@ -192,7 +192,7 @@ class Admission:
         return True
 
     def allows(self, host: str, stream: bool, cost: float, kind: str) -> bool:
-        """What :attr:`spend` says, whoever that is by then."""
+        """The answer of :attr:`spend`, whoever that is by then."""
         return self.spend(host, stream, cost, kind)
 
     def count(self, event: str) -> None:
@@ -305,7 +305,7 @@ class Admission:
         return True
 
     def _least(self, tickets: Iterable[Ticket], few: bool) -> Ticket | None:
-        """Whose place is to be had.
+        """The connection whose place is to be had.
 
         Args:
             tickets: The oldest first.

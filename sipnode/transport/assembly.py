@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Transports:
-    """What :func:`build_transports` hands over.
+    """Result of :func:`build_transports`.
 
     Attributes:
         services: In starting order: ``flows`` first, then one for each socket, named as its listener.

@@ -1,8 +1,8 @@
-"""What every connection has in common, whatever carries it: a bounded way out, an idle limit, one goodbye.
+"""The common part of every connection, whatever carries it: a bounded way out, an idle limit, one goodbye.
 
 Implements: RFC 3261 §18 (connections), RFC 5626 §3 (flow identity). Invariant: ``opened`` and ``closed`` of the sink are
 called exactly once each, in this order, and what waits to be written is never more than ``write_buffer_bytes`` and one
-message. What is no message is bounded for each connection by itself, and counted against its source.
+message. Octets that are no message are bounded for each connection by itself, and counted against its source.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Connections(Protocol):
 
 
 class Hub:
-    """What all connections of a process share; one object, so that a connection holds one reference.
+    """The common state of all connections of a process; one object, so that a connection holds one reference.
 
     Args:
         sink: Gets messages and news of connections.
@@ -182,7 +182,7 @@ class ConnectionFlow(Flow):
 
     @property
     def signed_in(self) -> str:
-        """Who has shown a password by it, "" for nobody."""
+        """The user that has shown a password by it, "" for nobody."""
         return self._ticket.user if isinstance(self._ticket, Ticket) else ""
 
     def prove(self, user: str) -> bool:
@@ -295,7 +295,7 @@ class ConnectionFlow(Flow):
             self.token = ""
 
     def alive(self, now: float) -> float:
-        """What a kind of connection does about a silent peer, e.g. a ping.
+        """Do something about a silent peer, e.g. a ping.
 
         Returns:
             Seconds until it wants to be asked again.

@@ -41,13 +41,13 @@ def raised() -> int:
 
 
 def allowed() -> int:
-    """What :func:`raised` would reach."""
+    """The limit that :func:`raised` would reach."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return _ENDLESS if hard == resource.RLIM_INFINITY else hard
 
 
 def complaint(connections: int, descriptors: int) -> str:
-    """What is to be said of a limit that is too low for so many connections, "" for one that isn't."""
+    """A warning about a limit that is too low for so many connections, "" for one that isn't."""
     found = room(descriptors)
     if found >= connections:
         return ""

@@ -1,4 +1,4 @@
-"""Whose an HTTP request is that a proxy brings; pure.
+"""The true sender of an HTTP request that a proxy brings; pure.
 
 Implements: RFC 7239 §4 to §6 (Forwarded), and X-Forwarded-For, X-Forwarded-Proto as nginx and HAProxy write them. Invariant: what is
 taken is the nearest hop that is no proxy of ours; what stands left of it, the client may have written itself.
@@ -40,7 +40,7 @@ def client_of(
     x_forwarded_proto: Iterable[str] = (),
     forwarded: Iterable[str] = (),
 ) -> Client:
-    """Who asks, and whether by https as far as proxies of ours say.
+    """The client, and whether it came by https as far as proxies of ours say.
 
     Args:
         peer: Where the connection comes from, one of our proxies.

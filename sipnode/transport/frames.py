@@ -1,6 +1,6 @@
 """WebSocket frames as octets; pure.
 
-Implements: RFC 6455 §5.2 and §5.3. What is written is framed here; what is read only where it is the simplest there is, one whole message
+Implements: RFC 6455 §5.2 and §5.3. Output is framed here; input is read only where it is the simplest there is, one whole message
 in one frame: everything else is autobahn's.
 """
 

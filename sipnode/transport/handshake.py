@@ -1,4 +1,4 @@
-"""Who may talk to a WebSocket port, and with which handshake; pure.
+"""Admission to a WebSocket port: who may talk to it, and with which handshake; pure.
 
 Implements: RFC 6455 §4.2.1, §4.4 and §10.2, RFC 7118 §4; the seed's event_route[xhttp:request]. Invariant: a page of
 a foreign site gets no WebSocket, and a name that isn't ours (DNS rebinding) gets nothing at all.

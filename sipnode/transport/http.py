@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sipnode.transport.admission import Ticket
     from sipnode.transport.connection import Hub
 
-# What any answer carries, refusals and faults too; the page puts its own policy in their place.
+# Headers of any answer, refusals and faults too; the page puts its own policy in their place.
 _GUARDED: Final = (
     (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
@@ -35,7 +35,7 @@ _GUARDED: Final = (
 
 
 class XHTTPRoot(Resource):
-    """What a WebSocket port answers to HTTP.
+    """The HTTP side of a WebSocket port.
 
     Args:
         rules: The checks.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # A browser keeps a connection for its next request; longer is a place held for nothing.
 _KEEP_ALIVE_SECONDS: Final = 60.0
-# What is handed to the transport at once; of a longer answer all connections share the octets.
+# Octets handed to the transport at once; of a longer answer all connections share the octets.
 _CHUNK: Final = 32768
 _TOO_MANY: Final = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 10\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _TOO_LARGE: Final = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -90,7 +90,7 @@ class XHTTPChannel(HTTPChannel):
         HTTPChannel.dataReceived(self, data)
 
     def getPeer(self) -> Any:
-        """Who asks: the peer, or whoever is behind our proxy."""
+        """The client: the peer, or whoever is behind our proxy."""
         return self._told or self.transport.getPeer()
 
     def isSecure(self) -> bool:
@@ -98,7 +98,7 @@ class XHTTPChannel(HTTPChannel):
         return self._told_secure or bool(HTTPChannel.isSecure(self))
 
     def lineReceived(self, line: bytes) -> None:
-        # What stands behind a request that was refused isn't read.
+        # Octets behind a request that was refused aren't read.
         if not self._over:
             HTTPChannel.lineReceived(self, line)
 
@@ -120,7 +120,7 @@ class XHTTPChannel(HTTPChannel):
         HTTPChannel.allContentReceived(self)
 
     def requestDone(self, request: Request) -> None:
-        """The answer is made. What came behind the request waits until it has gone, and until others had their turn."""
+        """The answer is made. A request behind this one waits until it has gone, and until others had their turn."""
         del self.requests[0]
         if not self.persistent:
             self.loseConnection()
@@ -198,7 +198,7 @@ class XHTTPChannel(HTTPChannel):
         self._too_slow()
 
     def _look_behind(self) -> None:
-        """Whose this request is, where one of our proxies brings it."""
+        """The true sender of this request, where one of our proxies brings it."""
         peer = self.transport.getPeer().host
         kind = self._hub.transport.forwarded
         if kind == "none" or not self._hub.admission.proxy(peer):
@@ -254,7 +254,7 @@ class XHTTPChannel(HTTPChannel):
         protocol.ticket = self._ticket
         protocol.client = self._told.host if self._told is not None else ""
         self.transport = None
-        # What came behind the handshake in the same segment is the protocol's as well.
+        # Octets behind the handshake in the same segment are the protocol's as well.
         self.rawDataReceived = protocol.dataReceived
         self.requests.clear()
         attach(protocol, wire)

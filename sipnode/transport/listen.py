@@ -51,7 +51,7 @@ class ListenSpec:
         return ":" in self.host
 
     def listener(self, transport: str = "", websocket_port: bool = False) -> Listener:
-        """What listens there, under its own transport name or another."""
+        """The listener there, under its own transport name or another."""
         return Listener(transport or self.transport, self.host, self.port, self.via_host, self.via_port, websocket_port)
 
 

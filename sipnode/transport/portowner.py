@@ -1,4 +1,4 @@
-"""Who has a port: the words for "address already in use" (Linux, by /proc).
+"""The owner of a port, the words for "address already in use" (Linux, by /proc).
 
 Invariant: only looks, never fails; what cannot be read is left out of the sentence.
 """

@@ -32,7 +32,7 @@ class ProbeError(SipnodeError):
 
 @dataclass
 class Shown:
-    """What a port shows.
+    """The view of a port from outside.
 
     Attributes:
         version: ``TLSv1.3``.
@@ -121,7 +121,7 @@ def _shake(connection: SSL.Connection, wire: socket.socket) -> None:
 
 
 def objections(shown: Shown, name: str, now: float) -> tuple[list[str], list[str]]:
-    """What stands in the way of a browser and of a SIP peer that want to reach ``name``.
+    """Obstacles for a browser and for a SIP peer that want to reach ``name``.
 
     Returns:
         (of a browser, of a SIP peer); empty where there is nothing.
@@ -156,7 +156,7 @@ def objections(shown: Shown, name: str, now: float) -> tuple[list[str], list[str
 
 
 class _Holder:
-    """What service_identity wants to ask for a certificate."""
+    """The question that service_identity wants to ask a certificate."""
 
     def __init__(self, certificate: crypto.X509) -> None:
         self._certificate = certificate

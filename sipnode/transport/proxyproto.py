@@ -26,7 +26,7 @@ _UNIX_ADDRESSES: Final = 216
 
 
 class ProxyHeaderError(SipnodeError):
-    """What a proxy sent is no PROXY header."""
+    """The octets of a proxy are no PROXY header."""
 
 
 class ProxyHeader(NamedTuple):

@@ -37,7 +37,7 @@ FORBIDDEN: Final = (
 
 
 def decide(octets: bytes) -> str:
-    """What the first octets of a connection begin: :data:`SIP`, :data:`HTTP`, :data:`DROP`, or '' for not yet known."""
+    """The protocol that the first octets of a connection begin: :data:`SIP`, :data:`HTTP`, :data:`DROP`, or '' for not yet known."""
     text = octets.lstrip(b"\r\n")
     if not text:
         return SIP if len(octets) >= 4 else ""

@@ -29,7 +29,7 @@ _PING: Final = b"\x89\x00"
 # Missed pings that end a connection (checklist §7).
 _MISSES: Final = 2
 
-# What the codes of RFC 6455 §7.4.1 mean for a person who reads why a phone is gone.
+# Meanings of the codes of RFC 6455 §7.4.1 for a person who reads why a phone is gone.
 _CODES: Final = {
     1000: "closed",
     1001: "page left",
@@ -148,7 +148,7 @@ class SipWebSocket(WebSocketServerProtocol):
     hub: Hub
     listener: Listener
     ticket: Ticket | None = None
-    # Who is behind the proxy that brought it, "" for nobody else than the peer.
+# The client behind the proxy that brought it, "" for nobody else than the peer.
     client = ""
     # Whether the frame under way may be answered, and whether anything is still listened to.
     _paid = True

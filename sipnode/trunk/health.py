@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Health:
-    """What is known of it.
+    """The state of a trunk.
 
     Args:
         misses: After so many questions without an answer, in a row, it is out.

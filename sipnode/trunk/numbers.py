@@ -1,4 +1,4 @@
-"""What becomes of a number on its way to a trunk. Pure."""
+"""Rewriting of a number on its way to a trunk. Pure."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _MOST_CHALLENGES: Final = 8
 
 
 class Account:
-    """Who we are at a trunk.
+    """Our identity at a trunk.
 
     Args:
         user, password: Empty where it wants none.

@@ -1,4 +1,4 @@
-"""Trunks while the server runs: names are resolved, OPTIONS asked, registrations kept. What comes of it is decided in the pure parts.
+"""Trunks while the server runs: names are resolved, OPTIONS asked, registrations kept. The pure parts decide what comes of it.
 
 The invariant: whatever a trunk answers, or doesn't, costs one request for each question and a bounded wait before the next one.
 """
@@ -100,7 +100,7 @@ class Ping(TransactionUser):
         self._service = service
 
     def response_received(self, response: SipResponse) -> None:
-        """Whatever it answers, it is there; but for 503."""
+        """Count any answer but 503 as a sign of life."""
         if response.status >= 200:
             self._service.heard(self._trunk, response.status, response.reason)
 

@@ -36,7 +36,7 @@ class State(IntEnum):
 
 
 class Event(IntEnum):
-    """What happens to it."""
+    """Events of a trunk."""
 
     START = 0
     CHALLENGED = 1
@@ -53,7 +53,7 @@ class Event(IntEnum):
 
 
 class Action(IntEnum):
-    """What is to be done."""
+    """Actions that follow."""
 
     SEND = 0
     PROVE = 1

@@ -90,7 +90,7 @@ class Trunk(Provider):
             return []
 
     def found(self, addresses: Iterable[str], now: float) -> bool:
-        """What its host resolves to by now; whether it is more, or less, than what was known. A provider's name may give a part of its
+        """Take the addresses of its host; tells whether they are more, or less, than were known. A provider's name may give a part of its
         addresses each time, so each counts for a while.
         """
         self._seen = {host: until for host, until in self._seen.items() if until > now}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Way:
-    """What the service and the registrations send by, and their time.
+    """The way out of the service and the registrations, and their time.
 
     Args:
         trunks: All of them. core: The server.

@@ -1,4 +1,4 @@
-"""Who is there: ``GET /directory.json`` lists the users of the caller's domain and which of them are signed in.
+"""The directory: ``GET /directory.json`` lists the users of the caller's domain and which of them are signed in.
 
 Implements: RFC 7617 (Basic credentials), RFC 6585 §4 (429).
 
@@ -39,7 +39,7 @@ _CREDENTIAL_BYTES = 2048
 
 
 class Credentials(NamedTuple):
-    """What a caller says of itself."""
+    """The claims of a caller about itself."""
 
     username: str
     domain: str
@@ -122,7 +122,7 @@ class FailureLimiter:
 
 
 class PasswordGuard(Protocol):
-    """Who counts wrong passwords for SIP and HTTP together (:class:`sipnode.interfaces.IDigestGuard`)."""
+    """The guard that counts wrong passwords for SIP and HTTP together (:class:`sipnode.interfaces.IDigestGuard`)."""
 
     def refuses_password(self, host: str, user: str) -> bool:
         """Whether a password from there isn't to be looked at."""

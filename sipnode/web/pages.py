@@ -47,7 +47,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
         "display-capture=(), geolocation=(), payment=(), usb=(), serial=(), hid=(), bluetooth=(), midi=()"
     ),
 }
-"""What every answer carries beside the policy."""
+"""Headers of every answer beside the policy."""
 _NOT_BUILT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>The softphone isn't built</title>
 <h1>The softphone page isn't built yet</h1>
@@ -62,7 +62,7 @@ def is_built() -> bool:
 
 
 def remedy() -> str:
-    """What an installation without the page lacks, as a phrase."""
+    """The part that an installation without the page lacks, as a phrase."""
     if (BUILD.parents[1] / "softphone" / "package.json").is_file():
         return "in the folder of the sources, type: python -m sipnode.web.build"
     return "this installation was made without it (SIPNODE_PAGE=no); install sipnode again, by pip install . or from a wheel"
@@ -106,7 +106,7 @@ def respond_json(request: Request, status: int, value: object) -> bytes:
 
 
 class Page(Resource):
-    """What only GET and HEAD are for."""
+    """A resource for GET and HEAD only."""
 
     isLeaf = True
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Parts:
-    """What a core takes from outside.
+    """Parts that a core takes from outside.
 
     Attributes:
         flows: Live flows. resolver: Names to addresses.

@@ -57,7 +57,7 @@ def connect_defence(core: Core, transports: Transports, others: Iterable[IServic
             return core.own_host(host) or any(sister.address.host.strip("[]") == host for watch in watches for sister in watch.sisters())
 
         guard.sources.own_host = guard.datagrams.own_host = sister_host
-    # What a proxy of ours brings without saying whose it is can't be held against all whom it serves.
+    # A request that a proxy of ours brings without saying whose it is can't be held against all whom it serves.
     by_stream = guard.sources.own_host
     guard.sources.own_host = lambda host: by_stream(host) or admission.proxy(host)
     return [core.defence]

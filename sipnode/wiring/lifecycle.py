@@ -147,7 +147,7 @@ def look_for_strangers(settings: Settings, conf_path: str) -> Deferred[None]:
 
 
 def process_services(lifecycle: Lifecycle, transports: Transports, notifier: Notifier, reactor: Any) -> list[IService]:
-    """What a server needs that has the process for itself: signals, watchdog, and the sockets that came with it."""
+    """Services of a server that has the process for itself: signals, watchdog, and the sockets that came with it."""
     sockets = PassedSockets(passed_descriptors(first_environment(), os.getpid()))
     for service in transports.services:
         if isinstance(service, (StreamService, UdpService)):
@@ -173,7 +173,7 @@ def connect_reload(
     dispatcher: Dispatcher,
     script: Callable[[], str],
 ) -> None:
-    """Who takes part when the configuration is read anew."""
+    """Participants when the configuration is read anew."""
     add = reloader.add
 
     def limits(new: Settings, old: Settings) -> None:

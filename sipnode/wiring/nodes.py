@@ -36,7 +36,7 @@ _log = Logger(namespace="sipnode.nodes")
 
 
 def shared_secret(settings: NodeSettings, own: bytes) -> bytes:
-    """What Record-Route is signed with: that of the nodes, so that each knows what the others have seen to; else our own.
+    """The secret that Record-Route is signed with: that of the nodes, so that each knows what the others have seen to; else our own.
 
     Args:
         own: The server's secret.
@@ -146,7 +146,7 @@ def _send(flow: Flow, core: Core, request: SipRequest) -> Any:
 
 
 def _fail_waiting(core: Core, address: NodeAddress) -> None:
-    """What waits for an answer of a node that has fallen silent waits no more."""
+    """End the waiting for answers of a node that has fallen silent."""
     layer = core.transactions
     remote = (address.host.strip("[]"), address.port)
     for transaction in list(layer.clients.values()):

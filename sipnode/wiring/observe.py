@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Observation:
-    """Who watches the server, put together in two steps: the page before the transports, the rest when all is there.
+    """The observers of the server, put together in two steps: the page before the transports, the rest when all is there.
 
     Args:
         core: The services.
@@ -67,7 +67,7 @@ class Observation:
         return {b"healthz": alive, b"readyz": lambda: bare(answers[b"readyz"]())}
 
     def page(self, page: IResource | None) -> IResource | None:
-        """What the WebSocket ports show: metrics and health, and the page behind them."""
+        """Resources of the WebSocket ports: metrics and health, and the page behind them."""
         if not (self._settings.enabled and self._settings.on_websocket_ports):
             return page
         return ObservedPage(self._door, self._answers(), page, self._strangers())

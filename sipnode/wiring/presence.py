@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @implementer(IPresenceSources)
 class Sources:
-    """What event packages may ask.
+    """The services that event packages may ask.
 
     Args:
         core: The services.
@@ -72,7 +72,7 @@ class Sources:
         return self.service.publications.at(event, resource, self._core.clock()) if self.service is not None else []
 
     def watchers(self, resource: str, event: str) -> list[Watcher]:
-        """Who watches a resource."""
+        """Watchers of a resource."""
         return self.service.watchers(resource, event) if self.service is not None else []
 
     def binding_changed(self, kind: str, binding: Binding) -> None:

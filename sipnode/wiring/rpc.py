@@ -97,7 +97,7 @@ def _in_force(core: Core, settings: Settings) -> Settings:
 
 
 def parts_of(core: Core, settings: Settings, transports: Any = None, media: Any = None, storage: Any = None) -> Parts:
-    """What the families work on."""
+    """The parts that the families work on."""
     parts = Parts(core, settings, __version__, core.clock(), transports, media, storage)
     parts.admit = core.registrar.admit
     parts.flush = core.registrar.flushed

@@ -1,4 +1,4 @@
-"""What most event packages have in common. Pure."""
+"""The common part of most event packages. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Event package ``dialog``: the lamps of desk phones, lit by the calls that go through this server.
 
-Who may watch sees that there is a call, its direction and its state. Who speaks to whom, and the Call-ID and tags with which a call can be
+A watcher sees that there is a call, its direction and its state. The parties, and the Call-ID and tags with which a call can be
 picked up (Replaces, RFC 3891), are for the user and for those who were let pick up its calls (RFC 4235 §5, §6).
 
 Implements: RFC 4235 §3. Nothing can be published: a lamp shows what the server saw, not what somebody says. Pure.

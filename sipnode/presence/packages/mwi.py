@@ -1,4 +1,4 @@
-"""Event package ``message-summary``: the lamp of a mailbox. What is in it is told by RPC (``presence.mwi_set``) or published by the
+"""Event package ``message-summary``: the lamp of a mailbox. Its content is told by RPC (``presence.mwi_set``) or published by the
 mailbox's own server; a user has a mailbox while there is such a state.
 
 Implements: RFC 3842 §3, §5 (documents). Pure.

@@ -145,7 +145,7 @@ def compose(entity: str, published: Iterable[Presence], places: Sequence[Place],
     Args:
         entity: URI of the presentity.
         published: What counts most comes first: its tuple is taken where two have the same id, its note and its person are the
-            presentity's. What doesn't fit any more is left out.
+            presentity's. Elements that don't fit any more are left out.
         places: Its registrations, best first.
         on_the_phone: It is in a call.
     """
@@ -192,7 +192,7 @@ def _tuple(place: Place) -> str:
 
 
 def _activity_note(person: Person | None, on_the_phone: bool) -> str:
-    """What somebody does, in words: many phones read no RPID, and of PIDF the note only."""
+    """A person's activity in words: many phones read no RPID, and of PIDF the note only."""
     doing = "on-the-phone" if on_the_phone else ""
     if not doing and person is not None:
         found = _ACTIVITY.search(person.activities)

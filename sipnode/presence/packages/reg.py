@@ -19,7 +19,7 @@ MOST: Final = 64
 """Contacts of a document, which has to fit into a datagram."""
 
 _ENDS: Final = {"unregistered": "unregistered", "expired": "expired", "closed": "deactivated", "removed": "deactivated"}
-"""What the registrar says -> event (RFC 3680 §5.2): who is deactivated may register again at once."""
+"""Registrar's change -> event (RFC 3680 §5.2): who is deactivated may register again at once."""
 
 
 class RegPackage(EventPackage):

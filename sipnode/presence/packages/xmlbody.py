@@ -1,6 +1,6 @@
 """XML from outside, and into it. Pure.
 
-What comes in is hostile: a document type is refused before any parser sees it (so there are no entities to expand and nothing to fetch),
+Input is hostile: a document type is refused before any parser sees it (so there are no entities to expand and nothing to fetch),
 so are encodings other than UTF-8, deep nesting and long namespace names. Expat reads the rest.
 
 Implements: RFC 3023 §3.1 (encodings), as far as SIP needs it; RFC 3863 §4 and RFC 4235 §4 send nothing but UTF-8. The invariant: reading

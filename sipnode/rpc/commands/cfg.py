@@ -65,7 +65,7 @@ class ConfigCommands:
 
     @rpc("cfg.help")
     def explain(self, group: str, name: str) -> str:
-        """What a setting is for, its bounds, its type, and whether it can change while the server runs."""
+        """Purpose of a setting, its bounds, its type, and whether it can change while the server runs."""
         try:
             return str(self._live.help(group, name))
         except ConfigError as error:
@@ -73,7 +73,7 @@ class ConfigCommands:
 
     @rpc("cfg.diff")
     def diff(self) -> list[Change]:
-        """What ``cfg.set_delayed`` has prepared and nobody has committed yet."""
+        """Changes that ``cfg.set_delayed`` has prepared and nobody has committed yet."""
         return [
             {"group name": each.group, "variable name": each.name, "old value": each.old, "new value": each.new}
             for each in self._live.pending()

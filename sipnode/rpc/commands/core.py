@@ -134,7 +134,7 @@ _DESCRIPTION = "main process - reactor"
 
 
 def compiler() -> str:
-    """What runs the program."""
+    """The interpreter and libraries that run the program."""
     return f"{platform.python_implementation()} {platform.python_version()}"
 
 
@@ -157,7 +157,7 @@ class CoreCommands:
 
     @rpc("core.info")
     def info(self) -> Info:
-        """What the program is and what runs it."""
+        """The program and what runs it."""
         flags = f"{_twisted()}, {ssl.OPENSSL_VERSION}"
         return Info(version=f"sipnode {self._parts.version}", id="unknown", compiler=compiler(), compiled="", flags=flags)
 
@@ -213,7 +213,7 @@ class CoreCommands:
 
     @rpc("core.echo")
     def echo(self, *words: str | int | float) -> list[str | int | float]:
-        """What was sent, sent back."""
+        """Send back the parameters."""
         return list(words)
 
     @rpc("core.pwd")

@@ -37,7 +37,7 @@ class DefenceCommands:
 
     @rpc("defence.list")
     def bans(self) -> list[BanShown]:
-        """Who is shut out, and which users at which source after wrong passwords; ``dropped`` are their messages since then;
+        """Sources that are shut out, and which users at which source after wrong passwords; ``dropped`` are their messages since then;
         ``udp_only`` says that only UDP is shut out, since what it was for could be forged."""
         now = self._parts.clock()
         return [self._shown(ban, now) for ban in self._defence.bans()]
@@ -105,7 +105,7 @@ class DefenceCommands:
 
     @rpc("defence.counts")
     def counts(self) -> dict[str, int]:
-        """What happened how often since the start."""
+        """Counts of events since the start."""
         counts: dict[str, int] = self._defence.counts()
         return counts
 

@@ -84,7 +84,7 @@ class HtableCommands:
 
     @rpc("htable.dump")
     def dump(self, table: str) -> list[Entry]:
-        """Who is shut out; the value of each is why."""
+        """Sources that are shut out; the value of each is why."""
         _check(table, "No such htable")
         found = sorted(self._slots().items())
         return [

@@ -139,7 +139,7 @@ class PresenceCommands:
 
     @rpc("presence.limits")
     def limits(self) -> Limits:
-        """What was refused or held back since the start: SUBSCRIBEs by reason, and NOTIFYs to addresses that have answered nothing yet
+        """Refusals and delays since the start, counted: SUBSCRIBEs by reason, and NOTIFYs to addresses that have answered nothing yet
         (``unanswered`` wait now; ``held`` had to, ``shortened`` came without their document, ``silenced`` were given up).
         """
         presence = self._presence
@@ -158,7 +158,7 @@ class PresenceCommands:
 
     @rpc("presence.publications")
     def publications(self, presentity: str = "", event: str = "") -> list[Published]:
-        """What is published: all, that of one presentity, that of one event package; ``expires`` is in seconds from now."""
+        """Published state: all, that of one presentity, that of one event package; ``expires`` is in seconds from now."""
         wanted = _canonical(presentity) if presentity else ""
         found = [row for row in self._presence.publications if wanted in ("", row.resource) and event in ("", row.event)]
         return rows(self._published(found))
@@ -179,7 +179,7 @@ class PresenceCommands:
 
     @rpc("presence.presentity_list")
     def presentity_list(self, mode: str = "basic") -> list[Presentity]:
-        """What is published, in Kamailio's fields; ``expires`` is in epoch seconds.
+        """Published state in Kamailio's fields; ``expires`` is in epoch seconds.
 
         Args:
             mode: ``full`` has the document as well.
@@ -200,7 +200,7 @@ class PresenceCommands:
 
     @rpc("presence.subscriptions")
     def subscriptions(self, presentity: str = "", event: str = "") -> list[Subscribed]:
-        """Who watches: all, the watchers of one presentity, those of one event package."""
+        """Watchers: all, those of one presentity, those of one event package."""
         wanted = _canonical(presentity) if presentity else ""
         every = list(self._presence.subscriptions.by_tag.values())
         return rows(self._subscribed([row for row in every if wanted in ("", row.resource) and event in ("", row.event)]))
@@ -226,7 +226,7 @@ class PresenceCommands:
 
     @rpc("presence.watchers")
     def watchers(self, presentity: str, event: str = "presence") -> list[Watching]:
-        """Who watches one presentity, also those who wait for its word."""
+        """Watchers of one presentity, also those who wait for its word."""
         now = self._parts.clock()
         return [
             Watching(watcher=each.watcher, status=_STATUS[each.status], reason=each.reason, expires=max(0, int(each.expires - now)))
@@ -235,7 +235,7 @@ class PresenceCommands:
 
     @rpc("presence.decisions")
     def decisions(self, presentity: str = "") -> list[Decision]:
-        """What presentities decided about their watchers: the contacts list of one, or all."""
+        """Decisions of presentities about their watchers: the contacts list of one, or all."""
         wanted = _canonical(presentity) if presentity else ""
         return rows(self._decided([row for row in self._presence.decisions if wanted in ("", row.resource)]))
 
@@ -305,7 +305,7 @@ class PresenceCommands:
 
     @rpc("presence.mwi_set", changes=True)
     def mwi_set(self, presentity: str, new: int, old: int = 0, urgent_new: int = 0, urgent_old: int = 0) -> Deferred[Nothing]:
-        """Say how many messages are in a user's mailbox; its phones hear of it. Who had no mailbox has one from now on."""
+        """Say how many messages are in a user's mailbox; its phones hear of it. A user without a mailbox has one from now on."""
         self._event("message-summary")
         if min(new, old, urgent_new, urgent_old) < 0 or max(new, old, urgent_new, urgent_old) > 999_999_999:
             raise RpcError(400, "counts are 0 .. 999999999")

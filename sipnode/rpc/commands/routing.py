@@ -70,7 +70,7 @@ class RoutingCommands:
 
     @rpc("routing.counters")
     def counters(self) -> dict[str, int]:
-        """What happened how often since the start."""
+        """Counts of events since the start."""
         return dict(sorted(self._parts.core.counters.items()))
 
     @rpc("routing.reload", changes=True)

@@ -103,7 +103,7 @@ class SipnodeCommands:
 
     @rpc("sipnode.memory")
     def memory(self) -> Memory:
-        """What the process takes, and what its garbage collector did."""
+        """Memory and time of the process, and the work of its garbage collector."""
         with open("/proc/self/statm", encoding="ascii") as file:
             resident = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

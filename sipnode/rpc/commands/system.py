@@ -39,7 +39,7 @@ class SystemCommands:
 
     @rpc("system.methodHelp")
     def method_help(self, name: str) -> str:
-        """What a method does."""
+        """Description of a method."""
         return self._method(name).summary
 
     @rpc("system.methodSignature")

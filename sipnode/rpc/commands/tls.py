@@ -87,7 +87,7 @@ class TlsCommands:
 
     @rpc("tls.options")
     def options(self) -> Options:
-        """What TLS is made with: the file, and its ``[server:default]``.
+        """The base of TLS: the file, and its ``[server:default]``.
 
         The sizes of Kamailio's memory have no meaning here and are -1 or 0; ``con_ct_wq_max`` is what may wait for one connection.
         """

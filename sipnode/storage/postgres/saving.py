@@ -43,7 +43,7 @@ class Saving:
         self.execute = f"EXECUTE sipnode_{table}({', '.join(['%s'] * len(kinds))})"
 
     def arguments(self, rows: Iterable[Sequence[Any]]) -> list[str]:
-        """Of ``execute``; there has to be a row. What a row has behind the columns is left out."""
+        """Of ``execute``; there has to be a row. Values behind the columns are left out."""
         return [array_of(kind, column) for kind, column in zip(self._kinds, zip(*rows, strict=True), strict=False)]
 
 

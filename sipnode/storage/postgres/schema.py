@@ -1,7 +1,7 @@
 """Kamailio's tables in PostgreSQL: are they there in the right version, and ``sipnode db init`` that makes what is missing.
 
 Invariant: a server that starts changes no table; only :func:`init` does, all or nothing, with a copy kept beside each table
-that it changes. What Kamailio needs stays as Kamailio made it: columns are only added, behind its own.
+that it changes. Kamailio's part stays as Kamailio made it: columns are only added, behind its own.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def init(dsn: Dsn) -> list[str]:
     """Make or complete the tables; a second run changes nothing.
 
     Returns:
-        What was done, a line each.
+The steps done, a line each.
 
     Raises:
         StorageError: the database can't be reached or changed, or has a table of another version; it is as it was.

@@ -157,7 +157,7 @@ class PostgresStorage:
             sql: Its text, or what gives it when the columns of the tables are known.
         """
         if self._opening:
-            # Who starts with the store asks before its first connection is made.
+            # A service that starts with the store asks before its first connection is made.
             opened: Deferred[None] = Deferred()
             self._opening.append(opened)
             return opened.addCallback(lambda _: self.query(sql, arguments))
@@ -239,7 +239,7 @@ class PostgresStorage:
     @inlineCallbacks
     def _writer_up(self, link: Link) -> Generator[Deferred[Any], Any, None]:
         if self._former:
-            # What the former connection was sent must not be carried out after what this one sends.
+            # Commands sent to the former connection must not be carried out after those of this one.
             yield link.query(
                 "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE pid = %s AND application_name = %s",
                 (self._former, self._name),

@@ -1,4 +1,4 @@
-"""What the certificates and revocation lists of a tls.cfg say about themselves; reads files, and nothing else.
+"""Facts of the certificates and revocation lists of a tls.cfg about themselves; reads files, and nothing else.
 
 Invariant: nothing here decides about a handshake. A file that can't be read is told by whoever builds contexts of it.
 """
@@ -35,12 +35,12 @@ _WHY: Final = {
 
 
 def why(error: int) -> str:
-    """What an error of a chain means; ``error`` is OpenSSL's number."""
+    """The meaning of a chain's error; ``error`` is OpenSSL's number."""
     return _WHY.get(error, f"the chain doesn't hold (OpenSSL's error {error})")
 
 
 def subject_of(certificate: X509) -> str:
-    """Whose certificate it is; from outside, so printable and short."""
+    """The owner of a certificate; from outside, so printable and short."""
     return certificate.to_cryptography().subject.rfc4514_string().encode("ascii", "backslashreplace").decode()[:200] or "no subject"
 
 
@@ -63,7 +63,7 @@ class Dated:
     until: float
 
     def warning(self, now: float, days: int = WARN_DAYS) -> str:
-        """What has to be said about it now, "" for nothing."""
+        """A warning about it now, "" for none."""
         left = self.until - now
         if left > days * DAY:
             return ""

@@ -116,7 +116,7 @@ class TLSConfig:
         return None
 
     def unused(self, places: list[tuple[str, int]]) -> list[str]:
-        """What to say about server sections for an address that no listener has.
+        """Warnings about server sections for an address that no listener has.
 
         Args:
             places: Addresses and ports of the TLS listeners; port 0 and unspecified addresses stand for any.

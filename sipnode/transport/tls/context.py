@@ -21,7 +21,7 @@ from sipnode.transport.tls.config import METHODS, TLSProfile
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# What we speak inside TLS, best first (IANA's ALPN names); h2 never, since a WebSocket cannot be made of it.
+# Protocols that we speak inside TLS, best first (IANA's ALPN names); h2 never, since a WebSocket cannot be made of it.
 _ALPN: Final = (b"http/1.1", b"sip/2")
 # Of TLS 1.3, best first: with SHA-256, which processors have in hardware, a handshake costs a tenth less than with SHA-384.
 _SUITES: Final = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"

@@ -67,7 +67,7 @@ class TLSWatch(Service):
         """Read everything anew.
 
         Returns:
-            What should be said about it.
+Warnings about it.
 
         Raises:
             ConfigError: with file, line and key; nothing has changed.
@@ -92,7 +92,7 @@ class TLSWatch(Service):
         return self._dated[1]
 
     def warnings(self) -> list[str]:
-        """What has to be said now: what the file in force deserves, and what of it ends soon or has ended."""
+        """Warnings of now: those about the file in force, and about what of it ends soon or has ended."""
         return [*self._contexts.config.warnings, *ends_soon(self._contexts.config, self._clock.seconds())]
 
     def _tick(self) -> None:

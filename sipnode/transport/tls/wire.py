@@ -2,7 +2,7 @@
 
 Twisted's protocol asks OpenSSL again and again until it says that there is no more (an exception each time), and keeps small
 writes for the next turn of the reactor. A SIP message is nearly always one record in and one record out, so this one counts
-where records end, asks once, and writes at once. Whatever is not that goes Twisted's way. Invariant: octets that OpenSSL could
+where records end, asks once, and writes at once. Everything else goes Twisted's way. Invariant: octets that OpenSSL could
 give are never left with it.
 """
 
@@ -50,7 +50,7 @@ class TLSWire(TLSMemoryBIOProtocol):
     _cut = b""
 
     def makeConnection(self, transport: Any) -> None:
-        # Who makes the TLS side may ask where the connection came in.
+        # The maker of the TLS side may ask where the connection came in.
         self.transport = transport
         super().makeConnection(transport)  # type: ignore[no-untyped-call]  # Twisted's TLS is not annotated
 
@@ -102,7 +102,7 @@ class TLSWire(TLSMemoryBIOProtocol):
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted's default argument is of no use here
         if not self._lostTLSConnection:
-            # What could be read has been read. Asking OpenSSL again would only make an exception that points at itself.
+            # All that could be read has been read. Asking OpenSSL again would only make an exception that points at itself.
             self._lostTLSConnection = True
             if reason.check(ConnectionDone):
                 # Without TLS's own goodbye nobody knows whether that was all.
