@@ -122,10 +122,17 @@ class Watcher:
     def ended(self, call: Any) -> None:
         """A call has ended: :class:`sipnode.dialog.call.Call`, with its outcome."""
 
+    def closed(self, now: float, flow: Flow, reason: str) -> None:
+        """A connection is gone; what that means for its calls and bindings is told after it.
+
+        Args:
+            reason: In words, from whoever closed it.
+        """
+
 
 EVENTS: Final = (
     "request_received", "response_received", "broken_received", "begun", "sent", "resent", "unsent", "decided", "noted", "asked",
-    "answered", "ended",
+    "answered", "ended", "closed",
 )  # fmt: skip
 
 
@@ -138,8 +145,8 @@ class Tap:
     """
 
     __slots__ = (
-        "_watchers", "failed", "on_answered", "on_asked", "on_begun", "on_broken_received", "on_decided", "on_ended", "on_noted",
-        "on_request_received", "on_resent", "on_response_received", "on_sent", "on_unsent",
+        "_watchers", "failed", "on_answered", "on_asked", "on_begun", "on_broken_received", "on_closed", "on_decided", "on_ended",
+        "on_noted", "on_request_received", "on_resent", "on_response_received", "on_sent", "on_unsent",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -157,6 +164,7 @@ class Tap:
         self.on_asked: Watcher | None = None
         self.on_answered: Watcher | None = None
         self.on_ended: Watcher | None = None
+        self.on_closed: Watcher | None = None
 
     @property
     def watchers(self) -> tuple[Watcher, ...]:
@@ -279,5 +287,12 @@ class _Several(Watcher):
         for watcher in self._watchers:
             try:
                 watcher.ended(call)
+            except Exception:
+                self._tap.failed(watcher)
+
+    def closed(self, now: float, flow: Flow, reason: str) -> None:
+        for watcher in self._watchers:
+            try:
+                watcher.closed(now, flow, reason)
             except Exception:
                 self._tap.failed(watcher)

@@ -181,6 +181,9 @@ class Dispatcher(MessageSink):
     def closed(self, flow: Flow, reason: str) -> None:
         """A connection is gone: its transactions have failed, its bindings are dead, its calls may be."""
         core = self._core
+        watcher = self._tap.on_closed
+        if watcher is not None:
+            watcher.closed(self._clock(), flow, reason)
         if flow.websocket:
             flow.vars["reason"] = reason
             flow.vars["users"] = [binding.aor for binding in core.registrar.table.on_flow(flow.token)]

@@ -15,7 +15,7 @@ from sipnode.sip.message import SipRequest, SipResponse
 VALUES: dict[str, Any] = {
     "now": 1.5, "data": b"octets", "flow": FakeFlow(), "why": PASSED, "method": "INVITE", "status": 200, "transaction": object(),
     "request": SipRequest("INVITE", "sip:x", [], []), "response": SipResponse(200, "OK", [], []), "stage": "auth", "verdict": "REPLIED",
-    "call_id": "id", "fact": "proved", "parts": ("a", 1), "whom": "dns", "what": "name", "fault": "", "call": object(),
+    "call_id": "id", "fact": "proved", "parts": ("a", 1), "whom": "dns", "what": "name", "fault": "", "call": object(), "reason": "gone",
 }  # fmt: skip
 """One of each kind of argument."""
 
