@@ -44,7 +44,7 @@ from sipnode.records import LocationChange  # noqa: E402
 from sipnode.rpc import schema  # noqa: E402
 from sipnode.rpc.endpoint import Endpoint  # noqa: E402
 from sipnode.rpc.registry import Method, Param, Registry  # noqa: E402
-from sipnode.settings import LocationSettings, TrunkSettings  # noqa: E402
+from sipnode.settings import LocationSettings, RecorderSettings, Settings, TrunkSettings  # noqa: E402
 from sipnode.storage.memory import MemoryStorage  # noqa: E402
 from sipnode.testing import World, listener_of  # noqa: E402
 from sipnode.transport.tls.config import TLSProfile  # noqa: E402
@@ -122,6 +122,7 @@ CALLS: tuple[tuple[Any, ...], ...] = (
     ("presence.forget", "alice@example.test", "dave@example.test"),
     ("presence.mwi_set", "alice@example.test", 2, 8), ("presence.mwi_list",), ("presence.mwi_remove", "alice@example.test"),
     ("presence.end", "TAG"),
+    ("recorder.state",), ("recorder.list", 2), ("recorder.get", "call-1", 8),
     ("routing.script",), ("routing.stages",), ("routing.counters",), ("routing.reload",), ("routing.versions",), ("routing.rollback",),
     ("sipnode.status",), ("sipnode.memory",), ("sipnode.conf", "rpc"), ("sipnode.log_level",), ("sipnode.set_log_level", "debug"),
     ("sipnode.trace_on", "alice"), ("sipnode.trace",), ("sipnode.trace_off",), ("sipnode.reload",), ("sipnode.nodes",),
@@ -139,7 +140,7 @@ class _TlsFlow(FakeFlow):
 
 def scene() -> tuple[World, Registry]:
     """A server with two calls, a ringing one, and everything that a family needs."""
-    world = World()
+    world = World(Settings(recorder=RecorderSettings(enabled=True)))
     core = world.core
     alice, bob, dave = world.phone("alice", "WS"), world.phone("bob"), world.phone("dave")
     for phone in (alice, bob):

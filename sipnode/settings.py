@@ -468,6 +468,18 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RecorderSettings:
+    """[recorder] what happened to each call, in memory: for sipnode explain and sipnode ladder"""
+
+    enabled: bool = setting(False, "Record calls: messages as they were, decisions, questions to the media relay, DNS and the database.")
+    megabytes: int = setting(32, "Most memory of all records.", minimum=1, maximum=16384)
+    calls: int = setting(10000, "Most records.", minimum=10, maximum=1000000)
+    seconds: float = setting(3600.0, "The record of a call is kept so long after its end, as long as there is room.", minimum=1)
+    failed_seconds: float = setting(86400.0, "The same of a call that failed.", minimum=1)
+    everything: bool = setting(False, "REGISTER, SUBSCRIBE, MESSAGE and OPTIONS too, not only calls.")
+
+
+@dataclass(frozen=True, slots=True)
 class TrunkSettings:
     """[trunk.NAME] a provider or a PBX that calls go to and come from; a section for each, its name of small letters, digits and _"""
 
@@ -524,6 +536,7 @@ class Settings:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     manhole: ManholeSettings = field(default_factory=ManholeSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    recorder: RecorderSettings = field(default_factory=RecorderSettings)
     trunk: Mapping[str, TrunkSettings] = field(default_factory=dict)
 
 

@@ -60,6 +60,8 @@ ALLOWED: dict[str, set[str]] = {
     # The services come as arguments; it knows their verbs, not their modules.
     "rpc": FLOOR | {"sip"},
     "observe": FLOOR | {"sip"},
+    # It shows what happened in the words of those who watch.
+    "insight": FLOOR | {"sip", "observe.sentences"},
     "manhole": FLOOR,
     "lifecycle": FLOOR | {"transaction", "config"},
     "fakes": FLOOR | {"sip", "auth", "routing.http"},

@@ -40,7 +40,7 @@ def sends(tree: ast.AST) -> list[int]:
     return found
 
 
-OBSERVERS = ("observe.", "wiring.observe", "manhole.", "rpc.", "log")
+OBSERVERS = ("observe.", "insight.", "wiring.observe", "wiring.insight", "manhole.", "rpc.", "log")
 """Rooms that watch, or that ask those who do."""
 WATCHERS = {"trace", "history", "wire_trace", "recorder"}
 

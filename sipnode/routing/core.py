@@ -108,6 +108,7 @@ class Core(ProxyCore):
         busy: Why new calls are refused with 503 just now (``overload``, ``drain``): what says the seconds of Retry-After, by
             the reason's name. Calls that are up go on.
         nodes: None where the server knows of no others. trunks: None where it has none.
+        insight: Insight: what is recorded of calls.
         logs: LogControl: level, form and wire trace while the server runs. lifecycle: Lifecycle: ready, reload, drain.
     """
 
@@ -141,6 +142,7 @@ class Core(ProxyCore):
         self.nodes: NodeService | None = None
         self.trunks: Trunks | None = None
         self.logs: Any = None
+        self.insight: Any = None
         self.lifecycle: Any = None
         self.node_seconds, self.next_host_seconds = settings.node.lost_seconds, settings.proxy.next_host_seconds
         self.dialog_seconds = settings.dialog.max_seconds

@@ -34,6 +34,7 @@ class Parts:
         sisters: Other nodes that are known.
         conf: Settings in force by section, secrets masked.
         live: ``sipnode.lifecycle.live.LiveSettings``.
+        insight: ``sipnode.insight.service.Insight``.
         pid, arguments: Of the process.
         admit: Registers a Binding by hand; Deferred.
         flush: Deferred of everything that is known now being in the store.
@@ -56,6 +57,7 @@ class Parts:
     sisters: Callable[[], list[Any]] = lambda: []
     conf: Callable[[], dict[str, Any]] = lambda: {}
     live: Any = None
+    insight: Any = None
     conf_file: str = ""
     pid: int = field(default_factory=os.getpid)
     arguments: list[str] = field(default_factory=lambda: list(sys.argv))

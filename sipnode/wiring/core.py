@@ -12,6 +12,7 @@ from sipnode.services import TransactionClock
 from sipnode.transaction.layer import TransactionLayer
 from sipnode.transaction.timers import Timings
 from sipnode.wiring.destinations import contact_policy
+from sipnode.wiring.insight import insight_of
 
 if TYPE_CHECKING:
     from typing import Any
@@ -59,7 +60,7 @@ def new_core(settings: Settings, reactor: Any, secret: bytes) -> tuple[Core, Tra
 
 
 def assemble_core(core: Core, parts: Parts) -> None:
-    """Give a core its parts, and make of them what is the same everywhere: the calls, and the judge of contacts."""
+    """Give a core its parts, and make of them what is the same everywhere: the calls, the judge of contacts, and the recorder."""
     core.flows, core.resolver = parts.flows, parts.resolver
     core.is_own, core.own_host = parts.is_own, parts.own_host
     core.destinations = parts.destinations
@@ -67,3 +68,4 @@ def assemble_core(core: Core, parts: Parts) -> None:
     core.dialogs = DialogService(core.settings.dialog, core.reactor, core)
     core.registrar.contact_refusal = contact_policy(core)
     core.registrar.on_change(core.binding_changed)
+    core.insight = insight_of(core)

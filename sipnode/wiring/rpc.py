@@ -19,6 +19,7 @@ from sipnode.rpc.commands.defence import DefenceCommands
 from sipnode.rpc.commands.dlg import DialogCommands
 from sipnode.rpc.commands.htable import HtableCommands
 from sipnode.rpc.commands.presence import PresenceCommands
+from sipnode.rpc.commands.recorder import RecorderCommands
 from sipnode.rpc.commands.routing import RoutingCommands
 from sipnode.rpc.commands.rtpengine import MediaCommands
 from sipnode.rpc.commands.sipnode import SipnodeCommands
@@ -51,6 +52,7 @@ FAMILIES = (
     DialogCommands,
     LocationCommands,
     MediaCommands,
+    RecorderCommands,
     RoutingCommands,
     SipnodeCommands,
     StatisticsCommands,
@@ -101,6 +103,7 @@ def parts_of(core: Core, settings: Settings, transports: Any = None, media: Any 
     parts = Parts(core, settings, __version__, core.clock(), transports, media, storage)
     parts.admit = core.registrar.admit
     parts.flush = core.registrar.flushed
+    parts.insight = core.insight
     parts.live = LiveSettings(
         lambda: core.lifecycle.reloader if core.lifecycle is not None else None, settings, lambda known: _in_force(core, known)
     )
