@@ -106,7 +106,7 @@ class DialogService(Service):
                 logged. A call that was refused before it was sent on has a ``terminated`` alone.
 
         Returns:
-The cause of its end.
+            The cause of its end.
         """
         watched = [self._watchers[kind] for kind in kinds or stages.KINDS]
         for watchers in watched:

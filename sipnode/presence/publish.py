@@ -33,7 +33,7 @@ def handle(service: PresenceService, ctx: Request, trusted: bool) -> Any:
         trusted: Its source may publish for everybody.
 
     Returns:
-The result of ``ctx.reply``, or a Deferred of it.
+        The result of ``ctx.reply``, or a Deferred of it.
 
     Raises:
         ParseError: a header can't be read.

@@ -22,7 +22,7 @@ class SerialQueue:
         """Run a job when those before it have ended.
 
         Returns:
-The job's result when it was at hand at once, else a Deferred of it.
+            The job's result when it was at hand at once, else a Deferred of it.
         """
         queue = self._waiting.get(name)
         if queue is not None:

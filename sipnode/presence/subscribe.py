@@ -31,7 +31,7 @@ def handle(service: PresenceService, ctx: Request) -> Any:
         ctx: With a transaction; it is answered.
 
     Returns:
-The result of ``ctx.reply``, or a Deferred of it.
+        The result of ``ctx.reply``, or a Deferred of it.
 
     Raises:
         ParseError: a header can't be read.

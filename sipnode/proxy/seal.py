@@ -149,7 +149,7 @@ class Sealer:
     def mark(self, routes: list[str], contact: str) -> bytes:
         """A mark of the way through other proxies: their URIs, nearest first, and the URI that the last of them is asked for.
 
-Spellings of proxies and phones (case of hosts, parameters that say nothing of the way) don't count. b"" where
+        Spellings of proxies and phones (case of hosts, parameters that say nothing of the way) don't count. b"" where
         there are no routes: the way is the Reach alone then.
 
         Raises:

@@ -205,7 +205,7 @@ class Request(DialogRequest):
     def stranger(self) -> bool:
         """Whether nobody answers for the request: no user of ours has proved to have sent it, and nothing makes its source trusted.
 
-A request that another node sends on was asked there; where nobody has to prove anything, nobody is a stranger.
+        A request that another node sends on was asked there; where nobody has to prove anything, nobody is a stranger.
         """
         if self.identity or self.flags & _VOUCHED or not self.core.settings.auth.enabled:
             return False

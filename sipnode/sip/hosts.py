@@ -23,7 +23,7 @@ def normal_host(text: str) -> str:
     """A host as it is compared: lower case, no dot at the end, escapes decoded, names outside of ASCII as ``xn--`` labels, IPv4 in
     four decimal numbers (also where it came inside IPv6), IPv6 in brackets in its shortest form.
 
-A text that is neither a name nor an address comes back in lower case, so that it equals nothing of ours by accident.
+    A text that is neither a name nor an address comes back in lower case, so that it equals nothing of ours by accident.
 
     Args:
         text: With or without brackets; no port.

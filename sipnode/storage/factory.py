@@ -140,7 +140,7 @@ def use_backend(storage: IStorage, settings: AuthSettings, reactor: Any) -> list
     """Have users looked up where ``[auth] backend`` says, in the place of the store's own.
 
     Returns:
-The services to start and stop with the server.
+        The services to start and stop with the server.
 
     Raises:
         ConfigError: no such plugin, one that can't be used, or a URL that it doesn't take.

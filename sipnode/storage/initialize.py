@@ -22,7 +22,7 @@ def init_database(url: str, state_dir: str) -> list[str]:
         state_dir: Where a relative ``sqlite:`` file is.
 
     Returns:
-The steps done, a line each.
+        The steps done, a line each.
 
     Raises:
         StorageError: the store can't be reached or changed, or has tables of another version; it is as it was.

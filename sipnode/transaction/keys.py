@@ -18,7 +18,7 @@ _OURS: Final = re.compile(r"[Vv][Ii][Aa]: SIP/2\.0/[A-Z]+ [^\s,;]+;branch=(" + r
 def server_key(request: SipRequest, source: str, method: str = "") -> str:
     """Key of the server transaction that a request belongs to.
 
-A party of a call has seen the branch of the other end, so the address that a request really came from is part of the key:
+    A party of a call has seen the branch of the other end, so the address that a request really came from is part of the key:
     an ACK, a CANCEL or a repeat from anywhere else belongs to nothing (§17.2.3 matches on sent-by alone, which its sender writes).
 
     Args:

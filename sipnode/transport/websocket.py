@@ -148,7 +148,7 @@ class SipWebSocket(WebSocketServerProtocol):
     hub: Hub
     listener: Listener
     ticket: Ticket | None = None
-# The client behind the proxy that brought it, "" for nobody else than the peer.
+    # The client behind the proxy that brought it, "" for nobody else than the peer.
     client = ""
     # Whether the frame under way may be answered, and whether anything is still listened to.
     _paid = True

@@ -86,7 +86,7 @@ def init(dsn: Dsn) -> list[str]:
     """Make or complete the tables; a second run changes nothing.
 
     Returns:
-The steps done, a line each.
+        The steps done, a line each.
 
     Raises:
         StorageError: the database can't be reached or changed, or has a table of another version; it is as it was.

@@ -67,7 +67,7 @@ class TLSWatch(Service):
         """Read everything anew.
 
         Returns:
-Warnings about it.
+            Warnings about it.
 
         Raises:
             ConfigError: with file, line and key; nothing has changed.
