@@ -292,7 +292,7 @@ class Replay:
         self._number = 1000
         self._ended = 0
         self._start()
-        if self.server.core.logs.trace is not None:
+        if self.server.logs.trace is not None:
             raise Wrong("messages are traced")
 
     def _start(self) -> None:
@@ -410,7 +410,7 @@ class Replay:
     def check(self) -> None:
         """Every call has come up and ended, every phone is registered, nothing is left."""
         core = self.server.core
-        outcomes = dict(core.logs.calls.outcomes)
+        outcomes = dict(self.server.calls.outcomes)
         if outcomes != ({"completed": self._ended} if self._ended else {}):
             raise Wrong(f"{self._ended} calls, but the server says {outcomes}")
         if core.transactions.servers or core.transactions.clients:
@@ -462,7 +462,7 @@ def run(names: list[str], count: int, warm: int, when: Callable[[str], None]) ->
         for auth in sorted({SECTIONS[name] for name in names}):
             (folder / str(auth)).mkdir()
             replays[auth] = Replay(auth, folder / str(auth))
-        logs = next(iter(replays.values())).server.core.logs
+        logs = next(iter(replays.values())).server.logs
         logs.install()
         stack.callback(logs.remove)
         # Collections come at no fixed place, and the server gives them nothing to find; what is counted is without them.

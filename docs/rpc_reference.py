@@ -32,8 +32,6 @@ from typing import Any  # noqa: E402
 from twisted.internet.defer import Deferred, succeed  # noqa: E402
 
 from sipnode import config  # noqa: E402
-from sipnode.defence.guard import Guard  # noqa: E402
-from sipnode.defence.service import DefenceService  # noqa: E402
 from sipnode.fakes import FakeFlow  # noqa: E402
 from sipnode.lifecycle.reload import Reloader  # noqa: E402
 from sipnode.log import LogControl  # noqa: E402
@@ -48,8 +46,7 @@ from sipnode.settings import LocationSettings, RecorderSettings, Settings, Trunk
 from sipnode.storage.memory import MemoryStorage  # noqa: E402
 from sipnode.testing import World, listener_of  # noqa: E402
 from sipnode.transport.tls.config import TLSProfile  # noqa: E402
-from sipnode.trunk.trunks import Trunks  # noqa: E402
-from sipnode.wiring.presence import build_presence, named_packages  # noqa: E402
+from sipnode.wiring.presence import named_packages  # noqa: E402
 from sipnode.wiring.rpc import parts_of, registry_of  # noqa: E402
 
 DOCS = Path(__file__).parent
@@ -140,8 +137,10 @@ class _TlsFlow(FakeFlow):
 
 def scene() -> tuple[World, Registry]:
     """A server with two calls, a ringing one, and everything that a family needs."""
-    world = World(Settings(recorder=RecorderSettings(enabled=True)))
-    core = world.core
+    trunk = TrunkSettings(domain="provider.example", address="203.0.113.9", user="us")
+    packages = named_packages(("presence", "message-summary"))
+    settings = Settings(recorder=RecorderSettings(enabled=True), trunk={"provider": trunk})
+    world = World(settings, presence=packages, defence=True)
     alice, bob, dave = world.phone("alice", "WS"), world.phone("bob"), world.phone("dave")
     for phone in (alice, bob):
         phone.register(3600, (("user-agent", f"{phone.user.capitalize()}'s phone 1.0"),))
@@ -153,14 +152,9 @@ def scene() -> tuple[World, Registry]:
     dave.send("INVITE", bob.aor, call_id="call-2", from_tag="from-dave", cseq=2)
     bob.reply(bob.got("INVITE"), 180)
     world.advance(40)
-    core.defence = DefenceService(Guard(world.settings.defence, core.clock), world.clock, {}, core.flows.connections)
-    for service in build_presence(core, None, world.clock, named_packages(("presence", "message-summary"))):
-        service.startService()
     alice.send("PUBLISH", alice.aor, (("event", "presence"), ("expires", "3600")), PUBLISHED, content_type="application/pidf+xml")
     bob.send("SUBSCRIBE", alice.aor, (("event", "presence"), ("expires", "600")), call_id="watch-1", from_tag="from-bob")
     world.advance(1)
-    core.logs = LogControl(world.settings.log, core.tap)
-    core.trunks = Trunks({"provider": TrunkSettings(domain="provider.example", address="203.0.113.9", user="us")})
     return world, _registry(world)
 
 
@@ -172,14 +166,15 @@ def _registry(world: World) -> Registry:
     storage.location.write([LocationChange(binding) for binding in core.registrar.table])
     nodes = NodeSet(parse_nodes([NODE.removeprefix("udp:")]), _pong, clock, 60.0, 5.0)
     settings = replace(world.settings, location=replace(LocationSettings(), db_mode=1))
-    parts = parts_of(core, settings, transports, SimpleNamespace(nodes=nodes), storage)
-    parts.scripts = world.scripts
     folder = Path(tempfile.mkdtemp())
     (folder / config.FILE_NAME).write_text(config.render(settings))
     reloader = Reloader(settings, str(folder))
-    reloader.add("log", ("log.level",), lambda new, old: core.logs.apply(new.log))
+    logs = LogControl(world.settings.log, core.tap)
+    reloader.add("log", ("log.level",), lambda new, old: logs.apply(new.log))
     reloader.add("defence", ("defence.rate",), lambda new, old: core.defence.guard.apply(new.defence))
-    core.lifecycle = SimpleNamespace(ready=True, reload=reloader.reload, reloader=reloader)
+    lifecycle = SimpleNamespace(ready=True, reload=reloader.reload, reloader=reloader)
+    parts = parts_of(core, settings, transports, SimpleNamespace(nodes=nodes), storage, logs, lifecycle, world.insight)
+    parts.scripts = world.scripts
     parts.pid, parts.arguments, parts.started = 4711, ["twistd", "-n", "sipnode", "-c", "conf"], clock.seconds() - 93784
     parts.sisters = lambda: [Sister(NodeAddress("192.0.2.2", 5060, "UDP"), clock.seconds() + 3600)]
     profile = TLSProfile("server", "default", 0, "tls.cfg", 1, private_key="/etc/sipnode/key.pem", certificate="/etc/sipnode/cert.pem")

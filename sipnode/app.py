@@ -29,6 +29,7 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,31 +39,33 @@ from twisted.logger import Logger
 from sipnode import __version__, config, extensions
 from sipnode.auth.authenticator import Authenticator
 from sipnode.auth.secret import derive, load_or_create_secret
-from sipnode.base.outbox import PING
-from sipnode.dialog.ends import new_via
-from sipnode.errors import ConfigError, FlowClosed
+from sipnode.errors import ConfigError
 from sipnode.interfaces import IRequestStage
+from sipnode.log import LogControl
 from sipnode.media.service import MediaService
 from sipnode.nat.keepalive import KeepaliveService
-from sipnode.records import Hop
+from sipnode.nat.pinger import Pinger
+from sipnode.nodes.way import SisterWay
 from sipnode.registrar.batching import Batching
 from sipnode.registrar.service import RegistrarService
 from sipnode.routing.assembly import ScriptService
 from sipnode.routing.core import Core
 from sipnode.routing.dispatch import Dispatcher
+from sipnode.routing.http import HttpClient
 from sipnode.routing.loading import load_script
-from sipnode.routing.versions import Versions
+from sipnode.routing.parts import Parts
 from sipnode.services import OrderedMultiService, settle_memory
 from sipnode.sip.parser import Limits
-from sipnode.sip.uri import SipUri
 from sipnode.storage.factory import open_storage, use_backend
 from sipnode.storage.writer import GroupCommitWriter
-from sipnode.transport.assembly import Transports, build_transports
+from sipnode.transport.assembly import TransportBuilder, Transports
 from sipnode.transport.descriptors import complaint, raised, room
-from sipnode.wiring.core import Parts, assemble_core, new_core
-from sipnode.wiring.defence import connect_defence, guarded
+from sipnode.trunk.trunks import Trunks
+from sipnode.wiring.core import assemble_core, new_transactions
+from sipnode.wiring.defence import build_defence, guarded
 from sipnode.wiring.destinations import build_destinations, know_sisters
-from sipnode.wiring.lifecycle import LogService, add_lifecycle, log_control
+from sipnode.wiring.insight import insight_of
+from sipnode.wiring.lifecycle import LogService, Reloaded, build_lifecycle
 from sipnode.wiring.manhole import manhole_service
 from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
 from sipnode.wiring.observe import Observation
@@ -71,12 +74,16 @@ from sipnode.wiring.rpc import rpc_service
 from sipnode.wiring.trunks import build_trunks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.web.resource import IResource
 
+    from sipnode.base.flow import Flow
     from sipnode.lifecycle.service import Lifecycle
-    from sipnode.records import Binding
+    from sipnode.observe.callhistory import CallHistory
+    from sipnode.routing.versions import Loaded
     from sipnode.settings import Settings
-    from sipnode.sip.message import SipRequest
+    from sipnode.sip.message import SipResponse
 
 _log = Logger(namespace="sipnode")
 
@@ -114,19 +121,30 @@ class Server(OrderedMultiService):
     Attributes:
         core: The services, for a manhole and for tests.
         transports: Listeners and flows.
+        lifecycle: Ready, reload, drain. logs: Level, form and wire trace. calls: Their life, and what became of them.
 
     Args:
         own_process: Nothing else runs in this process, so that its garbage collector is ours.
         conf_file: The configuration, for faults that show when the ports are bound.
     """
 
-    lifecycle: Lifecycle
-
-    def __init__(self, core: Core, transports: Transports, own_process: bool, conf_file: str = "") -> None:
+    def __init__(
+        self,
+        core: Core,
+        transports: Transports,
+        lifecycle: Lifecycle,
+        logs: LogControl,
+        calls: CallHistory,
+        own_process: bool,
+        conf_file: str = "",
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         self.setName("sipnode")  # type: ignore[no-untyped-call]  # as above
         self.core = core
         self.transports = transports
+        self.lifecycle = lifecycle
+        self.logs = logs
+        self.calls = calls
         self._own_process = own_process
         self._conf_file = conf_file
 
@@ -192,22 +210,15 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     backend = use_backend(storage, settings.auth, reactor)
     storage.credentials.outage_seconds = settings.auth.outage_seconds
 
-    core, timer = new_core(settings, reactor, derive(shared, "route"))
-    core.logs = log_control(core, settings)
-
-    limits = settings.limits
-    dispatcher = Dispatcher(core, Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values))
-    batching = Batching(dispatcher, reactor, settings.location.batch_seconds)
-    sink = guarded(core, batching)
-    observation = Observation(core, own_process)
-    page = observation.page(_page(settings, core, storage, reactor))
-    transports = build_transports(settings, sink, reactor, page, core.xhttp_request, str(conf_dir))
-
+    layer, timer = new_transactions(settings, reactor)
+    logs = LogControl(settings.log, layer.outbox.tap)
+    insight = insight_of(settings, layer.outbox.tap)
+    ports = TransportBuilder(settings, reactor, str(conf_dir))
+    transports = ports.made
+    is_own, own_host = transports.is_own_address, transports.own.has_host
+    destinations = build_destinations(settings, is_own, own_host)
     media = MediaService(settings.media, reactor)
     writer = GroupCommitWriter(storage.location, reactor, settings.location) if settings.location.db_mode else None
-    if writer is not None:
-        batching.after = writer.hurry
-        writer.is_load = lambda: batching.collecting
     registrar = RegistrarService(
         settings.location,
         reactor,
@@ -217,41 +228,82 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
         degraded=lambda: storage.degraded,
     )
     authenticator = Authenticator(settings.auth, storage.credentials, derive(secret, "nonce"), reactor)
-    is_own, own_host = transports.is_own_address, transports.own.has_host
-    destinations = build_destinations(settings, is_own, own_host)
-    parts = Parts(transports.flows, transports.resolver, is_own, own_host, destinations, media.relay, authenticator, registrar)
-    assemble_core(core, parts)
-    keepalive = KeepaliveService(
-        settings.nat, reactor, _pinger(core), core.registrar.remove, f"sip:{_domain(settings)}", derive(secret, "ping")
+    pinger = Pinger(transports.flows, layer.outbox, reactor.seconds, destinations.refusal)
+    keepalive = KeepaliveService(settings.nat, reactor, pinger.ping, registrar.remove, f"sip:{_domain(settings)}", derive(secret, "ping"))
+    registrar.on_change(only_ours(settings.node.id, keepalive.changed))
+    way = SisterWay(layer, transports.flows, transports.resolver, reactor.seconds)
+    nodes, watch = build_nodes(settings, reactor, way, transports.listeners, is_own, shared)
+    registrar.node = nodes
+    ping_answered: Callable[[SipResponse, Flow], bool] = keepalive.answered
+    if watch is not None:
+        registrar.on_change(nodes.changed)
+        know_sisters(destinations, watch)
+        ping_answered = either(watch.answered, keepalive.answered)
+    busy: dict[str, Callable[[], int]] = {}
+    connections = transports.flows.connections
+    defence = build_defence(settings, reactor, layer, busy, connections, own_host, authenticator, watch, transports.admission)
+    parts = Parts(
+        flows=transports.flows,
+        resolver=transports.resolver,
+        is_own=is_own,
+        own_host=own_host,
+        destinations=destinations,
+        media=media.relay,
+        authenticator=authenticator,
+        registrar=registrar,
+        http=HttpClient(reactor),
+        busy=busy,
+        ping_answered=ping_answered,
+        defence=defence,
+        nodes=nodes,
+        trunks=Trunks(settings.trunk) if settings.trunk else None,
     )
-    core.registrar.on_change(only_ours(settings.node.id, keepalive.changed))
-    core.ping_answered = keepalive.answered
-    sisters = build_nodes(core, transports.listeners, reactor, shared)
-    know_sisters(core.destinations, sisters)
-    trunks = build_trunks(core)
-    defence = connect_defence(core, transports, sisters)
-    presence = build_presence(core, storage, reactor)
-    versions = Versions(core, lambda: (load_script(settings.routing.script, conf_dir), _stages(settings)))
+    if defence is not None:
+        parts.misbehaved = defence.misbehaved
+    read, sealing = partial(_script, settings, conf_dir), derive(shared, "route")
+    core, versions = assemble_core(settings, reactor, layer, sealing, parts, read, lambda core: build_presence(core, storage))
     media.sweep_for(core.media_control)
+
+    limits = settings.limits
+    dispatcher = Dispatcher(core, Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values))
+    batching = Batching(dispatcher, reactor, settings.location.batch_seconds)
+    if writer is not None:
+        batching.after = writer.hurry
+        writer.is_load = lambda: batching.collecting
+    observation = Observation(core, own_process)
+    ports.build(guarded(core, batching), observation.page(_page(settings, core, storage, reactor)), core.xhttp_request)
 
     for warning in transports.warnings:
         _log.warn("{text}", text=warning)
-    root = Server(core, transports, own_process, conf_file or str(conf_dir))
-    rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage, conf_dir, sisters)
-    rpc.parts.scripts = versions
-    log = LogService(core.logs, own_process)
-    core_services = (media, core.registrar, core.dialogs, *presence, keepalive, ScriptService(core))
-    outside = (*transports.services, batching, *trunks, *sisters)
-    for service in (log, StorageService(storage), *backend, timer, *core_services, *defence, rpc, *outside):
+    conf_path = conf_file or str(conf_dir)
+    reloaded = Reloaded(logs, observation.calls, media, storage, dispatcher, versions.renew)
+    lifecycle, last = build_lifecycle(core, conf_path, transports, reloaded, own_process)
+    root = Server(core, transports, lifecycle, logs, observation.calls, own_process, conf_path)
+    rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage, conf_dir, logs, lifecycle, versions, insight, watch)
+    log = LogService(logs, own_process)
+    core_services = (media, registrar, core.dialogs, *there(core.presence), keepalive, ScriptService(core), *there(defence))
+    outside = (*transports.services, batching, *build_trunks(core), *there(watch))
+    for service in (log, StorageService(storage), *backend, timer, *core_services, rpc, *outside):
         service.setServiceParent(root)
-    observation.attach(root, transports, media, storage, writer, sisters)
-    manhole = manhole_service(root, core, rpc.parts.conf, media, conf_dir, state_dir)
-    if manhole is not None:
-        manhole.setServiceParent(root)
-    root.lifecycle = add_lifecycle(
-        root, core, conf_file or str(conf_dir), transports, media, storage, dispatcher, versions.renew, own_process
-    )
+    observation.attach(root, transports, media, storage, writer, watch)
+    manhole = manhole_service(root, core, rpc, media, conf_dir, state_dir, logs, observation.calls)
+    for service in (*there(manhole), *last):
+        service.setServiceParent(root)
     return root
+
+
+def there(service: IService | None) -> tuple[IService, ...]:
+    """A service, or none."""
+    return () if service is None else (service,)
+
+
+def either(*takers: Callable[[SipResponse, Flow], bool]) -> Callable[[SipResponse, Flow], bool]:
+    """Takes the responses that one of several does."""
+    return lambda response, flow: any(takes(response, flow) for takes in takers)
+
+
+def _script(settings: Settings, conf_dir: Path) -> Loaded:
+    return load_script(settings.routing.script, conf_dir), _stages(settings)
 
 
 def _domain(settings: Settings) -> str:
@@ -276,26 +328,6 @@ def _page(settings: Settings, core: Core, storage: Any, reactor: Any) -> IResour
         )
     domain = settings.core.domains[0] if settings.core.domains else ""
     return softphone_resource(domain, __version__, directory, ice_servers=settings.web.ice_servers)
-
-
-def _pinger(core: Core) -> Any:
-    """How a keepalive goes out: down the binding's own address, without a transaction."""
-
-    def send(binding: Binding, request: SipRequest) -> None:
-        received = SipUri.parse(binding.received)
-        host, port = received.host.strip("[]"), received.port or 5060
-        if core.destinations.refusal(host, port, host):
-            raise FlowClosed("it isn't to be sent to")
-        # From the socket that the phone registered by: only that hole in its NAT is open.
-        flow = core.flows.udp(Hop("UDP", host, port), binding.socket)
-        if flow is None:
-            raise FlowClosed("no UDP listener reaches it")
-        _, via = new_via(flow)
-        request.prepend("via", via)
-        if not core.outbox.send(core.clock(), request.to_bytes(), flow, PING, request.method):
-            raise FlowClosed("its way is closed")
-
-    return send
 
 
 def _stages(settings: Settings) -> list[IRequestStage]:

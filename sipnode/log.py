@@ -113,7 +113,6 @@ class LogControl:
 
     Attributes:
         trace: The wire trace, None while there is none.
-        calls: ``sipnode.observe.callhistory.CallHistory``.
     """
 
     def __init__(self, settings: LogSettings, tap: Tap, publisher: Any = globalLogPublisher) -> None:
@@ -123,7 +122,6 @@ class LogControl:
         self._publisher = publisher
         self._undo: list[Callable[[], None]] = []
         self.trace: WireTrace | None = None
-        self.calls: Any = None
         if settings.wire:
             self.trace_on()
 

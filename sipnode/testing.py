@@ -9,19 +9,17 @@ them, virtual time. Public.
     alice.send("INVITE", "sip:bob@example.test")
     bob.reply(bob.got("INVITE"), 180)
     assert alice.statuses() == [100, 180]
+
+``World(users={"alice": "secret", "bob": "of his own"})`` is a server with everything that one has by default: passwords, presence, defence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple
-
-from twisted.internet.task import Clock
+from typing import NamedTuple
 
 from sipnode.fakes import (
-    PORTS,
     FakeFlow,
     FakeFlows,
     FakeHttp,
@@ -31,19 +29,12 @@ from sipnode.fakes import (
     RecordingMediaRelay,
     listener_of,
 )
-from sipnode.proxy.destinations import Destinations
-from sipnode.registrar.service import RegistrarService
-from sipnode.routing.assembly import begin
-from sipnode.routing.dispatch import Dispatcher
 from sipnode.routing.script import RoutingScript
-from sipnode.routing.versions import Versions
-from sipnode.settings import Settings
 from sipnode.sip import build, ids
+from sipnode.sip.digest import authorization, parse_challenge
 from sipnode.sip.message import SipRequest, SipResponse
-from sipnode.sip.parser import Limits, parse_message
-from sipnode.trunk.service import TrunkService
-from sipnode.trunk.trunks import Trunks
-from sipnode.wiring.core import Parts, assemble_core, new_core
+from sipnode.sip.parser import parse_message
+from sipnode.wiring.memory import DOMAIN, SECRET, MemoryServer
 
 __all__ = [
     "DOMAIN",
@@ -61,16 +52,8 @@ __all__ = [
     "listener_of",
 ]
 
-DOMAIN = "example.test"
-SECRET = b"only for tests: no secret at all"
 
-
-def _own_host(host: str) -> bool:
-    return host == "192.0.2.1"
-
-
-def _is_own(host: str, port: int) -> bool:
-    return _own_host(host) and port in (0, *PORTS.values())
+_CHALLENGES = {401: ("www-authenticate", "authorization"), 407: ("proxy-authenticate", "proxy-authorization")}
 
 
 class Phone:
@@ -83,6 +66,7 @@ class Phone:
         params: Header parameters of its Contact in REGISTER, such as ``;q=0.5``.
         tag: Its tag in dialogs that it didn't begin.
         cseq: The last number that it used.
+        password: With it a challenge to what it sends is answered at once, and not seen in the inbox; "" leaves it there.
         inbox: Requests and responses that arrived and weren't looked at, oldest first.
     """
 
@@ -93,6 +77,7 @@ class Phone:
         self.contact = contact
         self.aor = f"sip:{user}@{domain}"
         self.params = ""
+        self.password = ""
         self.tag = tag or f"{user}tag"
         self.cseq = 0
 
@@ -130,7 +115,28 @@ class Phone:
             lines.append(("content-type", content_type))
         request = build.request(method, uri, lines, body)
         self.world.sink.received(request.to_bytes(), self.flow)
-        return request
+        proof = self._proof(request) if self.password else None
+        if proof is None:
+            return request
+        tag, said = request.from_.tag, (*headers, proof)
+        return self.send(method, uri, said, body, to, tag, request.call_id, cseq and cseq + 1, "", content_type)
+
+    def _proof(self, request: SipRequest) -> tuple[str, str] | None:
+        """The header that answers the challenge that a request has drawn, None where it has drawn none."""
+        if "authorization" in request or "proxy-authorization" in request:
+            return None
+        for data in self.flow.sent:
+            message = parse_message(data)
+            if not isinstance(message, SipResponse) or message.status not in _CHALLENGES:
+                continue
+            if (message.call_id, message.cseq, message.cseq_method) == (request.call_id, request.cseq, request.method):
+                self.flow.sent.remove(data)
+                if request.method == "INVITE":
+                    self.ack(request, message)
+                asked, header = _CHALLENGES[message.status]
+                offer = parse_challenge(message.get_all(asked)[0])
+                return header, authorization(offer, request.method, request.uri, self.user, self.password, ids.new_tag())
+        return None
 
     def send_again(self, request: SipRequest) -> None:
         """A retransmission."""
@@ -271,60 +277,18 @@ class Call(NamedTuple):
         return self.callee.within(method, self.received, self.answered, False, body, headers)
 
 
-class World:
-    """A whole server in memory, but for the network: registrar in memory, everybody believed, virtual time.
+class World(MemoryServer):
+    """A whole server in memory, with phones; what it is made with is said at :class:`~sipnode.wiring.memory.MemoryServer`."""
 
-    Args:
-        settings: All sections; domains and ``db_mode`` are set.
-        media: The media relay; None for none.
-        script: Class of the routing script; None for that of the package.
-        stages: Plugin stages.
-        clock: Of another world, to go on in its time.
-
-    Attributes:
-        clock: ``task.Clock``.
-        core: The services.
-        sink: What transports would call.
-        trunks: What asks and registers at the trunks; a test starts it.
-        http: What the script asks. scripts: Its versions.
-    """
-
-    def __init__(
-        self,
-        settings: Settings | None = None,
-        media: Any = None,
-        script: Any = None,
-        stages: Sequence[Any] = (),
-        clock: Clock | None = None,
-    ) -> None:
-        settings = settings or Settings()
-        self._script = self._loading = script or RoutingScript
-        self._stages = stages
-        self.settings = replace(settings, core=replace(settings.core, domains=(DOMAIN,)), location=replace(settings.location, db_mode=0))
-        self.clock = clock or Clock()
-        if clock is None:
-            self.clock.advance(1_700_000_000)
-        core, _ = new_core(self.settings, self.clock, SECRET)
-        self.core = core
-        self.flows = FakeFlows()
-        self.resolver = FakeResolver()
-        registrar = RegistrarService(self.settings.location, self.clock, flows=self.flows)
-        destinations = Destinations(self.settings.proxy.destinations, (), _is_own, _own_host)
-        relay = media or RecordingMediaRelay(enabled=False)
-        assemble_core(core, Parts(self.flows, self.resolver, _is_own, _own_host, destinations, relay, OpenAuthenticator(), registrar))
-        registrar.startService()
-        core.dialogs.startService()
-        core.http = self.http = FakeHttp()
-        self.scripts = Versions(core, lambda: (self._loading, self._stages))
-        core.trunks = Trunks(settings.trunk)
-        self.trunks = TrunkService(core.trunks, core)
-        begin(core.script)
-        self.sink = Dispatcher(core, Limits())
-        self._number = 0
+    _number = 0
 
     def restart(self) -> World:
         """The same server after a ``kill -9``: it has its secret, and nothing else."""
-        return World(self.settings, self.core.media, self._script, self._stages, self.clock)
+        authenticator, destinations = self._given
+        return World(
+            self.settings, self.core.media, self._script, self._stages, self.clock, users=self.users, authenticator=authenticator,
+            destinations=destinations, presence=self._presence, storage=self._storage, defence=self._defence,
+        )  # fmt: skip
 
     def reload(self, script: type[RoutingScript] | None = None) -> None:
         """Load another script, or the same class anew; raises ConfigError, and changes nothing, where it is at fault."""
@@ -338,7 +302,7 @@ class World:
         self.clock.advance((then - now).total_seconds() % 86400)
 
     def phone(self, user: str, transport: str = "UDP", host: str = "", port: int = 5060, contact: str = "", domain: str = DOMAIN) -> Phone:
-        """A phone (or a browser, for WS and WSS) with a flow of its own.
+        """A phone (or a browser, for WS and WSS) with a flow of its own, and the password of its user where the world has :attr:`users`.
 
         Args:
             host: Source address; "" for one of its own.
@@ -351,7 +315,10 @@ class World:
         if not contact:
             kind = {"TCP": ";transport=tcp", "TLS": ";transport=tls"}.get(transport, "")
             contact = f"sip:{user}@{host}:{port}{kind}" if not flow.websocket else f"sip:x{self._number}@{user}.invalid;transport=ws"
-        return Phone(self, user, flow, contact, domain, f"{user}tag{self._number}")
+        phone = Phone(self, user, flow, contact, domain, f"{user}tag{self._number}")
+        if self.users is not None and domain == DOMAIN:
+            phone.password = self.users.get(user, "")
+        return phone
 
     def _flow(self, transport: str, host: str, port: int) -> FakeFlow:
         token = "" if transport == "UDP" else f"f{ids.new_tag()}"

@@ -33,7 +33,7 @@ class ReplayTests(TestCase):
             one = self.made(auth)
             names = [name for name, wants in replay.SECTIONS.items() if wants == auth]
             self.assertEqual(list(replay.sections({auth: one}, names, 3, 2)), ["", names[0], "", names[1]])
-            self.assertEqual(one.server.core.logs.calls.outcomes["completed"], 5)
+            self.assertEqual(one.server.calls.outcomes["completed"], 5)
 
     def test_the_same_again(self) -> None:
         """What the phones send doesn't depend on when it is, or on what was before."""
@@ -75,7 +75,7 @@ class ReplayTests(TestCase):
         one.call()
         one.settle()
         one.check()
-        one.server.core.logs.calls.outcomes.clear()
+        one.server.calls.outcomes.clear()
         self.assertRaises(replay.Wrong, one.check)
 
 

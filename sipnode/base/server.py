@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from sipnode.base.native import mypyc_attr
 from sipnode.transaction.layer import TransactionLayer
@@ -10,7 +11,7 @@ from sipnode.transaction.layer import TransactionLayer
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Server:
-    """The part of the server that every request needs.
+    """The part of the server that every request needs. All of it is given when it is made, and stays.
 
     Args:
         clock: Epoch seconds.
@@ -22,13 +23,15 @@ class Server:
         counters: What happened how often, by name.
     """
 
+    __slots__ = ("clock", "counters", "outbox", "software", "tap", "transactions")
+
     def __init__(self, transactions: TransactionLayer, clock: Callable[[], float], software: str = "") -> None:
-        self.transactions = transactions
-        self.outbox = transactions.outbox
-        self.tap = self.outbox.tap
-        self.counters = transactions.counters
-        self.clock = clock
-        self.software = software
+        self.transactions: Final = transactions
+        self.outbox: Final = transactions.outbox
+        self.tap: Final = transactions.outbox.tap
+        self.counters: Final = transactions.counters
+        self.clock: Final = clock
+        self.software: Final = software
 
     def is_local(self, host: str) -> bool:
         """Whether a host is a domain or an address of ours (``myself``)."""

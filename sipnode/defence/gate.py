@@ -123,11 +123,6 @@ class Gate(MessageSink):
         response = build.response_to(request, 503, "", f"{hash(request.get('call-id')) & 0xFFFFFFFF:x}", (("retry-after", "10"),))
         self._outbox.send(now, response.to_bytes(), flow, TURNED, request.method, 503)
 
-    def misbehaved(self, flow: Flow) -> None:
-        """Count a message of a flow that couldn't be read."""
-        flow.unsaid()
-        self._guard.broken(self._guard.source_of(flow))
-
     def broken(self, data: bytes, flow: Flow, error: Exception) -> None:
         """A stream lost its frame."""
         source = self._guard.source_of(flow)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall
 
+    from sipnode.base.flow import Flow
     from sipnode.defence.bans import Ban
     from sipnode.defence.guard import Guard
 
@@ -120,6 +121,11 @@ class DefenceService(Service):
     def _wait(self) -> int:
         # At random, so that those who were refused together don't come back together.
         return random.randint(1, max(1, int(self.guard.limits.retry_after)))
+
+    def misbehaved(self, flow: Flow) -> None:
+        """Count a message of a flow that couldn't be read."""
+        flow.unsaid()
+        self.guard.broken(self.guard.source_of(flow))
 
     # -- what an operator asks
 

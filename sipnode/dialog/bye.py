@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from sipnode.base.outbox import BYE
-from sipnode.dialog.ends import Ends, Party, new_via
+from sipnode.base.via import new_via
+from sipnode.dialog.ends import Ends, Party
 from sipnode.errors import NoRoute
 from sipnode.proxy.reach import find
 

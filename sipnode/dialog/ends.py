@@ -9,9 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from sipnode.base.flow import Flow
 from sipnode.records import Reach
-from sipnode.sip import build, ids
+from sipnode.sip import build
 from sipnode.sip.address import NameAddr
 from sipnode.sip.message import SipRequest, SipResponse
 
@@ -105,9 +104,3 @@ def ends_of(request: SipRequest, response: SipResponse, caller_side: Reach, call
         response.get("to") or "", response.to.tag, NameAddr.parse(response.values("contact")[0]).uri_text, beyond, 0, callee_side
     )
     return Ends(request.call_id, caller, callee)
-
-
-def new_via(flow: Flow) -> tuple[str, str]:
-    """``(branch, Via value)`` for a request of our own on a flow."""
-    branch = ids.new_branch()
-    return branch, f"SIP/2.0/{flow.transport} {flow.listener.via_host}:{flow.listener.via_port};branch={branch}"

@@ -39,20 +39,20 @@ class LiveSettings:
     """The settings in force, one by one.
 
     Args:
-        reloader: Who puts settings in force; gives None where this server can't be changed.
+        reloader: Puts settings in force; None where this server can't be changed.
         settings: Of the start, for a server without one.
         in_force: Settings as the parts have them by now, since limits and levels have other ways to be changed, too.
     """
 
-    def __init__(self, reloader: Callable[[], Reloader | None], settings: Settings, in_force: Callable[[Settings], Settings]) -> None:
+    def __init__(self, reloader: Reloader | None, settings: Settings, in_force: Callable[[Settings], Settings]) -> None:
         self._reloader = reloader
         self._started = settings
         self._in_force = in_force
         self._pending: dict[tuple[str, str], Any] = {}
 
     def settings(self) -> Settings:
-        """The value in force now."""
-        reloader = self._reloader()
+        """The settings in force now."""
+        reloader = self._reloader
         return self._in_force(self._started if reloader is None else reloader.settings)
 
     # -- reading
@@ -123,13 +123,13 @@ class LiveSettings:
             raise ConfigError("; ".join(report.refused))
 
     def _changer(self) -> Reloader:
-        reloader = self._reloader()
+        reloader = self._reloader
         if reloader is None:
             raise ConfigError("this server takes no changes while it runs")
         return reloader
 
     def _can_change(self, group: str, name: str) -> bool:
-        reloader = self._reloader()
+        reloader = self._reloader
         return reloader is not None and not _field(group, name).metadata["secret"] and reloader.takes(f"{group}.{name}")
 
     def _checked(self, group: str, name: str, value: Value) -> Any:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import builtins
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from sipnode.manhole.views import Text, Verb, View
 from sipnode.tables import clean
+
+if TYPE_CHECKING:
+    from sipnode.base.management import History, Lifecycle, Logs
 
 
 class Name(NamedTuple):
@@ -35,6 +38,7 @@ class Parts(NamedTuple):
         rpc: Calls a method of the RPC by its name: a value or a Deferred, as text for people.
         media: MediaService.
         transaction_row: The row of a transaction.
+        logs: LogControl. history: CallHistory. lifecycle: Lifecycle; None where it can't be reloaded.
     """
 
     core: Any
@@ -43,13 +47,16 @@ class Parts(NamedTuple):
     rpc: Callable[..., Any]
     media: Any
     transaction_row: Callable[[Any], dict[str, Any]]
+    logs: Logs
+    history: History
+    lifecycle: Lifecycle | None
 
 
 def names_of(parts: Parts) -> list[Name]:
     """All of them."""
     core = parts.core
     return [
-        Name("calls", _calls(core), "calls that ring or are up; .end(call_id), .history(call_id)"),
+        Name("calls", _calls(core, parts.history), "calls that ring or are up; .end(call_id), .history(call_id)"),
         Name("registrations", _registrations(core), "who can be reached where; .of('alice@example.com')"),
         Name("flows", _flows(core), "open connections; .close(token)"),
         Name("transactions", _transactions(parts), "requests in flight and those that absorb repeats"),
@@ -57,9 +64,9 @@ def names_of(parts: Parts) -> list[Name]:
         Name("bans", _bans(core), "who is shut out; .add(address, seconds, why), .lift(key)"),
         Name("services", _services(parts.root), "the tree of services; services['media'] is the service itself"),
         Name("conf", _conf(parts.conf), "every setting in force, secrets masked"),
-        Name("reload", _reloader(core), "reload() reads configuration, certificates and script anew, as SIGHUP does"),
+        Name("reload", _reloader(parts.lifecycle), "reload() reads configuration, certificates and script anew, as SIGHUP does"),
         Name("rpc", Verb(parts.rpc, "rpc('ul.dump', ...)"), "rpc('tm.stats') calls a method of the RPC; system.listMethods lists them"),
-        Name("trace", _tracer(core), "trace(user='alice') writes messages to the log; trace(off=True) ends it"),
+        Name("trace", _tracer(parts.logs), "trace(user='alice') writes messages to the log; trace(off=True) ends it"),
         Name("core", core, "the services themselves: core.registrar, core.dialogs, core.flows …"),
     ]
 
@@ -112,7 +119,7 @@ def safe_builtins(leave: Callable[[], None]) -> dict[str, Any]:
 # -- one maker for each name
 
 
-def _calls(core: Any) -> View:
+def _calls(core: Any, known: History) -> View:
     def row(call: Any) -> dict[str, Any]:
         now = core.clock()
         since = call.answered or call.started
@@ -132,7 +139,7 @@ def _calls(core: Any) -> View:
 
     def history(call_id: str) -> Text:
         """history(call_id) is what happened to a call, step by step."""
-        steps = core.logs.calls.history(call_id)
+        steps = known.history(call_id)
         lines = [f"{step.when - steps[0].when:+9.3f}  {step.room}: {clean(step.text)}" for step in steps]
         return Text("\n".join(lines) or "nothing is known of it")
 
@@ -267,10 +274,12 @@ def _conf(conf: Callable[[], dict[str, dict[str, Any]]]) -> View:
     return View("Settings in force", items, lambda pair: {"setting": pair[0], "value": pair[1]})
 
 
-def _reloader(core: Any) -> Verb:
+def _reloader(lifecycle: Lifecycle | None) -> Verb:
     def reload() -> Text:
         """Read configuration, certificates and script anew, as SIGHUP does."""
-        report = core.lifecycle.reload()
+        if lifecycle is None:
+            return Text("this server can't reload")
+        report = lifecycle.reload()
         lines = [f"read anew: {text}" for text in report.done] + [f"not taken: {text}" for text in report.refused]
         lines += [f"needs a restart: {key}" for key in report.restart]
         return Text("\n".join(lines))
@@ -278,13 +287,13 @@ def _reloader(core: Any) -> Verb:
     return Verb(reload, "reload()")
 
 
-def _tracer(core: Any) -> Verb:
+def _tracer(logs: Logs) -> Verb:
     def trace(user: str = "", address: str = "", call_id: str = "", method: str = "", off: bool = False) -> Text:
         """Write messages to the log (secrets masked) that meet the conditions; off=True ends it."""
         if off:
-            core.logs.trace_off()
+            logs.trace_off()
             return Text("nothing is traced")
-        core.logs.trace_on(user, address, call_id, method)
+        logs.trace_on(user, address, call_id, method)
         return Text("traced until trace(off=True)")
 
     return Verb(trace, "trace(user='', address='', call_id='', method='', off=False)")

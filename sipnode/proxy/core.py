@@ -6,13 +6,18 @@ it, and ``sipnode.routing`` has the server's and the request's other half. Nativ
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipnode.base.flow import NOWHERE
 from sipnode.base.native import mypyc_attr
 from sipnode.base.request import Request as BaseRequest
 from sipnode.base.server import Server
+from sipnode.media.control import MediaControl
+from sipnode.media.names import Names
 from sipnode.proxy.forkpolicy import LOCAL, best
+from sipnode.proxy.pending import PendingRequests
+from sipnode.proxy.record_route import RouteSigner
+from sipnode.proxy.viaseal import ViaSeal
 from sipnode.records import BindingFlag, Hop, MediaFlags, Reach
 from sipnode.transaction.machine import TransactionUser
 
@@ -28,21 +33,26 @@ if TYPE_CHECKING:
     from sipnode.base.flows import FlowTable, Resolver
     from sipnode.interfaces import IMediaRelay
     from sipnode.media.calls import Exchange
-    from sipnode.media.control import MediaControl
     from sipnode.media.profiles import Choice
     from sipnode.proxy.destinations import Destinations
-    from sipnode.proxy.pending import PendingRequests
-    from sipnode.proxy.record_route import RouteSigner
     from sipnode.proxy.seal import RouteState
     from sipnode.proxy.target import Target
-    from sipnode.proxy.viaseal import ViaSeal
+    from sipnode.settings import MediaSettings, Settings
     from sipnode.sip.message import SipRequest, SipResponse
     from sipnode.transaction.budget import Budget
+    from sipnode.transaction.layer import TransactionLayer
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class ProxyCore(Server):
     """The server, as the proxy sees it.
+
+    Args:
+        settings: All sections, of the start.
+        reactor: Clock and delayed calls.
+        secret: Of what is sealed.
+        canonical: An address-of-record as it is looked up.
+        media_policy: Makes what the relay is asked for.
 
     Attributes:
         flows: Live flows. resolver: Names to addresses.
@@ -58,26 +68,40 @@ class ProxyCore(Server):
         udp_mtu: Octets of a datagram that a request fits in (RFC 3261 §18.1.1), 0 for any.
     """
 
-    reactor: IReactorTime
-    flows: FlowTable
-    resolver: Resolver
-    authenticator: Authenticator
-    signer: RouteSigner
-    via_seal: ViaSeal
-    destinations: Destinations
-    is_own: Callable[[str, int], bool]
-    media: IMediaRelay
-    media_control: MediaControl
-    rtpengine: MediaPolicy
-    pending: PendingRequests
-    max_forwards: int
-    max_branches: int
-    serial: bool
-    udp_mtu: int
-    aliases: bool
-    node_seconds: float
-    next_host_seconds: float
-    dialog_seconds: float
+    __slots__ = (
+        "aliases", "authenticator", "destinations", "dialog_seconds", "flows", "is_own", "max_branches", "max_forwards", "media",
+        "media_control", "next_host_seconds", "node_seconds", "pending", "reactor", "resolver", "rtpengine", "serial", "signer",
+        "udp_mtu", "via_seal",
+    )  # fmt: skip
+
+    def __init__(
+        self, settings: Settings, reactor: IReactorTime, transactions: TransactionLayer, secret: bytes, *, flows: FlowTable,
+        resolver: Resolver, authenticator: Authenticator, destinations: Destinations, is_own: Callable[[str, int], bool],
+        media: IMediaRelay, canonical: Callable[[str], str], media_policy: Callable[[ProxyCore, MediaSettings], MediaPolicy],
+    ) -> None:  # fmt: skip
+        super().__init__(transactions, reactor.seconds, settings.core.server)
+        self.reactor: Final = reactor
+        self.flows: Final = flows
+        self.resolver: Final = resolver
+        self.authenticator: Final = authenticator
+        self.signer: Final = RouteSigner(secret)
+        self.via_seal: Final = ViaSeal(secret)
+        self.destinations: Final = destinations
+        self.is_own: Final = is_own
+        self.pending: Final = PendingRequests(settings.limits, transactions.counters, canonical)
+        self.max_forwards: Final = settings.core.max_forwards
+        self.max_branches: Final = settings.proxy.max_branches
+        self.serial: Final = settings.proxy.fork == "serial"
+        self.udp_mtu: Final = settings.proxy.udp_mtu
+        self.aliases: Final = settings.nat.contact_alias
+        self.node_seconds: Final = settings.node.lost_seconds
+        self.next_host_seconds: Final = settings.proxy.next_host_seconds
+        self.dialog_seconds: Final = settings.dialog.max_seconds
+        # Made here, so that a script that is replaced takes nothing of the relay's calls with it.
+        calls = Names(self.signer.media_secret, settings.node.id)
+        self.media: Final = media
+        self.media_control: Final = MediaControl(media, settings.media, self.tap, self.clock, self.counters, calls)
+        self.rtpengine: Final = media_policy(self, settings.media)
 
     def near_side(self, ctx: Request) -> Reach:
         """How the sender of a request is reached later."""
@@ -109,6 +133,14 @@ class ProxyCore(Server):
 
     def call_established(self, fork: Fork, branch: Branch, response: SipResponse) -> None:
         """A 2xx to an initial INVITE went to the caller."""
+        raise NotImplementedError
+
+    def hang_up(self, call_id: str, from_tag: str, to_tag: str, reason: str) -> None:
+        """End a call that can have no media: BYE to both ends.
+
+        Args:
+            reason: Value of Reason (RFC 3326).
+        """
         raise NotImplementedError
 
     def failed(self, where: str, failure: Failure) -> None:

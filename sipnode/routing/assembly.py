@@ -9,12 +9,9 @@ from twisted.application.service import Service
 from twisted.internet.defer import succeed
 
 from sipnode.errors import ConfigError
-from sipnode.media.control import MediaControl
-from sipnode.media.names import Names
 from sipnode.routing import mistyped
 from sipnode.routing.core import Core
 from sipnode.routing.engine import Engine, Stage
-from sipnode.routing.natmanage import NatManage
 from sipnode.routing.order import on, place
 from sipnode.routing.role import Script
 from sipnode.routing.script import RoutingScript
@@ -25,8 +22,8 @@ if TYPE_CHECKING:
 _OURS: Final = {str(entry): entry for entry in RoutingScript.REQUEST_ROUTE}
 
 
-def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequence[IRequestStage] = ()) -> None:
-    """Give a core another script, with its engine: both or, where anything is wrong with them, neither.
+def made(core: Core, script: type[RoutingScript] | None = None, stages: Sequence[IRequestStage] = ()) -> tuple[RoutingScript, Engine]:
+    """A script for a core, with the engine that runs it; not begun yet.
 
     Args:
         script: Class of the routing script; None for that of the package.
@@ -34,31 +31,34 @@ def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequ
 
     Raises:
         ConfigError: a stage that doesn't exist or can't be placed, a method of the script that nothing would call, a script that can't be
-            made or started.
+            made.
     """
-    if not hasattr(core, "media_control"):
-        # It knows what the relay holds, whatever becomes of the script.
-        calls = Names(core.signer.media_secret, core.settings.node.id)
-        core.media_control = MediaControl(core.media, core.settings.media, core.tap, core.clock, core.counters, calls)
-        core.rtpengine = NatManage(core, core.settings.media, core.dialogs.end)
     kind = script or RoutingScript
     names = place(kind.REQUEST_ROUTE, stages)
     if kind is not RoutingScript:
         mistyped.check(kind, RoutingScript, names)
     try:
-        made = kind(core)
+        policy = kind(core)
     except ConfigError:
         raise
     except Exception as error:
         raise ConfigError(f"{kind.__name__} can't be made: {type(error).__name__}: {error}", key="routing.script") from error
-    engine = Engine(_route(made, names, stages))
-    before: Script | None = getattr(core, "script", None)
-    if before is None or not before.running:
-        core.script, core.engine = made, engine
-        return
-    begin(made)
-    core.script, core.engine = made, engine
-    before.end()
+    return policy, Engine(_route(policy, names, stages))
+
+
+def assemble(core: Core, script: type[RoutingScript] | None = None, stages: Sequence[IRequestStage] = ()) -> None:
+    """Give a core another script, with its engine: both or, where anything is wrong with them, neither. See :func:`made`.
+
+    Raises:
+        ConfigError: as there, or it doesn't want to start.
+    """
+    before = core.script
+    policy, engine = made(core, script, stages)
+    if before.running:
+        begin(policy)
+    core.use(policy, engine)
+    if before.running:
+        before.end()
 
 
 def begin(script: Script) -> None:

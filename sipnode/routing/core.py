@@ -1,6 +1,7 @@
 """The core, everything that a request meets on its way: the services that the script, the engine and the proxy use.
 
-Made once by the composition root; read by everybody, changed by nobody.
+Made once, in one call, by :mod:`sipnode.wiring.core`; read by everybody. Its parts stay as they are (``Final``, which mypy sees to, and the
+compiler); what has to change while it runs, the script and settings of a reload, changes by its own verbs.
 """
 
 from __future__ import annotations
@@ -15,50 +16,41 @@ from twisted.python.failure import Failure
 
 from sipnode.base.tap import ABANDONED
 from sipnode.dialog.request import Request as DialogRequest
+from sipnode.dialog.service import DialogService
 from sipnode.errors import NoRoute, Reject
 from sipnode.nat.rules import NatRules
 from sipnode.nat.tests import same_host
 from sipnode.proxy import reach
 from sipnode.proxy.core import ProxyCore
 from sipnode.proxy.core import Request as ProxyRequest
-from sipnode.proxy.destinations import Destinations
-from sipnode.proxy.pending import PendingRequests
 from sipnode.proxy.reach import as_named
-from sipnode.proxy.record_route import RouteSigner
 from sipnode.proxy.seal import mark_of
 from sipnode.proxy.target import Target
-from sipnode.proxy.viaseal import ViaSeal
 from sipnode.records import BindingFlag, Reach
 from sipnode.registrar.edge import is_edge_path
 from sipnode.registrar.location import instance_key
-from sipnode.routing.http import HttpClient
-from sipnode.routing.verdict import Flag, Verdict
+from sipnode.routing.natmanage import NatManage
+from sipnode.routing.verdict import Flag
 from sipnode.sip.address import NameAddr
 from sipnode.sip.grammar import split_commas
 from sipnode.sip.hosts import normal_host
 from sipnode.sip.uri import SipUri
-from sipnode.transaction.keys import server_key
-from sipnode.transaction.layer import TransactionLayer
-from sipnode.transaction.proof import names_of, same_address
-from sipnode.transaction.states import PROCEEDING
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from sipnode.base.flow import Flow
-    from sipnode.defence.service import DefenceService
-    from sipnode.dialog.service import DialogService
+    from sipnode.base.tap import Watcher
     from sipnode.nodes.flowtoken import Reach as FlowReach
-    from sipnode.nodes.service import NodeService
     from sipnode.presence.service import PresenceService
     from sipnode.proxy.core import Branch, Fork
     from sipnode.proxy.seal import RouteState
     from sipnode.records import Binding
-    from sipnode.registrar.service import RegistrarService
+    from sipnode.routing.parts import Parts
     from sipnode.routing.role import Script
     from sipnode.settings import Settings
     from sipnode.sip.message import SipRequest, SipResponse
-    from sipnode.trunk.trunks import Trunks
+    from sipnode.transaction.layer import TransactionLayer
 
 _LOST: Final = (("reason", 'SIP;cause=480;text="Connection lost"'),)
 
@@ -90,6 +82,12 @@ class Runner:
 class Core(ProxyCore):
     """The server's services.
 
+    Args:
+        transactions: The transaction layer; outbox and tap are its own.
+        secret: Of what is sealed.
+        parts: Services that know no core; most are attributes by the same name.
+        presence, script: Make the two that ask the core itself, when all else is there.
+
     Attributes:
         settings: All sections.
         reactor: Delayed calls. clock: Epoch seconds.
@@ -100,7 +98,6 @@ class Core(ProxyCore):
         presence: None where no event package is served.
         traffic: Messages by method and status.
         foreign: How many REGISTERs lately were for which domains that aren't ours.
-        rpc: Registry of the methods that can be called from outside; None where there is no RPC.
         is_own: ``(host, port) -> bool``: an address that we listen on or advertise. own_host: the same whatever the port.
         nat_rules: None where there are none.
         ping_answered: Takes the responses to keepalives, with the flow that they came by.
@@ -108,55 +105,67 @@ class Core(ProxyCore):
         busy: Why new calls are refused with 503 just now (``overload``, ``drain``): what says the seconds of Retry-After, by
             the reason's name. Calls that are up go on.
         nodes: None where the server knows of no others. trunks: None where it has none.
-        insight: Insight: what is recorded of calls.
-        logs: LogControl: level, form and wire trace while the server runs. lifecycle: Lifecycle: ready, reload, drain.
     """
 
     log: ClassVar[Logger] = Logger(namespace="sipnode")
 
-    script: Script
-    engine: Runner
-    registrar: RegistrarService
-    dialogs: DialogService
+    __slots__ = (
+        "_domains", "_waiting", "busy", "defence", "dialogs", "engine", "foreign", "http", "misbehaved", "nat_rules", "nodes", "own_host",
+        "ping_answered", "presence", "registrar", "script", "settings", "traffic", "trunks",
+    )  # fmt: skip
 
-    def __init__(self, settings: Settings, clock: Any, transactions: TransactionLayer, secret: bytes) -> None:
-        super().__init__(transactions, clock.seconds, settings.core.server)
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: IReactorTime,
+        transactions: TransactionLayer,
+        secret: bytes,
+        parts: Parts,
+        presence: Callable[[Core], PresenceService | None],
+        script: Callable[[Core], tuple[Script, Runner]],
+    ) -> None:
+        registrar = parts.registrar
+        super().__init__(
+            settings, reactor, transactions, secret, flows=parts.flows, resolver=parts.resolver, authenticator=parts.authenticator,
+            destinations=parts.destinations, is_own=parts.is_own, media=parts.media, canonical=registrar.canonical, media_policy=NatManage,
+        )  # fmt: skip
         self.settings = settings
-        self.reactor: IReactorTime = clock
-        self.signer = RouteSigner(secret)
-        self.via_seal = ViaSeal(secret)
-        self.pending = PendingRequests(settings.limits, self.counters, self._canonical)
-        self.foreign: Counter[str] = Counter()
-        self.tap.failed = lambda watcher: self.failed(f"watcher {type(watcher).__name__}", Failure())
-        self.traffic = self.outbox.traffic
-        self.http = HttpClient(clock)
-        self.presence: PresenceService | None = None
-        self.rpc: Any = None
-        self.is_own: Callable[[str, int], bool] = lambda host, port: False
-        self.own_host: Callable[[str], bool] = lambda host: False
-        self.destinations = Destinations()
-        self.ping_answered: Callable[[SipResponse, Flow], bool] = lambda response, flow: False
-        self.misbehaved: Callable[[Flow], None] = lambda flow: None
-        self.defence: DefenceService | None = None
-        self.busy: dict[str, Callable[[], int]] = {}
-        self.nodes: NodeService | None = None
-        self.trunks: Trunks | None = None
-        self.logs: Any = None
-        self.insight: Any = None
-        self.lifecycle: Any = None
-        self.node_seconds, self.next_host_seconds = settings.node.lost_seconds, settings.proxy.next_host_seconds
-        self.dialog_seconds = settings.dialog.max_seconds
-        self.max_forwards = settings.core.max_forwards
-        self.max_branches = settings.proxy.max_branches
-        self.serial = settings.proxy.fork == "serial"
-        self.udp_mtu = settings.proxy.udp_mtu
-        self.aliases = settings.nat.contact_alias
-        self.nat_rules = NatRules(settings.nat.rules) if settings.nat.rules else None
-        self._domains = frozenset(map(normal_host, settings.core.domains))
-        self._waiting: dict[str, list[Deferred[Flow]]] = {}
+        self.own_host: Final = parts.own_host
+        self.registrar: Final = registrar
+        self.http: Final = parts.http
+        self.busy: Final = parts.busy
+        self.ping_answered: Final = parts.ping_answered
+        self.misbehaved: Final = parts.misbehaved
+        self.defence: Final = parts.defence
+        self.nodes: Final = parts.nodes
+        self.trunks: Final = parts.trunks
+        self.foreign: Final[Counter[str]] = Counter()
+        self.traffic: Final = transactions.outbox.traffic
+        self.nat_rules: Final = NatRules(settings.nat.rules) if settings.nat.rules else None
+        self._domains: Final = frozenset(map(normal_host, settings.core.domains))
+        self._waiting: Final[dict[str, list[Deferred[Flow]]]] = {}
+        self.tap.failed = self._watcher_failed
+        registrar.on_change(self.binding_changed)
+        self.dialogs: Final = DialogService(settings.dialog, reactor, self)
+        self.presence: Final = presence(self)
+        self.script, self.engine = script(self)
 
-    def _canonical(self, aor: str) -> str:
-        return self.registrar.canonical(aor)
+    # -- what changes while it runs
+
+    def use(self, script: Script, engine: Runner) -> None:
+        """Have requests from now on go by another script; those that have begun keep theirs."""
+        self.script, self.engine = script, engine
+
+    def renew(self, settings: Settings) -> None:
+        """Take settings of a reload: those that are read each time they are needed."""
+        self.settings = settings
+
+    def _watcher_failed(self, watcher: Watcher) -> None:
+        self.failed(f"watcher {type(watcher).__name__}", Failure())
+
+    def hang_up(self, call_id: str, from_tag: str, to_tag: str, reason: str) -> None:
+        """End a call that can have no media."""
+        self.dialogs.end(call_id, from_tag, to_tag, reason)
 
     def is_local(self, host: str) -> bool:
         """Whether a host is a domain or an address of ours (``myself``)."""
@@ -280,33 +289,6 @@ class Core(ProxyCore):
                     waiter.callback(flow)
 
     # -- verbs of the script
-
-    def cancel(self, ctx: ProxyRequest) -> Verdict:
-        """CANCEL: 200 where it matches an INVITE, which then ends with 487; else 481 (RFC 3261 §9.2, §16.10).
-
-        It can't be challenged, so it has to come from where the INVITE came from, and name the same call.
-        """
-        invite = self.transactions.servers.get(server_key(ctx.request, ctx.flow.remote[0], "INVITE"))
-        if invite is None:
-            self.counters["unmatched_cancels"] += 1
-            return ctx.reply(481)
-        begun = invite.user
-        waiting = begun if invite.state == PROCEEDING and isinstance(begun, DialogRequest) else None
-        if waiting is not None and not (
-            same_address(waiting.request, invite.flow, ctx.flow) and names_of(waiting.request) == names_of(ctx.request)
-        ):
-            self.counters["refused_cancels"] += 1
-            return ctx.reply(481)
-        # Its 200 has the To tag that the 487 will have (§9.2).
-        ctx.key = invite.key
-        ctx.reply(200)
-        if waiting is not None and invite.state == PROCEEDING and invite.user is waiting:
-            if waiting.fork is None:
-                waiting.reply(487)
-            else:
-                reason = ctx.request.get("reason")
-                waiting.fork.cancel((("reason", reason),) if reason else ())
-        return Verdict.ABSORBED
 
     def preloaded(self, request: SipRequest) -> tuple[str, ...]:
         """Route values of a request that isn't in a dialog, without those that name us."""

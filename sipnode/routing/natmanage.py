@@ -49,14 +49,12 @@ class NatManage(MediaPolicy):
     Args:
         core: The server.
         settings: ``[media]``.
-        hang_up: Ends a call that can have no media: Call-ID, the tags of two ends, and the value of Reason.
     """
 
     log: ClassVar[Logger] = Logger(namespace="sipnode.media")
 
-    def __init__(self, core: ProxyCore, settings: MediaSettings, hang_up: Callable[[str, str, str, str], object]) -> None:
+    def __init__(self, core: ProxyCore, settings: MediaSettings) -> None:
         self._core = core
-        self._hang_up = hang_up
         self._relay = core.media
         self._control = core.media_control
         self._settings = settings
@@ -363,7 +361,7 @@ class NatManage(MediaPolicy):
         request = branch.request
         if failure.check(MediaError) is not None:
             reason = 'SIP;cause=488;text="No media"'
-            self._core.reactor.callLater(0, self._hang_up, request.call_id, request.from_.tag, request.to.tag, reason)
+            self._core.reactor.callLater(0, self._core.hang_up, request.call_id, request.from_.tag, request.to.tag, reason)
         return failure
 
 

@@ -25,6 +25,7 @@ from sipnode.proxy.relay import relay
 from sipnode.proxy.target import Target
 from sipnode.registrar.register import aor_of
 from sipnode.routing import capabilities
+from sipnode.routing.cancelling import cancel
 from sipnode.routing.contact import CONTACT_METHODS, contact_line
 from sipnode.routing.passedon import device_of
 from sipnode.routing.trunks import callee_of, route_to
@@ -321,7 +322,7 @@ class Request(DialogRequest):
 
     def cancel_invite(self) -> Verdict:
         """It is a CANCEL: to the branches of the INVITE that it cancels (RFC 3261 §9.2)."""
-        return self.core.cancel(self)
+        return cancel(self.core, self)
 
     def loose_route(self) -> bool:
         """Whether our own signed Route leads it on inside its dialog; :attr:`route` then has what that said.

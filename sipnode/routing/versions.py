@@ -7,7 +7,7 @@ as it was, whatever has become of its file.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from twisted.logger import Logger
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from sipnode.interfaces import IRequestStage
     from sipnode.routing.core import Core
     from sipnode.routing.script import RoutingScript
+
+if TYPE_CHECKING:
+    Loaded: TypeAlias = tuple[type[RoutingScript], Sequence[IRequestStage]]
+    Read: TypeAlias = Callable[[], Loaded]
 
 MOST_KEPT: Final = 10
 """Versions that can be gone back to."""
@@ -48,8 +52,9 @@ class Versions:
     """Loads scripts, and goes back.
 
     Args:
-        core: The services; its ``script`` and ``engine`` are set.
+        core: The services; script and engine are replaced in it.
         read: Reads script and stages; raises ConfigError.
+        first: The one that the core was made with; None to load it.
 
     Attributes:
         current: What routes now.
@@ -60,12 +65,12 @@ class Versions:
 
     log = Logger(namespace="sipnode.routing")
 
-    def __init__(self, core: Core, read: Callable[[], tuple[type[RoutingScript], Sequence[IRequestStage]]]) -> None:
+    def __init__(self, core: Core, read: Read, first: Loaded | None = None) -> None:
         self._core = core
         self._read = read
         self._kept: list[Version] = []
         self._last = 0
-        self.current = self._load()
+        self.current = self._load() if first is None else self._numbered(first)
 
     def list(self) -> list[Version]:
         """Those that can be gone back to, and the current one; oldest first."""
@@ -109,8 +114,12 @@ class Versions:
         return version
 
     def _load(self) -> Version:
-        script, stages = self._read()
-        assemble(self._core, script, stages)
+        found = self._read()
+        assemble(self._core, *found)
+        return self._numbered(found)
+
+    def _numbered(self, found: Loaded) -> Version:
+        script, stages = found
         self._last += 1
         version = Version(self._last, self._core.clock(), script, tuple(stages))
         self._kept = [*self._kept[-(MOST_KEPT - 1) :], version]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sipnode.base.management import Lifecycle, Logs
     from sipnode.settings import Settings
 
 
@@ -33,6 +34,7 @@ class Parts:
         tls_profiles: Sections of tls.cfg that are in force.
         sisters: Other nodes that are known.
         conf: Settings in force by section, secrets masked.
+        logs: The log, None where it isn't the server's own. lifecycle: Start, reload and stop; None where it can't be reloaded.
         live: ``sipnode.lifecycle.live.LiveSettings``.
         insight: ``sipnode.insight.service.Insight``.
         pid, arguments: Of the process.
@@ -48,6 +50,8 @@ class Parts:
     transports: Any = None
     media: Any = None
     storage: Any = None
+    logs: Logs | None = None
+    lifecycle: Lifecycle | None = None
     admit: Callable[[Any], Any] = lambda binding: None
     flush: Callable[[], Any] = lambda: None
     reload_media: Callable[[], tuple[list[str], list[str]]] = lambda: ([], [])

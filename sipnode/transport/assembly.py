@@ -108,56 +108,68 @@ def build_transports(
     Raises:
         ConfigError: a listener or a TLS file that cannot be.
     """
-    return _Builder(settings, sink, reactor, page, xhttp_request, conf_dir).build()
+    return TransportBuilder(settings, reactor, conf_dir).build(sink, page, xhttp_request)
 
 
-class _Builder:
-    def __init__(
-        self,
-        settings: Settings,
-        sink: MessageSink,
-        reactor: Any,
-        page: IResource | None,
-        xhttp_request: Callable[[Any], int | None] | None,
-        conf_dir: str,
-    ) -> None:
+class TransportBuilder:
+    """Transports in two steps: tables and names first, for those who make the sink; then the ports that lead to it.
+
+    Args:
+        settings: All sections. reactor: The reactor. conf_dir: Where the path of ``tls.config`` starts.
+
+    Attributes:
+        made: With everything but the services of ports.
+
+    Raises:
+        ConfigError: a listener or a TLS file that cannot be.
+    """
+
+    def __init__(self, settings: Settings, reactor: Any, conf_dir: str = "") -> None:
         self.settings = settings
         self.reactor = reactor
-        self.page = page
-        self.xhttp_request = xhttp_request
         self.specs = parse_listens(settings.core.listen)
         limits = settings.limits
-        wheel = Wheel(reactor)
+        self.wheel = wheel = Wheel(reactor)
         flows = FlowTable(wheel, reactor)
         admission = Admission(limits.connections, limits.connections_per_source, limits.handshakes_per_source, wheel.seconds)
         admission.proxy = self.proxies = Proxies(settings.transport.proxies)
         outgoing = Outgoing(admission, limits.outgoing, limits.outgoing_per_user, wheel.seconds)
-        framing = Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values)
-        self.hub = Hub(sink, flows, wheel, admission, limits, settings.transport, framing)
         # Listeners that no line names: SIP over TCP on a ws port, over TLS on a wss port.
         self.implied: list[Listener] = []
         self.accepts = AcceptLog(wheel.seconds, lambda: admission.count("out_of_descriptors"))
         self.tls_path = os.path.join(conf_dir, settings.tls.config)
         self.tls = self._load_tls()
         self.contexts = TLSContexts(self.tls)
-        udp = any(spec.transport == "UDP" for spec in self.specs)
+        self.datagrams = [spec.listener() for spec in self.specs if spec.transport == "UDP"]
+        # The certificates are looked at now, so that what is wrong with them is told first.
+        self.streams = [(group, _names_of(group), self._server_creator(group[0])) for group in stream_groups(self.specs)]
         families = list(dict.fromkeys(family_of(spec.host) for spec in self.specs))
         rest = settings.proxy.failed_target_seconds
-        resolver = Resolver(reactor, None, ("UDP", "TCP", "TLS") if udp else ("TCP", "TLS"), families, rest)
+        resolver = Resolver(reactor, None, ("UDP", "TCP", "TLS") if self.datagrams else ("TCP", "TLS"), families, rest)
         watch = TLSWatch(self.contexts, os.path.normpath(self.tls_path), reactor, settings.tls.watch_seconds)
-        self.made = Transports([flows], flows, resolver, OwnAddresses(), admission, outgoing, watch, warnings=list(self.tls.warnings))
+        listeners = [*self.datagrams, *(name for _, names, _ in self.streams for name in names)]
+        self.made = Transports([flows], flows, resolver, OwnAddresses(), admission, outgoing, watch, listeners, list(self.tls.warnings))
 
-    def build(self) -> Transports:
-        made = self.made
-        for spec in self.specs:
-            if spec.transport == "UDP":
-                endpoint = UdpEndpoint(spec.listener(), self.hub.sink)
-                endpoint.spend = made.admission.allows
-                made.flows.add_endpoint(endpoint)
-                made.listeners.append(endpoint.listener)
-                made.services.append(UdpService(endpoint, self.hub.transport.udp_receive_buffer, self.reactor, made.own.add))
-        for group in stream_groups(self.specs):
-            made.services.append(self._stream_port(group))
+    def build(
+        self, sink: MessageSink, page: IResource | None = None, xhttp_request: Callable[[Any], int | None] | None = None
+    ) -> Transports:
+        """The ports; what is given is as :func:`build_transports` says. Once.
+
+        Raises:
+            ConfigError: a listener that cannot be.
+        """
+        made, limits = self.made, self.settings.limits
+        framing = Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values)
+        self.page = page
+        self.xhttp_request = xhttp_request
+        self.hub = Hub(sink, made.flows, self.wheel, made.admission, limits, self.settings.transport, framing)
+        for listener in self.datagrams:
+            endpoint = UdpEndpoint(listener, sink)
+            endpoint.spend = made.admission.allows
+            made.flows.add_endpoint(endpoint)
+            made.services.append(UdpService(endpoint, self.hub.transport.udp_receive_buffer, self.reactor, made.own.add))
+        for group, names, creator in self.streams:
+            made.services.append(self._stream_port(group, names, creator))
         if self.tls.profiles:
             made.services.append(made.tls)
         made.services.append(MemoryService(lambda: made.admission.open, self.reactor, c_library()))
@@ -167,10 +179,7 @@ class _Builder:
         made.flows.connector = Connector(self.hub, self.reactor, self._listener_for, self._client_creator, made.outgoing).connect
         return made
 
-    def _stream_port(self, group: list[ListenSpec]) -> StreamService:
-        web = any(spec.transport in WEBSOCKET for spec in group)
-        names = [spec.listener(websocket_port=web) for spec in group]
-        self.made.listeners.extend(names)
+    def _stream_port(self, group: list[ListenSpec], names: list[Listener], creator: Any) -> StreamService:
         sip = next((each for each in names if each.transport not in WEBSOCKET), None)
         if sip is None:
             sip = group[0].listener("TLS" if group[0].secure else "TCP", True)
@@ -181,8 +190,8 @@ class _Builder:
             if listener.transport in WEBSOCKET:
                 port.http = WebPort(self.hub, self._root(listener), self.reactor).channel
         factory: Any = port
-        if group[0].secure:
-            factory = TLSWireFactory(self._server_creator(group[0]), False, port, self.reactor)
+        if creator is not None:
+            factory = TLSWireFactory(creator, False, port, self.reactor)
         told = [spec for spec in group if spec.proxy_protocol]
         if told:
             if not self.proxies:
@@ -205,7 +214,7 @@ class _Builder:
         return TLSConfig([], [])
 
     def _server_creator(self, spec: ListenSpec) -> Any:
-        return self.contexts.for_server(spec.host, spec.port)
+        return self.contexts.for_server(spec.host, spec.port) if spec.secure else None
 
     def _client_creator(self, hop: Hop) -> IOpenSSLClientConnectionCreator:
         try:
@@ -221,6 +230,11 @@ class _Builder:
             near = choose_listener(known, "UDP", host) or known[0]
             found = Listener(transport, near.host, near.port, near.via_host, near.via_port)
         return found
+
+
+def _names_of(group: list[ListenSpec]) -> list[Listener]:
+    web = any(spec.transport in WEBSOCKET for spec in group)
+    return [spec.listener(websocket_port=web) for spec in group]
 
 
 def stream_groups(specs: list[ListenSpec]) -> list[list[ListenSpec]]:

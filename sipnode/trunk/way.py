@@ -12,9 +12,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from sipnode.base.outbox import TRUNK
+from sipnode.base.via import new_via
 from sipnode.errors import NoRoute
-from sipnode.proxy.forward import via_host
-from sipnode.sip import ids
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -81,8 +80,8 @@ class Way:
             core = self.core
             if ready is not None:
                 ready(flow)
-            branch = ids.new_branch()
-            request.prepend("via", f"SIP/2.0/{flow.transport} {via_host(flow.listener)};branch={branch};rport")
+            branch, via = new_via(flow, ";rport")
+            request.prepend("via", via)
             transaction = core.transactions.send_request(request, branch, flow, user, core.clock(), why=TRUNK)
             if not transaction.terminated and seconds:
                 transaction.expires_at = min(transaction.expires_at, core.clock() + seconds)

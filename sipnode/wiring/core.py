@@ -2,70 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sipnode.dialog.service import DialogService
+from sipnode.routing.assembly import made
 from sipnode.routing.core import Core
+from sipnode.routing.versions import Versions
 from sipnode.services import TransactionClock
 from sipnode.transaction.layer import TransactionLayer
 from sipnode.transaction.timers import Timings
 from sipnode.wiring.destinations import contact_policy
-from sipnode.wiring.insight import insight_of
 
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
 
-    from sipnode.auth.authenticator import Authenticator
-    from sipnode.base.flows import FlowTable, Resolver
-    from sipnode.interfaces import IMediaRelay
-    from sipnode.proxy.destinations import Destinations
-    from sipnode.registrar.service import RegistrarService
+    from twisted.internet.interfaces import IReactorTime
+
+    from sipnode.presence.service import PresenceService
+    from sipnode.routing.parts import Parts
+    from sipnode.routing.versions import Read
     from sipnode.settings import Settings
 
 
-@dataclass(slots=True)
-class Parts:
-    """Parts that a core takes from outside.
-
-    Attributes:
-        flows: Live flows. resolver: Names to addresses.
-        is_own: ``(host, port) -> bool``: an address that we listen on or advertise. own_host: The same whatever the port.
-        destinations: What a message may make us send to.
-        media: The relay. authenticator: Who proves users. registrar: The location table.
-    """
-
-    flows: FlowTable
-    resolver: Resolver
-    is_own: Callable[[str, int], bool]
-    own_host: Callable[[str], bool]
-    destinations: Destinations
-    media: IMediaRelay
-    authenticator: Authenticator
-    registrar: RegistrarService
+def _no_presence(core: Core) -> PresenceService | None:
+    return None
 
 
-def new_core(settings: Settings, reactor: Any, secret: bytes) -> tuple[Core, TransactionClock]:
-    """A core that has its transactions, and the service that gives these the time.
-
-    Args:
-        secret: Of what is sealed.
-    """
+def new_transactions(settings: Settings, reactor: IReactorTime) -> tuple[TransactionLayer, TransactionClock]:
+    """The transaction layer, with outbox, tap and counters, and the service that gives it the time."""
     timer, timing = TransactionClock(reactor), settings.transaction
     timings = Timings(timing.t1, timing.t2, timing.t4, timing.timeout, timing.invite_timeout)
     layer = TransactionLayer(timings, timer.wake_at, settings.limits.transactions)
     timer.advance, timer.next_wake = layer.advance, layer.next_wake
-    return Core(settings, reactor, layer, secret), timer
+    return layer, timer
 
 
-def assemble_core(core: Core, parts: Parts) -> None:
-    """Give a core its parts, and make of them what is the same everywhere: the calls, the judge of contacts, and the recorder."""
-    core.flows, core.resolver = parts.flows, parts.resolver
-    core.is_own, core.own_host = parts.is_own, parts.own_host
-    core.destinations = parts.destinations
-    core.media, core.authenticator, core.registrar = parts.media, parts.authenticator, parts.registrar
-    core.dialogs = DialogService(core.settings.dialog, core.reactor, core)
-    core.registrar.contact_refusal = contact_policy(core)
-    core.registrar.on_change(core.binding_changed)
-    core.insight = insight_of(core)
+def assemble_core(
+    settings: Settings,
+    reactor: IReactorTime,
+    transactions: TransactionLayer,
+    secret: bytes,
+    parts: Parts,
+    read: Read,
+    presence: Callable[[Core], PresenceService | None] = _no_presence,
+) -> tuple[Core, Versions]:
+    """Make a core of its parts, with the first version of its script.
+
+    Args:
+        secret: Of what is sealed.
+        read: Reads script and stages; see :class:`~sipnode.routing.versions.Versions`.
+        presence: Makes the presence service; gives None where no event package is served.
+
+    Raises:
+        ConfigError: the script, or an event package, can't be used.
+    """
+    first = read()
+    core = Core(settings, reactor, transactions, secret, parts, presence, lambda core: made(core, *first))
+    parts.registrar.contact_refusal = contact_policy(core)
+    return core, Versions(core, read, first)

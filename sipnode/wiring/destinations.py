@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sipnode.addresses import split_address
 from sipnode.errors import ConfigError
-from sipnode.nodes.sisters import SisterWatch
 from sipnode.proxy.destinations import Destinations
 from sipnode.registrar.contacts import ContactPolicy
 from sipnode.sip.hosts import bare_host
@@ -16,6 +15,7 @@ from sipnode.transport.interfaces import listener_networks
 from sipnode.transport.listen import is_loopback, is_unspecified, parse_listens
 
 if TYPE_CHECKING:
+    from sipnode.nodes.sisters import SisterWatch
     from sipnode.routing.core import Core
     from sipnode.settings import Settings
 
@@ -50,17 +50,9 @@ def contact_policy(core: Core) -> ContactPolicy:
     )
 
 
-def know_sisters(destinations: Destinations, others: Iterable[Any]) -> None:
-    """Let requests go on to the sister nodes, wherever they are.
-
-    Args:
-        others: Services, among them the watch over sister nodes.
-    """
-    watches = [service for service in others if isinstance(service, SisterWatch)]
-    if watches:
-        destinations.is_friend = lambda host: any(
-            bare_host(sister.address.host) == host for watch in watches for sister in watch.sisters()
-        )
+def know_sisters(destinations: Destinations, watch: SisterWatch) -> None:
+    """Let requests go on to the sister nodes, wherever they are."""
+    destinations.is_friend = lambda host: any(bare_host(sister.address.host) == host for sister in watch.sisters())
 
 
 def own_services(settings: Settings) -> list[tuple[str, int]]:

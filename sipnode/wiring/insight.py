@@ -9,8 +9,8 @@ from sipnode.insight.ring import Ring
 from sipnode.insight.service import Insight
 
 if TYPE_CHECKING:
-    from sipnode.routing.core import Core
-    from sipnode.settings import RecorderSettings
+    from sipnode.base.tap import Tap
+    from sipnode.settings import RecorderSettings, Settings
 
 
 def recorder_of(settings: RecorderSettings) -> Recorder | None:
@@ -21,9 +21,9 @@ def recorder_of(settings: RecorderSettings) -> Recorder | None:
     return Recorder(ring, settings.everything)
 
 
-def insight_of(core: Core) -> Insight:
-    """What is known about calls; the recorder watches from now on, where there is one."""
-    recorder = recorder_of(core.settings.recorder)
+def insight_of(settings: Settings, tap: Tap) -> Insight:
+    """Knowledge of calls; the recorder watches from now on, where there is one."""
+    recorder = recorder_of(settings.recorder)
     if recorder is not None:
-        core.tap.subscribe(recorder)
+        tap.subscribe(recorder)
     return Insight(recorder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService, Service
@@ -32,6 +32,7 @@ from sipnode.wiring.observe import reloaded
 
 if TYPE_CHECKING:
     from sipnode.media.service import MediaService
+    from sipnode.observe.callhistory import CallHistory
     from sipnode.routing.core import Core
     from sipnode.routing.dispatch import Dispatcher
     from sipnode.settings import Settings
@@ -86,42 +87,28 @@ class PassedSocketsService(Service):
             self.log.warn("the service manager passed a socket at {address} that no listener of [core] listen has", address=address)
 
 
-def log_control(core: Core, settings: Settings) -> LogControl:
-    """The log of a server; its wire trace watches the tap."""
-    return LogControl(settings.log, core.tap)
-
-
-def add_lifecycle(
-    root: Any,
-    core: Core,
-    conf_path: str,
-    transports: Transports,
-    media: MediaService,
-    storage: Any,
-    dispatcher: Dispatcher,
-    script: Callable[[], str],
-    own_process: bool,
-) -> Lifecycle:
-    """Start, reload and stop of a server; its services become children of ``root``.
+def build_lifecycle(
+    core: Core, conf_path: str, transports: Transports, parts: Reloaded, own_process: bool
+) -> tuple[Lifecycle, list[IService]]:
+    """Start, reload and stop of a server.
 
     Args:
-        dispatcher: Has the bounds of messages.
-        script: Reads the routing script and its stages anew; gives what there is to say.
+        parts: Take part in a reload.
         own_process: Signals, watchdog and inherited sockets are this server's.
+
+    Returns:
+        It, and the services to start as the last ones; it is among them.
     """
     notifier = Notifier(os.environ.pop("NOTIFY_SOCKET", "") if own_process else "")
     lifecycle = Lifecycle(core, Drain(core, core.reactor), Reloader(core.settings, conf_path), notifier)
     lifecycle.greeting = lambda: greeting(
         f"{__version__} ({native.kind()})", core.settings, [each.name for each in transports.listeners], page_of(core.settings)
     )
-    core.lifecycle = lifecycle
     if own_process:
         core.registrar.when_ready().addCallback(lambda _: look_for_strangers(core.settings, conf_path))
-    connect_reload(lifecycle.reloader, core, transports, media, storage, dispatcher, script)
+    connect_reload(lifecycle.reloader, core, transports, parts)
     services = process_services(lifecycle, transports, notifier, core.reactor) if own_process else []
-    for service in (*services, lifecycle):
-        service.setServiceParent(root)
-    return lifecycle
+    return lifecycle, [*services, lifecycle]
 
 
 def page_of(settings: Settings) -> str:
@@ -164,17 +151,28 @@ def process_services(lifecycle: Lifecycle, transports: Transports, notifier: Not
     ]
 
 
-def connect_reload(
-    reloader: Reloader,
-    core: Core,
-    transports: Transports,
-    media: MediaService,
-    storage: Any,
-    dispatcher: Dispatcher,
-    script: Callable[[], str],
-) -> None:
+@dataclass(slots=True, frozen=True)
+class Reloaded:
+    """Participants of a reload, beside core and transports.
+
+    Attributes:
+        logs: Level and form of the log. calls: The lines about calls.
+        media: The media nodes. storage: IStorage; what is kept of passwords is forgotten.
+        dispatcher: Has the bounds of messages.
+        script: Reads the routing script and its stages anew; gives what there is to say.
+    """
+
+    logs: LogControl
+    calls: CallHistory
+    media: MediaService
+    storage: Any
+    dispatcher: Dispatcher
+    script: Callable[[], str]
+
+
+def connect_reload(reloader: Reloader, core: Core, transports: Transports, parts: Reloaded) -> None:
     """Participants when the configuration is read anew."""
-    add = reloader.add
+    add, media, dispatcher = reloader.add, parts.media, parts.dispatcher
 
     def limits(new: Settings, old: Settings) -> None:
         values = new.limits
@@ -184,7 +182,7 @@ def connect_reload(
         transports.outgoing.set_limits(values.outgoing, values.outgoing_per_user)
 
     def users(new: Settings, old: Settings) -> None:
-        storage.credentials.forget_all()
+        parts.storage.credentials.forget_all()
 
     def nodes(new: Settings, old: Settings) -> str:
         if new.media.nodes == old.media.nodes:
@@ -194,14 +192,14 @@ def connect_reload(
 
     def policy(new: Settings, old: Settings) -> None:
         wanted = {name: getattr(new.core, name) for name in ("stop_seconds", "drain_seconds", "drain_calls")}
-        core.settings = replace(core.settings, core=replace(core.settings.core, **wanted))
-        core.settings = replace(core.settings, proxy=replace(core.settings.proxy, foreign=new.proxy.foreign))
+        now = core.settings
+        core.renew(replace(now, core=replace(now.core, **wanted), proxy=replace(now.proxy, foreign=new.proxy.foreign)))
 
     def defence(new: Settings, old: Settings) -> None:
         if core.defence is not None and new.defence != old.defence:
             core.defence.guard.apply(new.defence)
 
-    add("log", ("log.level", "log.format", "log.wire", "log.calls"), lambda new, old: reloaded(core, new))
+    add("log", ("log.level", "log.format", "log.wire", "log.calls"), lambda new, old: reloaded(parts.logs, parts.calls, new))
     add("limits", ("limits.message_bytes", "limits.header_lines", "limits.line_bytes", "limits.via_values", "limits.transactions",
                    "limits.connections", "limits.connections_per_source", "limits.handshakes_per_source", "limits.outgoing",
                    "limits.outgoing_per_user"), limits)  # fmt: skip
@@ -211,7 +209,7 @@ def connect_reload(
         add("tls", (), lambda new, old: "; ".join(transports.tls.reload()))
     add("media nodes", ("media.nodes",), nodes)
     add("users", (), users)
-    add("routing script", (), lambda new, old: script())
+    add("routing script", (), lambda new, old: parts.script())
 
 
 DEFENCE_KEYS = (

@@ -19,15 +19,22 @@ from sipnode.transaction.states import STATE_NAMES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sipnode.log import LogControl
+    from sipnode.observe.callhistory import CallHistory
     from sipnode.routing.core import Core
+    from sipnode.rpc.registry import Registry
+    from sipnode.wiring.rpc import RpcService
 
 
-def manhole_service(root: Any, core: Core, conf: Callable[[], dict[str, Any]], media: Any, conf_dir: Path, state_dir: Path) -> Any:
+def manhole_service(
+    root: Any, core: Core, rpc: RpcService, media: Any, conf_dir: Path, state_dir: Path, logs: LogControl, calls: CallHistory
+) -> ManholeService | None:
     """The manhole, or None where the settings want none.
 
     Args:
         root: The service tree that it shows.
-        conf: Settings in force by section, secrets masked.
+        rpc: Its methods can be called, and it knows the settings in force, secrets masked.
+        logs: The wire trace. calls: Their life.
 
     Raises:
         ConfigError: it can't be as the settings want it.
@@ -35,17 +42,18 @@ def manhole_service(root: Any, core: Core, conf: Callable[[], dict[str, Any]], m
     settings = core.settings.manhole
     if not settings.listen:
         return None
-    names = names_of(Parts(core, root, conf, caller(core), media, transaction_row(core)))
+    parts = rpc.parts
+    names = names_of(Parts(core, root, parts.conf, caller(rpc.registry), media, transaction_row(core), logs, calls, parts.lifecycle))
     banner = banner_of(names, __version__)
     return ManholeService(settings, conf_dir, state_dir, banner, lambda leave: namespace_of(names, __version__, leave), core.reactor)
 
 
-def caller(core: Core) -> Callable[..., Any]:
+def caller(registry: Registry) -> Callable[..., Any]:
     """Calls methods of the RPC from the prompt."""
 
     def rpc(method: str, *params: Any) -> Any:
         """Call a method of the RPC; the answer as ``sipnode rpc`` prints it."""
-        found = core.rpc.get(method)
+        found = registry.get(method)
         result = found.call(*found.bind(list(params)))
         if isinstance(result, Deferred):
             return result.addCallback(as_text)

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from sipnode.auth.secret import derive
-from sipnode.base.outbox import NODE
 from sipnode.errors import ConfigError
 from sipnode.nodes.address import NodeAddress, parse_address
 from sipnode.nodes.service import NodeService
 from sipnode.nodes.sisters import SisterWatch
-from sipnode.proxy.forward import via_host
-from sipnode.sip import ids
-from sipnode.transaction.states import PROCEEDING
 from sipnode.transport.listen import is_unspecified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from twisted.application.service import IService
+    from twisted.internet.interfaces import IReactorTime
 
-    from sipnode.base.flow import Flow
-    from sipnode.records import Binding, Hop
-    from sipnode.routing.core import Core
-    from sipnode.settings import NodeSettings
-    from sipnode.sip.message import SipRequest
+    from sipnode.nodes.way import SisterWay
+    from sipnode.records import Binding
+    from sipnode.settings import NodeSettings, Settings
 
 SHORTEST_SECRET = 32
 # Of "uloc-BOOT-NUMBER"; Kamailio's names have more.
@@ -97,60 +90,23 @@ def only_ours(node_id: int, watcher: Callable[[str, Binding], None]) -> Callable
     return told
 
 
-def build_nodes(core: Core, listeners: Iterable[Any], reactor: Any, secret: bytes) -> list[IService]:
-    """Make the node service of a core and hook it in.
+def build_nodes(
+    settings: Settings, reactor: IReactorTime, way: SisterWay, listeners: Iterable[Any], is_own: Callable[[str, int], bool], secret: bytes
+) -> tuple[NodeService, SisterWatch | None]:
+    """Make the node service, and the watch over sister nodes where there can be any.
 
     Args:
         listeners: IListener of all.
-        reactor: Clock.
         secret: Of :func:`shared_secret`.
-
-    Returns:
-        Services to start after the listeners.
 
     Raises:
         ConfigError: ``[node] address`` isn't ours.
     """
-    settings = core.settings.node
-    nodes = NodeService(settings.id, own_address(settings, listeners), derive(secret, "path"), lambda h, p: core.is_own(h, p), core.clock)
-    core.nodes = core.registrar.node = nodes
-    if not settings.id:
-        return []
-    domains = core.settings.core.domains
-    identity = f"sip:node-{settings.id}@{domains[0] if domains else 'localhost'}"
-
-    def send(address: NodeAddress, request: SipRequest) -> Deferred[Any]:
-        return _flow_to(core, address).addCallback(_send, core, request)
-
-    watch = SisterWatch(settings, reactor, send, lambda address: _fail_waiting(core, address), identity, derive(secret, "sisters"))
-    nodes.watch = watch
-    core.registrar.on_change(nodes.changed)
-    before = core.ping_answered
-    core.ping_answered = lambda response, flow: watch.answered(response, flow) or before(response, flow)
-    return [watch]
-
-
-def _flow_to(core: Core, address: NodeAddress) -> Deferred[Any]:
-    hops = core.resolver.numeric(address.host, address.port, address.transport, False)
-    finding: Deferred[list[Hop]] = (
-        succeed(hops) if hops is not None else core.resolver.resolve(address.host, address.port, address.transport, False)
-    )
-    return finding.addCallback(lambda found: core.flows.connect(found[0]))
-
-
-def _send(flow: Flow, core: Core, request: SipRequest) -> Any:
-    request.prepend("via", f"SIP/2.0/{flow.transport} {via_host(flow.listener)};branch={ids.new_branch()};rport")
-    # One that can't be sent is a lost question, as any other.
-    core.outbox.send(core.clock(), request.to_bytes(), flow, NODE, request.method)
-    return flow
-
-
-def _fail_waiting(core: Core, address: NodeAddress) -> None:
-    """End the waiting for answers of a node that has fallen silent."""
-    layer = core.transactions
-    remote = (address.host.strip("[]"), address.port)
-    for transaction in list(layer.clients.values()):
-        user = transaction.user
-        if user is not None and transaction.flow.remote == remote and transaction.state <= PROCEEDING:
-            layer.end(transaction)
-            user.send_failed()
+    node = settings.node
+    nodes = NodeService(node.id, own_address(node, listeners), derive(secret, "path"), is_own, reactor.seconds)
+    if not node.id:
+        return nodes, None
+    domains = settings.core.domains
+    identity = f"sip:node-{node.id}@{domains[0] if domains else 'localhost'}"
+    nodes.watch = SisterWatch(node, reactor, way.ask, way.give_up, identity, derive(secret, "sisters"))
+    return nodes, nodes.watch

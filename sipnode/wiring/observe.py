@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sipnode import __version__
-from sipnode.nodes.sisters import SisterWatch
 from sipnode.observe.callhistory import CallHistory
 from sipnode.observe.health import alive, bare, readiness
 from sipnode.observe.listener import MetricsService
@@ -17,12 +16,13 @@ from sipnode.observe.traffic import by_code
 from sipnode.observe.web import Answer, Door, ObservedPage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from twisted.application.service import IService
     from twisted.web.resource import IResource
 
+    from sipnode.log import LogControl
     from sipnode.media.service import MediaService
+    from sipnode.nodes.sisters import SisterWatch
     from sipnode.routing.core import Core
     from sipnode.settings import Settings
     from sipnode.transport.assembly import Transports
@@ -36,7 +36,7 @@ class Observation:
         own_process: The garbage collector is this server's.
 
     Attributes:
-        sources: Where the metrics come from.
+        sources: Where the metrics come from. calls: Their life.
 
     Raises:
         ConfigError: ``[metrics] allow`` or ``listen`` can't be read.
@@ -73,21 +73,20 @@ class Observation:
         return ObservedPage(self._door, self._answers(), page, self._strangers())
 
     def attach(
-        self, root: Any, transports: Transports, media: MediaService, storage: Any, writer: Any, others: Iterable[IService] = ()
+        self, root: Any, transports: Transports, media: MediaService, storage: Any, writer: Any, watch: SisterWatch | None = None
     ) -> None:
         """Begin to watch; the services become children of ``root``.
 
         Args:
             writer: Of the location table, None without one.
-            others: Among them the watch over sister nodes.
+            watch: Over the sister nodes.
         """
         core, sources = self._core, self.sources
         sources.admission, sources.outgoing, sources.tls = transports.admission, transports.outgoing, transports.tls
         sources.media, sources.storage = media, storage
-        watches = [service for service in others if isinstance(service, SisterWatch)]
-        sources.sisters = lambda: [sister for watch in watches for sister in watch.sisters()]
+        if watch is not None:
+            sources.sisters = watch.sisters
         sources.queues.update(queues_of(core, media, storage, writer))
-        core.logs.calls = self.calls
         services: list[Any] = [self.calls, self.pulse, HostileSummary(core.reactor, lambda: core.counters, foreign=core.foreign)]
         if self._own_process:
             services.append(StallWatch(core.reactor))
@@ -110,8 +109,7 @@ def queues_of(core: Core, media: Any, storage: Any, writer: Any) -> dict[str, Ca
     }
 
 
-def reloaded(core: Core, new: Settings) -> str:
+def reloaded(logs: LogControl, calls: CallHistory, new: Settings) -> str:
     """``[log]`` has changed; what there is to say."""
-    core.logs.calls.set_mode(new.log.calls)
-    said: str = core.logs.apply(new.log)
-    return said
+    calls.set_mode(new.log.calls)
+    return logs.apply(new.log)

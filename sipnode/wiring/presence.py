@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from twisted.application.service import IService
 from zope.interface import implementer
 
 from sipnode import extensions
@@ -22,6 +21,7 @@ from sipnode.storage.writer import GroupCommitWriter
 from sipnode.wiring.subscribers import Subscribers
 
 if TYPE_CHECKING:
+    from sipnode.interfaces import IStorage
     from sipnode.records import Binding, PartyCall, Publication, Watcher
     from sipnode.routing.core import Core
 
@@ -101,15 +101,12 @@ def _started(package: IEventPackage, sources: Sources) -> None:
         raise ConfigError(f"event package {package.name!r}: {type(error).__name__}: {error}", key="presence.packages") from error
 
 
-def build_presence(core: Core, storage: Any, reactor: Any, packages: Sequence[Any] | None = None) -> list[IService]:
-    """Make the presence service of a core and hook it in.
+def build_presence(core: Core, storage: IStorage | None, packages: Sequence[IEventPackage] | None = None) -> PresenceService | None:
+    """The presence service of a core, which hears of its bindings and calls; None where no event package is served.
 
     Args:
         storage: IStorage; None to keep all in memory.
         packages: IEventPackage of all to serve; None for those that ``[presence] packages`` names.
-
-    Returns:
-        Services to start after the registrar.
 
     Raises:
         ConfigError: a package that isn't installed.
@@ -118,19 +115,19 @@ def build_presence(core: Core, storage: Any, reactor: Any, packages: Sequence[An
     if packages is None:
         packages = named_packages(settings.presence.packages)
     if not packages:
-        return []
+        return None
     node = settings.node.id
     sources, way = Sources(core, node), Subscribers(core, node)
     for package in packages:
         _started(package, sources)
-    durable = storage is not None and settings.location.db_mode != 0
-    backend = storage.presence if durable else None
-    writer = GroupCommitWriter(storage.presence, reactor, settings.location, eager=True) if durable else None
+    reactor, durable = core.reactor, storage is not None and settings.location.db_mode != 0
+    backend: Any = storage.presence if storage is not None and durable else None
+    writer = GroupCommitWriter(backend, reactor, settings.location, eager=True) if backend is not None else None
     ready = core.registrar.when_ready
     service = PresenceService(
         settings.presence, reactor, packages, way.flow, way.transmit, way.origin, way.is_watcher, backend, writer, node, ready
     )
-    sources.service = core.presence = service
+    sources.service = service
 
     # A script that is loaded anew is another object.
     service.policy.hook = lambda watcher, resource, event: core.script.presence_policy(watcher, resource, event)
@@ -148,4 +145,4 @@ def build_presence(core: Core, storage: Any, reactor: Any, packages: Sequence[An
     core.dialogs.on_change(service.calls.changed)
     service.calls.reachable = lambda aor: any(sources.is_reachable(binding) for binding in sources.bindings(aor))
     core.dialogs.on_unknown = service.calls.passed
-    return [service]
+    return service

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import MultiService
 
 from sipnode import __version__, config, extensions
 from sipnode.addresses import is_loopback
+from sipnode.base import management
+from sipnode.base.management import Logs
 from sipnode.errors import ConfigError
+from sipnode.insight.service import Insight
 from sipnode.lifecycle.live import LiveSettings
-from sipnode.nodes.sisters import SisterWatch
 from sipnode.rpc.commands.cfg import ConfigCommands
 from sipnode.rpc.commands.core import CoreCommands
 from sipnode.rpc.commands.defence import DefenceCommands
@@ -42,9 +44,21 @@ if TYPE_CHECKING:
 
     from twisted.application.service import IService
 
+    from sipnode.lifecycle.reload import Reloader
     from sipnode.media.service import MediaService
+    from sipnode.nodes.sisters import SisterWatch
     from sipnode.routing.core import Core
+    from sipnode.routing.versions import Versions
     from sipnode.settings import Settings
+
+
+class Lifecycle(management.Lifecycle, Protocol):
+    """A server's life, with the reloader that puts settings in force."""
+
+    @property
+    def reloader(self) -> Reloader:
+        """Reads and changes settings."""
+
 
 FAMILIES = (
     ConfigCommands,
@@ -85,7 +99,7 @@ def _shown(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _in_force(core: Core, settings: Settings) -> Settings:
+def _in_force(core: Core, logs: Logs | None, settings: Settings) -> Settings:
     """Settings with what ``defence.set_limit`` and ``sipnode.set_log_level`` have changed."""
     if core.defence is not None:
         limits = core.defence.limits()
@@ -93,20 +107,28 @@ def _in_force(core: Core, settings: Settings) -> Settings:
             {each.name: limits[each.name] for each in fields(kind) if each.name in limits} for kind in (settings.defence, settings.limits)
         )
         settings = replace(settings, defence=replace(settings.defence, **defence), limits=replace(settings.limits, **caps))
-    if core.logs is not None:
-        settings = replace(settings, log=replace(settings.log, level=core.logs.level))
+    if logs is not None:
+        settings = replace(settings, log=replace(settings.log, level=logs.level))
     return settings
 
 
-def parts_of(core: Core, settings: Settings, transports: Any = None, media: Any = None, storage: Any = None) -> Parts:
-    """The parts that the families work on."""
-    parts = Parts(core, settings, __version__, core.clock(), transports, media, storage)
+def parts_of(
+    core: Core,
+    settings: Settings,
+    transports: Any = None,
+    media: Any = None,
+    storage: Any = None,
+    logs: Logs | None = None,
+    lifecycle: Lifecycle | None = None,
+    insight: Insight | None = None,
+) -> Parts:
+    """The parts that the families work on; without ``lifecycle`` nothing of a server can be changed by a reload."""
+    parts = Parts(core, settings, __version__, core.clock(), transports, media, storage, logs, lifecycle)
+    parts.insight = insight or Insight(None)
     parts.admit = core.registrar.admit
     parts.flush = core.registrar.flushed
-    parts.insight = core.insight
-    parts.live = LiveSettings(
-        lambda: core.lifecycle.reloader if core.lifecycle is not None else None, settings, lambda known: _in_force(core, known)
-    )
+    reloader = lifecycle.reloader if lifecycle is not None else None
+    parts.live = LiveSettings(reloader, settings, lambda known: _in_force(core, logs, known))
     parts.conf = lambda: _shown(parts.live.settings())
     return parts
 
@@ -130,13 +152,14 @@ class RpcService(MultiService):
     """The sockets of the RPC.
 
     Attributes:
-        parts: What the methods work on.
+        parts: The methods work on them. registry: The methods.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, registry: Registry) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         self.setName("rpc")  # type: ignore[no-untyped-call]  # as above
         self.parts = parts
+        self.registry = registry
 
 
 def _reload_media(media: MediaService, conf_dir: Path) -> tuple[list[str], list[str]]:
@@ -152,23 +175,28 @@ def rpc_service(
     media: MediaService,
     storage: Any,
     conf_dir: Path,
-    others: Iterable[IService] = (),
+    logs: Logs,
+    lifecycle: Lifecycle,
+    scripts: Versions,
+    insight: Insight,
+    watch: SisterWatch | None = None,
 ) -> RpcService:
-    """The RPC of a server; its registry is ``core.rpc`` from now on.
+    """The RPC of a server.
 
     Args:
-        others: Among them the watch over sister nodes.
+        watch: Over the sister nodes.
     """
-    watches = [service for service in others if isinstance(service, SisterWatch)]
-    parts = parts_of(core, settings, transports, media, storage)
+    parts = parts_of(core, settings, transports, media, storage, logs, lifecycle, insight)
+    parts.scripts = scripts
     parts.reload_media = lambda: _reload_media(media, conf_dir)
-    parts.sisters = lambda: [sister for watch in watches for sister in watch.sisters()]
+    if watch is not None:
+        parts.sisters = watch.sisters
     parts.tls_profiles = transports.tls.profiles
     parts.reload_tls = transports.tls.reload
-    core.rpc = registry_of(parts)
-    add_plugins(core.rpc, core, settings.rpc.plugins)
-    endpoint = Endpoint(core.rpc)
-    root = RpcService(parts)
+    registry = registry_of(parts)
+    add_plugins(registry, core, settings.rpc.plugins)
+    endpoint = Endpoint(registry)
+    root = RpcService(parts, registry)
     if settings.rpc.socket:
         unix: IService = UnixService(str(state_dir.absolute() / settings.rpc.socket), endpoint, settings.rpc.max_bytes, reactor)
         unix.setServiceParent(root)

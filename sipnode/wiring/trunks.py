@@ -5,25 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sipnode.trunk.service import TrunkService
-from sipnode.trunk.trunks import Trunks
 
 if TYPE_CHECKING:
     from sipnode.routing.core import Core
 
 
 def build_trunks(core: Core) -> list[TrunkService]:
-    """Make the trunks of a core; a server without any pays nothing for them.
-
-    Returns:
-        The service to start after the listeners, if there is one.
-
-    Raises:
-        ConfigError: settings of a trunk that can't be together.
-    """
-    if not core.settings.trunk:
+    """The service that asks and registers at the trunks of a core, to start after the listeners, if it has any."""
+    if core.trunks is None:
         return []
-    core.trunks = Trunks(core.settings.trunk)
-
 
     def known(address: str) -> None:
         # All of a provider's calls come from one address: it is no flood.

@@ -11,6 +11,7 @@ from sipnode.base.flow import MessageSink
 from sipnode.base.outbox import Outbox
 from sipnode.defence.gate import Gate
 from sipnode.defence.guard import Guard
+from sipnode.defence.service import DefenceService
 from sipnode.settings import DefenceSettings
 from sipnode.testing import FakeFlow
 
@@ -59,6 +60,7 @@ class Stand:
         self.sink = Sink()
         self.held: dict[str, int] = {}
         self.gate = Gate(self.sink, self.guard, self.clock.seconds, self.held, Outbox())
+        self.misbehaved = DefenceService(self.guard, self.clock, {}, tuple).misbehaved
 
     def flow(self, host: str = HOSTILE, transport: str = "UDP") -> FakeFlow:
         """A flow from there."""

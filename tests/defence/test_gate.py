@@ -88,7 +88,7 @@ class RateTests(SynchronousTestCase):
             before = len(stand.sink.passed)
             stand.gate.received(b"garbage", flow)
             if len(stand.sink.passed) > before:
-                stand.gate.misbehaved(flow)
+                stand.misbehaved(flow)
         self.assertLess(len(stand.sink.passed), 12)
 
 

@@ -32,7 +32,7 @@ class ForgedTests(SynchronousTestCase):
             before = len(self.stand.sink.passed)
             self.stand.gate.received(data, flow)
             if data.startswith(b"X") and len(self.stand.sink.passed) > before:
-                self.stand.gate.misbehaved(flow)
+                self.stand.misbehaved(flow)
 
     def answered(self, flow: FakeFlow, count: int = 20) -> int:
         """How many of its messages pass."""

@@ -68,11 +68,11 @@ class BreadthTests(SynchronousTestCase):
     def test_bomb(self) -> None:
         """Contacts that lead back to us make no more than sixty of one request, however many there are of them; so it ends."""
         for contacts in (2, 3, 7, 12):
-            world = World(replace(Settings(), location=replace(Settings().location, max_contacts=20)))
+            settings = replace(Settings(), location=replace(Settings().location, max_contacts=20))
+            world = World(settings, destinations=Destinations())
             mallory, alice = world.phone("mallory"), world.phone("alice")
             # A database may have brought in what a REGISTER is refused for.
             world.core.registrar.contact_refusal = None
-            world.core.destinations = Destinations()
             for number in range(contacts):
                 mallory.contact = f"sip:mallory@192.0.2.1;x={number}"
                 mallory.register()

@@ -8,16 +8,16 @@ from sipnode.proxy.destinations import Destinations
 from sipnode.records import Hop
 from sipnode.testing import DOMAIN, Phone, World
 
+PORTS = (0, 5060, 5061, 8080, 8443)
+
 
 class DestinationFlows(SynchronousTestCase):
     """Alice, from somewhere on the internet, tries to have the server send to what is none of her business."""
 
     def setUp(self) -> None:
-        self.world = World()
-        core = self.world.core
-        services = (("192.0.2.77", 2223),)
-        core.destinations = Destinations(("10.0.0.0/8",), (), core.is_own, core.own_host, services)
-        core.registrar.contact_refusal._refusal = core.destinations.refusal
+        own, services = "192.0.2.1", (("192.0.2.77", 2223),)
+        policy = Destinations(("10.0.0.0/8",), (), lambda host, port: host == own and port in PORTS, lambda host: host == own, services)
+        self.world = World(destinations=policy)
         self.alice = self.world.phone("alice", host="198.51.100.7")
         self.alice.register()
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.proxy.record_route import RouteSigner
 from sipnode.testing import Phone, RecordingMediaRelay, World
 
 SDP = b"v=0\r\no=- 1 1 IN IP4 10.1.1.1\r\ns=-\r\nc=IN IP4 10.1.1.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
 INSTANCE = ';+sip.instance="<urn:uuid:0f2d0a33-7c5b-4f32-9d0e-111111111111>";reg-id=1'
+
+
+class Another(World):
+    """A server with a secret of its own."""
+
+    def _secret(self) -> bytes:
+        return b"another secret of thirty-two octe"
 
 
 class RestartTests(SynchronousTestCase):
@@ -26,10 +32,14 @@ class RestartTests(SynchronousTestCase):
         phone.register()
         return phone
 
-    def restart(self, *phones: Phone) -> World:
-        """Kill, start, and let the ends come back, browsers from another port."""
+    def restart(self, *phones: Phone, world: World | None = None) -> World:
+        """Kill, start, and let the ends come back, browsers from another port.
+
+        Args:
+            world: What is started; None for the same.
+        """
         self.relay.log.clear()
-        world = self.world.restart()
+        world = world or self.world.restart()
         for phone in phones:
             world.connect(phone, 0 if phone.flow.transport == "UDP" else 45678)
             if phone.flow.websocket:
@@ -114,7 +124,6 @@ class RestartTests(SynchronousTestCase):
     def test_another_secret(self) -> None:
         """A server with another secret carries none of it on."""
         call = self.world.call(self.end("alice", "UDP"), self.end("bob", "UDP"))
-        world = self.restart(call.caller, call.callee)
-        world.core.signer = RouteSigner(b"another secret of thirty-two octe")
+        self.restart(call.caller, call.callee, world=Another(self.world.settings, clock=self.world.clock))
         call.from_caller("BYE")
         self.assertEqual(call.caller.statuses(), [404])

@@ -37,8 +37,9 @@ class Provider(Phone):
 class TrunkCase(SynchronousTestCase):
     """Alice is registered; a provider is at the trunk ``main``."""
 
-    def made(self, script: type[RoutingScript] | None = None, **trunks: TrunkSettings) -> None:
-        self.world = World(replace(Settings(), trunk=trunks or {"main": MAIN}, auth=AuthSettings(enabled=True)), script=script)
+    def made(self, script: type[RoutingScript] | None = None, destinations: Destinations | None = None, **trunks: TrunkSettings) -> None:
+        settings = replace(Settings(), trunk=trunks or {"main": MAIN}, auth=AuthSettings(enabled=True))
+        self.world = World(settings, script=script, destinations=destinations)
         self.alice = self.world.phone("alice")
         self.alice.register()
         self.alice.take()
@@ -98,7 +99,8 @@ class OutTests(TrunkCase):
 
     def test_nobody_calls_out(self) -> None:
         """Where foreign domains are for nobody, trunks aren't either."""
-        self.world.core.settings = replace(self.world.core.settings, proxy=replace(self.world.core.settings.proxy, foreign="none"))
+        settings = self.world.core.settings
+        self.world.core.renew(replace(settings, proxy=replace(settings.proxy, foreign="none")))
         self.world.reload()
         self.alice.send("INVITE", f"sip:+49123@{DOMAIN}")
         self.assertEqual(self.alice.statuses()[-1], 403)
@@ -339,9 +341,8 @@ class DestinationTests(TrunkCase):
 
     def test_private(self) -> None:
         """A PBX at a private address is called by its trunk; what a message says reaches it no more than before."""
-        self.made(pbx=replace(MAIN, domain="pbx.test", address="10.1.2.3"))
-        core = self.world.core
-        core.destinations = Destinations((), (), core.is_own, core.own_host)
+        strict = Destinations((), (), lambda host, port: host == "192.0.2.1", lambda host: host == "192.0.2.1")
+        self.made(destinations=strict, pbx=replace(MAIN, domain="pbx.test", address="10.1.2.3"))
         pbx = self.at("10.1.2.3")
         self.alice.send("INVITE", f"sip:+49123@{DOMAIN}")
         pbx.reply(pbx.got("INVITE"), 486)

@@ -7,8 +7,6 @@ from typing import Any
 from twisted.application.service import MultiService, Service
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.defence.guard import Guard
-from sipnode.defence.service import DefenceService
 from sipnode.lifecycle.reload import Report
 from sipnode.log import LogControl
 from sipnode.manhole.names import Parts, banner_of, names_of, namespace_of
@@ -36,14 +34,12 @@ class PromptTests(SynchronousTestCase):
     """Typed, and what stands there then."""
 
     def setUp(self) -> None:
-        self.world = World()
+        self.world = World(defence=True)
         core = self.world.core
-        core.logs = LogControl(LogSettings(), core.tap)
-        core.logs.calls = CallHistory(self.world.clock, "failed", core.tap)
-        core.lifecycle = self.lifecycle = Lifecycle()
-        guard = Guard(self.world.settings.defence, core.clock, (), core.own_host)
-        core.defence = DefenceService(guard, core.reactor, core.busy, core.flows.connections)
-        core.rpc = registry_of(parts_of(core, self.world.settings))
+        self.logs = LogControl(LogSettings(), core.tap)
+        calls = CallHistory(self.world.clock, "failed", core.tap)
+        self.lifecycle = Lifecycle()
+        registry = registry_of(parts_of(core, self.world.settings))
         root: Any = MultiService()
         for name in ("media", "rpc"):
             service: Any = MultiService() if name == "rpc" else Service()
@@ -55,7 +51,9 @@ class PromptTests(SynchronousTestCase):
         self.root = root
         media = MediaService(MediaSettings(nodes=("192.0.2.50:2223",)), self.world.clock)
         conf = {"core": {"server": "sipnode"}, "storage": {"url": "(set)"}}
-        self.names = names_of(Parts(core, root, lambda: conf, caller(core), media, transaction_row(core)))
+        self.names = names_of(
+            Parts(core, root, lambda: conf, caller(registry), media, transaction_row(core), self.logs, calls, self.lifecycle)
+        )
         self.left = False
         self.space = namespace_of(self.names, "1.2.3", self.leave)
         self.alice, self.bob = self.world.phone("alice"), self.world.phone("bob", "WSS")
@@ -136,9 +134,9 @@ class PromptTests(SynchronousTestCase):
         self.assertEqual(self.typed("reload()").count("\n"), 2)
         self.assertEqual(self.lifecycle.reloads, 1)
         self.typed("trace(user='alice')")
-        self.assertIn(self.world.core.logs.trace, self.world.core.tap.watchers)
+        self.assertIn(self.logs.trace, self.world.core.tap.watchers)
         self.typed("trace(off=True)")
-        self.assertIsNone(self.world.core.logs.trace)
+        self.assertIsNone(self.logs.trace)
         self.assertIn("bob@example.test", self.typed("rpc('ul.dump', 'brief')"))
         self.assertIn("core.uptime", self.typed("rpc('system.listMethods')"))
         self.assertTrue(run("rpc('no.such')", self.space, 0).failed)

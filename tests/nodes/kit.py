@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from twisted.internet.task import Clock
 
 from sipnode.errors import FlowClosed
 from sipnode.fakes import FakeFlow, FakeFlows, FakeListener, RecordingMediaRelay
+from sipnode.nodes.way import SisterWay
 from sipnode.records import Binding, Hop
+from sipnode.routing.parts import Parts
 from sipnode.settings import NodeSettings, Settings
 from sipnode.testing import World
+from sipnode.transaction.layer import TransactionLayer
 from sipnode.wiring.nodes import build_nodes, shared_secret
 
 SECRET = "only for tests: this is no secret at all"
@@ -107,16 +111,33 @@ class Node(World):
         node = NodeSettings(id=number, address=f"{self.host}:5060", secret=secret)
         self.media = RecordingMediaRelay()
         super().__init__(replace(settings or Settings(), node=node), self.media, clock=net.clock)
-        core = self.core
-        self.flows = core.flows = NodeFlows(self)
-        core.is_own = lambda host, port: host == self.host and port in (0, 5060, 8080)
-        core.own_host = lambda host: host == self.host
-        shared = shared_secret(node, b"x" * 32)
-        core.signer = type(core.signer)(shared)
-        (self.watch,) = build_nodes(core, [self.listener, self.websocket], net.clock, shared)
+        assert self.watch is not None
         self.watch.startService()
-        core.registrar.on_change(lambda kind, binding: net.changed(self, kind, binding))
+        self.core.registrar.on_change(lambda kind, binding: net.changed(self, kind, binding))
         net.nodes[self.host] = self
+
+    def _new_flows(self) -> FakeFlows:
+        return NodeFlows(self)
+
+    def _secret(self) -> bytes:
+        return shared_secret(self.settings.node, b"x" * 32)
+
+    def _own_host(self, host: str) -> bool:
+        return host == self.host
+
+    def _is_own(self, host: str, port: int) -> bool:
+        return host == self.host and port in (0, 5060, 8080)
+
+    def _parts(self, layer: TransactionLayer, *others: Any) -> Parts:
+        parts = super()._parts(layer, *others)
+        way = SisterWay(layer, self.flows, self.resolver, self.clock.seconds)
+        listeners = [self.listener, self.websocket]
+        parts.nodes, self.watch = build_nodes(self.settings, self.clock, way, listeners, self._is_own, self._secret())
+        assert self.watch is not None
+        parts.ping_answered = self.watch.answered
+        parts.registrar.node = parts.nodes
+        parts.registrar.on_change(parts.nodes.changed)
+        return parts
 
     def _flow(self, transport: str, host: str, port: int) -> FakeFlow:
         flow = super()._flow(transport, host, port)

@@ -13,7 +13,6 @@ from sipnode.observe.metrics import ServerCollector
 from sipnode.observe.traffic import by_code
 from sipnode.testing import World
 from sipnode.transport.tls.certificates import Dated
-from sipnode.wiring.presence import build_presence
 
 from ..presence.kit import MoodPackage
 from .kit import Watched
@@ -159,9 +158,7 @@ class StateTests(SynchronousTestCase):
 
     def test_presence(self) -> None:
         """Subscriptions and publications are counted where presence is served."""
-        world = World()
-        build_presence(world.core, None, world.clock, packages=[MoodPackage()])
-        world.core.presence.startService()
+        world = World(presence=[MoodPackage()])
         self.addCleanup(world.core.presence.stopService)
         watched = Watched(world)
         headers = (("event", "mood"), ("expires", "60"))
@@ -199,4 +196,3 @@ class NameTests(SynchronousTestCase):
             self.assertTrue(family.documentation.endswith("."), family.name)
             if "seconds" in family.documentation.lower():
                 self.assertIn("_seconds", family.name)
-

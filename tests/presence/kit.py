@@ -8,13 +8,13 @@ from typing import Any
 
 from zope.interface import implementer
 
+from sipnode.auth.authenticator import Authenticator
 from sipnode.errors import ParseError
 from sipnode.interfaces import IEventPackage, IPresenceSources
 from sipnode.records import Publication
-from sipnode.settings import LocationSettings, NodeSettings, PresenceSettings, ProxySettings, Settings
+from sipnode.settings import NodeSettings, PresenceSettings, ProxySettings, Settings
 from sipnode.sip.message import SipRequest, SipResponse
 from sipnode.testing import DOMAIN, Phone, World
-from sipnode.wiring.presence import build_presence
 
 PLAIN = "text/plain"
 AS_FROM_A_PHONE = (
@@ -97,6 +97,7 @@ def world(
     former: World | None = None,
     script: Any = None,
     node: int = 0,
+    authenticator: Authenticator | None = None,
 ) -> World:
     """A server that serves moods.
 
@@ -104,17 +105,16 @@ def world(
         storage: An open IStorage, None for memory alone.
         former: A server that was killed, to go on in its time and with its network.
         node: Its number.
+        authenticator: As a world takes it.
     """
     # Who else may watch is for the packages' own policy.
     proxy = ProxySettings(strangers=("any",))
     settings = replace(Settings(), presence=presence or PresenceSettings(), node=NodeSettings(id=node), proxy=proxy)
-    made = World(settings, script=script, clock=former.clock if former is not None else None)
+    served = [MoodPackage(), WatcherPackage()] if packages is None else packages
+    clock = former.clock if former is not None else None
+    made = World(settings, script=script, clock=clock, authenticator=authenticator, presence=served, storage=storage)
     if former is not None:
         made.flows.flows = former.flows.flows
-    if storage is not None:
-        made.core.settings = replace(made.core.settings, location=LocationSettings())
-    for service in build_presence(made.core, storage, made.clock, [MoodPackage(), WatcherPackage()] if packages is None else packages):
-        service.startService()
     return made
 
 

@@ -295,8 +295,9 @@ class StartTests(CallsCase):
         made = world(packages=[], storage=self.store, former=first)
         reading: Deferred[None] = Deferred()
         self.patch(made.core.registrar, "when_ready", lambda: reading)
-        for service in build_presence(made.core, self.store, made.clock, named_packages(ALL)):
-            service.startService()
+        service = build_presence(made.core, self.store, named_packages(ALL))
+        assert service is not None
+        service.startService()
         bob.world = bob.phone.world = alice.world = made
         alice.register()
         made.advance(2)

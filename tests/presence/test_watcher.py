@@ -40,8 +40,7 @@ class WatcherCase(SynchronousTestCase):
     """Bob watches alice."""
 
     def setUp(self) -> None:
-        self.world = world()
-        self.world.core.authenticator = Asking()
+        self.world = world(authenticator=Asking())
         self.alice, self.bob = User(self.world, "alice"), User(self.world, "bob")
         self.first = self.bob.subscribe("alice")
         self.bob.bodies()

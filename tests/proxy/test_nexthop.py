@@ -27,8 +27,7 @@ class CauseTests(SynchronousTestCase):
 
     def test_cause(self) -> None:
         """The user's that is proved, else the source's by its kind of transport; nobody's where the source is trusted."""
-        world = World()
-        world.core.authenticator = Trusting()
+        world = World(authenticator=Trusting())
         world.core.transactions.place_of = lambda flow: f"{flow.transport} {flow.remote[0]}"
 
         def cause(host: str, identity: str = "") -> str:

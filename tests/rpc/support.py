@@ -23,7 +23,7 @@ class RpcCase(SynchronousTestCase):
         """Take another world."""
         self.world = world
         self.core = world.core
-        self.parts = parts_of(world.core, world.settings, **parts)
+        self.parts = parts_of(world.core, world.settings, insight=world.insight, **parts)
         self.parts.scripts = world.scripts
         self.registry = registry_of(self.parts)
         self.endpoint = Endpoint(self.registry)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from sipnode.defence.guard import Guard
-from sipnode.defence.service import DefenceService
 from sipnode.rpc.elsewhere import REASONS
 from sipnode.testing import World
-from sipnode.wiring.presence import build_presence
 from tests.rpc.support import RpcCase
 
 
@@ -14,11 +11,7 @@ class UnknownMethodTests(RpcCase):
     """A method that isn't here."""
 
     def setUp(self) -> None:
-        world = World()
-        core = world.core
-        core.defence = DefenceService(Guard(world.settings.defence, core.clock), world.clock, {}, core.flows.connections)
-        build_presence(core, None, world.clock, {})
-        self.prepare(world)
+        self.prepare(World(presence=True, defence=True))
 
     def test_near(self) -> None:
         """One that is misspelt is answered with what is near."""

@@ -8,19 +8,24 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.defence.gate import Gate
+from sipnode.defence.service import DefenceService
 from sipnode.errors import ConfigError
 from sipnode.settings import AuthSettings, CoreSettings, DefenceSettings, Settings
 from sipnode.testing import FakeFlow, World
 from sipnode.transport.admission import Admission
-from sipnode.wiring.defence import connect_defence, guarded
+from sipnode.wiring.defence import build_defence
 from tests.defence.kit import HOSTILE, request
 
 
-class Transports:
-    """As far as the defence is concerned."""
+class Guarded(World):
+    """A world whose connections are admitted, too."""
 
-    def __init__(self) -> None:
-        self.admission = Admission(100, 100)
+    def __init__(self, admission: Admission, settings: Settings) -> None:
+        self.admission = admission
+        super().__init__(settings, defence=True)
+
+    def _defence_of(self, *parts: Any) -> DefenceService | None:
+        return build_defence(*parts, None, self.admission)
 
 
 class WiringTests(SynchronousTestCase):
@@ -31,11 +36,8 @@ class WiringTests(SynchronousTestCase):
         settings = Settings(
             core=CoreSettings(), auth=AuthSettings(trusted=("198.51.100.0/24",)), defence=replace(DefenceSettings(), **defence)
         )
-        world = World(settings)
-        world.sink = guarded(world.core, world.sink)
-        self.transports: Any = Transports()
-        self.services = connect_defence(world.core, self.transports, ())
-        return world
+        self.admission = Admission(100, 100)
+        return Guarded(self.admission, settings)
 
     def test_broken_counts(self) -> None:
         """What the dispatcher can't read counts against its source, and shuts it out without one answer more, over UDP from UDP alone."""
@@ -46,14 +48,14 @@ class WiringTests(SynchronousTestCase):
         defence = world.core.defence
         self.assertEqual([ban.reason for ban in defence.bans()], ["flood"])
         self.assertLess(defence.counts()["broken"], 250)
-        self.assertTrue(self.transports.admission.enter(HOSTILE))
+        self.assertTrue(self.admission.enter(HOSTILE))
         flow = FakeFlow("TCP", (HOSTILE, 5060), token="t")
         for _ in range(5000):
             world.sink.received(b"REGISTER sip:example.test SIP/2.0\r\nno header\r\n\r\n", flow)
         self.assertTrue(flow.closed)
-        self.assertFalse(self.transports.admission.enter(HOSTILE))
+        self.assertFalse(self.admission.enter(HOSTILE))
         self.assertEqual(defence.counts()["refused_connections"], 1)
-        self.assertTrue(self.transports.admission.enter("203.0.113.1"))
+        self.assertTrue(self.admission.enter("203.0.113.1"))
 
     def test_authentication_tells(self) -> None:
         """Wrong passwords reach the guard."""
@@ -91,10 +93,10 @@ class WiringTests(SynchronousTestCase):
         defence = self.build().core.defence
         self.assertEqual([defence.limits()[name] for name in ("connections", "connections_per_source")], [100, 100])
         defence.set_limit("connections_per_source", 2)
-        tickets = [self.transports.admission.enter("203.0.113.1") for _ in range(2)]
+        tickets = [self.admission.enter("203.0.113.1") for _ in range(2)]
         self.assertEqual([ticket.prove("alice@example.test") for ticket in tickets], [True, True])
-        self.assertIsNone(self.transports.admission.enter("203.0.113.1"))
-        self.assertEqual(self.transports.admission.caps, (100, 2))
+        self.assertIsNone(self.admission.enter("203.0.113.1"))
+        self.assertEqual(self.admission.caps, (100, 2))
         for value in (0, float("nan"), True):
             self.assertRaises(ConfigError, defence.set_limit, "connections", value)
 
@@ -102,4 +104,4 @@ class WiringTests(SynchronousTestCase):
         """Switched off, nothing stands before the dispatcher."""
         world = self.build(enabled=False)
         self.assertNotIsInstance(world.sink, Gate)
-        self.assertEqual((self.services, world.core.defence), ([], None))
+        self.assertIsNone(world.core.defence)

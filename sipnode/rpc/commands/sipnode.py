@@ -12,6 +12,7 @@ from sipnode.rpc.connections import connections
 from sipnode.rpc.registry import rpc
 
 if TYPE_CHECKING:
+    from sipnode.base.management import Logs
     from sipnode.rpc.parts import Parts
 
 _DEBUG_LEVELS: Final = {"error": -1, "warn": 0, "info": 2, "debug": 3}
@@ -82,7 +83,7 @@ class SipnodeCommands:
         for flow in connections(core):
             by_transport[flow.transport] = by_transport.get(flow.transport, 0) + 1
         nodes = parts.media.nodes.nodes if parts.media is not None else []
-        lifecycle = core.lifecycle
+        lifecycle = parts.lifecycle
         return Status(
             version=parts.version,
             node=parts.settings.node.id,
@@ -179,7 +180,7 @@ class SipnodeCommands:
 
         ``done`` is what was taken, ``refused`` what was at fault and stays as it was, ``restart`` what needs a restart.
         """
-        lifecycle = self._parts.core.lifecycle
+        lifecycle = self._parts.lifecycle
         if lifecycle is None:
             raise RpcError(500, "this server can't reload")
         report = lifecycle.reload()
@@ -194,8 +195,8 @@ class SipnodeCommands:
         ]
 
     @property
-    def _logs(self) -> Any:
-        logs = self._parts.core.logs
+    def _logs(self) -> Logs:
+        logs = self._parts.logs
         if logs is None:
             raise RpcError(500, "this server's log can't be changed")
         return logs

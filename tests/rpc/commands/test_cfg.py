@@ -8,8 +8,6 @@ from typing import Any
 from twisted.logger import globalLogPublisher
 
 from sipnode import config
-from sipnode.defence.guard import Guard
-from sipnode.defence.service import DefenceService
 from sipnode.errors import ConfigError
 from sipnode.lifecycle.reload import Reloader
 from sipnode.log import LogControl
@@ -22,10 +20,8 @@ class ConfigCase(RpcCase):
     """A server with a defence, a log and a reloader whose parts write down what they get."""
 
     def setUp(self) -> None:
-        world = World()
-        core = world.core
-        core.defence = DefenceService(Guard(world.settings.defence, core.clock), world.clock, {}, core.flows.connections)
-        core.logs = LogControl(world.settings.log, core.tap)
+        world = World(defence=True)
+        self.logs = LogControl(world.settings.log, world.core.tap)
         self.file = self.mktemp()
         self.write(world.settings)
         self.reloader = Reloader(world.settings, self.file)
@@ -36,8 +32,7 @@ class ConfigCase(RpcCase):
         # Nothing of the kind is in force by a reload today; if one ever is, it goes on being a secret.
         self.reloader.add("token", ("metrics.token",), lambda new, old: self.applied.append("token"))
         self.applied: list[str] = []
-        self.prepare(world)
-        core.lifecycle = self
+        self.prepare(world, logs=self.logs, lifecycle=self)
 
     def write(self, settings: Settings) -> None:
         """The file from now on."""
@@ -47,7 +42,7 @@ class ConfigCase(RpcCase):
     def log(self, new: Settings, old: Settings) -> None:
         """The log takes its settings."""
         self.applied.append("log")
-        self.core.logs.apply(new.log)
+        self.logs.apply(new.log)
 
     def defence(self, new: Settings, old: Settings) -> None:
         """So does the defence, but for a rate that it can't bear."""
@@ -77,7 +72,6 @@ class ReadTests(ConfigCase):
 
     def test_secrets(self) -> None:
         """No secret is shown: not alone, not in its group."""
-        self.prepare(self.world)
         self.reloader.settings = replace(Settings(), metrics=replace(Settings().metrics, token="0123456789abcdef0123"))
         self.assertEqual(self.call("cfg.get", "metrics", "token"), "(set)")
         self.assertNotIn("0123456789abcdef0123", str(self.call("cfg.get", "metrics")))
@@ -196,7 +190,7 @@ class ChangeTests(ConfigCase):
         """A reload puts what the file says in force, and a restart alone is named where the file differs."""
         self.call("cfg.set", "log", "level", "error")
         self.assertEqual(self.reloader.reload().restart, [])
-        self.assertEqual((self.call("cfg.get", "log", "level"), self.core.logs.level), ("info", "info"))
+        self.assertEqual((self.call("cfg.get", "log", "level"), self.logs.level), ("info", "info"))
 
     def test_reset(self) -> None:
         """A group is as the file had it at the last reload, other groups stay."""
@@ -226,6 +220,6 @@ class ChangeTests(ConfigCase):
 
     def test_no_lifecycle(self) -> None:
         """A server that can't be changed says so."""
-        self.core.lifecycle = None
+        self.prepare(self.world, logs=self.logs)
         self.assertIn("takes no changes", self.refused("cfg.set", "log", "level", "warn")[1])
         self.assertEqual(self.call("cfg.get", "core", "max_forwards"), 70)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sipnode.defence.guard import Guard
-from sipnode.defence.service import DefenceService
+from dataclasses import replace
+
+from sipnode.settings import AuthSettings, Settings
 from sipnode.testing import World
 from tests.rpc.support import RpcCase
 
@@ -14,11 +15,7 @@ class _Case(RpcCase):
     """A world with a defence."""
 
     def setUp(self) -> None:
-        world = World()
-        core = world.core
-        guard = Guard(world.settings.defence, core.clock, ("203.0.113.0/24",))
-        core.defence = DefenceService(guard, world.clock, {}, core.flows.connections)
-        self.prepare(world)
+        self.prepare(World(replace(Settings(), auth=AuthSettings(trusted=("203.0.113.0/24",))), defence=True))
 
 
 class HtableTests(_Case):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from sipnode.log import LogControl
 from sipnode.nodes.address import NodeAddress
 from sipnode.observe.wiretrace import WireTrace
+from sipnode.testing import World
 from tests.rpc.support import RpcCase
 
 
@@ -49,8 +50,9 @@ class LogTests(RpcCase):
     """Level and trace while it runs."""
 
     def setUp(self) -> None:
-        super().setUp()
-        self.core.logs = LogControl(self.world.settings.log, self.core.tap)
+        world = World()
+        self.logs = LogControl(world.settings.log, world.core.tap)
+        self.prepare(world, logs=self.logs)
 
     def test_level(self) -> None:
         """Another level by its name, or by Kamailio's number."""
@@ -66,7 +68,7 @@ class LogTests(RpcCase):
         self.assertEqual(self.call("sipnode.trace"), {"on": False, "conditions": {}})
         shown = self.call("sipnode.trace_on", "alice", "", "", "register")
         self.assertEqual((shown["on"], shown["conditions"]["user"], shown["conditions"]["method"]), (True, "alice", "REGISTER"))
-        self.assertIn(self.core.logs.trace, self.core.tap.watchers)
+        self.assertIn(self.logs.trace, self.core.tap.watchers)
         self.assertFalse(self.call("sipnode.trace_off")["on"])
         self.assertFalse(any(isinstance(watcher, WireTrace) for watcher in self.core.tap.watchers))
         self.assertEqual(self.refused("sipnode.trace_on", "a\nb")[0], 400)
@@ -75,10 +77,10 @@ class LogTests(RpcCase):
         """What a reload did, took and refused."""
         self.assertEqual(self.refused("sipnode.reload"), (500, "this server can't reload"))
         report = SimpleNamespace(done=["log: info"], refused=[], restart=["core.listen"])
-        self.core.lifecycle = SimpleNamespace(reload=lambda: report)
+        self.parts.lifecycle = SimpleNamespace(ready=True, reload=lambda: report)
         self.assertEqual(self.call("sipnode.reload"), {"done": ["log: info"], "refused": [], "restart": ["core.listen"]})
 
     def test_without(self) -> None:
         """Where the log isn't the server's own nothing is changed."""
-        self.core.logs = None
+        self.parts.logs = None
         self.assertEqual(self.refused("sipnode.set_log_level", "debug")[0], 500)
