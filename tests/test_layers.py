@@ -87,8 +87,6 @@ ALLOWED["testing"] = EVERYTHING | {"wiring"}
 ALLOWED["check"] = EVERYTHING | {"wiring", "app"}
 PURE = ("sip", "transaction")
 IMPURE_STDLIB = {"asyncio", "multiprocessing", "select", "selectors", "signal", "socket", "ssl", "subprocess", "threading", "time"}
-TANGLED = {"presence"}
-"""Rooms whose modules know each other's types in circles."""
 MOST_LINES = 400
 # A catalogue is looked things up in, not read at a sitting.
 CATALOGUES = {"interfaces": 600, "settings": 700, "routing.request": 700, "proxy.core": 500, "config": 450, "testing": 450}
@@ -194,7 +192,7 @@ class LayerTests(SynchronousTestCase):
             walk(name, ())
 
     def test_no_cycles_of_types(self) -> None:
-        """Nor does knowing its types, which mypy and the compiler need, but in rooms that are known to be tangled still."""
+        """Nor does knowing its types, which mypy and the compiler need."""
         graph = {
             name: {
                 target for one in imports(tree) if (target := own(one.name)) and target != name and MODULES[target].name != "__init__.py"
@@ -210,9 +208,7 @@ class LayerTests(SynchronousTestCase):
                     seen.add(target)
                     todo.extend(graph[target])
             reached[name] = seen
-        round_about = {name for name, seen in reached.items() if name in seen}
-        self.assertEqual({name for name in round_about if name.partition(".")[0] not in TANGLED}, set())
-        self.assertEqual({name.partition(".")[0] for name in round_about}, TANGLED)
+        self.assertEqual({name for name, seen in reached.items() if name in seen}, set())
 
     def test_core_is_pure(self) -> None:
         """``sip`` and ``transaction`` need the standard library alone, and of it neither sockets nor clocks nor threads."""

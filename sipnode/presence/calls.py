@@ -15,19 +15,19 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 from sipnode.errors import ParseError
+from sipnode.presence.names import new_etag
 from sipnode.presence.packages.dialoginfo import compose, parse
 from sipnode.presence.packages.xmlbody import uri
-from sipnode.presence.publish import new_etag
 from sipnode.presence.recent import Recent
+from sipnode.presence.state import CALLS as EVENT
 from sipnode.presence.table import Ends
 from sipnode.records import PartyCall, PresenceChange, Publication
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sipnode.presence.service import PresenceService
+    from sipnode.presence.state import PresenceState
 
-EVENT: Final = "dialog"
 KEPT: Final = 3600
 """Seconds that a row lasts; it is written again after half of them while its call is up."""
 GRACE: Final = 32
@@ -46,14 +46,14 @@ class CallStates:
     """Calls by their parties, ``user@host``.
 
     Args:
-        service: Whose watchers hear of them, and whose table has their rows.
+        state: Whose watchers hear of them, and whose table has their rows.
 
     Attributes:
         reachable: Whether a user has a registration that a call would reach.
     """
 
-    def __init__(self, service: PresenceService) -> None:
-        self._service = service
+    def __init__(self, state: PresenceState) -> None:
+        self._state = state
         self._live: dict[str, dict[int, Any]] = {}
         self._parties: dict[int, tuple[str, ...]] = {}
         self._written: set[tuple[int, str]] = set()
@@ -67,10 +67,10 @@ class CallStates:
 
     def of(self, aor: str) -> list[PartyCall]:
         """Calls of a party, oldest first, then those that ended just now."""
-        service = self._service
+        state = self._state
         found = [view for call in self._live.get(aor, {}).values() for view in self._views(call, aor)]
-        rows = service.publications.at(EVENT, aor, service.now()) if service.publications else ()
-        ended = self._ended.of(aor, service.now()) if self._ended else []
+        rows = state.publications.at(EVENT, aor, state.now()) if state.publications else ()
+        ended = self._ended.of(aor, state.now()) if self._ended else []
         if rows or ended:
             known = {view.id for view in found}
             found += [view for row in rows for view in _read(row) if view.id not in known and view.state != "terminated"]
@@ -79,7 +79,7 @@ class CallStates:
         return found
 
     def _views(self, call: Any, aor: str) -> list[PartyCall]:
-        node = self._service.node
+        node = self._state.node
         return [view_of(call, is_caller, node) for is_caller, party in ((True, call.caller), (False, call.callee)) if party == aor]
 
     # -- what happens
@@ -104,11 +104,11 @@ class CallStates:
             self._parties[number] = parties
             for party in parties:
                 self._live.setdefault(party, {})[number] = call
-        service, watched = self._service, self._service.subscriptions.of_resource
+        state, watched = self._state, self._state.subscriptions.of_resource
         for party in parties:
-            if party in watched and service.is_followed(party):
+            if party in watched and state.is_followed(party):
                 self._write(kind, call, party)
-                service.call_changed(party)
+                state.call_changed(party)
             elif kind == "terminated" and (number, party) in self._written:
                 self._write(kind, call, party)
 
@@ -120,7 +120,7 @@ class CallStates:
 
     def passed(self, method: str, call_id: str, from_tag: str, to_tag: str) -> None:
         """A request inside a dialog passed, of a call that isn't of this process: one that was up before a restart."""
-        publications = self._service.publications
+        publications = self._state.publications
         if not publications:
             return
         for tag in (from_tag, to_tag):
@@ -133,67 +133,65 @@ class CallStates:
         views = _read(row)
         if method == "BYE":
             self._over(row, "local-bye" if by_itself else "remote-bye")
-        elif method in ("INVITE", "UPDATE") and views and views[0].node == self._service.node:
+        elif method in ("INVITE", "UPDATE") and views and views[0].node == self._state.node:
             self._write_row(row.ruid, row.resource, views[0], _patience(views[0]))
 
     def _over(self, row: Publication, event: str) -> None:
         """A call of before a restart has ended."""
         for view in _read(row):
             view.state, view.event = "terminated", event
-            self._ended.add(row.resource, view, self._service.now())
+            self._ended.add(row.resource, view, self._state.now())
         self._missed.discard(row.ruid)
-        self._service.keep([PresenceChange(row, True)])
-        self._service.call_changed(row.resource)
+        self._state.keep([PresenceChange(row, True)])
+        self._state.call_changed(row.resource)
 
     # -- rows
 
     def _write(self, kind: str, call: Any, party: str) -> None:
-        service = self._service
+        state = self._state
         for view in self._views(call, party):
             ruid = _ruid_of(view)
             if kind == "terminated":
-                self._ended.add(party, view, service.now())
-                row = service.publications.get(ruid)
+                self._ended.add(party, view, state.now())
+                row = state.publications.get(ruid)
                 if row is None and (call.id, party) in self._written:
                     # News of another node that was older than our row has taken it out of memory, not out of the table.
                     row = Publication(party, EVENT, "", 0.0, 0.0, b"", party, ruid)
                 if row is not None and not any(other.id == view.id for other in self._of_process(party)):
-                    service.keep([PresenceChange(row, True)])
+                    state.keep([PresenceChange(row, True)])
                 self._written.discard((call.id, party))
-            elif service.durable and (kind == "confirmed" or service.is_followed(party, elsewhere=True)):
+            elif state.durable and (kind == "confirmed" or state.is_followed(party, elsewhere=True)):
                 self._written.add((call.id, party))
                 self._write_row(ruid, party, view, KEPT)
-                self._renewals.add(ruid, service.now() + KEPT / 2)
+                self._renewals.add(ruid, state.now() + KEPT / 2)
 
     def _of_process(self, party: str) -> list[PartyCall]:
         return [view for call in self._live.get(party, {}).values() for view in self._views(call, party)]
 
     def _write_row(self, ruid: str, party: str, view: PartyCall, seconds: float) -> None:
-        now = self._service.now()
+        now = self._state.now()
         body = compose(uri(party), [view], 0, True)
-        self._service.keep(
-            [PresenceChange(Publication(party, EVENT, new_etag(), now + seconds, now, body, party, ruid, int(now), (view,)))]
-        )
+        self._state.keep([PresenceChange(Publication(party, EVENT, new_etag(), now + seconds, now, body, party, ruid, int(now), (view,)))])
 
     def loaded(self) -> None:
         """The table was read at the start: calls of this node's earlier run are believed as long as they are heard of."""
-        service = self._service
-        now = service.now()
+        state = self._state
+        now = state.now()
         for party in self._live:
-            if service.is_followed(party):
+            if state.is_followed(party):
                 self.watched(party)
-        for row in [row for row in service.publications if row.event == EVENT]:
+        for row in [row for row in state.publications if row.event == EVENT]:
             views = _read(row)
-            if views and views[0].node == service.node and not any(one.id == views[0].id for one in self._of_process(row.resource)):
+            if views and views[0].node == state.node and not any(one.id == views[0].id for one in self._of_process(row.resource)):
                 row.expires = min(row.expires, now + _patience(views[0]))
-                service.publications.ends.add(row.ruid, row.expires)
+                state.publications.ends.add(row.ruid, row.expires)
                 if views[0].browsers:
                     self._checks.add(row.ruid, now + CHECK)
 
     def tick(self, now: float) -> None:
         """Write the rows of long calls again; look after the browsers of calls of before a restart."""
         for ruid in self._checks.due(now, _AT_ONCE):
-            row = self._service.publications.get(ruid)
+            row = self._state.publications.get(ruid)
             if row is None or all(self.reachable(aor) for view in _read(row) for aor in view.browsers):
                 self._missed.discard(ruid)
             elif ruid in self._missed:
@@ -204,7 +202,7 @@ class CallStates:
             if row is not None:
                 self._checks.add(ruid, now + CHECK)
         for ruid in self._renewals.due(now, _AT_ONCE):
-            row = self._service.publications.get(ruid)
+            row = self._state.publications.get(ruid)
             if row is None:
                 continue
             for view in self._of_process(row.resource):

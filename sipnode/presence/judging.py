@@ -14,56 +14,56 @@ from sipnode.presence.policy import PICKUP
 from sipnode.records import PresenceChange, Subscription, SubscriptionStatus, Watcher
 
 if TYPE_CHECKING:
-    from sipnode.presence.service import PresenceService
+    from sipnode.presence.state import PresenceState
 
 _log: Final = Logger()
 
 
-def decide(service: PresenceService, resource: str, watcher: str, event: str, allowed: bool | None, pickup: bool) -> Deferred[None]:
+def decide(state: PresenceState, resource: str, watcher: str, event: str, allowed: bool | None, pickup: bool) -> Deferred[None]:
     """Keep a presentity's word on a watcher; see :meth:`sipnode.presence.service.PresenceService.decide`."""
     status = SubscriptionStatus.ACTIVE if allowed else SubscriptionStatus.TERMINATED
     reason = (PICKUP if pickup else "") if allowed else "rejected"
-    row = Watcher(resource, watcher, event, status, reason, service.now())
-    waiting = service.store.put([PresenceChange(row, allowed is None)])
+    row = Watcher(resource, watcher, event, status, reason, state.now())
+    waiting = state.store.put([PresenceChange(row, allowed is None)])
 
     def stored(_result: object) -> None:
         if allowed is None:
-            service.decisions.remove(row)
+            state.decisions.remove(row)
         else:
-            service.decisions.save(row)
-        again(service, resource, watcher, event)
+            state.decisions.save(row)
+        again(state, resource, watcher, event)
 
     return (waiting if waiting is not None else succeed(None)).addCallback(stored)
 
 
-def again(service: PresenceService, resource: str, watcher: str, event: str) -> None:
+def again(state: PresenceState, resource: str, watcher: str, event: str) -> None:
     """Have the subscriptions of a watcher of this node be as policy says now."""
-    package = service.packages.get(event)
+    package = state.packages.get(event)
     if package is None:
         return
-    for one in service.subscriptions.at(event, resource):
-        if one.watcher == watcher and one.node == service.node and is_as_judged(service, one) and getattr(package, "private", False):
+    for one in state.subscriptions.at(event, resource):
+        if one.watcher == watcher and one.node == state.node and is_as_judged(state, one) and getattr(package, "private", False):
             # It may see more now, or less.
-            service.notifier.changed([one])
+            state.notifier.changed([one])
 
 
-def is_as_judged(service: PresenceService, one: Subscription) -> bool:
+def is_as_judged(state: PresenceState, one: Subscription) -> bool:
     """Have a subscription be as policy says now; gives whether it has been so before. Where a site's hook fails it stays as it is."""
-    package = service.packages.get(one.event)
+    package = state.packages.get(one.event)
     try:
-        status = one.status if package is None else service.policy.status(one.watcher, one.resource, package)
+        status = one.status if package is None else state.policy.status(one.watcher, one.resource, package)
     except Exception:
         _log.failure("presence_policy failed")
         return True
     if one.status == status:
         return True
     if status == SubscriptionStatus.TERMINATED:
-        service.end(one, "rejected")
+        state.end(one, "rejected")
         return False
     if one.status == SubscriptionStatus.PENDING:
         one.reason = "approved"
     one.status = status
-    service.store.behind([PresenceChange(one)])
-    service.notifier.at_once(one)
-    service.watched(one)
+    state.store.behind([PresenceChange(one)])
+    state.notifier.at_once(one)
+    state.watched(one)
     return False

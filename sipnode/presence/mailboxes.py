@@ -14,7 +14,7 @@ from sipnode.presence.packages.mwi import Mailbox, compose
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from sipnode.presence.service import PresenceService
+    from sipnode.presence.state import PresenceState
     from sipnode.records import Publication
 
 EVENT: Final = "message-summary"
@@ -26,11 +26,11 @@ class Mailboxes:
     """Those of all users.
 
     Args:
-        service: Where their states are published.
+        state: Where their states are published.
     """
 
-    def __init__(self, service: PresenceService) -> None:
-        self._service = service
+    def __init__(self, state: PresenceState) -> None:
+        self._state = state
 
     def set(self, resource: str, new: int, old: int = 0, urgent_new: int = 0, urgent_old: int = 0) -> Deferred[str]:
         """Say what is in a mailbox; one that wasn't there is there from now on.
@@ -39,25 +39,25 @@ class Mailboxes:
             A Deferred that fires when it is on disk; it fails with StorageError.
         """
         body = compose(resource, Mailbox(new, old, urgent_new, urgent_old))
-        return self._service.state_published(EVENT, resource, body, _FOR_EVER - self._service.now(), _ruid(resource))
+        return self._state.state_published(EVENT, resource, body, _FOR_EVER - self._state.now(), _ruid(resource))
 
     def remove(self, resource: str) -> Deferred[None] | None:
         """Take a mailbox away: its lamp goes out, its subscriptions end. None where there is none of this kind."""
-        service = self._service
-        if service.publications.get(_ruid(resource)) is None:
+        state = self._state
+        if state.publications.get(_ruid(resource)) is None:
             return None
 
         def removed(_ruid: str) -> None:
-            if not service.publications.at(EVENT, resource, service.now()):
-                for one in service.subscriptions.at(EVENT, resource):
-                    if one.node == service.node:
-                        service.end(one, "noresource")
+            if not state.publications.at(EVENT, resource, state.now()):
+                for one in state.subscriptions.at(EVENT, resource):
+                    if one.node == state.node:
+                        state.end(one, "noresource")
 
-        return service.state_published(EVENT, resource, b"", 0, _ruid(resource)).addCallback(removed)
+        return state.state_published(EVENT, resource, b"", 0, _ruid(resource)).addCallback(removed)
 
     def all(self) -> list[Publication]:
         """The state of every mailbox, also of those that a voicemail server publishes."""
-        return [row for row in self._service.publications if row.event == EVENT]
+        return [row for row in self._state.publications if row.event == EVENT]
 
 
 def _ruid(resource: str) -> str:

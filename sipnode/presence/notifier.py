@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from sipnode.presence.agenda import Agenda
-from sipnode.presence.outgoing import ENDING, Outgoing, fitting, has_left, notify, retry_after, state_of
+from sipnode.presence.outgoing import ENDING, Outgoing, Teller, fitting, has_left, notify, retry_after, state_of
 from sipnode.presence.proving import FAIR
 from sipnode.presence.unproved import Unproved
 from sipnode.records import SubscriptionStatus
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _SLICE: Final = 50
 
 
-class Notifier:
+class Notifier(Teller):
     """NOTIFYs of all subscriptions of this node.
 
     Args:
@@ -380,4 +380,3 @@ class Notifier:
         self.failed += 1
         self._gone(outgoing)
         self._dead(outgoing.subscription, reason)
-

@@ -15,7 +15,6 @@ from sipnode.transaction.machine import TransactionUser
 
 if TYPE_CHECKING:
     from sipnode.base.flow import Flow
-    from sipnode.presence.notifier import Notifier
     from sipnode.presence.proving import Address
     from sipnode.records import Subscription
     from sipnode.sip.message import SipResponse
@@ -23,6 +22,22 @@ if TYPE_CHECKING:
 
 ENDING: Final = frozenset((404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604))
 """Answers to a NOTIFY after which the subscription is gone."""
+
+
+class Teller:
+    """The one who made a NOTIFY and is told what becomes of it: :class:`~sipnode.presence.notifier.Notifier`."""
+
+    def answered(self, outgoing: Outgoing, response: SipResponse) -> None:
+        """A final response."""
+        raise NotImplementedError
+
+    def unanswered(self, outgoing: Outgoing) -> None:
+        """No response came."""
+        raise NotImplementedError
+
+    def unsent(self, outgoing: Outgoing) -> None:
+        """There is no way to the subscriber."""
+        raise NotImplementedError
 
 
 class Outgoing(TransactionUser):
@@ -51,7 +66,7 @@ class Outgoing(TransactionUser):
         "timed", "transaction", "tries", "urgent",
     )  # fmt: skip
 
-    def __init__(self, notifier: Notifier, subscription: Subscription) -> None:
+    def __init__(self, notifier: Teller, subscription: Subscription) -> None:
         self._notifier = notifier
         self.subscription = subscription
         self.busy = False

@@ -6,26 +6,23 @@ resource are decided one after the other, so that an entity-tag serves once.
 
 from __future__ import annotations
 
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from sipnode.errors import StorageError
 from sipnode.presence import publication
 from sipnode.presence.fields import event_of
+from sipnode.presence.names import new_etag, new_ruid
 from sipnode.presence.publication import PublishPlan
 from sipnode.presence.store import RETRY_AFTER
-from sipnode.sip.ids import BOOT
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from sipnode.base.request import Request
-    from sipnode.presence.service import PresenceService
-
-_numbers = count(1)
+    from sipnode.presence.state import PresenceState
 
 
-def handle(service: PresenceService, ctx: Request, trusted: bool) -> Any:
+def handle(state: PresenceState, ctx: Request, trusted: bool) -> Any:
     """Process a PUBLISH.
 
     Args:
@@ -39,11 +36,11 @@ def handle(service: PresenceService, ctx: Request, trusted: bool) -> Any:
         ParseError: a header can't be read.
     """
     request = ctx.request
-    if not service.ready:
+    if not state.ready:
         return ctx.reply(503, "", RETRY_AFTER)
-    package = service.packages.get(event_of(request)[0])
+    package = state.packages.get(event_of(request)[0])
     if package is None or not package.publish_types:
-        return ctx.reply(489, "", service.allow_events(True))
+        return ctx.reply(489, "", state.allow_events(True))
     uri = request.ruri
     if not uri.user:
         return ctx.reply(404)
@@ -52,26 +49,26 @@ def handle(service: PresenceService, ctx: Request, trusted: bool) -> Any:
         return ctx.reply(403, "Not your state to publish")
     if len(resource) > 128 or not resource.isprintable():
         return ctx.reply(404)
-    return service.queue.run((package.name, resource), lambda: _decide(service, ctx, package, resource, sender))
+    return state.queue.run((package.name, resource), lambda: _decide(state, ctx, package, resource, sender))
 
 
-def _decide(service: PresenceService, ctx: Request, package: Any, resource: str, sender: str) -> Any:
-    now = service.now()
-    there = service.publications.at(package.name, resource, now)
-    plan = publication.plan(ctx.request, resource, sender, package, there, now, service.settings, new_etag, new_ruid)
+def _decide(state: PresenceState, ctx: Request, package: Any, resource: str, sender: str) -> Any:
+    now = state.now()
+    there = state.publications.at(package.name, resource, now)
+    plan = publication.plan(ctx.request, resource, sender, package, there, now, state.settings, new_etag, new_ruid)
     if not plan.changes:
         return ctx.reply(plan.status, plan.reason, plan.headers)
-    waiting = service.store.put(plan.changes)
+    waiting = state.store.put(plan.changes)
     if waiting is None:
-        return _stored(None, service, ctx, plan, package.name, resource)
-    return waiting.addCallbacks(_stored, lambda failure: refused(failure, ctx), callbackArgs=(service, ctx, plan, package.name, resource))
+        return _stored(None, state, ctx, plan, package.name, resource)
+    return waiting.addCallbacks(_stored, lambda failure: refused(failure, ctx), callbackArgs=(state, ctx, plan, package.name, resource))
 
 
-def _stored(_result: object, service: PresenceService, ctx: Request, plan: PublishPlan, event: str, resource: str) -> Any:
-    service.apply(plan.changes)
+def _stored(_result: object, state: PresenceState, ctx: Request, plan: PublishPlan, event: str, resource: str) -> Any:
+    state.apply(plan.changes)
     verdict = ctx.reply(plan.status, plan.reason, plan.headers)
     if plan.news:
-        service.changed(event, resource)
+        state.changed(event, resource)
     return verdict
 
 
@@ -79,13 +76,3 @@ def refused(failure: Failure, ctx: Request) -> Any:
     """The store didn't take it: so nothing has changed."""
     failure.trap(StorageError)
     return ctx.reply(503, "", RETRY_AFTER)
-
-
-def new_etag() -> str:
-    """An entity-tag that was never used before."""
-    return f"{BOOT}.{next(_numbers):x}"
-
-
-def new_ruid() -> str:
-    """A name for a publication that no other has, also in other runs and on other nodes."""
-    return f"pres-{BOOT}-{next(_numbers):x}"

@@ -21,10 +21,10 @@ from sipnode.sip import ids
 
 if TYPE_CHECKING:
     from sipnode.base.request import Request
-    from sipnode.presence.service import PresenceService
+    from sipnode.presence.state import PresenceState
 
 
-def handle(service: PresenceService, ctx: Request) -> Any:
+def handle(state: PresenceState, ctx: Request) -> Any:
     """Process a SUBSCRIBE, inside a dialog or not.
 
     Args:
@@ -36,28 +36,28 @@ def handle(service: PresenceService, ctx: Request) -> Any:
     Raises:
         ParseError: a header can't be read.
     """
-    if not service.ready:
+    if not state.ready:
         return ctx.reply(503, "", RETRY_AFTER)
-    package = service.packages.get(event_of(ctx.request)[0])
+    package = state.packages.get(event_of(ctx.request)[0])
     if package is None:
-        return ctx.reply(489, "", service.allow_events(False))
+        return ctx.reply(489, "", state.allow_events(False))
     tag = ctx.request.to.tag
     if tag:
-        return service.queue.run(tag, lambda: _go_on(service, ctx, package, tag))
-    return _begin(service, ctx, package)
+        return state.queue.run(tag, lambda: _go_on(state, ctx, package, tag))
+    return _begin(state, ctx, package)
 
 
-def is_at_home(service: PresenceService, ctx: Request) -> bool:
+def is_at_home(state: PresenceState, ctx: Request) -> bool:
     """Whether a SUBSCRIBE with a To tag needs no password: it comes from where its subscription is, or there is none, which it
     may be told.
     """
-    there = service.subscriptions.by_tag.get(ctx.request.to.tag)
-    if there is None or not subscription.is_of(ctx.request, there, service.now()):
+    there = state.subscriptions.by_tag.get(ctx.request.to.tag)
+    if there is None or not subscription.is_of(ctx.request, there, state.now()):
         return True
-    return is_same_place(there, service.origin(ctx), False)
+    return is_same_place(there, state.origin(ctx), False)
 
 
-def _begin(service: PresenceService, ctx: Request, package: Any) -> Any:
+def _begin(state: PresenceState, ctx: Request, package: Any) -> Any:
     request = ctx.request
     resource, watcher = request.ruri.aor, ctx.identity or request.from_.uri.aor
     if not request.ruri.user or len(resource) > 128 or not resource.isprintable() or len(watcher) > 128 or not watcher.isprintable():
@@ -66,87 +66,87 @@ def _begin(service: PresenceService, ctx: Request, package: Any) -> Any:
     if no is not None:
         return ctx.reply(*no)
     try:
-        status = service.policy.admit(watcher, resource, package)
+        status = state.policy.admit(watcher, resource, package)
     except Refused as refusal:
         return ctx.reply(refusal.status, refusal.reason, refusal.headers)
-    settings, table = service.settings, service.subscriptions
+    settings, table = state.settings, state.subscriptions
     if len(table) >= settings.subscriptions:
-        service.counters["refused_full"] += 1
+        state.counters["refused_full"] += 1
         return ctx.reply(503, "", RETRY_AFTER)
     if table.count(watcher) >= settings.subscriptions_per_watcher:
-        service.counters["refused_per_watcher"] += 1
+        state.counters["refused_per_watcher"] += 1
         return ctx.reply(403, "Too many subscriptions")
-    origin, now = service.origin(ctx), service.now()
+    origin, now = state.origin(ctx), state.now()
     address = (origin.host, origin.port) if origin.host else None
     if address is not None and ctx.identity and ctx.flow.shown == ctx.identity and address == ctx.flow.remote:
         # The challenge that it has answered went there.
-        service.proving.showed(watcher, address)
-    why, seconds = service.proving.refusal(watcher, address, now)
+        state.proving.showed(watcher, address)
+    why, seconds = state.proving.refusal(watcher, address, now)
     if why:
-        service.counters[f"refused_{why}"] += 1
+        state.counters[f"refused_{why}"] += 1
         return ctx.reply(503, "", (("retry-after", str(ceil(seconds))),))
     plan = subscription.begin(request, resource, watcher, package, origin, status, ids.new_tag(), now, settings)
     made = plan.subscription
     if made is None:
         return ctx.reply(plan.status, plan.reason, plan.headers)
-    if address is not None and service.proving.is_proved(watcher, address):
+    if address is not None and state.proving.is_proved(watcher, address):
         made.proved = text_of(address)
     if plan.ends:
-        return _told(None, service, ctx, plan)
+        return _told(None, state, ctx, plan)
     made.reserved = RESERVE
-    waiting = service.store.put([PresenceChange(made)])
+    waiting = state.store.put([PresenceChange(made)])
     if waiting is None:
-        return _told(None, service, ctx, plan)
-    return waiting.addCallbacks(_told, lambda failure: refused(failure, ctx), callbackArgs=(service, ctx, plan))
+        return _told(None, state, ctx, plan)
+    return waiting.addCallbacks(_told, lambda failure: refused(failure, ctx), callbackArgs=(state, ctx, plan))
 
 
-def _told(_result: object, service: PresenceService, ctx: Request, plan: SubscribePlan) -> Any:
+def _told(_result: object, state: PresenceState, ctx: Request, plan: SubscribePlan) -> Any:
     made = plan.subscription
     assert made is not None
     ctx.to_tag = made.to_tag
     if not plan.ends:
-        service.subscriptions.add(made)
+        state.subscriptions.add(made)
     verdict = ctx.reply(plan.status, plan.reason, plan.headers)
     received = octets(ctx.request)
     if plan.ends:
-        service.notifier.finish(made, "timeout", False, received)
+        state.notifier.finish(made, "timeout", False, received)
     else:
-        service.calls.watched(made.resource)
-        service.notifier.at_once(made, received)
-        service.watched(made)
+        state.watched_anew(made.resource)
+        state.notifier.at_once(made, received)
+        state.watched(made)
     return verdict
 
 
-def _go_on(service: PresenceService, ctx: Request, package: Any, tag: str) -> Any:
-    there = service.subscriptions.by_tag.get(tag)
-    may = there is not None and service.is_watcher(ctx, there)
-    plan = subscription.go_on(ctx.request, there, package, service.origin(ctx), may, service.now(), service.settings)
+def _go_on(state: PresenceState, ctx: Request, package: Any, tag: str) -> Any:
+    there = state.subscriptions.by_tag.get(tag)
+    may = there is not None and state.is_watcher(ctx, there)
+    plan = subscription.go_on(ctx.request, there, package, state.origin(ctx), may, state.now(), state.settings)
     kept = plan.subscription
     if kept is None:
-        service.counters["refused_not_watcher"] += plan.status == 403
+        state.counters["refused_not_watcher"] += plan.status == 403
         return ctx.reply(plan.status, plan.reason, plan.headers)
     if kept.reserved - kept.local_cseq < RESERVE // 2:
         kept.reserved += RESERVE
-    waiting = service.store.put([PresenceChange(kept, plan.ends)])
+    waiting = state.store.put([PresenceChange(kept, plan.ends)])
     if waiting is None:
-        return _refreshed(None, service, ctx, plan)
-    return waiting.addCallbacks(_refreshed, lambda failure: refused(failure, ctx), callbackArgs=(service, ctx, plan))
+        return _refreshed(None, state, ctx, plan)
+    return waiting.addCallbacks(_refreshed, lambda failure: refused(failure, ctx), callbackArgs=(state, ctx, plan))
 
 
-def _refreshed(_result: object, service: PresenceService, ctx: Request, plan: SubscribePlan) -> Any:
+def _refreshed(_result: object, state: PresenceState, ctx: Request, plan: SubscribePlan) -> Any:
     kept = plan.subscription
     assert kept is not None
-    if kept.to_tag not in service.subscriptions.by_tag:
+    if kept.to_tag not in state.subscriptions.by_tag:
         # It ended while its refresh was being written: a NOTIFY found nobody.
-        service.store.delete([kept])
+        state.store.delete([kept])
         return ctx.reply(481)
-    live = service.subscriptions.refresh(kept)
+    live = state.subscriptions.refresh(kept)
     if plan.ends:
-        service.subscriptions.remove(live.to_tag)
+        state.subscriptions.remove(live.to_tag)
     verdict = ctx.reply(plan.status, plan.reason, plan.headers)
     if plan.ends:
-        service.notifier.finish(live, "timeout", False, octets(ctx.request))
-        service.watched(live)
+        state.notifier.finish(live, "timeout", False, octets(ctx.request))
+        state.watched(live)
     else:
-        service.notifier.at_once(live, octets(ctx.request))
+        state.notifier.at_once(live, octets(ctx.request))
     return verdict

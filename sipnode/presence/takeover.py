@@ -14,48 +14,48 @@ from sipnode.presence.store import RESERVE
 from sipnode.records import PresenceChange
 
 if TYPE_CHECKING:
-    from sipnode.presence.service import PresenceService
+    from sipnode.presence.state import PresenceState
     from sipnode.presence.subscription import Origin
     from sipnode.records import Subscription
 
 
-def take_over(service: PresenceService, origin: Origin) -> None:
+def take_over(state: PresenceState, origin: Origin) -> None:
     """Have what another node told a device be told from here, beginning with the state as it is.
 
     Args:
         origin: How the device is reached now.
     """
-    for row in service.subscriptions.of_device(origin.key):
-        if row.node != service.node:
-            service.queue.run(row.to_tag, partial(_take, service, row.to_tag, origin))
+    for row in state.subscriptions.of_device(origin.key):
+        if row.node != state.node:
+            state.queue.run(row.to_tag, partial(_take, state, row.to_tag, origin))
 
 
-def _take(service: PresenceService, tag: str, origin: Origin) -> Any:
-    row = service.subscriptions.by_tag.get(tag)
-    if row is None or row.node == service.node or row.expires <= service.now():
+def _take(state: PresenceState, tag: str, origin: Origin) -> Any:
+    row = state.subscriptions.by_tag.get(tag)
+    if row is None or row.node == state.node or row.expires <= state.now():
         return None
     # A CSeq reserved there may have been used there.
     mine = replace(
         row,
-        node=service.node,
+        node=state.node,
         flow=origin.flow,
         socket=origin.socket,
         local_contact=origin.local_contact,
         local_cseq=max(row.local_cseq, row.reserved),
         reserved=max(row.local_cseq, row.reserved) + RESERVE,
     )
-    waiting = service.store.put([PresenceChange(mine)])
+    waiting = state.store.put([PresenceChange(mine)])
     if waiting is None:
-        return _taken(None, service, mine)
+        return _taken(None, state, mine)
     # Else it is tried again when the device refreshes its registration.
-    return waiting.addCallbacks(_taken, lambda failure: None, callbackArgs=(service, mine))
+    return waiting.addCallbacks(_taken, lambda failure: None, callbackArgs=(state, mine))
 
 
-def _taken(_result: object, service: PresenceService, mine: Subscription) -> None:
-    live = service.subscriptions.by_tag.get(mine.to_tag)
+def _taken(_result: object, state: PresenceState, mine: Subscription) -> None:
+    live = state.subscriptions.by_tag.get(mine.to_tag)
     if live is None:
-        service.store.delete([mine])
+        state.store.delete([mine])
         return
-    service.subscriptions.refresh(mine)
+    state.subscriptions.refresh(mine)
     live.local_contact, live.local_cseq = mine.local_contact, max(live.local_cseq, mine.local_cseq)
-    service.notifier.at_once(live)
+    state.notifier.at_once(live)
