@@ -132,6 +132,18 @@ class Flow:
         return f"<{type(self).__name__} {self.transport} {_bracketed(self.remote[0])}:{self.remote[1]} {self.token}>"
 
 
+def check_flow(flow: object) -> None:
+    """Refuse a flow that only looks like one: compiled code takes none of these, so pure Python doesn't either.
+
+    Raises:
+        TypeError: its class, named, doesn't derive from :class:`Flow`.
+    """
+    if not isinstance(flow, Flow):
+        raise TypeError(
+            f"{Flow.__module__}.Flow object expected; got {type(flow).__module__}.{type(flow).__qualname__}, which doesn't derive from it"
+        )
+
+
 class _Nowhere(Flow):
     """See :data:`NOWHERE`."""
 
@@ -152,7 +164,7 @@ NOWHERE.closed = True
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MessageSink:
-    """The sink of transports' messages. Synchronous; never raises."""
+    """The sink of transports' messages. Synchronous; never raises, but TypeError for a flow that is no :class:`Flow`."""
 
     def received(self, data: bytes, flow: Flow) -> None:
         """One datagram, one framed stream message or one WebSocket message (never a keepalive)."""

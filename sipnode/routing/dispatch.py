@@ -11,7 +11,7 @@ from typing import Final
 
 from twisted.python.failure import Failure
 
-from sipnode.base.flow import Flow, MessageSink
+from sipnode.base.flow import Flow, MessageSink, check_flow
 from sipnode.base.outbox import REFUSAL, STRAY
 from sipnode.errors import FramingError, ParseError
 from sipnode.nat.rules import answered_at
@@ -46,6 +46,7 @@ class Dispatcher(MessageSink):
 
     def received(self, data: bytes, flow: Flow) -> None:
         """One datagram, one framed stream message or one WebSocket message."""
+        check_flow(flow)
         core, tap, now = self._core, self._tap, self._clock()
         try:
             message = parse_message(data, self.limits, flow.websocket)
@@ -177,6 +178,7 @@ class Dispatcher(MessageSink):
 
     def opened(self, flow: Flow) -> None:
         """A connection is usable."""
+        check_flow(flow)
 
     def closed(self, flow: Flow, reason: str) -> None:
         """A connection is gone: its transactions have failed, its bindings are dead, its calls may be."""

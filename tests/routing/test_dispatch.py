@@ -44,6 +44,26 @@ class DispatchTests(SynchronousTestCase):
         """It is an IMessageSink."""
         self.assertTrue(verifyObject(IMessageSink, self.world.sink))
 
+    def test_flow_of_another_kind(self) -> None:
+        """A flow that doesn't derive from Flow is refused with its class, compiled or not; one that does may be anybody's."""
+
+        class Lookalike:
+            """Has what a flow has."""
+
+            transport, reliable, websocket, remote, token = "TCP", True, False, ("192.0.2.77", 5060), "t"
+
+        other: Any = Lookalike()
+        for arrive in (lambda: self.world.sink.received(INVITE, other), lambda: self.world.sink.opened(other)):
+            error = self.assertRaises(TypeError, arrive)
+            self.assertRegex(str(error), r"^sipnode\.base\.flow\.Flow object expected; got \S*Lookalike\b")
+        self.assertEqual((self.bob.inbox, len(self.world.core.transactions)), ([], 0))
+
+        class Mine(FakeFlow):
+            """Derives from it."""
+
+        self.world.sink.received(INVITE, Mine("UDP", ("192.0.2.77", 5060)))
+        self.assertEqual(self.bob.methods(), ["INVITE"])
+
     def test_broken_requests_are_answered(self) -> None:
         """A request that can't be read gets its status, with its own Via and Call-ID; an ACK gets nothing."""
         for old, new, status in (
