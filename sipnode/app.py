@@ -12,6 +12,7 @@
     ├ presence       publications, subscriptions and their NOTIFYs
     ├ keepalive      pings of natted phones
     ├ script         the routing script starts and stops
+    ├ script-watch   loads it when its file has changed (where [routing] watch_seconds is set)
     ├ defence        overload; ends bans
     ├ rpc            JSON-RPC on a UNIX socket and HTTP
     ├ flows          connections that are open
@@ -52,8 +53,8 @@ from sipnode.routing.assembly import ScriptService
 from sipnode.routing.core import Core
 from sipnode.routing.dispatch import Dispatcher
 from sipnode.routing.http import HttpClient
-from sipnode.routing.loading import load_script
 from sipnode.routing.parts import Parts
+from sipnode.routing.watch import ScriptFile, ScriptWatch
 from sipnode.services import OrderedMultiService, settle_memory
 from sipnode.sip.parser import Limits
 from sipnode.storage.factory import open_storage, use_backend
@@ -81,7 +82,7 @@ if TYPE_CHECKING:
     from sipnode.base.flow import Flow
     from sipnode.lifecycle.service import Lifecycle
     from sipnode.observe.callhistory import CallHistory
-    from sipnode.routing.versions import Loaded
+    from sipnode.routing.versions import Loaded, Versions
     from sipnode.settings import Settings
     from sipnode.sip.message import SipResponse
 
@@ -260,7 +261,8 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     )
     if defence is not None:
         parts.misbehaved = defence.misbehaved
-    read, sealing = partial(_script, settings, conf_dir), derive(shared, "route")
+    file, sealing = ScriptFile(settings.routing.script, conf_dir), derive(shared, "route")
+    read = partial(_script, settings, file)
     core, versions = assemble_core(settings, reactor, layer, sealing, parts, read, lambda core: build_presence(core, storage))
     media.sweep_for(core.media_control)
 
@@ -281,7 +283,8 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     root = Server(core, transports, lifecycle, logs, observation.calls, own_process, conf_path)
     rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage, conf_dir, logs, lifecycle, versions, insight, watch)
     log = LogService(logs, own_process)
-    core_services = (media, registrar, core.dialogs, *there(core.presence), keepalive, ScriptService(core), *there(defence))
+    script = (ScriptService(core), *there(_watch(settings, file, versions, reactor)))
+    core_services = (media, registrar, core.dialogs, *there(core.presence), keepalive, *script, *there(defence))
     outside = (*transports.services, batching, *build_trunks(core), *there(watch))
     for service in (log, StorageService(storage), *backend, timer, *core_services, rpc, *outside):
         service.setServiceParent(root)
@@ -302,8 +305,14 @@ def either(*takers: Callable[[SipResponse, Flow], bool]) -> Callable[[SipRespons
     return lambda response, flow: any(takes(response, flow) for takes in takers)
 
 
-def _script(settings: Settings, conf_dir: Path) -> Loaded:
-    return load_script(settings.routing.script, conf_dir), _stages(settings)
+def _script(settings: Settings, file: ScriptFile) -> Loaded:
+    return file.load(), _stages(settings)
+
+
+def _watch(settings: Settings, file: ScriptFile, versions: Versions, reactor: Any) -> IService | None:
+    """The watch over the script's file, where one is wanted."""
+    seconds = settings.routing.watch_seconds
+    return ScriptWatch(file, versions.reload, reactor, seconds) if seconds and file.path is not None else None
 
 
 def _domain(settings: Settings) -> str:

@@ -45,8 +45,15 @@ class CoreSettings:
     server: str = setting("sipnode", "Server header of our own responses; empty for none.")
     max_forwards: int = setting(70, "Max-Forwards given to requests that have none.", minimum=1, maximum=255)
     state_dir: str = setting("", "Folder for the database and the server's secret; empty: the conf folder.")
-    stop_seconds: float = setting(5.0, "A stop takes so long at most: new calls get 503 at once, those that ring may be answered meanwhile, else get it too; 0: at once.", minimum=0, maximum=3600)
-    drain_seconds: float = setting(32.0, "Within stop_seconds, it waits so long for what has begun; 0: not at all.", minimum=0, maximum=3600)
+    stop_seconds: float = setting(
+        5.0,
+        "A stop takes so long at most: new calls get 503 at once, those that ring may be answered meanwhile, else get it too; 0: at once.",
+        minimum=0,
+        maximum=3600,
+    )
+    drain_seconds: float = setting(
+        32.0, "Within stop_seconds, it waits so long for what has begun; 0: not at all.", minimum=0, maximum=3600
+    )
     drain_calls: bool = setting(False, "It waits for the end of calls that are up, too; false: they go on, and the next process has them.")
 
 
@@ -68,8 +75,12 @@ class LimitSettings:
     transactions: int = setting(200000, "Most live transactions; over it new requests get 503.", minimum=100)
     pending_per_call_id: int = setting(100, "Most requests of one Call-ID that wait for their answer; over it 503.", minimum=2)
     pending_per_callee: int = setting(2000, "Most calls that ring at one address-of-record; over it 486.", minimum=1)
-    strangers_per_callee: int = setting(20, "Most of them from strangers: nobody has proved to be a user of ours, nor is trusted.", minimum=0)
-    strangers_per_source: int = setting(100, "Most calls that ring for strangers of one source address (IPv6: /64); over it 503.", minimum=0)
+    strangers_per_callee: int = setting(
+        20, "Most of them from strangers: nobody has proved to be a user of ours, nor is trusted.", minimum=0
+    )
+    strangers_per_source: int = setting(
+        100, "Most calls that ring for strangers of one source address (IPv6: /64); over it 503.", minimum=0
+    )
     strangers: int = setting(500, "Most calls that ring for strangers in all; over it 503.", minimum=0)
 
 
@@ -102,7 +113,9 @@ class TransportSettings:
         10.0, "Limit for TLS, first line and whole WebSocket handshake or first HTTP request together, and for each later one.", minimum=1
     )
     silent_seconds: float = setting(30.0, "A connection by which nothing valid came in this time is closed.", minimum=1, maximum=3600)
-    idle_seconds: float = setting(3604.0, "A connection without traffic is closed after it (the seed's tcp_connection_lifetime).", minimum=10)
+    idle_seconds: float = setting(
+        3604.0, "A connection without traffic is closed after it (the seed's tcp_connection_lifetime).", minimum=10
+    )
     connect_seconds: float = setting(5.0, "Limit for an outgoing connection.", minimum=0.1)
     udp_receive_buffer: int = setting(4194304, "SO_RCVBUF of UDP sockets.", minimum=65536)
     proxies: tuple[str, ...] = setting(
@@ -123,7 +136,9 @@ class TLSSettings:
     """[tls]"""
 
     config: str = setting("../tls/tls.cfg", "File in Kamailio's tls.cfg format; relative to the conf folder.")
-    watch_seconds: float = setting(10.0, "Between two looks whether one of its files has changed, which is then used; 0 for none.", minimum=0)
+    watch_seconds: float = setting(
+        10.0, "Between two looks whether one of its files has changed, which is then used; 0 for none.", minimum=0
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +146,9 @@ class RoutingSettings:
     """[routing]"""
 
     script: str = setting("", "'module.Class' of a RoutingScript subclass in the conf folder; empty: the script in the package.")
+    watch_seconds: float = setting(
+        0.0, "Between two looks whether the script's file has changed, which is then loaded as routing.reload does; 0 for none.", minimum=0
+    )
     stages: tuple[str, ...] = setting([], "Plugin stages that run, by name; an installed stage that isn't named doesn't.")
 
 
@@ -161,7 +179,10 @@ class AuthSettings:
     )
     backend_url: str = setting("", "What that plugin works with, in its own form.", secret=True)
     outage_seconds: float = setting(
-        3600.0, "How long after that a credential that was good stays good while its store is away; 0: not at all.", minimum=0, maximum=604800
+        3600.0,
+        "How long after that a credential that was good stays good while its store is away; 0: not at all.",
+        minimum=0,
+        maximum=604800,
     )
     trusted: tuple[str, ...] = setting(
         [], "Addresses or networks whose requests need no digest (trunks), e.g. '192.0.2.0/24'.", form="network"
@@ -193,7 +214,9 @@ class LocationSettings:
     default_expires: int = setting(3600, "Seconds given to a contact that asks for none.", minimum=1)
     min_expires: int = setting(60, "Shorter ones get 423.", minimum=0)
     max_expires: int = setting(3600, "Longer ones are cut to it.", minimum=1)
-    min_expires_mode: str = setting("reject", "What a shorter one gets: 'reject' 423, 'raise' silently (Kamailio's default).", choices=("reject", "raise"))
+    min_expires_mode: str = setting(
+        "reject", "What a shorter one gets: 'reject' 423, 'raise' silently (Kamailio's default).", choices=("reject", "raise")
+    )
     max_contacts: int = setting(10, "Most contacts of an address-of-record.", minimum=1)
     max_contacts_mode: str = setting("reject", "At the limit: 'reject' with 503, or 'drop_oldest'.", choices=("reject", "drop_oldest"))
     cseq_delay: float = setting(20.0, "An equal CSeq within it counts as a repeat of the same REGISTER.", minimum=0)
@@ -205,7 +228,9 @@ class LocationSettings:
         choices=("users", "trusted", "none"),
     )
     service_route: tuple[str, ...] = setting(
-        [], "Service-Route of each 200 to a REGISTER (RFC 3608), such as '<sip:edge.example.com;lr>': the way of what the user sends.", form="route"
+        [],
+        "Service-Route of each 200 to a REGISTER (RFC 3608), such as '<sip:edge.example.com;lr>': the way of what the user sends.",
+        form="route",
     )
     batch_seconds: float = setting(
         0.025,
@@ -221,14 +246,20 @@ class LocationSettings:
 class StorageSettings:
     """[storage]"""
 
-    url: str = setting("sqlite:sipnode.sqlite", "'sqlite:FILE' (relative to state_dir), 'postgres://user:password@host/database', 'memory:', or a plugin's scheme (sipnode.stores).", secret=True)
+    url: str = setting(
+        "sqlite:sipnode.sqlite",
+        "'sqlite:FILE' (relative to state_dir), 'postgres://user:password@host/database', 'memory:', or a plugin's scheme (sipnode.stores).",
+        secret=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
     """[node] this server among those that share a database: sister nodes, a Kamailio"""
 
-    id: int = setting(0, "Number of this node, no other's on the database (Kamailio's server_id); 0: it is alone.", minimum=0, maximum=2147483647)
+    id: int = setting(
+        0, "Number of this node, no other's on the database (Kamailio's server_id); 0: it is alone.", minimum=0, maximum=2147483647
+    )
     address: str = setting(
         "", "'HOST:PORT[;transport=udp|tcp|tls]', one of our listeners, where the others reach this node's browsers; empty: not at all."
     )
@@ -243,7 +274,9 @@ class ProxySettings:
 
     fork: str = setting("parallel", "'parallel' all contacts at once, or 'serial' by q.", choices=("parallel", "serial"))
     max_branches: int = setting(12, "Most branches of a request (Kamailio MAX_BRANCHES).", minimum=1, maximum=100)
-    udp_mtu: int = setting(1300, "A larger request to a resolved foreign host goes by TCP where it can (RFC 3261 18.1.1); 0 never.", minimum=0)
+    udp_mtu: int = setting(
+        1300, "A larger request to a resolved foreign host goes by TCP where it can (RFC 3261 18.1.1); 0 never.", minimum=0
+    )
     foreign: str = setting("users", "Who may call foreign domains: 'users' authenticated local ones, or 'none'.", choices=("users", "none"))
     next_host_seconds: float = setting(
         2.0,
@@ -282,11 +315,17 @@ class DialogSettings:
     """[dialog]"""
 
     track: str = setting(
-        "all", "Which calls are known by dlg.list and in metrics: 'all', or only those with a 'browser' on an end.", choices=("all", "browser")
+        "all",
+        "Which calls are known by dlg.list and in metrics: 'all', or only those with a 'browser' on an end.",
+        choices=("all", "browser"),
     )
     max_calls: int = setting(200000, "Most calls that are kept track of; more pass unseen and are counted.", minimum=10)
-    calls_per_user: int = setting(0, "Most calls at once that a user of ours begins; over it 403. 0 for any number; needs track = 'all'.", minimum=0)
-    max_seconds: float = setting(43200.0, "A call of which nothing was heard for so long is forgotten (Kamailio's default_timeout).", minimum=60)
+    calls_per_user: int = setting(
+        0, "Most calls at once that a user of ours begins; over it 403. 0 for any number; needs track = 'all'.", minimum=0
+    )
+    max_seconds: float = setting(
+        43200.0, "A call of which nothing was heard for so long is forgotten (Kamailio's default_timeout).", minimum=60
+    )
     lost_flow_seconds: float = setting(
         4.0, "A browser whose connection is gone has so long to come back; then its calls get BYE.", minimum=0, maximum=300
     )
@@ -296,10 +335,17 @@ class DialogSettings:
 class NatSettings:
     """[nat]"""
 
-    uac_test: int = setting(19, "nat_uac_test mask: 1 private Contact, 2 Via address differs, 8 private SDP, 16 Via port differs, 64 WebSocket …", minimum=0, maximum=511)
+    uac_test: int = setting(
+        19,
+        "nat_uac_test mask: 1 private Contact, 2 Via address differs, 8 private SDP, 16 Via port differs, 64 WebSocket …",
+        minimum=0,
+        maximum=511,
+    )
     contact_alias: bool = setting(True, "Put ;alias=ip~port~proto into the Contact of natted and WebSocket senders.")
     natping_interval: float = setting(30.0, "OPTIONS to natted UDP bindings; 0 for none.", minimum=0)
-    keepalive_timeout: float = setting(90.0, "A natted binding that has answered a ping before and then none for so long is removed; 0 never.", minimum=0)
+    keepalive_timeout: float = setting(
+        90.0, "A natted binding that has answered a ping before and then none for so long is removed; 0 never.", minimum=0
+    )
     rules: tuple[str, ...] = setting(
         ["agent Cisco-CP79: via-port"],
         "Phones that are otherwise, the first that fits: 'agent BEGINNING: WORDS' or 'network ADDRESS/LENGTH: WORDS', with via-port (without"
@@ -316,11 +362,15 @@ class MediaSettings:
     nodes: tuple[str, ...] = setting(
         [], "rtpengine ng addresses 'HOST:PORT [weight N]'; none: SDP passes untouched. A plugin's relay has addresses of its own form."
     )
-    engage: str = setting("always", "'always' relays every call; 'mixed' only those between a browser and a phone or behind NAT.", choices=("always", "mixed"))
+    engage: str = setting(
+        "always", "'always' relays every call; 'mixed' only those between a browser and a phone or behind NAT.", choices=("always", "mixed")
+    )
     timeouts: tuple[float, ...] = setting([0.3, 0.6, 1.2], "Waits for an answer before each retransmission and for the last.")
     disable_seconds: float = setting(60.0, "A node that didn't answer isn't used for so long, or until a ping is answered.", minimum=1)
     ping_seconds: float = setting(5.0, "Between two pings of a node; an answer brings one back that was down.", minimum=0.5)
-    on_error: str = setting("reject", "A call that no node serves: 'reject' it, or 'bypass' passes its SDP untouched.", choices=("reject", "bypass"))
+    on_error: str = setting(
+        "reject", "A call that no node serves: 'reject' it, or 'bypass' passes its SDP untouched.", choices=("reject", "bypass")
+    )
     media_address: str = setting("", "media-address for the daemon; empty: it decides.", form="literal")
     interfaces: tuple[str, ...] = setting(
         [],
@@ -337,7 +387,9 @@ class MediaSettings:
     sweep_seconds: float = setting(
         20.0, "Between two looks for calls of ours at the daemon that nobody owns, as after a kill -9; they are freed. 0: never.", minimum=0
     )
-    delete_delay: int = setting(0, "Seconds that the daemon keeps the ports of a call that ended; -1: as its --delete-delay says.", minimum=-1)
+    delete_delay: int = setting(
+        0, "Seconds that the daemon keeps the ports of a call that ended; -1: as its --delete-delay says.", minimum=-1
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +439,9 @@ class RpcSettings:
 
     socket: str = setting("rpc.sock", "UNIX socket for the server's own user, relative to state_dir; empty for none.")
     listen: str = setting("", "'ADDRESS:PORT' of an HTTP listener (POST /RPC), best on loopback; empty for none.", form="address")
-    allow: tuple[str, ...] = setting(["127.0.0.0/8", "::1"], "Addresses or networks that may call over HTTP; others get 403.", form="network")
+    allow: tuple[str, ...] = setting(
+        ["127.0.0.0/8", "::1"], "Addresses or networks that may call over HTTP; others get 403.", form="network"
+    )
     token: str = setting(
         "", "What HTTP callers show (Authorization: Bearer); empty: one made at random, in state_dir/rpc.token.", secret=True, form="token"
     )
@@ -407,7 +461,9 @@ class DefenceSettings:
     )
     rate: float = setting(200.0, "Messages a second of a source; what is over it is dropped (UDP) or gets 503.", minimum=1)
     burst: float = setting(2000.0, "Messages of a source at once after a rest: an office behind one address that comes back.", minimum=10)
-    proved_factor: float = setting(10.0, "So many times as much for a source where a user proved a password lately.", minimum=1, maximum=1000)
+    proved_factor: float = setting(
+        10.0, "So many times as much for a source where a user proved a password lately.", minimum=1, maximum=1000
+    )
     proved_seconds: float = setting(3600.0, "How long that counts.", minimum=1)
     flood_messages: int = setting(1000, "A source without users of ours that sends so many over its limit is shut out; 0 never.", minimum=0)
     failed_digests: int = setting(
@@ -499,7 +555,9 @@ class TrunkSettings:
         [], "Beginnings of numbers that our users reach by it, dialled at a domain of ours or as tel URI.", form="digits"
     )
     rewrite: tuple[str, ...] = setting(
-        [], "What becomes of the beginning of a number that goes to it, 'BEGINNING>INSTEAD' as '00>+'; of several the longest.", form="rewrite"
+        [],
+        "What becomes of the beginning of a number that goes to it, 'BEGINNING>INSTEAD' as '00>+'; of several the longest.",
+        form="rewrite",
     )
     user: str = setting("", "Our name there, for digest and registration.", form="username")
     password: str = setting("", "Our password there.", secret=True)
@@ -507,8 +565,12 @@ class TrunkSettings:
     register: bool = setting(False, "Register there, so that it knows where we are.")
     register_seconds: int = setting(600, "For how long to register; it may grant less.", minimum=60, maximum=86400)
     incoming: str = setting("", "User of ours, 'USER' or 'USER@DOMAIN', who gets the calls that it sends to its own user.", form="aor")
-    ping_seconds: float = setting(30.0, "Ask so often (OPTIONS) whether it is there; 0 never: then it is used in any case.", minimum=0, maximum=3600)
-    ping_misses: int = setting(2, "After so many questions without an answer no new calls go to it, until it answers one.", minimum=1, maximum=100)
+    ping_seconds: float = setting(
+        30.0, "Ask so often (OPTIONS) whether it is there; 0 never: then it is used in any case.", minimum=0, maximum=3600
+    )
+    ping_misses: int = setting(
+        2, "After so many questions without an answer no new calls go to it, until it answers one.", minimum=1, maximum=100
+    )
 
 
 @dataclass(frozen=True, slots=True)

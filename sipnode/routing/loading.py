@@ -27,7 +27,7 @@ def load_script(named: str, folder: Path) -> type[RoutingScript]:
     if not named:
         return RoutingScript
     module_name, _, class_name = named.rpartition(".")
-    file = folder / f"{module_name}.py"
+    file = file_of(named, folder)
     if not module_name or not file.is_file():
         raise ConfigError(f"{named!r} has to be 'module.Class' of a module in {folder}", key=KEY)
     name = f"sipnode_site_{module_name}"
@@ -53,6 +53,11 @@ def load_script(named: str, folder: Path) -> type[RoutingScript]:
             raise
         raise ConfigError(f"{type(error).__name__}: {error}", str(file), line_of(error, str(file)), KEY) from error
     return script
+
+
+def file_of(named: str, folder: Path) -> Path:
+    """The file that ``[routing] script`` is read from, whether or not it is there."""
+    return folder / f"{named.rpartition('.')[0]}.py"
 
 
 def line_of(error: BaseException, file: str) -> int:
