@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sipnode.errors import Reject
 
@@ -24,7 +24,7 @@ def told(
     whom: str,
     what: str,
     asked: Deferred[Answer],
-    parts: Callable[[Answer], tuple[Any, ...]],
+    parts: Callable[[Answer], tuple[object, ...]],
 ) -> Deferred[Answer]:
     """Tell the tap of a question that was just asked, and of its answer.
 

@@ -12,7 +12,7 @@ An event holds what is at hand: octets and messages as they are, never a copy, a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from sipnode.base.native import mypyc_attr
 
@@ -97,7 +97,7 @@ class Watcher:
             stage: Its stage that did. verdict: Name of the verdict, or the status of its refusal.
         """
 
-    def noted(self, now: float, call_id: str, fact: str, parts: tuple[Any, ...]) -> None:
+    def noted(self, now: float, call_id: str, fact: str, parts: tuple[object, ...]) -> None:
         """Something became known of a call.
 
         Args:
@@ -111,7 +111,7 @@ class Watcher:
             whom: ``media``, ``dns`` or ``database``. what: The command, or the name that was looked for.
         """
 
-    def answered(self, now: float, call_id: str, whom: str, what: str, fault: str, parts: tuple[Any, ...]) -> None:
+    def answered(self, now: float, call_id: str, whom: str, what: str, fault: str, parts: tuple[object, ...]) -> None:
         """The answer to that came.
 
         Args:
@@ -119,7 +119,7 @@ class Watcher:
             parts: Of a good one: for ``media`` ``(node, what the node calls the call, what it was asked for)``, for ``dns`` the addresses.
         """
 
-    def ended(self, call: Any) -> None:
+    def ended(self, call: object) -> None:
         """A call has ended: :class:`sipnode.dialog.call.Call`, with its outcome."""
 
     def closed(self, now: float, flow: Flow, reason: str) -> None:
@@ -262,7 +262,7 @@ class _Several(Watcher):
             except Exception:
                 self._tap.failed(watcher)
 
-    def noted(self, now: float, call_id: str, fact: str, parts: tuple[Any, ...]) -> None:
+    def noted(self, now: float, call_id: str, fact: str, parts: tuple[object, ...]) -> None:
         for watcher in self._watchers:
             try:
                 watcher.noted(now, call_id, fact, parts)
@@ -276,14 +276,14 @@ class _Several(Watcher):
             except Exception:
                 self._tap.failed(watcher)
 
-    def answered(self, now: float, call_id: str, whom: str, what: str, fault: str, parts: tuple[Any, ...]) -> None:
+    def answered(self, now: float, call_id: str, whom: str, what: str, fault: str, parts: tuple[object, ...]) -> None:
         for watcher in self._watchers:
             try:
                 watcher.answered(now, call_id, whom, what, fault, parts)
             except Exception:
                 self._tap.failed(watcher)
 
-    def ended(self, call: Any) -> None:
+    def ended(self, call: object) -> None:
         for watcher in self._watchers:
             try:
                 watcher.ended(call)

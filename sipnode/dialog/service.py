@@ -11,7 +11,7 @@ timer and no log line.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from twisted.application.service import Service
 from twisted.logger import Logger
@@ -68,7 +68,7 @@ class DialogService(Service):
         self._lifetime = settings.max_seconds
         self._table = CallTable(settings.max_calls)
         self.access = DialogAccess(self._table, core.counters)
-        self._watchers: dict[str, list[Callable[[str, Call], Any]]] = {kind: [] for kind in stages.KINDS}
+        self._watchers: dict[str, list[Callable[[str, Call], object]]] = {kind: [] for kind in stages.KINDS}
         self._timers: set[IDelayedCall] = set()
         self._sweeping: IDelayedCall | None = None
         self._number = 0
@@ -97,7 +97,7 @@ class DialogService(Service):
         """How many calls ``user@domain`` has begun that haven't ended."""
         return self._table.calls_of(user)
 
-    def on_change(self, watcher: Callable[[str, Call], Any], *kinds: str) -> Callable[[], None]:
+    def on_change(self, watcher: Callable[[str, Call], object], *kinds: str) -> Callable[[], None]:
         """Have ``watcher(kind, call)`` called at each step of each call.
 
         Args:
@@ -124,7 +124,7 @@ class DialogService(Service):
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         self._sweeping = self._reactor.callLater(SLOT_SECONDS, self._sweep)
 
-    def stopService(self) -> Any:
+    def stopService(self) -> object:
         """Stop waiting for anybody."""
         for timer in (*self._timers, self._sweeping):
             if timer is not None and timer.active():
@@ -339,7 +339,7 @@ class DialogService(Service):
 
     # -- time
 
-    def _later(self, seconds: float, what: Callable[..., None], *arguments: Any) -> None:
+    def _later(self, seconds: float, what: Callable[..., None], *arguments: object) -> None:
         def due() -> None:
             self._timers.discard(timer)
             what(*arguments)

@@ -8,20 +8,21 @@ that wouldn't be tried without.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import TypeAlias
 
 from sipnode.base.flow import Flow
 from sipnode.records import MediaForm
 
 MOST: int = 10_000
 """Ends that are remembered; the one that wasn't heard of for longest goes."""
+_Place: TypeAlias = "str | tuple[str, int]"
 
 
 class Abilities:
     """Abilities of each end, by where it is."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Any, tuple[MediaForm, bool]] = OrderedDict()
+        self._known: OrderedDict[_Place, tuple[MediaForm, bool]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -58,5 +59,5 @@ class Abilities:
             self._known.popitem(last=False)
 
 
-def _place(flow: Flow) -> Any:
+def _place(flow: Flow) -> _Place:
     return flow.token or flow.remote

@@ -23,6 +23,9 @@ Value: TypeAlias = "int | bytes | list[Value] | dict[bytes, Value]"
 Encodable: TypeAlias = "int | str | bytes | Sequence[Encodable] | Mapping[str, Encodable] | Mapping[bytes, Encodable]"
 """Values that encoding takes; text becomes UTF-8, and octets that came in by surrogateescape go out as they were."""
 
+Command: TypeAlias = "dict[str, Encodable]"
+"""A message to the daemon, or fields of one, before it is encoded."""
+
 MAX_BYTES = 65_535
 """Octets of a message: what a UDP datagram can hold."""
 

@@ -11,14 +11,16 @@ The one invariant: a reply is a dictionary with ``result`` ok, pong or load limi
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sipnode.errors import MediaError
 from sipnode.media.bencode import BencodeError, decode_dictionary, encode
 
 if TYPE_CHECKING:
-    from sipnode.media.bencode import Value
-    from sipnode.records import MediaKey
+    from collections.abc import Mapping
+
+    from sipnode.media.bencode import Command, Value
+    from sipnode.records import MediaField, MediaKey
 
 MAX_COMMAND_BYTES = 65_000
 """A command over it isn't sent: it would fit no datagram (with the cookie)."""
@@ -84,7 +86,7 @@ def new_cookie() -> bytes:
     return secrets.token_hex(_COOKIE_BYTES).encode("ascii")
 
 
-def datagram(cookie: bytes, command: dict[str, Any]) -> bytes:
+def datagram(cookie: bytes, command: Command) -> bytes:
     """The octets of a command.
 
     Raises:
@@ -139,18 +141,18 @@ def _text(value: Value | None) -> str:
     return "".join(char if char.isprintable() else " " for char in text).strip()
 
 
-def offer(key: MediaKey, sdp: bytes, fields: dict[str, Any]) -> dict[str, Any]:
+def offer(key: MediaKey, sdp: bytes, fields: Mapping[str, MediaField]) -> Command:
     """The offer command; ``fields`` as `sipnode.media.profiles.profile_fields` gives them."""
     return _exchange("offer", key, sdp, fields)
 
 
-def answer(key: MediaKey, sdp: bytes, fields: dict[str, Any]) -> dict[str, Any]:
+def answer(key: MediaKey, sdp: bytes, fields: Mapping[str, MediaField]) -> Command:
     """The answer command; the key needs both tags."""
     return _exchange("answer", key, sdp, fields)
 
 
-def _exchange(command: str, key: MediaKey, sdp: bytes, fields: dict[str, Any]) -> dict[str, Any]:
-    message = {**fields, "command": command, "call-id": key.call_id, "from-tag": key.from_tag, "sdp": sdp}
+def _exchange(command: str, key: MediaKey, sdp: bytes, fields: Mapping[str, MediaField]) -> Command:
+    message: Command = {**fields, "command": command, "call-id": key.call_id, "from-tag": key.from_tag, "sdp": sdp}
     if key.to_tag:
         message["to-tag"] = key.to_tag
     if key.via_branch:
@@ -158,14 +160,14 @@ def _exchange(command: str, key: MediaKey, sdp: bytes, fields: dict[str, Any]) -
     return message
 
 
-def delete(key: MediaKey, delay_seconds: int = -1) -> dict[str, Any]:
+def delete(key: MediaKey, delay_seconds: int = -1) -> Command:
     """The delete command: one branch where the key has a ``via_branch``, one dialog where it has both tags, else the whole call.
 
     Args:
         key: Of a dialog, ``to_tag`` is the callee's: it is that end which goes, and the call with the last one.
         delay_seconds: How long the daemon keeps the ports; -1 leaves it to the daemon's ``--delete-delay``.
     """
-    message: dict[str, Any] = {"command": "delete", "call-id": key.call_id}
+    message: Command = {"command": "delete", "call-id": key.call_id}
     if key.via_branch:
         message["via-branch"] = key.via_branch
     if key.from_tag and (key.via_branch or key.to_tag):
@@ -177,21 +179,21 @@ def delete(key: MediaKey, delay_seconds: int = -1) -> dict[str, Any]:
     return message
 
 
-def query(call_id: str) -> dict[str, Any]:
+def query(call_id: str) -> Command:
     """Ask for all that the daemon knows of a call: streams, packets, loss."""
     return {"command": "query", "call-id": call_id}
 
 
-def list_calls(limit: int = 1000) -> dict[str, Any]:
+def list_calls(limit: int = 1000) -> Command:
     """The Call-IDs that the daemon holds, at most ``limit``."""
     return {"command": "list", "limit": limit}
 
 
-def statistics() -> dict[str, Any]:
+def statistics() -> Command:
     """The daemon's figures: among them each interface with its ports."""
     return {"command": "statistics"}
 
 
-def ping() -> dict[str, Any]:
+def ping() -> Command:
     """Is anybody there?"""
     return {"command": "ping"}

@@ -23,7 +23,7 @@ The one invariant: these fields depend on nothing but the profile, the operation
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sipnode.media.flags import laid_over
 from sipnode.media.manage import Operation
@@ -31,12 +31,12 @@ from sipnode.records import MediaForm
 
 if TYPE_CHECKING:
     from sipnode.media.sdp import SdpForm
-    from sipnode.records import MediaFlags, MediaProfile
+    from sipnode.records import MediaField, MediaFlags, MediaProfile
     from sipnode.settings import MediaSettings
 
 _REPLACE = ("origin", "session-connection")
 _OFF = ("off",)
-_FIELDS: dict[MediaForm, dict[str, Any]] = {
+_FIELDS: dict[MediaForm, dict[str, MediaField]] = {
     MediaForm.WEBRTC: {"ICE": "force", "rtcp-mux": ("offer",), "SDES": _OFF, "replace": _REPLACE},
     MediaForm.DTLS: {"ICE": "remove", "rtcp-mux": ("demux",), "SDES": _OFF, "replace": _REPLACE},
     MediaForm.SDES: {"ICE": "remove", "rtcp-mux": ("demux",), "DTLS": "off", "replace": _REPLACE},
@@ -84,7 +84,7 @@ def choices(offer: SdpForm, websocket: bool, known: MediaForm | None = None) -> 
 
 def profile_fields(
     profile: MediaProfile, operation: Operation, settings: MediaSettings | None = None, default: MediaFlags | None = None
-) -> dict[str, Any]:
+) -> dict[str, MediaField]:
     """The fields of an offer or answer command beside its identity and SDP.
 
     Where the sender's SDP can't be trusted (``nat_source``) the daemon sends to the address that the SIP message came
@@ -124,7 +124,7 @@ def _received_from(address: str) -> tuple[str, str]:
     return ("IP6" if ":" in literal else "IP4", literal)
 
 
-def _derived(profile: MediaProfile, operation: Operation) -> dict[str, Any]:
+def _derived(profile: MediaProfile, operation: Operation) -> dict[str, MediaField]:
     fields = dict(_FIELDS[profile.form])
     flags: list[str] = []
     if profile.form is MediaForm.WEBRTC:
@@ -143,5 +143,5 @@ def _derived(profile: MediaProfile, operation: Operation) -> dict[str, Any]:
         fields["received-from"] = _received_from(profile.nat_source)
     else:
         flags.append("trust-address")
-    fields["flags"] = flags
+    fields["flags"] = tuple(flags)
     return fields

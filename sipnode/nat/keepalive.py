@@ -1,7 +1,7 @@
 """Pings that keep the holes of address translators open, and show which phones are gone.
 
 Implements: the seed's ``natping_interval``, ``ping_nated_only`` and ``keepalive_timeout`` (OPTIONS to natted UDP
-bindings). Any response counts as life (RFC 3261 §11.2 lets a phone answer OPTIONS with anything).
+bindings). Each response counts as life (RFC 3261 §11.2 lets a phone answer OPTIONS with anything).
 
 The invariant: each binding is pinged once an interval and is looked at only then, so a tick costs what it pings and
 nothing for the others; a burst of registrations is spread by a limit for each tick. A binding is given up after its

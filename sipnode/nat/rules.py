@@ -8,7 +8,7 @@ The invariant: where there are no rules nothing is looked at, and a rule never s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sipnode.addresses import Network, is_within, networks
 from sipnode.records import Hop
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sipnode.base.flow import Flow
+    from sipnode.base.flows import FlowTable
     from sipnode.sip.message import SipMessage, SipRequest
+    from sipnode.transaction.layer import TransactionLayer
 
 VIA_PORT: Final = "via-port"
 """It sends from another port than it listens at, and its Via says that one."""
@@ -76,12 +78,12 @@ class NatRules:
         return frozenset()
 
 
-def answered_at(rules: NatRules, core: Any, request: SipRequest, flow: Flow) -> Any:
+def answered_at(rules: NatRules, flows: FlowTable, transactions: TransactionLayer, request: SipRequest, flow: Flow) -> Flow:
     """The flow that a request over UDP counts as having come by: that of the port that its Via names, where a rule says so, it asks for
     no ``rport``, and Via has the address that it came from.
 
     Args:
-        core: Has ``flows`` and ``transactions``.
+        flows: Live flows. transactions: Has the INVITE that a CANCEL is for.
         flow: What it came by.
 
     Raises:
@@ -95,9 +97,9 @@ def answered_at(rules: NatRules, core: Any, request: SipRequest, flow: Flow) -> 
         if request.method != "CANCEL" or "user-agent" in request:
             return flow
         # It needn't say whose it is; its INVITE did.
-        invite = core.transactions.servers.get(server_key(request, host, "INVITE"))
+        invite = transactions.servers.get(server_key(request, host, "INVITE"))
         return invite.flow if invite is not None and invite.flow.remote == (host, port) else flow
-    return core.flows.udp(Hop("UDP", host, port), flow.listener.name) or flow
+    return flows.udp(Hop("UDP", host, port), flow.listener.name) or flow
 
 
 def is_natted(rules: NatRules, message: SipMessage, host: str) -> bool | None:

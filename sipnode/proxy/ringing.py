@@ -6,9 +6,11 @@ The invariant: no timer outlives the fork, and nothing rings once it has its ans
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
     from sipnode.proxy.target import Target
 
 
@@ -22,18 +24,18 @@ class Ringing:
 
     __slots__ = ("_groups", "_limits", "_reactor", "_start")
 
-    def __init__(self, reactor: Any, start: Callable[[list[Target]], None]) -> None:
+    def __init__(self, reactor: IReactorTime, start: Callable[[list[Target]], None]) -> None:
         self._reactor = reactor
         self._start = start
-        self._groups: list[tuple[Any, list[Target]]] = []
-        self._limits: list[Any] = []
+        self._groups: list[tuple[IDelayedCall, list[Target]]] = []
+        self._limits: list[IDelayedCall] = []
 
     def __len__(self) -> int:
         return sum(len(targets) for _, targets in self._groups)
 
     def later(self, seconds: float, targets: list[Target]) -> None:
         """Ring these in so many seconds, or as soon as nothing else rings."""
-        group: tuple[Any, list[Target]]
+        group: tuple[IDelayedCall, list[Target]]
 
         def due() -> None:
             self._groups.remove(group)

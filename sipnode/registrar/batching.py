@@ -11,7 +11,7 @@ more than :data:`MOST` wait.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.application.service import Service
 
@@ -56,7 +56,7 @@ class Batching(MessageSink, Service):
         self._deliver = inner.received
         self._clock = clock
         self._seconds = seconds
-        self._waiting: list[tuple[bytes, Any]] = []
+        self._waiting: list[tuple[bytes, Flow]] = []
         self._timer: IDelayedCall | None = None
         self.collecting = False
         self._began = 0.0

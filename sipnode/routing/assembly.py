@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, succeed
 
 from sipnode.errors import ConfigError
 from sipnode.routing import mistyped
@@ -77,7 +77,7 @@ def begin(script: Script) -> None:
 
 
 def _route(script: RoutingScript, names: Sequence[str], stages: Sequence[IRequestStage]) -> list[tuple[str, Stage]]:
-    by_name: dict[str, Any] = {stage.name: stage for stage in stages}
+    by_name: dict[str, IRequestStage] = {stage.name: stage for stage in stages}
     route: list[tuple[str, Stage]] = []
     for name in names:
         plugin = by_name.get(name)
@@ -113,7 +113,7 @@ class ScriptService(Service):
         begin(self._core.script)
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
 
-    def stopService(self) -> Any:
+    def stopService(self) -> Deferred[None]:
         """End."""
         super().stopService()  # type: ignore[no-untyped-call]  # as above
         script = self._core.script

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -38,6 +38,7 @@ from sipnode.sip.uri import SipUri
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
+    from twisted.web.iweb import IRequest
 
     from sipnode.base.flow import Flow
     from sipnode.base.tap import Watcher
@@ -178,7 +179,7 @@ class Core(ProxyCore):
         """Whether a host is one of ``[core] domains``, addresses of listeners left out."""
         return normal_host(host) in self._domains
 
-    def xhttp_request(self, http: Any) -> int | None:
+    def xhttp_request(self, http: IRequest) -> int | None:
         """The script's word on an HTTP request; it may be replaced while the server runs."""
         return self.script.xhttp_request(http)
 

@@ -64,7 +64,7 @@ class Dispatcher(MessageSink):
                 watcher.request_received(now, data, message, flow)
             try:
                 if not flow.reliable and core.nat_rules is not None:
-                    flow = answered_at(core.nat_rules, core, message, flow)
+                    flow = answered_at(core.nat_rules, core.flows, core.transactions, message, flow)
                 host, port = flow.remote
                 key = server_key(message, host)
                 message.stamp_via(host, port)

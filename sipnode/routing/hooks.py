@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -21,6 +21,7 @@ from sipnode.sip.message import SipResponse as SipResponse
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
+    from twisted.web.iweb import IRequest
 
     from sipnode.base.flow import Flow
     from sipnode.dialog.call import Call
@@ -80,6 +81,7 @@ class ScriptHooks(Script):
 
     def later(self, seconds: float, function: Callable[..., object], *arguments: object) -> None:
         """Call a function in so many seconds, unless this script is replaced or the server stops before."""
+
         def due() -> None:
             self._held.remove(timer.cancel)
             function(*arguments)
@@ -176,7 +178,7 @@ class ScriptHooks(Script):
         """
         return None
 
-    def xhttp_request(self, http: Any) -> int | None:
+    def xhttp_request(self, http: IRequest) -> int | None:
         """event_route[xhttp:request]: a status refuses the request, None lets it go on."""
         return None
 

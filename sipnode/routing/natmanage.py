@@ -7,7 +7,7 @@ replies meet it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sipnode.base.flow import Flow
     from sipnode.media.calls import Exchange
-    from sipnode.proxy.core import Branch, ProxyCore, Request
+    from sipnode.proxy.core import Branch, Fork, ProxyCore, Request
     from sipnode.proxy.seal import RouteState
     from sipnode.settings import MediaSettings
     from sipnode.sip.message import SipMessage, SipResponse
@@ -198,7 +198,7 @@ class NatManage(MediaPolicy):
                 branch.set(BranchFlag.BRIDGE)
         return branch.has(BranchFlag.BRIDGE)
 
-    def _name(self, fork: Any) -> str:
+    def _name(self, fork: Fork) -> str:
         """The relay's name of a new call, the same for all its branches."""
         if not fork.media_call and self._settings.call_key == "own":
             fork.media_call = self._control.names.new()

@@ -6,7 +6,7 @@ The invariant: ``request`` is as it was received; every change goes to a branch'
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
 
@@ -370,7 +370,7 @@ class Request(DialogRequest):
             self._noted_identity()
             return then(self)
 
-        asked: Deferred[Any] | Verdict | None = core.authenticator.check(self, True)
+        asked: Deferred[Verdict | None] | Verdict | None = core.authenticator.check(self, True)
         return asked.addCallback(checked) if isinstance(asked, Deferred) else checked(asked)
 
     def to_other_end(self) -> None:

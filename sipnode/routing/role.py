@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sipnode.base.native import mypyc_attr
 from sipnode.proxy.core import ProxyScript
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+    from twisted.web.iweb import IRequest
 
     from sipnode.base.flow import Flow
     from sipnode.sip.message import SipResponse
@@ -40,7 +41,7 @@ class Script(ProxyScript):
         """Whether one user may watch another."""
         raise NotImplementedError
 
-    def xhttp_request(self, http: Any) -> int | None:
+    def xhttp_request(self, http: IRequest) -> int | None:
         """HTTP on a WebSocket port."""
         raise NotImplementedError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
@@ -23,6 +23,8 @@ from sipnode.transport.udp import UdpEndpoint, endpoint_family
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from twisted.internet.interfaces import IReactorTime
 
     from sipnode.records import Hop
     from sipnode.transport.udp import UdpFlow
@@ -48,7 +50,7 @@ class FlowTable(base.FlowTable, Service):
 
     name = "flows"
 
-    def __init__(self, wheel: Wheel, clock: Any) -> None:
+    def __init__(self, wheel: Wheel, clock: IReactorTime) -> None:
         self._wheel = wheel
         self._clock = clock
         self._prefix = secrets.token_hex(5) + "-"
