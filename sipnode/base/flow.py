@@ -139,9 +139,8 @@ def check_flow(flow: object) -> None:
         TypeError: its class, named, doesn't derive from :class:`Flow`.
     """
     if not isinstance(flow, Flow):
-        raise TypeError(
-            f"{Flow.__module__}.Flow object expected; got {type(flow).__module__}.{type(flow).__qualname__}, which doesn't derive from it"
-        )
+        name = f"{type(flow).__module__}.{type(flow).__qualname__}"
+        raise TypeError(f"sipnode.base.flow.Flow object expected; got {name}, which doesn't derive from it")
 
 
 class _Nowhere(Flow):
