@@ -8,6 +8,7 @@
     ├ transactions   the clock of the transaction layer
     ├ media          the rtpengine nodes
     ├ location       load, expire, group commit
+    ├ acc            records of calls (where [acc] wants any)
     ├ dialogs        ends calls whose browser has vanished
     ├ presence       publications, subscriptions and their NOTIFYs
     ├ keepalive      pings of natted phones
@@ -62,6 +63,7 @@ from sipnode.storage.writer import GroupCommitWriter
 from sipnode.transport.assembly import TransportBuilder, Transports
 from sipnode.transport.descriptors import complaint, raised, room
 from sipnode.trunk.trunks import Trunks
+from sipnode.wiring.acc import build_accounting
 from sipnode.wiring.core import assemble_core, new_transactions
 from sipnode.wiring.defence import build_defence, guarded
 from sipnode.wiring.destinations import build_destinations, know_sisters
@@ -265,6 +267,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     read = partial(_script, settings, file)
     core, versions = assemble_core(settings, reactor, layer, sealing, parts, read, lambda core: build_presence(core, storage))
     media.sweep_for(core.media_control)
+    accounting = build_accounting(core, state_dir, storage, media, reactor)
 
     limits = settings.limits
     dispatcher = Dispatcher(core, Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values))
@@ -282,12 +285,14 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     lifecycle, last = build_lifecycle(core, conf_path, transports, reloaded, own_process)
     root = Server(core, transports, lifecycle, logs, observation.calls, own_process, conf_path)
     rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage, conf_dir, logs, lifecycle, versions, insight, watch)
+    rpc.parts.acc = accounting
     log = LogService(logs, own_process)
     script = (ScriptService(core), *there(_watch(settings, file, versions, reactor)))
-    core_services = (media, registrar, core.dialogs, *there(core.presence), keepalive, *script, *there(defence))
+    core_services = (media, registrar, *there(accounting), core.dialogs, *there(core.presence), keepalive, *script, *there(defence))
     outside = (*transports.services, batching, *build_trunks(core), *there(watch))
     for service in (log, StorageService(storage), *backend, timer, *core_services, rpc, *outside):
         service.setServiceParent(root)
+    observation.sources.acc = accounting
     observation.attach(root, transports, media, storage, writer, watch)
     manhole = manhole_service(root, core, rpc, media, conf_dir, state_dir, logs, observation.calls)
     for service in (*there(manhole), *last):

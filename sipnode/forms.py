@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import urlsplit
 
 from sipnode.addresses import split_address
 from sipnode.errors import ConfigError
@@ -138,6 +139,23 @@ def stun(value: str) -> None:
         raise ValueError(f"has to be 'stun:HOST:PORT', not {value!r}")
 
 
+def http(value: str) -> None:
+    """The URL of a service; no user and password, which would stand in logs."""
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(f"has to be 'http://HOST…' or 'https://HOST…', without user and password, not {value!r}")
+
+
+def file(value: str) -> None:
+    """The name of a file, with its folders or without."""
+    if not value.isprintable() or value.endswith("/") or value in (".", ".."):
+        raise ValueError(f"has to be the name of a file, not {value!r}")
+
+
 def hostport(value: str) -> None:
     """A host name or address, with a port or without; IPv6 in brackets."""
     host, colon, port = value.rpartition(":")
@@ -180,7 +198,7 @@ FORMS: Final[Mapping[str, Callable[[str], None]]] = MappingProxyType(
         each.__name__: each
         for each in (
             text, part, domain, origin, network, around, address, destination, natrule, literal, method, route, token, stun,
-            hostport, digits, rewrite, username, aor,
+            http, file, hostport, digits, rewrite, username, aor,
         )
     }
 )

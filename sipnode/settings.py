@@ -524,6 +524,25 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AccSettings:
+    """[acc] accounting: one record for each call (CDR), also after kill -9; nothing is kept while neither tables, file nor webhook is wanted"""
+
+    tables: bool = setting(
+        False, "Write acc and missed_calls, Kamailio's tables: in PostgreSQL where [storage] has it, else in state_dir/acc.sqlite."
+    )
+    file: str = setting("", "A file with a line of JSON for each call, relative to state_dir; empty for none.", form="file")
+    webhook: str = setting("", "A service that gets each record by POST, as 'https://…'; empty for none.", form="http")
+    webhook_secret: str = setting("", "Signs what it gets (Sipnode-Signature, HMAC-SHA256); empty for no signature.", secret=True)
+    queue: int = setting(100000, "Records that wait for a sink that is away; beyond it the oldest are given up.", minimum=100, maximum=10000000)
+    keep_days: int = setting(0, "Rows in state_dir/acc.sqlite are deleted after so many days; 0 never.", minimum=0, maximum=36500)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody gets records."""
+        return self.tables or bool(self.file or self.webhook)
+
+
+@dataclass(frozen=True, slots=True)
 class RecorderSettings:
     """[recorder] what happened to each call, in memory: for sipnode explain and sipnode ladder"""
 
@@ -598,6 +617,7 @@ class Settings:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     manhole: ManholeSettings = field(default_factory=ManholeSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    acc: AccSettings = field(default_factory=AccSettings)
     recorder: RecorderSettings = field(default_factory=RecorderSettings)
     trunk: Mapping[str, TrunkSettings] = field(default_factory=dict)
 

@@ -47,6 +47,8 @@ ALLOWED: dict[str, set[str]] = {
     "proxy": SERVICE | {"auth", "media"},
     # A call is made of forks and branches.
     "dialog": SERVICE | {"proxy"},
+    # A record is made of a call; its journal is opened as the embedded store is.
+    "acc": SERVICE | {"dialog", "storage.database"},
     "defence": FLOOR | {"sip"},
     "presence": SERVICE,
     "nodes": SERVICE,

@@ -7,7 +7,7 @@ the next one; what no node takes fails with a MediaError and never gives SDP bac
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,7 @@ class RtpengineRelay:
         self._flags = parse(settings.flags) if settings.flags.strip() else None
         self._answer_flags = for_answer(self._flags) if self._flags is not None else None
         self._notes: OrderedDict[str, _Note] = OrderedDict()
+        self.measured: Callable[[str, Mapping[bytes, Any]], None] | None = None
         # While another node could take the call, the last wait, the longest, isn't worth its time.
         self._short_waits: Sequence[float] | None = settings.timeouts[:-1] if len(settings.timeouts) > 1 else None
 
@@ -218,8 +219,21 @@ class RtpengineRelay:
         return gatherResults([self._send_delete(node, key) for node in nodes]).addCallback(_nothing)
 
     def _send_delete(self, node: Node, key: MediaKey) -> Deferred[None]:
+        if self.measured is None or key.via_branch or key.to_tag:
+            return self._delete(node, key)
+        # The daemon answers a delete of a whole call without its numbers.
+        asked = self.nodes.command(node, ng.query(key.call_id), self._short_waits)
+        return asked.addCallbacks(self._numbers, self._undeleted, (key.call_id,), errbackArgs=(key.call_id, node)).addCallback(
+            lambda _: self._delete(node, key)
+        )
+
+    def _delete(self, node: Node, key: MediaKey) -> Deferred[None]:
         sent = self.nodes.command(node, ng.delete(key, self._settings.delete_delay))
-        return sent.addCallbacks(_nothing, self._undeleted, errbackArgs=(key.call_id, node))
+        return sent.addCallbacks(self._numbers, self._undeleted, (key.call_id,), errbackArgs=(key.call_id, node))
+
+    def _numbers(self, reply: dict[bytes, Value], call_id: str) -> None:
+        if self.measured is not None:
+            self.measured(call_id, reply)
 
     def _undeleted(self, failure: Failure, call_id: str, node: Node) -> None:
         failure.trap(MediaError)

@@ -6,7 +6,7 @@ The one invariant: starting and stopping wait for no node; one that can't be rea
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import IService, Service
@@ -110,6 +110,11 @@ class MediaService(Service):
         """From the start on, free what the nodes hold under our names and ``owner`` doesn't; before the start."""
         if self.nodes.nodes and self._settings.sweep_seconds and self._settings.call_key == "own":
             self._sweep = Sweep(self.nodes, owner, self._reactor, self._settings)
+
+    def measured_by(self, watcher: Callable[[str, Mapping[bytes, Any]], None]) -> None:
+        """Have ``watcher(name of the call, reply)`` called with the numbers of each call that a node ends; a plugin's relay has none."""
+        if isinstance(self.relay, RtpengineRelay):
+            self.relay.measured = watcher
 
     @property
     def outstanding(self) -> int:

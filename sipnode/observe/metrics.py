@@ -40,6 +40,7 @@ class Sources:
         storage: IStorage.
         tls: Has ``files()``: certificates and lists with their ends.
         sisters: The nodes that this one knows of.
+        acc: ``sipnode.acc.service.Accounting``.
         queues: Names and what says how many wait.
     """
 
@@ -55,6 +56,7 @@ class Sources:
     storage: Any = None
     tls: Any = None
     sisters: Callable[[], Iterable[Any]] = tuple
+    acc: Any = None
     queues: dict[str, Callable[[], int]] = field(default_factory=dict)
 
 
@@ -190,6 +192,11 @@ class ServerCollector(Collector):
         yield _counters("sipnode_trunk_requests", "Requests that went to a trunk.", "trunk", {each.name: each.requests for each in trunks})
         failures = {trunk.name: trunk.failures for trunk in trunks}
         yield _counters("sipnode_trunk_failures", "Those of them that it failed to answer (408, 5xx).", "trunk", failures)
+        acc = it.acc
+        yield CounterMetricFamily("sipnode_acc_records", "Records of calls that were made.", value=acc.records if acc else 0)
+        yield CounterMetricFamily("sipnode_acc_given_up", "Records of calls for which there was no room.", value=acc.given_up if acc else 0)
+        waiting = {name: count for name, count, _ in acc.sinks} if acc else {}
+        yield _gauges("sipnode_acc_waiting", "Records that wait for their taker.", "sink", waiting)
 
     def _tls(self) -> Iterator[Metric]:
         labels = ("section", "key", "path", "subject")

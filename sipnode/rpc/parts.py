@@ -37,6 +37,7 @@ class Parts:
         logs: The log, None where it isn't the server's own. lifecycle: Start, reload and stop; None where it can't be reloaded.
         live: ``sipnode.lifecycle.live.LiveSettings``.
         insight: ``sipnode.insight.service.Insight``.
+        acc: ``sipnode.acc.service.Accounting``.
         pid, arguments: Of the process.
         admit: Registers a Binding by hand; Deferred.
         flush: Deferred of everything that is known now being in the store.
@@ -62,6 +63,7 @@ class Parts:
     conf: Callable[[], dict[str, Any]] = lambda: {}
     live: Any = None
     insight: Any = None
+    acc: Any = None
     conf_file: str = ""
     pid: int = field(default_factory=os.getpid)
     arguments: list[str] = field(default_factory=lambda: list(sys.argv))

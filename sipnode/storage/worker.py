@@ -24,7 +24,7 @@ T = TypeVar("T")
 class Worker:
     """A thread for one store.
 
-    It is a daemon thread: a disk that hangs can't keep the process from ending.
+    It is a daemon thread: a disk that hangs can't keep the process from ending. It begins with the first job.
 
     Args:
         reactor: Where results are delivered.
@@ -36,7 +36,7 @@ class Worker:
         self._jobs: SimpleQueue[tuple[Deferred[Any], Callable[[], Any]] | None] = SimpleQueue()
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self._begun = False
 
     @property
     def waiting(self) -> int:
@@ -47,6 +47,9 @@ class Worker:
         """Call it in the thread after all earlier jobs; a Deferred of what it returns or raises."""
         if self._stopped:
             return fail(StorageError("the store is closed"))
+        if not self._begun:
+            self._begun = True
+            self._thread.start()
         done: Deferred[T] = Deferred()
         self._jobs.put((done, lambda: function(*args, **kwargs)))
         return done

@@ -15,6 +15,7 @@ from sipnode.base.management import Logs
 from sipnode.errors import ConfigError
 from sipnode.insight.service import Insight
 from sipnode.lifecycle.live import LiveSettings
+from sipnode.rpc.commands.acc import AccCommands
 from sipnode.rpc.commands.cfg import ConfigCommands
 from sipnode.rpc.commands.core import CoreCommands
 from sipnode.rpc.commands.defence import DefenceCommands
@@ -61,6 +62,7 @@ class Lifecycle(management.Lifecycle, Protocol):
 
 
 FAMILIES = (
+    AccCommands,
     ConfigCommands,
     CoreCommands,
     DialogCommands,

@@ -72,6 +72,9 @@ SENSELESS: dict[str, tuple[str, str]] = {
     "trunk.one.password": (r'"a\u0007b"', ""),
     "trunk.one.realm": (r'"a\u0007b"', ""),
     "trunk.one.incoming": ('"a b"', ""),
+    "acc.file": ('"gone/calls.json"', ""),
+    "acc.webhook": ('"ftp://example.com"', ""),
+    "acc.webhook_secret": (r'"a\u0007b"', ""),
     "manhole.listen": ('"0.0.0.0:5022"', ""),
     "manhole.authorized_keys": ('"gone"', '[manhole]\nlisten = "127.0.0.1:15997"'),
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
-from sipnode.settings import LocationSettings, StorageSettings
+from sipnode.settings import AccSettings, LocationSettings, StorageSettings
 from sipnode.storage.factory import user_table
 from sipnode.storage.initialize import init_database
 
@@ -37,7 +37,8 @@ class AwayTests(TestCase):
         table = user_table(url, "")
         for user, password in passwords().items():
             table.add(user, DOMAIN, password)
-        site = await Site(self, storage=StorageSettings(url=url), location=LocationSettings(**location)).start()
+        sections = {"storage": StorageSettings(url=url), "location": LocationSettings(**location), "acc": AccSettings(tables=True)}
+        site = await Site(self, **sections).start()
         self.alice, self.bob = await site.registered("alice", 440), await site.registered("bob", 610)
         # Her first REGISTER is challenged, and who she is can't be asked for later.
         self.carol = site.phone("carol")
@@ -75,7 +76,9 @@ class AwayTests(TestCase):
         self.assertEqual(self.users(), {"alice", "bob", "carol"})
 
     async def test_accepted(self) -> None:
-        """With ``on_outage = accept`` REGISTER is 200 meanwhile, who registered is called, and the row is there afterwards."""
+        """With ``on_outage = accept`` REGISTER is 200 meanwhile, who registered is called, and the rows are there afterwards: that of the
+        binding, and one in Kamailio's ``acc`` for each call.
+        """
         await self.site(on_outage="accept")
 
         async def accepted() -> bool:
@@ -89,3 +92,11 @@ class AwayTests(TestCase):
         self.cluster.start()
         await self.cluster.ready()
         await until(lambda: self.users() == {"alice", "bob", "carol"}, "the row of who was accepted")
+        columns = "src_user, dst_user, sip_code, outcome, duration_ms > 0, quality LIKE '%packets%'"
+        wanted = {("alice", "carol", "200", "completed", True), ("alice", "bob", "200", "completed", True)}
+
+        def billed() -> bool:
+            rows = self.cluster.execute(f"SELECT {columns} FROM acc ORDER BY id", database=self.database)
+            return {row[:5] for row in rows} == wanted and len(rows) == 2 and bool(rows[1][5])
+
+        await until(billed, "a row of each call")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from twisted.internet import reactor as _reactor
@@ -10,7 +11,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.python import log
 from twisted.trial.unittest import TestCase
 
-from sipnode.settings import AuthSettings
+from sipnode.settings import AccSettings, AuthSettings
 from sipnode.sip import build
 from sipnode.sip.address import NameAddr
 from sipnode.sip.ids import new_branch, new_call_id, new_tag
@@ -63,8 +64,10 @@ class PhoneTests(RestartCase):
         return call, other
 
     async def test_calls_go_on(self) -> None:
-        """Registrations are there, sound goes on, re-INVITE passes both ways with its SDP rewritten, BYE of either end its call."""
-        site = await Site(self).start()
+        """Registrations are there, sound goes on, re-INVITE passes both ways with its SDP rewritten, BYE of either end its call; each call
+        has one record, and the one that nothing interrupted tells what was heard.
+        """
+        site = await Site(self, acc=AccSettings(tables=True, file="calls.json")).start()
         alice, bob = await site.registered("alice", 440), await site.registered("bob", 700)
         call, other = await self.call(site, alice, bob)
         second, its_callee = await self.call(site, bob, alice)
@@ -92,6 +95,15 @@ class PhoneTests(RestartCase):
         call, _other = await self.call(site, alice, bob)
         await call.hang_up()
         await site.no_calls()
+        file = site.folder / "calls.json"
+        await until(lambda: file.exists() and file.read_text().count("\n") == 3, "each call has its record")
+        records = [json.loads(line) for line in file.read_text().splitlines()]
+        self.assertEqual([record["outcome"] for record in records], ["completed"] * 3)
+        self.assertEqual({record["call_id"] for record in records}, {end.call_id for end in (call, other, second)})
+        self.assertTrue(all(record["duration_seconds"] > 0 for record in records))
+        self.assertTrue(all(leg["packets"] > 0 for leg in records[2]["quality"]), records[2])
+        self.assertEqual(len(records[2]["quality"]), 2)
+        self.assertEqual((await site.rpc("acc.status"))["sinks"], [{"name": "file", "waiting": 0, "fault": ""}])
 
 
 class PageTests(RestartCase):

@@ -320,6 +320,19 @@ class DialogTests(RelayCase):
         self.assertEqual(self.wire.log[-1], (self.first, "delete"))
         self.assertEqual((self.wire.commands[-1]["via-branch"], self.wire.commands[-1]["delete delay"]), ("z.0", 0))
 
+    def test_measured(self) -> None:
+        """Where somebody wants the numbers of a call they are asked for before it is deleted, and it is deleted whatever comes of that."""
+        measured: list[str] = []
+        self.relay.measured = lambda name, reply: measured.append(name)
+        key = self.key()
+        self.successResultOf(self.relay.offer(key, b"v=0", PHONE))
+        del self.wire.log[:]
+        self.successResultOf(self.relay.delete(MediaKey("c", "", node=key.node)))
+        self.assertEqual(([name for _, name in self.wire.log], measured[0]), (["query", "delete"], "c"))
+        del self.wire.log[:]
+        self.successResultOf(self.relay.delete(key))
+        self.assertEqual([name for _, name in self.wire.log], ["delete"])
+
     def test_delete_never_fails(self) -> None:
         """Silence, refusal, a node that nobody knows, no node up: the Deferred fires with None."""
         key = self.start(via_branch="")

@@ -19,12 +19,28 @@ from sipnode.errors import StorageError
 from sipnode.storage.postgres.dsn import Dsn
 from sipnode.storage.postgres.link import reason_of
 
-TABLES: Final[Mapping[str, int]] = {"version": 1, "subscriber": 7, "location": 9, "presentity": 5, "active_watchers": 12, "watchers": 3}
+TABLES: Final[Mapping[str, int]] = {
+    "version": 1, "subscriber": 7, "location": 9, "presentity": 5, "active_watchers": 12, "watchers": 3, "acc": 5, "missed_calls": 4,
+}  # fmt: skip
 _NEEDED: Final = ("version", "subscriber", "location")
+# Those that Kamailio's standard configuration adds, and ours.
+_ACC: Final = {
+    **{f"src_{part}": f"VARCHAR({width}) DEFAULT '' NOT NULL" for part, width in (("user", 64), ("domain", 128), ("ip", 64))},
+    **{f"dst_{part}": f"VARCHAR({width}) DEFAULT '' NOT NULL" for part, width in (("ouser", 64), ("user", 64), ("domain", 128))},
+    "setup_ms": "INTEGER DEFAULT 0 NOT NULL",
+    "duration_ms": "BIGINT DEFAULT 0 NOT NULL",
+    "outcome": "VARCHAR(16) DEFAULT '' NOT NULL",
+    "ended_by": "VARCHAR(128) DEFAULT '' NOT NULL",
+    "mos": "REAL DEFAULT 0 NOT NULL",
+    "quality": "VARCHAR(4096) DEFAULT '' NOT NULL",
+    "record_id": "VARCHAR(32) DEFAULT '' NOT NULL",
+}
 # Columns of our own beside Kamailio's.
 _ADDED: Final = {
     "location": {"flow": "VARCHAR(64) DEFAULT '' NOT NULL"},
     "subscriber": {"ha1_sha256": "VARCHAR(128) DEFAULT '' NOT NULL", "ha1b_sha256": "VARCHAR(128) DEFAULT '' NOT NULL"},
+    "acc": _ACC,
+    "missed_calls": _ACC,
 }
 COLUMNS: Final = (
     "SELECT table_name::text, column_name::text FROM information_schema.columns "

@@ -77,6 +77,24 @@ CREATE TABLE watchers (
 );
 INSERT INTO version (table_name, table_version) VALUES ('watchers','3');
 
+-- part: acc
+CREATE TABLE acc (
+    id serial PRIMARY KEY, method varchar(16) NOT NULL DEFAULT '', from_tag varchar(128) NOT NULL DEFAULT '',
+    to_tag varchar(128) NOT NULL DEFAULT '', callid varchar(255) NOT NULL DEFAULT '', sip_code varchar(3) NOT NULL DEFAULT '',
+    sip_reason varchar(128) NOT NULL DEFAULT '', time timestamp without time zone NOT NULL
+);
+CREATE INDEX acc_callid_idx ON acc (callid);
+INSERT INTO version (table_name, table_version) VALUES ('acc', 5);
+
+-- part: missed_calls
+CREATE TABLE missed_calls (
+    id serial PRIMARY KEY, method varchar(16) NOT NULL DEFAULT '', from_tag varchar(128) NOT NULL DEFAULT '',
+    to_tag varchar(128) NOT NULL DEFAULT '', callid varchar(255) NOT NULL DEFAULT '', sip_code varchar(3) NOT NULL DEFAULT '',
+    sip_reason varchar(128) NOT NULL DEFAULT '', time timestamp without time zone NOT NULL
+);
+CREATE INDEX missed_calls_callid_idx ON missed_calls (callid);
+INSERT INTO version (table_name, table_version) VALUES ('missed_calls', 4);
+
 -- part: triggers
 -- Tells who listens which rows a statement has changed: "WRITER S ruid ruid …" saved, "WRITER D …" deleted, "WRITER R" too many to
 -- name. One notification for a hundred rows, since a payload has to be shorter than 8000 octets. Each sipnode holds the lock, shared,
