@@ -1,6 +1,7 @@
-"""One request on its way through the script: what it is, where it came from, what was decided.
+"""One request on its way through the script: the verbs of the page, in the order of ``REQUEST_ROUTE``.
 
-The invariant: ``request`` is as it was received; every change goes to a branch's copy.
+Facts about it stand in :mod:`sipnode.routing.facts`, a site's changes in :mod:`sipnode.routing.changes`. The invariant: ``request`` is as
+it was received; every change goes to a branch's copy.
 """
 
 from __future__ import annotations
@@ -10,11 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
 
-from sipnode.auth.claims import is_anonymous
 from sipnode.base.asking import Answer, told
 from sipnode.base.native import mypyc_attr
-from sipnode.base.tap import DATABASE, LOCATED, PROVED, REFUSED
-from sipnode.dialog.request import Request as DialogRequest
+from sipnode.base.tap import DATABASE, LOCATED, PROVED
 from sipnode.errors import Reject
 from sipnode.nat.fixup import fix_nated_register
 from sipnode.nat.rules import is_natted, is_pinged
@@ -26,257 +25,29 @@ from sipnode.proxy.target import Target
 from sipnode.registrar.register import aor_of
 from sipnode.routing import capabilities
 from sipnode.routing.cancelling import cancel
+from sipnode.routing.changes import Changes
 from sipnode.routing.contact import CONTACT_METHODS, contact_line
+from sipnode.routing.facts import NO_TRUNKS
 from sipnode.routing.passedon import device_of
 from sipnode.routing.trunks import callee_of, route_to
 from sipnode.routing.verdict import BranchFlag, Flag, Step, Verdict
 from sipnode.routing.withindialog import other_end
 from sipnode.sip import sanity
-from sipnode.sip.headers import canonical, check_header
-from sipnode.sip.message import SipRequest
 
 if TYPE_CHECKING:
-    from sipnode.base.flow import Flow
-    from sipnode.base.why import Why
     from sipnode.registrar.lookup import LookupResult
-    from sipnode.routing.core import Core
-    from sipnode.sip.address import NameAddr
-    from sipnode.sip.uri import SipUri
-    from sipnode.trunk.trunk import Trunk
-
-_VOUCHED: Final = int(Flag.TRUSTED | Flag.PATH)
-_DONE: Final = SipRequest("DONE", "", [], [])
-"""In the place of a request that nobody asks for any more."""
 
 NEW_WORK: Final = frozenset(("INVITE", "SUBSCRIBE", "MESSAGE"))
 """Methods refused outside of dialogs while the server has too much to do or is about to stop; registrations are kept up."""
 STAYED_IN: Final = frozenset(("INVITE", "SUBSCRIBE", "REFER"))
 """Methods that begin a dialog in whose path we stay."""
 
-_NO_TRUNKS: Final = frozenset(("REGISTER", "SUBSCRIBE", "PUBLISH", "REFER"))
-
-_OURS: Final = frozenset(("via", "from", "to", "call-id", "cseq", "content-length", "max-forwards", "route", "record-route", "max-breadth"))
-"""Headers that the proxy writes itself, or that a transaction is known by."""
-
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Request(DialogRequest):
-    """The request that a stage works with; its methods are the verbs of the page.
+class Request(Changes):
+    """The request that a stage works with; its methods are the verbs of the page."""
 
-    Attributes:
-        core: The services.
-        engine: What runs the script that it began with.
-        stage: Position of the stage that it is in.
-    """
-
-    __slots__ = ("core", "engine", "stage")
-
-    def __init__(self, core: Core, request: SipRequest, flow: Flow, key: str, now: float) -> None:
-        # A reload replaces script and engine; what has begun goes on by what it began with.
-        super().__init__(core, core.script, request, flow, key, now)
-        self.core = core
-        self.engine = core.engine
-        self.stage = 0
-
-    def done(self) -> None:
-        """It has its final response: the request and what was decided about it needn't wait for the last timer of its
-        transaction, half a minute later. The rest can pass further 2xx on.
-        """
-        if self.pending is not None:
-            self.core.pending.leave(self)
-        self.fork = None
-        self.request = _DONE
-        self.targets = []
-        self.dropped = []
-
-    def send_response(self, status: int, data: bytes, why: Why) -> None:
-        """Send a response's octets the way this request's answers go."""
-        core, method = self.core, self.request.method
-        if status >= 300 and method in ("INVITE", "BYE", "CANCEL") and (watcher := core.tap.on_noted) is not None:
-            parts = (status, method, self.flow.transport, self.flow.remote, "" if self.fork is not None else self.decided_by())
-            watcher.noted(core.clock(), self.request.get("call-id") or "", REFUSED, parts)
-        if self.pending is not None and status >= 200:
-            core.pending.leave(self)
-        if status >= 300 and self.flags & Flag.INITIAL and self.request.method == "INVITE":
-            core.dialogs.refused(self, status, "" if status == 487 else self.refused_by())
-        if self.transaction is not None:
-            core.transactions.respond(self.transaction, status, data, core.clock(), why)
-            return
-        core.outbox.send(core.clock(), data, self.flow, why, method, status)
-
-    def decided_by(self) -> str:
-        """The stage of the script that it is in."""
-        return self.engine.stage_at(self.request.method, self.stage)
-
-    def refused_by(self) -> str:
-        """The part of this server that refused, for the line about the call; "" where it came from elsewhere."""
-        if self.rule:
-            return f"rule {self.rule}"
-        return f"stage {self.decided_by()}" if self.fork is None else ""
-
-    # -- what the transaction layer tells
-
-    def ack_received(self, request: SipRequest) -> None:
-        """An ACK that has the INVITE's own branch, for a 2xx: it is end to end, so it takes the way of any ACK."""
-        self.core.engine.begin(self.core, request, self.flow, "", self.core.clock())
-
-    # -- what it says
-
-    def __contains__(self, name: str) -> bool:
-        """Whether it has a header of that canonical name, in small letters."""
-        return name in self.request
-
-    def get(self, name: str) -> str | None:
-        """The first value of a header, None where there is none."""
-        return self.request.get(name)
-
-    def values(self, name: str) -> list[str]:
-        """The values of a header that is a list, from all its lines."""
-        return self.request.values(name)
-
-    @property
-    def ruri(self) -> SipUri:
-        """The Request-URI."""
-        return self.request.ruri
-
-    @property
-    def from_(self) -> NameAddr:
-        """From: name, URI, tag."""
-        return self.request.from_
-
-    @property
-    def to(self) -> NameAddr:
-        """To: name, URI, tag."""
-        return self.request.to
-
-    @property
-    def call_id(self) -> str:
-        """Its Call-ID."""
-        return self.request.call_id
-
-    @property
-    def event(self) -> str:
-        """The event package that it is about, in small letters, "" for none."""
-        return (self.request.get("event") or "").partition(";")[0].strip().lower()
-
-    @property
-    def max_forwards(self) -> int:
-        """How many hops it may go on, -1 where it doesn't say.
-
-        Raises:
-            ParseError: it can't be read.
-        """
-        return sanity.max_forwards(self.request)
-
-    # -- what it is
-
-    @property
-    def to_myself(self) -> bool:
-        """Whether its Request-URI is at a domain or address of ours (``uri == myself``)."""
-        return self.core.is_local(self.request.ruri.host)
-
-    @property
-    def trusted(self) -> bool:
-        """Whether its source needs no password: an address of ``[auth] trusted``, or a proved peer domain."""
-        trusted: bool = self.core.authenticator.trusts(self.flow)
-        return trusted
-
-    @property
-    def caller(self) -> str:
-        """``user@domain`` of ours that sends it: as it has proved, or as From says where nobody has to prove anything. "" for others."""
-        uri = self.request.from_.uri
-        return self.identity or (uri.aor if self.core.is_local(uri.host) and self.from_trunk is None else "")
-
-    @property
-    def from_trunk(self) -> Trunk | None:
-        """The trunk that it comes from, by its address or certificate as ``[trunk.NAME] trust`` says; None where it comes from none, or is
-        of a method that a trunk has no more right to than anybody (REGISTER, SUBSCRIBE, PUBLISH, REFER).
-        """
-        trunks = self.core.trunks
-        if trunks is None or self.request.method in _NO_TRUNKS:
-            return None
-        return trunks.of(self.flow, self.request.ruri.user)
-
-    @property
-    def anonymous(self) -> bool:
-        """Whether its From names nobody (RFC 3323 §4.1.1.3)."""
-        return is_anonymous(self.request.from_.uri)
-
-    @property
-    def stranger(self) -> bool:
-        """Whether nobody answers for the request: no user of ours has proved to have sent it, and nothing makes its source trusted.
-
-        A request that another node sends on was asked there; where nobody has to prove anything, nobody is a stranger.
-        """
-        if self.identity or self.flags & _VOUCHED or not self.core.settings.auth.enabled:
-            return False
-        return not self.core.authenticator.trusts(self.flow) and self.from_trunk is None
-
-    # -- verbs for a site
-
-    def route_to(self, *trunks: str | Trunk) -> None:
-        """Have it go to a trunk: the number of its Request-URI at the trunk's domain, after the trunk's own rules. The script says so, so
-        that nobody is asked who it comes from.
-
-        Args:
-            trunks: Names or trunks. Of several the first that is there by priority and weight; ``next_trunk()`` takes the others.
-
-        Raises:
-            Reject: 503, none of them is there.
-            ValueError: there is no trunk of that name.
-        """
-        route_to(self, self.core.trunks, trunks)
-
-    def ring(self, targets: list[Target], after: float = 0.0, seconds: float = 0.0) -> None:
-        """Have it ring there, too, beside the devices that ``location`` finds, or in their place where it finds none.
-
-        Args:
-            after: Seconds later than the others, or as soon as those have failed. seconds: For how long at most, 0 for no bound of its own.
-        """
-        for target in targets:
-            target.after, target.seconds = after, seconds
-        self.targets += targets
-
-    def add_header(self, name: str, value: str) -> None:
-        """Have it go on with one more header.
-
-        Args:
-            name: Of any spelling. value: One line.
-
-        Raises:
-            ValueError: that is no header, it would be more than one line, or the proxy alone writes it.
-        """
-        name = canonical(name)
-        check_header(name, value)
-        if name in _OURS:
-            raise ValueError(f"{name} is the proxy's to write")
-        self.extra.append((name, value))
-
-    def remove_header(self, name: str) -> None:
-        """Have all headers of a name not go on (``remove_hf()``).
-
-        Raises:
-            ValueError: the proxy needs it.
-        """
-        name = canonical(name)
-        if name in _OURS:
-            raise ValueError(f"{name} is the proxy's to write")
-        self.dropped += [position for position, other in enumerate(self.request.names) if other == name]
-
-    def rewrite(self, user: str = "", host: str = "") -> None:
-        """Have it go to another number or domain: its Request-URI changes, To stays as the caller wrote it (RFC 3261 §16.5).
-
-        Args:
-            user: In place of the user part, as written in a URI; "" keeps it. host: Alike, with ``:port`` where one is wanted.
-
-        Raises:
-            ValueError: that can't stand in a URI.
-        """
-        request = self.request.copy()
-        request.set_uri(request.ruri.rewritten(user, host))
-        self.request = request
-
-    # -- verbs of the request route, in its order
+    __slots__ = ()
 
     def sanity_check(self) -> None:
         """Find out whether it can be routed, and whether it is in a dialog (:attr:`initial`).
@@ -460,7 +231,7 @@ class Request(DialogRequest):
         uri = self.request.ruri
         if uri.scheme == "tel" or self.core.is_local(uri.host):
             trunks = self.core.trunks
-            if trunks is None or self.request.method in _NO_TRUNKS or self.from_trunk is not None:
+            if trunks is None or self.request.method in NO_TRUNKS or self.from_trunk is not None:
                 return False
             # A user registered by that name is called; and a request from a trunk doesn't go back to one.
             return bool(uri.user and trunks.for_number(uri.user)) and not (uri.host and self.core.registrar.online(uri.aor))
