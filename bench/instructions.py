@@ -121,12 +121,13 @@ def dump_of(folder: Path, name: str) -> Path:
     return next(dump for dump in folder.glob("dump.*") if f"Client Request: {name}\n".encode() in dump.read_bytes()[:4096])
 
 
-def count(tree: Path, folder: Path, names: list[str], number: int, compiled: bool) -> dict[str, int]:
+def count(tree: Path, folder: Path, names: list[str], number: int, compiled: bool, recorded: bool = False) -> dict[str, int]:
     """Run the replay under valgrind: instructions of one transaction, by section."""
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(tree)}
     callgrind = ["--tool=callgrind", "--instr-atstart=no", f"--toggle-collect={MARK}", f"--callgrind-out-file={folder}/dump"]
     replay = [sys.executable, str(TOP / "bench" / "replay.py"), "--only", ",".join(names), "--count", str(number)]
     command = ["valgrind", "-q", *callgrind, *replay, *(["--compiled"] if compiled else [])]
+    command += ["--recorded"] if recorded else []
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"the replay failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
@@ -148,6 +149,7 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(SECTIONS), help="comma-separated: " + ", ".join(SECTIONS))
     parser.add_argument("--count", type=int, default=50, help="of each kind")
     parser.add_argument("--profile", action="store_true", help="the functions in C that cost most")
+    parser.add_argument("--recorded", action="store_true", help="only what [recorder] enabled costs, as ratios")
     parser.add_argument("--accept", metavar="REASON", help="write the figures that have changed, with this reason")
     options = parser.parse_args()
     names = [name for name in options.only.split(",") if name in SECTIONS]
@@ -161,7 +163,15 @@ def main() -> int:
     figures = read_figures(FILE.read_text("utf-8")) if FILE.exists() else {}
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        counted = count(COMPILED if options.compiled else TOP, folder, names, options.count, options.compiled)
+        tree = COMPILED if options.compiled else TOP
+        counted = count(tree, folder, names, options.count, options.compiled)
+        if options.recorded:
+            other = folder / "recorded"
+            other.mkdir()
+            with_recorder = count(tree, other, names, options.count, options.compiled, True)
+            for name in names:
+                print(f"ratio recorded_{name} {with_recorder[name] / counted[name]:.3f}")
+            return 0
         if options.profile:
             for name in names:
                 print(f"\n==== {name}", flush=True)

@@ -42,6 +42,12 @@ if not any(Path(folder, "sipnode").is_dir() for folder in os.environ.get("PYTHON
 from sipnode.app import Server, StorageService, build  # noqa: E402
 from sipnode.services import settle_memory  # noqa: E402
 from sipnode.settings import AuthSettings, CoreSettings, LocationSettings, Settings, StorageSettings  # noqa: E402
+
+try:
+    from sipnode.settings import RecorderSettings
+except ImportError:
+    # A tree of before, which is compared with this one.
+    RecorderSettings = None  # type: ignore[assignment, misc]
 from sipnode.storage.users import make_credential  # noqa: E402
 from sipnode.transport.udp import UdpService  # noqa: E402
 
@@ -267,13 +273,14 @@ class Replay:
     Args:
         auth: Whether it asks for passwords.
         folder: For the server's secret.
+        recorded: Whether calls are recorded.
 
     Attributes:
         server: What ``build`` made.
         clock: Its reactor.
     """
 
-    def __init__(self, auth: bool, folder: Path) -> None:
+    def __init__(self, auth: bool, folder: Path, recorded: bool = False) -> None:
         self.auth = auth
         self.clock = Reactor()
         self.clock.rightNow = BEGIN
@@ -282,6 +289,7 @@ class Replay:
             auth=AuthSettings(enabled=auth, algorithms=("MD5",), cache_seconds=3600),
             location=LocationSettings(db_mode=0),
             storage=StorageSettings(url="memory:"),
+            **({"recorder": RecorderSettings(enabled=True)} if recorded else {}),
         )
         server = build(settings, folder, self.clock)
         assert isinstance(server, Server)
@@ -447,13 +455,14 @@ def compiled_modules() -> tuple[int, int]:
     return sum(1 for module in ours if str(getattr(module, "__file__", "")).endswith(".so")), len(ours)
 
 
-def run(names: list[str], count: int, warm: int, when: Callable[[str], None]) -> None:
+def run(names: list[str], count: int, warm: int, when: Callable[[str], None], recorded: bool = False) -> None:
     """Make the servers, and do the work of the sections.
 
     Args:
         names: Of :data:`SECTIONS`.
         count: Transactions of each that count. warm: Those before.
         when: Called with "" when what counts begins, and with the name when it has ended.
+        recorded: Whether calls are recorded.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -461,7 +470,7 @@ def run(names: list[str], count: int, warm: int, when: Callable[[str], None]) ->
         replays = {}
         for auth in sorted({SECTIONS[name] for name in names}):
             (folder / str(auth)).mkdir()
-            replays[auth] = Replay(auth, folder / str(auth))
+            replays[auth] = Replay(auth, folder / str(auth), recorded)
         logs = next(iter(replays.values())).server.logs
         logs.install()
         stack.callback(logs.remove)
@@ -483,6 +492,7 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(SECTIONS), help="comma-separated: " + ", ".join(SECTIONS))
     parser.add_argument("--compiled", action="store_true", help="fail where no module is compiled")
     parser.add_argument("--profile", metavar="SORT", help="by Python function (cProfile): tottime, cumtime, ncalls")
+    parser.add_argument("--recorded", action="store_true", help="with [recorder] enabled")
     options = parser.parse_args()
     names = [name for name in options.only.split(",") if name in SECTIONS]
     if not names or not Callgrind.known:
@@ -502,7 +512,7 @@ def main() -> int:
                 pstats.Stats(_profiler).sort_stats(options.profile).print_stats(70)
             _profiler = None
 
-    run(names, options.count, options.warm, mark)
+    run(names, options.count, options.warm, mark, options.recorded)
     native, all_of_them = compiled_modules()
     if options.compiled and not native:
         sys.exit("no module is compiled")

@@ -120,6 +120,7 @@ CALLS: tuple[tuple[Any, ...], ...] = (
     ("presence.mwi_set", "alice@example.test", 2, 8), ("presence.mwi_list",), ("presence.mwi_remove", "alice@example.test"),
     ("presence.end", "TAG"),
     ("recorder.state",), ("recorder.list", 2), ("recorder.get", "call-1", 8),
+    ("recorder.export", "call-1"), ("sipnode.explain", "call-2"),
     ("routing.script",), ("routing.stages",), ("routing.counters",), ("routing.reload",), ("routing.versions",), ("routing.rollback",),
     ("sipnode.status",), ("sipnode.memory",), ("sipnode.conf", "rpc"), ("sipnode.log_level",), ("sipnode.set_log_level", "debug"),
     ("sipnode.trace_on", "alice"), ("sipnode.trace",), ("sipnode.trace_off",), ("sipnode.reload",), ("sipnode.nodes",),

@@ -67,7 +67,7 @@ from sipnode.wiring.acc import build_accounting
 from sipnode.wiring.core import assemble_core, new_transactions
 from sipnode.wiring.defence import build_defence, guarded
 from sipnode.wiring.destinations import build_destinations, know_sisters
-from sipnode.wiring.insight import insight_of
+from sipnode.wiring.insight import connect_insight, insight_of
 from sipnode.wiring.lifecycle import LogService, Reloaded, build_lifecycle
 from sipnode.wiring.manhole import manhole_service
 from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
@@ -276,6 +276,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
         batching.after = writer.hurry
         writer.is_load = lambda: batching.collecting
     observation = Observation(core, own_process)
+    connect_insight(insight, core, observation.calls)
     ports.build(guarded(core, batching), observation.page(_page(settings, core, storage, reactor)), core.xhttp_request)
 
     for warning in transports.warnings:

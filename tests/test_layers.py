@@ -77,7 +77,7 @@ ALLOWED: dict[str, set[str]] = {
     "demo": {"config", "settings", "errors", "storage"},
     "cli": {
         "__init__", "native", "config", "errors", "forms", "settings", "app", "storage", "transport", "demo", "rpc.client", "check",
-        "lifecycle.domains",
+        "lifecycle.domains", "tables",
     },
     "__main__": {"cli"},
     "tap": {"config", "errors", "app", "services"},

@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
         conf_option(command)
 
 
-def _socket(options: argparse.Namespace) -> str:
+def socket_of(options: argparse.Namespace) -> str:
     if options.socket:
         return str(options.socket)
     settings = config.load(options.conf)
@@ -40,12 +40,12 @@ def _socket(options: argparse.Namespace) -> str:
 
 
 def _rpc(options: argparse.Namespace) -> int:
-    return client.run(_socket(options), options.method, options.arguments, options.json)
+    return client.run(socket_of(options), options.method, options.arguments, options.json)
 
 
 def _reload(options: argparse.Namespace) -> int:
     try:
-        path = _socket(options)
+        path = socket_of(options)
     except SipnodeError as fault:
         # The file may be at fault: then the server would say so too, and go on with what it has.
         raise SipnodeError(f"{fault}; nothing was read anew") from None

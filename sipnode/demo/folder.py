@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sipnode import config
 from sipnode.demo import certificate
-from sipnode.settings import CoreSettings, MediaSettings, Settings, StorageSettings, TLSSettings
+from sipnode.settings import CoreSettings, MediaSettings, RecorderSettings, Settings, StorageSettings, TLSSettings
 
 DOMAIN = "sipnode.test"
 NAMES = ("alice", "john")
@@ -81,6 +81,7 @@ class DemoFolder:
             tls=TLSSettings(config="tls.cfg"),
             storage=StorageSettings(url=f"sqlite:{self.database.name}"),
             media=MediaSettings(nodes=(places.ng,)),
+            recorder=RecorderSettings(enabled=True, everything=True),
         )
         self.conf.write_text(config.render(settings))
 

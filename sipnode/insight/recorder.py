@@ -22,6 +22,7 @@ from sipnode.insight.ring import (
     FAILED,
     FRESH,
     KNOWN,
+    OVERHEAD,
     RECEIVED,
     RESENT,
     SENT,
@@ -52,6 +53,8 @@ _ANY: Final = re.compile(rb"(?im)^(?:call-id|i)[ \t]*:[ \t]*([^\r\n]+?)[ \t]*\r?
 class Recorder(Watcher):
     """Keeps events of calls.
 
+    What is sent while a message is looked at is nearly always of the same call: whether that is so takes one search for octets.
+
     Args:
         ring: Where.
         everything: REGISTER, SUBSCRIBE, OPTIONS and the like too, not only calls.
@@ -61,87 +64,137 @@ class Recorder(Watcher):
         told: Called with the record that has a new event; None while nobody wants that.
     """
 
-    __slots__ = ("_everything", "closings", "ring", "told")
+    __slots__ = ("_everything", "_record", "_request", "closings", "ring", "told")
 
     def __init__(self, ring: Ring, everything: bool) -> None:
         self.ring = ring
         self.closings: OrderedDict[str, Event] = OrderedDict()
         self.told: Callable[[Record], None] | None = None
         self._everything = everything
+        # What is looked at now.
+        self._record: Record | None = None
+        self._request: SipRequest | None = None
 
-    def _note(self, call_id: str, event: Event, now: float, octets: int) -> None:
-        record = self.ring.note(call_id, event, now, octets)
+    def _full(self, record: Record) -> None:
+        """A record has more events than room, or somebody wants to know of each."""
+        if record.size > record.room:
+            self.ring.grow(record)
         if self.told is not None:
             self.told(record)
 
-    def _wants(self, method: str, call_id: str) -> bool:
-        return call_id != "" and (method in CALL_METHODS or self._everything or call_id in self.ring.records)
+    def _begin(self, call_id: str, data: bytes, now: float) -> Record | None:
+        if not call_id:
+            return None
+        return self.ring.begin(call_id, mark_of(data), now)
+
+    def _note(self, record: Record, event: Event) -> None:
+        """Add what is no message."""
+        record.events.append(event)
+        record.size += OVERHEAD
+        if record.size > record.room or self.told is not None:
+            self._full(record)
 
     # -- messages
 
     def request_received(self, now: float, data: bytes, request: SipRequest, flow: Flow) -> None:
         """A request that came."""
         call_id = request.get("call-id") or ""
-        if self._wants(request.method, call_id):
-            self._note(call_id, (now, RECEIVED, data, flow.transport, flow.local, flow.remote, flow.token), now, len(data))
+        record = self.ring.records.get(call_id)
+        if record is None:
+            self._record = self._request = None
+            if request.method not in CALL_METHODS and not self._everything:
+                return
+            if not call_id:
+                return
+            mark = f"\r\n{request.lines[request.index()['call-id']]}\r\n".encode("utf-8", "surrogateescape")
+            record = self.ring.begin(call_id, mark, now)
+        self._record, self._request = record, request
+        record.events.append((now, RECEIVED, data, flow.transport, flow.local, flow.remote, flow.token))
+        record.size += OVERHEAD + len(data)
+        if record.size > record.room or self.told is not None:
+            self._full(record)
 
     def response_received(self, now: float, data: bytes, response: SipResponse, flow: Flow) -> None:
         """A response that came; those of calls are to requests that are known."""
         call_id = response.get("call-id") or ""
-        if call_id in self.ring.records or (self._everything and call_id):
-            self._note(call_id, (now, RECEIVED, data, flow.transport, flow.local, flow.remote, flow.token), now, len(data))
+        record = self.ring.records.get(call_id)
+        self._record, self._request = record, None
+        if record is None:
+            return
+        record.events.append((now, RECEIVED, data, flow.transport, flow.local, flow.remote, flow.token))
+        record.size += OVERHEAD + len(data)
+        if record.size > record.room or self.told is not None:
+            self._full(record)
 
     def broken_received(self, now: float, data: bytes, flow: Flow) -> None:
         """Something came that can't be read; it may have a Call-ID."""
         call_id = call_id_of(data)
-        if call_id:
-            self._note(call_id, (now, BROKEN, data, flow.transport, flow.local, flow.remote, flow.token), now, len(data))
+        record = self.ring.records.get(call_id) or self._begin(call_id, data, now)
+        if record is not None:
+            self._message(record, (now, BROKEN, data, flow.transport, flow.local, flow.remote, flow.token), len(data))
+
+    def _message(self, record: Record, event: Event, octets: int) -> None:
+        record.events.append(event)
+        record.size += OVERHEAD + octets
+        if record.size > record.room or self.told is not None:
+            self._full(record)
 
     def sent(self, now: float, data: bytes, flow: Flow, why: Why, method: str, status: int, transaction: object | None) -> None:
         """A message that left."""
-        if method in CALL_METHODS or (self._everything and why.name not in _UNTOLD):
-            self._left(now, SENT, data, flow, why)
+        record = self._record
+        if record is None or data.find(record.mark) < 0:
+            if method not in CALL_METHODS and (not self._everything or why.name in _UNTOLD):
+                return
+            call_id = call_id_of(data)
+            record = self.ring.records.get(call_id) or self._begin(call_id, data, now)
+            if record is None:
+                return
+        record.events.append((now, SENT, data, flow.transport, flow.local, flow.remote, flow.token, why.name))
+        record.size += OVERHEAD + len(data)
+        if record.size > record.room or self.told is not None:
+            self._full(record)
 
     def resent(self, now: float, data: bytes, flow: Flow, why: Why, transaction: object) -> None:
         """One that left once more."""
-        self._left(now, RESENT, data, flow, why)
+        self._again(now, RESENT, data, flow, why)
 
     def unsent(self, now: float, data: bytes, flow: Flow, why: Why, transaction: object | None) -> None:
         """One that couldn't leave."""
-        self._left(now, UNSENT, data, flow, why)
+        self._again(now, UNSENT, data, flow, why)
 
-    def _left(self, now: float, kind: str, data: bytes, flow: Flow, why: Why) -> None:
-        call_id = call_id_of(data)
-        if call_id and (kind == SENT or self._everything or call_id in self.ring.records):
-            self._note(call_id, (now, kind, data, flow.transport, flow.local, flow.remote, flow.token, why.name), now, len(data))
+    def _again(self, now: float, kind: str, data: bytes, flow: Flow, why: Why) -> None:
+        record = self.ring.records.get(call_id_of(data))
+        if record is not None:
+            self._message(record, (now, kind, data, flow.transport, flow.local, flow.remote, flow.token, why.name), len(data))
 
     # -- what it thought
 
     def decided(self, now: float, request: SipRequest, stage: str, verdict: str) -> None:
         """The stage of the script that decided."""
-        call_id = request.get("call-id") or ""
-        if self._wants(request.method, call_id):
-            self._note(call_id, (now, DECIDED, request.method, stage, verdict), now, 0)
+        record = self._record if request is self._request else self.ring.records.get(request.get("call-id") or "")
+        if record is not None:
+            self._note(record, (now, DECIDED, request.method, stage, verdict))
 
     def noted(self, now: float, call_id: str, fact: str, parts: tuple[Any, ...]) -> None:
         """A fact. A user's call, and one that goes on to somebody, is kept before those of strangers."""
         record = self.ring.records.get(call_id)
-        if record is None:
-            return
-        self._note(call_id, (now, FACT, fact, parts), now, 0)
-        if record.queue == FRESH and fact in (BRANCHED, PROVED):
-            self.ring.promote(record, KNOWN)
-            record.live = True
+        if record is not None:
+            self._note(record, (now, FACT, fact, parts))
+            if record.queue == FRESH and fact in (BRANCHED, PROVED):
+                self.ring.promote(record, KNOWN)
+                record.live = True
 
     def asked(self, now: float, call_id: str, whom: str, what: str) -> None:
         """A question."""
-        if call_id in self.ring.records:
-            self._note(call_id, (now, ASKED, whom, what), now, 0)
+        record = self.ring.records.get(call_id)
+        if record is not None:
+            self._note(record, (now, ASKED, whom, what))
 
     def answered(self, now: float, call_id: str, whom: str, what: str, fault: str, parts: tuple[Any, ...]) -> None:
         """Its answer."""
-        if call_id in self.ring.records:
-            self._note(call_id, (now, ANSWERED, whom, what, fault, parts), now, 0)
+        record = self.ring.records.get(call_id)
+        if record is not None:
+            self._note(record, (now, ANSWERED, whom, what, fault, parts))
 
     def closed(self, now: float, flow: Flow, reason: str) -> None:
         """A connection is gone; which calls went by it is found out when somebody asks."""
@@ -157,13 +210,23 @@ class Recorder(Watcher):
         record = self.ring.records.get(call.call_id)
         if record is None:
             return
-        now, outcome = call.ended, call.outcome
+        outcome = call.outcome
         record.live = False
         record.outcome = outcome
-        event = (now, ENDED, outcome, call.status, call.ended_by, call.rule, call.started, call.answered, call.media_place)
-        self._note(call.call_id, event, now, 0)
+        event = (call.ended, ENDED, outcome, call.status, call.ended_by, call.rule, call.started, call.answered, call.media_place)
+        self._note(record, event)
         if outcome not in GOOD and record.queue == KNOWN:
             self.ring.promote(record, FAILED)
+
+
+def mark_of(data: bytes) -> bytes:
+    """The line of a message with its Call-ID, with the line ends around it, as the next messages will have it, too."""
+    start = data.find(_LINE)
+    end = data.find(_END, start + 11) if start > 0 else -1
+    if end > 0 and data.find(b"\r\n\r\n", 0, start + 2) < 0:
+        return data[start : end + 2]
+    found = _ANY.search(data)
+    return b"\r\n" + found[0].rstrip(b"\r") + b"\r\n" if found is not None else b"\r\n\r\n\r\n\r\n"
 
 
 def call_id_of(data: bytes) -> str:

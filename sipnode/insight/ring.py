@@ -51,6 +51,8 @@ MOST_EVENTS: Final = 512
 """Of one record; beyond it the beginning and the end are kept."""
 FIRST_EVENTS: Final = 256
 RECORD_OCTETS: Final = 524288
+CHUNK: Final = 8192
+"""Octets that a record is given at a time: most events look at nothing but whether it has room."""
 OVERHEAD: Final = 240
 """Octets that an event takes beside those of its message, about."""
 RECORD_OVERHEAD: Final = 600
@@ -64,26 +66,33 @@ class Record:
 
     Attributes:
         call_id: Call-ID.
+        mark: The octets that a message of it has, as the first one had them.
         events: Oldest first.
-        size: Octets that it takes, about.
+        size: Octets that they take, about.
+        room: Octets that the ring has given it.
         queue: Which of the queues it waits in.
         live: A call that has begun and not ended.
-        last: Epoch seconds of its last event.
         left_out: Events from its middle that aren't kept.
         outcome: Of the call, "" while there is none.
     """
 
-    __slots__ = ("call_id", "events", "last", "left_out", "live", "outcome", "queue", "size")
+    __slots__ = ("call_id", "events", "left_out", "live", "mark", "outcome", "queue", "room", "size")
 
-    def __init__(self, call_id: str) -> None:
+    def __init__(self, call_id: str, mark: bytes) -> None:
         self.call_id = call_id
+        self.mark = mark
         self.events: list[Event] = []
         self.size = RECORD_OVERHEAD
+        self.room = CHUNK
         self.queue = FRESH
         self.live = False
-        self.last = 0.0
         self.left_out = 0
         self.outcome = ""
+
+    @property
+    def last(self) -> float:
+        """Epoch seconds of its last event, 0 for none."""
+        return float(self.events[-1][0]) if self.events else 0.0
 
 
 class Ring:
@@ -95,7 +104,7 @@ class Ring:
 
     Attributes:
         records: By Call-ID.
-        size: Octets that they take, about.
+        size: Octets that they have room for.
         forgotten: Records that had to go, by queue.
         left_out: Events that records had no room for.
     """
@@ -118,65 +127,63 @@ class Ring:
         self._counts = [0, 0, 0]
         self._queues: list[deque[Record]] = [deque(), deque(), deque()]
 
-    def note(self, call_id: str, event: Event, now: float, octets: int) -> Record:
-        """Keep an event.
+    def begin(self, call_id: str, mark: bytes, now: float) -> Record:
+        """A new record. Who appends to its events adds to its size, and calls :meth:`grow` when that is more than its room."""
+        self.forget_old(now)
+        record = self.records[call_id] = Record(call_id, mark)
+        self._sizes[FRESH] += record.room
+        self.size += record.room
+        self._counts[FRESH] += 1
+        self._queues[FRESH].append(record)
+        if len(self.records) > self.most_calls or self.size > self.most_octets:
+            self._make_room()
+        return record
+
+    def note(self, call_id: str, event: Event, octets: int) -> Record:
+        """Keep an event, in a new record where there is none.
 
         Args:
             octets: Of the message in it, 0 for none.
         """
         record = self.records.get(call_id)
         if record is None:
-            record = self._begin(call_id, now)
+            record = self.begin(call_id, b"", event[0])
+        record.events.append(event)
+        record.size += octets + OVERHEAD
+        if record.size > record.room:
+            self.grow(record)
+        return record
+
+    def grow(self, record: Record) -> None:
+        """Give a record more room, or take events out of its middle where it has had enough; others may have to go for it."""
+        events = record.events
         if record.queue == _GONE:
-            # The ring is too small for any.
-            return record
-        events = record.events
-        events.append(event)
-        record.last = now
-        size = octets + OVERHEAD
-        record.size += size
-        self._sizes[record.queue] += size
-        self.size += size
-        if len(events) > MOST_EVENTS or record.size > RECORD_OCTETS:
-            self._thin(record)
-        if self.size > self.most_octets:
-            self._make_room()
-        return record
-
-    def _begin(self, call_id: str, now: float) -> Record:
-        record = self.records[call_id] = Record(call_id)
-        record.last = now
-        self._sizes[FRESH] += record.size
-        self.size += record.size
-        self._counts[FRESH] += 1
-        self._queues[FRESH].append(record)
-        self.forget_old(now)
-        if len(self.records) > self.most_calls:
-            self._make_room()
-        return record
-
-    def _thin(self, record: Record) -> None:
-        """One that is too large loses events behind its beginning."""
-        events = record.events
+            # It had to make room itself while something was added to it.
+            record.events, record.size = [], 0
+            return
         while len(events) > 1 and (len(events) > MOST_EVENTS or record.size > RECORD_OCTETS):
             place = min(FIRST_EVENTS, len(events) // 2)
-            size = size_of(events[place])
+            record.size -= size_of(events[place])
             del events[place]
-            record.size -= size
-            self._sizes[record.queue] -= size
-            self.size -= size
             record.left_out += 1
             self.left_out += 1
+        more = (record.size - record.room + CHUNK - 1) // CHUNK * CHUNK
+        if more > 0:
+            record.room += more
+            self._sizes[record.queue] += more
+            self.size += more
+            if self.size > self.most_octets:
+                self._make_room()
 
     def promote(self, record: Record, queue: int) -> None:
         """Move a record to another queue."""
         old = record.queue
         if old in (queue, _GONE):
             return
-        self._sizes[old] -= record.size
+        self._sizes[old] -= record.room
         self._counts[old] -= 1
         record.queue = queue
-        self._sizes[queue] += record.size
+        self._sizes[queue] += record.room
         self._counts[queue] += 1
         self._queues[queue].append(record)
 
@@ -242,9 +249,9 @@ class Ring:
 
     def _drop(self, record: Record) -> None:
         del self.records[record.call_id]
-        self._sizes[record.queue] -= record.size
+        self._sizes[record.queue] -= record.room
         self._counts[record.queue] -= 1
-        self.size -= record.size
+        self.size -= record.room
         # It may wait in a queue that it has left.
         record.queue = _GONE
         record.events = []

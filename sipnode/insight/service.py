@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 from sipnode.errors import ParseError
 from sipnode.insight.document import StoryDocument, document, not_recorded
+from sipnode.insight.explain import UNKNOWN as UNEXPLAINED
+from sipnode.insight.explain import Explanation, explain, unexplained
+from sipnode.insight.export import FORMS, Export
+from sipnode.insight.finding import Around
 from sipnode.insight.ring import FAILED, MESSAGES, Record, Ring
 from sipnode.insight.story import Story, message_of, read
 from sipnode.tables import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sipnode.insight.recorder import Recorder
 
 OFF: Final = "nothing is recorded: [recorder] enabled is false"
@@ -57,7 +59,7 @@ class Insight:
 
     def __init__(self, recorder: Recorder | None) -> None:
         self.keeper = recorder
-        self.code: Callable[[str], str] = lambda stage: ""
+        self.around = Around()
 
     @property
     def ring(self) -> Ring | None:
@@ -108,7 +110,29 @@ class Insight:
     def document(self, call_id: str, after: int = -1) -> StoryDocument:
         """A call as JSON, also one that isn't recorded: it says why."""
         story = self.story(call_id)
-        return not_recorded(call_id, self.why_not()) if story is None else document(story, after, self.code)
+        return not_recorded(call_id, self.why_not()) if story is None else document(story, after, self.around.code)
+
+    def explain(self, call_id: str) -> Explanation:
+        """Why a call failed, also of one that isn't recorded or has not failed: it says so."""
+        story = self.story(call_id)
+        return unexplained(call_id, self.why_not()) if story is None else explain(story, self.around)
+
+    def sentence(self, call_id: str) -> str:
+        """The explanation in a line, with the remedy; "" where there is none, or nothing is at fault."""
+        explanation = self.explain(call_id)
+        if not explanation["fault"] or explanation["rule"] == UNEXPLAINED:
+            return ""
+        return f"{explanation['sentence']} {explanation['mend']}".strip()
+
+    def export(self, call_id: str, form: str) -> Export:
+        """A call in one of the forms of :data:`sipnode.insight.export.FORMS`.
+
+        Raises:
+            KeyError: there is no such form.
+        """
+        make = FORMS[form]
+        story = self.story(call_id)
+        return Export(found=False, form=form, text=self.why_not(), base64=False) if story is None else make(story, self.around)
 
 
 def _fits(word: str, row: Row, record: Record) -> bool:

@@ -35,6 +35,10 @@ MOST_TOGETHER: Final = 500
 OUTCOMES_A_SECOND: Final = 50
 """Of calls that nobody answered; those that were answered cost their users too much for a flood."""
 LIVES_A_SECOND: Final = 5
+REASON_SECONDS: Final = 1.0
+"""After the end of a call that failed its reason is looked for."""
+MOST_OF_A_REASON: Final = 600
+"""Characters."""
 STRANGERS_A_SECOND: Final = 10
 """Of calls of strangers that this server has refused; their lives are written for the first of a second only."""
 
@@ -114,6 +118,8 @@ class CallHistory(Service):
         mode: The one in force.
         steps: Those of each call.
         outcomes: Calls that ended, by outcome.
+        explained: Gives the reason of a call that failed, and what to do about it, by its Call-ID, "" where that isn't
+            known; None where nobody can tell.
         talked: Seconds that answered calls lasted, together.
     """
 
@@ -131,6 +137,7 @@ class CallHistory(Service):
         self.talked = 0.0
         self._clock: Callable[[], float] = reactor.seconds
         self._reactor = reactor
+        self.explained: Callable[[str], str] | None = None
         self._settled: list[Any] = []
         self._call: IDelayedCall | None = None
         self._left_out: Counter[str] = Counter()
@@ -195,6 +202,14 @@ class CallHistory(Service):
                 for each in steps:
                     self._write(call.call_id, each, steps[0].when)
         self.log.warn("{call_id}: {text}", call_id=plain(call.call_id), text=sentence(call), outcome=facts_of(call))
+        if self.explained is not None and not stranger and self._may("reason", LIVES_A_SECOND):
+            # Its answer hasn't left yet.
+            self._reactor.callLater(REASON_SECONDS, self._give_reason, call.call_id)
+
+    def _give_reason(self, call_id: str) -> None:
+        reason = self.explained(call_id) if self.explained is not None else ""
+        if reason:
+            self.log.warn("{call_id}: why: {text}", call_id=plain(call_id), text=plain(reason, MOST_OF_A_REASON))
 
     # -- who asks
 

@@ -53,11 +53,11 @@ def step(noted: Noted) -> Step:
     return Step(when, room, sentence(*parts))
 
 
-def plain(text: str) -> str:
+def plain(text: str, most: int = MOST_CHARACTERS) -> str:
     """One line of a log: no control characters that somebody sent, and not too long."""
     if not text.isprintable():
         text = "".join(character if character.isprintable() else "?" for character in text)
-    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def place(transport: str, remote: tuple[str, int]) -> str:

@@ -2,15 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
 
+from sipnode.insight.finding import Around
 from sipnode.insight.recorder import Recorder
 from sipnode.insight.ring import Ring
 from sipnode.insight.service import Insight
+from sipnode.insight.source import SourceLines
 
 if TYPE_CHECKING:
     from sipnode.base.tap import Tap
+    from sipnode.observe.callhistory import CallHistory
+    from sipnode.records import Binding
+    from sipnode.routing.core import Core
     from sipnode.settings import RecorderSettings, Settings
+
+MOST_GONE: Final = 10_000
+_GOING: Final = frozenset(("closed", "expired", "unregistered", "removed"))
+
+
+class Departures:
+    """The last registrations that ended, of the addresses that none is left of. The oldest are forgotten first.
+
+    Args:
+        core: Has the table and the clock. recorder: Knows why connections went.
+    """
+
+    def __init__(self, core: Core, recorder: Recorder) -> None:
+        self._core = core
+        self._recorder = recorder
+        self._gone: OrderedDict[str, tuple[float, str, str]] = OrderedDict()
+
+    def changed(self, kind: str, binding: Binding) -> None:
+        """A binding has changed."""
+        if kind not in _GOING:
+            return
+        closing = self._recorder.closings.get(binding.connection_id)
+        gone = self._gone
+        gone[binding.aor] = (self._core.clock(), kind, str(closing[6]) if closing is not None else "")
+        gone.move_to_end(binding.aor)
+        if len(gone) > MOST_GONE:
+            gone.popitem(last=False)
+
+    def of(self, aor: str) -> tuple[float, str, str] | None:
+        """When an address lost its last registration, how, and why; None where that isn't known."""
+        return self._gone.get(self._core.registrar.canonical(aor))
 
 
 def recorder_of(settings: RecorderSettings) -> Recorder | None:
@@ -27,3 +64,27 @@ def insight_of(settings: Settings, tap: Tap) -> Insight:
     if recorder is not None:
         tap.subscribe(recorder)
     return Insight(recorder)
+
+
+def connect_insight(insight: Insight, core: Core, calls: CallHistory | None = None) -> None:
+    """Tell those who explain calls of what is around: registrations that went, trunks, the lines of the script.
+
+    Args:
+        calls: Writes the reason of calls that failed.
+    """
+    recorder = insight.keeper
+    if recorder is None:
+        return
+    departures = Departures(core, recorder)
+    core.registrar.on_change(departures.changed)
+    lines = SourceLines(lambda: type(core.script))
+    insight.around = Around(departures.of, lambda host: _trunk_at(core, host), lines.of, lambda host: not core.is_local(host))
+    if calls is not None:
+        calls.explained = insight.sentence
+
+
+def _trunk_at(core: Core, host: str) -> str:
+    for trunk in core.trunks or ():
+        if host == trunk.host or host in trunk.addresses:
+            return str(trunk.name)
+    return ""

@@ -26,7 +26,7 @@ from sipnode.trunk.service import TrunkService
 from sipnode.trunk.trunks import Trunks
 from sipnode.wiring.core import assemble_core, new_transactions
 from sipnode.wiring.defence import build_defence, guarded
-from sipnode.wiring.insight import insight_of
+from sipnode.wiring.insight import connect_insight, insight_of
 from sipnode.wiring.nodes import build_nodes
 from sipnode.wiring.presence import build_presence
 
@@ -106,6 +106,7 @@ class MemoryServer:
             self.settings, self.clock, layer, self._secret(), parts, lambda: (self._loading, self._stages), self._presence_of
         )
         self.core = core
+        connect_insight(self.insight, core)
         for service in (core.registrar, core.dialogs, core.presence):
             if service is not None:
                 service.startService()

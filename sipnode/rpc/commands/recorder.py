@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from sipnode.errors import RpcError
 from sipnode.rpc.registry import rpc
 
 if TYPE_CHECKING:
@@ -79,6 +80,31 @@ class Story(TypedDict):
     events: list[Event]
 
 
+class Proof(TypedDict):
+    n: int
+    after: float
+    label: str
+
+
+class Explanation(TypedDict):
+    call_id: str
+    recorded: bool
+    rule: str
+    fault: bool
+    sentence: str
+    mend: str
+    proof: list[Proof]
+    ruled_out: list[str]
+    also: list[str]
+
+
+class Export(TypedDict):
+    found: bool
+    form: str
+    text: str
+    base64: bool
+
+
 class RecorderCommands:
     """recorder.*
 
@@ -132,3 +158,29 @@ class RecorderCommands:
         """
         story: Story = self._insight.document(call_id, after)
         return story
+
+    @rpc("recorder.export")
+    def export(self, call_id: str, form: str = "text") -> Export:
+        """A call in a form to pass on, secrets covered.
+
+        ``text`` of the answer has it, in base64 where ``base64`` says so; where ``found`` is false, why it isn't recorded.
+
+        Args:
+            form: ``text`` (a ladder), ``mermaid``, ``markdown`` (a report), ``json``, ``explanation`` or ``pcap``.
+        """
+        try:
+            export: Export = self._insight.export(call_id, form)
+        except KeyError:
+            raise RpcError(400, "form has to be text, mermaid, markdown, json, explanation or pcap") from None
+        return export
+
+    @rpc("sipnode.explain")
+    def explain(self, call_id: str) -> Explanation:
+        """Why a call failed.
+
+        ``sentence`` says it in one, ``mend`` what to do about it, ``proof`` which events show it, ``ruled_out`` what it was not, and
+        ``also`` what else was seen. ``rule`` is the name of the fault: ``nothing`` where nothing is wrong, ``unknown`` where no rule knows;
+        ``fault`` is false where nothing is broken, as with a callee who is busy. ``recorded`` is false where nothing is known of it.
+        """
+        explanation: Explanation = self._insight.explain(call_id)
+        return explanation

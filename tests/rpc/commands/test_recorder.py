@@ -58,6 +58,23 @@ class RecorderTests(RpcCase):
         self.assertIn("not recorded", story["why_not"])
         self.assertTrue(self.call("recorder.state")["on"])
 
+    def test_explain(self) -> None:
+        """A call that failed has its sentence, what to do, and its proof; one that isn't recorded says so."""
+        invite = self.alice.send("INVITE", "sip:carol@example.test", (), SDP)
+        why = self.call("sipnode.explain", invite.call_id)
+        self.assertEqual((why["recorded"], why["fault"], why["rule"]), (True, True, "not_registered"))
+        self.assertIn("carol@example.test isn't registered", why["sentence"])
+        self.assertEqual(why["proof"][0]["label"], "INVITE sip:carol@example.test [SDP]")
+        self.assertFalse(self.call("sipnode.explain", "nobody")["recorded"])
+
+    def test_export(self) -> None:
+        """In any form that there is."""
+        call = self.world.call(self.alice, self.bob, SDP, SDP)
+        for form in ("text", "mermaid", "markdown", "json", "explanation", "pcap"):
+            export = self.call("recorder.export", call.invite.call_id, form)
+            self.assertEqual((export["found"], export["form"], export["base64"]), (True, form, form == "pcap"))
+        self.assertEqual(self.refused("recorder.export", call.invite.call_id, "svg")[0], 400)
+
     def test_off(self) -> None:
         """Where nothing is recorded that is said, too."""
         self.prepare(World())

@@ -1,0 +1,68 @@
+"""The ladder as text: a column for each lane, an arrow for each message, a line for all else. Pure.
+
+::
+
+       0.000  alice        sipnode      bob
+              |----------->|            |     INVITE sip:bob@example.com [SDP]
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from sipnode.insight.lanes import SERVER, lanes_of
+from sipnode.insight.ring import RESENT, UNSENT
+from sipnode.tables import clean
+
+if TYPE_CHECKING:
+    from sipnode.insight.lanes import Arrow, Lane
+    from sipnode.insight.story import Story
+
+LEAST: Final = 14
+MOST: Final = 22
+TIME: Final = 11
+
+
+def ladder(story: Story) -> str:
+    """The text, without a line end behind it."""
+    lanes, arrows = lanes_of(story)
+    width = max(LEAST, min(MOST, max((len(_title(lane)) + 2 for lane in lanes), default=LEAST)))
+    began = datetime.fromtimestamp(story.began, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    head = f"{clean(story.call_id)}  {began}"
+    if story.outcome:
+        head += f"  {story.outcome}"
+    lines = [head, "", " " * TIME + "".join(_title(lane)[: width - 1].ljust(width) for lane in lanes).rstrip()]
+    below = [(lane.device or (lane.places[0] if lane.places else ""))[: width - 1] for lane in lanes]
+    lines.append(" " * TIME + "".join(text.ljust(width) for text in below).rstrip())
+    count = len(lanes)
+    for number, arrow in enumerate(arrows):
+        lines.append(_line(arrow, story.began, count, width))
+        if story.left_out and number == len(arrows) // 2:
+            lines.append(f"{'':{TIME}}... {story.left_out} events from the middle aren't kept ...")
+    if not story.whole:
+        lines.append("The record doesn't begin with the call." if not story.left_out else "The record isn't whole.")
+    return "\n".join(lines)
+
+
+def _title(lane: Lane) -> str:
+    return lane.name if lane.kind == SERVER or lane.name else lane.places[0] if lane.places else "?"
+
+
+def _line(arrow: Arrow, began: float, count: int, width: int) -> str:
+    cells = ["|" + " " * (width - 1)] * count
+    row = list("".join(cells))
+    left, right = sorted((arrow.start, arrow.end))
+    if left != right:
+        dash = "." if arrow.entry.kind == RESENT or arrow.entry.repeat else "-"
+        first, last = left * width + 1, right * width
+        for position in range(first, last):
+            row[position] = dash
+        if arrow.start < arrow.end:
+            row[last - 1] = "x" if arrow.entry.kind == UNSENT else ">"
+        else:
+            row[first] = "x" if arrow.entry.kind == UNSENT else "<"
+    else:
+        row[arrow.start * width] = "*"
+    end = (count - 1) * width + 1
+    return f"{arrow.entry.when - began:{TIME - 2}.3f}  {''.join(row[:end])}  {arrow.label}"
