@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from sipnode.app import Server, build
 from sipnode.errors import ConfigError
 from sipnode.routing.versions import Versions
 from sipnode.routing.watch import ScriptFile, ScriptWatch
+from sipnode.settings import RoutingSettings, Settings
 from sipnode.testing import World
 
 SITE = """
@@ -156,3 +160,35 @@ class WatchTests(SynchronousTestCase):
     def test_none(self) -> None:
         """The script of the package has no file to look at."""
         self.assertEqual((ScriptFile("", self.folder).path, ScriptFile("", self.folder).state()), (None, None))
+
+
+class ServerTests(SynchronousTestCase):
+    """The watch in a server that listens, as far as it is built."""
+
+    def built(self, seconds: float) -> tuple[Server, MemoryReactorClock]:
+        """A server with a script in its folder, not started."""
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        (self.folder / "site.py").write_text(SITE.format(status=600), "utf-8")
+        reactor = MemoryReactorClock()
+        made = build(replace(Settings(), routing=RoutingSettings(script="site.Site", watch_seconds=seconds)), self.folder, reactor)
+        assert isinstance(made, Server)
+        return made, reactor
+
+    def test_off(self) -> None:
+        """By default nobody looks."""
+        server, _ = self.built(RoutingSettings().watch_seconds)
+        self.assertNotIn("script-watch", [service.name for service in server])
+
+    def test_on(self) -> None:
+        """What the file says is what routes, and the versions of the RPC know it."""
+        server, reactor = self.built(3.0)
+        watch = server.getServiceNamed("script-watch")
+        watch.startService()
+        self.addCleanup(watch.stopService)
+        before = server.core.script
+        (self.folder / "site.py").write_text(SITE.format(status=603) + "\n    marked = True\n", "utf-8")
+        reactor.pump([3.0] * 2)
+        self.assertIsNot(server.core.script, before)
+        self.assertTrue(server.core.script.marked)
+        self.assertEqual(server.getServiceNamed("rpc").parts.scripts.current.number, 2)
