@@ -12,7 +12,7 @@ The invariant: while it waits, everything that a call in progress needs still ru
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -20,9 +20,14 @@ from twisted.logger import Logger
 from sipnode.transaction.states import ACCEPTED
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall
+    from collections.abc import Callable, Sequence
 
-    from sipnode.settings import CoreSettings
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from sipnode.settings import CoreSettings, Settings
+    from sipnode.transaction.layer import TransactionLayer
+
+    Header = tuple[str, str]
 
 LOOK_SECONDS: Final = 0.2
 SETTLE_SECONDS: Final = 0.6
@@ -37,11 +42,51 @@ RETRY_AFTER: Final = (2, 10)
 """Seconds; each refusal has a number of its own, so that those who were sent away don't come back all at once."""
 
 
+class Call(Protocol):
+    """A call that is up, or rings."""
+
+    @property
+    def answered(self) -> float:
+        """Epoch seconds; 0 while it rings."""
+
+
+class Calls(Protocol):
+    """The calls of the server."""
+
+    def __len__(self) -> int: ...
+
+    def list(self) -> Sequence[Call]:
+        """All of them."""
+
+
+class Server(Protocol):
+    """The server as far as it is drained: ``sipnode.routing.core.Core``."""
+
+    @property
+    def transactions(self) -> TransactionLayer:
+        """Requests that wait for an answer."""
+
+    @property
+    def dialogs(self) -> Calls:
+        """The calls."""
+
+    @property
+    def busy(self) -> dict[str, Callable[[], int]]:
+        """Why new calls are refused."""
+
+    @property
+    def settings(self) -> Settings:
+        """All sections, as they are now."""
+
+    def turn_away(self, status: int, headers: Callable[[], tuple[Header, ...]], reason: tuple[Header, ...]) -> int:
+        """Send away the calls that still ring; how many that were."""
+
+
 class Drain:
     """Waits for what has begun.
 
     Args:
-        core: ``transactions``, ``dialogs``, ``busy`` and ``settings`` are used.
+        core: What is drained.
         reactor: Clock and delayed calls.
 
     Attributes:
@@ -50,7 +95,7 @@ class Drain:
 
     log = Logger(namespace="sipnode.drain")
 
-    def __init__(self, core: Any, reactor: Any) -> None:
+    def __init__(self, core: Server, reactor: IReactorTime) -> None:
         self._core = core
         self._reactor = reactor
         self._done: Deferred[None] | None = None
@@ -107,11 +152,8 @@ class Drain:
         return max(0.0, min(settings.drain_seconds, settings.stop_seconds - CLOSING_SECONDS))
 
     def _turn_away(self) -> None:
-        """503 for what still rings."""
-        for server in list(self._core.transactions.servers.values()):
-            if server.invite and server.state < ACCEPTED and server.user is not None and server.user.fork is not None:
-                server.user.fork.turn_away(503, (("retry-after", str(random.randint(*RETRY_AFTER))),), STOPPING)
-                self._turned_away += 1
+        """503 for the calls that still ring."""
+        self._turned_away += self._core.turn_away(503, lambda: (("retry-after", str(random.randint(*RETRY_AFTER))),), STOPPING)
 
     def _look(self) -> None:
         self._call = None

@@ -6,7 +6,7 @@ The invariant: it is ready when the ports are bound and the bindings are loaded,
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -20,11 +20,18 @@ if TYPE_CHECKING:
     from sipnode.lifecycle.reload import Reloader, Report
 
 
+class Registrar(Protocol):
+    """The location table, as far as a start waits for it."""
+
+    def when_ready(self) -> Deferred[None]:
+        """Fires when it is loaded."""
+
+
 class Lifecycle(Service):
     """Start, reload and stop of the server.
 
     Args:
-        core: ``registrar`` and ``busy`` are used.
+        registrar: The start waits for it.
         drain: What has begun is ended by it.
         reloader: Reads the configuration anew.
         notifier: The service manager.
@@ -37,8 +44,8 @@ class Lifecycle(Service):
     name = "lifecycle"
     log = Logger(namespace="sipnode")
 
-    def __init__(self, core: Any, drain: Drain, reloader: Reloader, notifier: Notifier) -> None:
-        self._core = core
+    def __init__(self, registrar: Registrar, drain: Drain, reloader: Reloader, notifier: Notifier) -> None:
+        self._registrar = registrar
         self.drain = drain
         self.reloader = reloader
         self._notifier = notifier
@@ -54,9 +61,9 @@ class Lifecycle(Service):
     def startService(self) -> None:
         """All ports are bound; ready as soon as the bindings are there."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
-        self._core.registrar.when_ready().addCallback(self._is_loaded)
+        self._registrar.when_ready().addCallback(self._is_loaded)
 
-    def _is_loaded(self, _result: Any) -> None:
+    def _is_loaded(self, _result: None) -> None:
         self.loaded = True
         self.log.info("{text}", text=self.greeting())
         self._notifier.tell("READY=1", "STATUS=ready")

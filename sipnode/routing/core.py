@@ -35,6 +35,7 @@ from sipnode.sip.address import NameAddr
 from sipnode.sip.grammar import split_commas
 from sipnode.sip.hosts import normal_host
 from sipnode.sip.uri import SipUri
+from sipnode.transaction.states import ACCEPTED
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -353,6 +354,22 @@ class Core(ProxyCore):
             if watcher is not None:
                 watcher.noted(self.clock(), fork.ctx.request.get("call-id") or "", ABANDONED, ())
             fork.cancel(_LOST)
+
+    def turn_away(self, status: int, headers: Callable[[], tuple[tuple[str, str], ...]], reason: tuple[tuple[str, str], ...]) -> int:
+        """Send away the calls that still ring, by a final response of ours and CANCEL for what was begun; gives how many that were.
+
+        Args:
+            headers: Gives those of each response.
+            reason: ``(name, value)`` of headers of each CANCEL.
+        """
+        ringing = [
+            server.user.fork
+            for server in self.transactions.servers.values()
+            if server.invite and server.state < ACCEPTED and isinstance(server.user, ProxyRequest) and server.user.fork is not None
+        ]
+        for fork in ringing:
+            fork.turn_away(status, headers(), reason)
+        return len(ringing)
 
     def foreign_register(self, domain: str) -> None:
         """A REGISTER for a domain that isn't ours: the commonest fault of a first configuration, and strangers send it too."""

@@ -100,7 +100,7 @@ def build_lifecycle(
         It, and the services to start as the last ones; it is among them.
     """
     notifier = Notifier(os.environ.pop("NOTIFY_SOCKET", "") if own_process else "")
-    lifecycle = Lifecycle(core, Drain(core, core.reactor), Reloader(core.settings, conf_path), notifier)
+    lifecycle = Lifecycle(core.registrar, Drain(core, core.reactor), Reloader(core.settings, conf_path), notifier)
     lifecycle.greeting = lambda: greeting(
         f"{__version__} ({native.kind()})", core.settings, [each.name for each in transports.listeners], page_of(core.settings)
     )
