@@ -35,14 +35,15 @@ from sipnode import config  # noqa: E402
 from sipnode.fakes import FakeFlow  # noqa: E402
 from sipnode.lifecycle.reload import Reloader  # noqa: E402
 from sipnode.log import LogControl  # noqa: E402
-from sipnode.media.nodes import NodeSet, parse_nodes  # noqa: E402
+from sipnode.media.nodes import NodeSet  # noqa: E402
+from sipnode.media.service import MediaService  # noqa: E402
 from sipnode.nodes.address import NodeAddress  # noqa: E402
 from sipnode.nodes.sisters import Sister  # noqa: E402
 from sipnode.records import LocationChange  # noqa: E402
 from sipnode.rpc import schema  # noqa: E402
 from sipnode.rpc.endpoint import Endpoint  # noqa: E402
 from sipnode.rpc.registry import Method, Param, Registry  # noqa: E402
-from sipnode.settings import LocationSettings, RecorderSettings, Settings, TrunkSettings  # noqa: E402
+from sipnode.settings import LocationSettings, MediaSettings, RecorderSettings, Settings, TrunkSettings  # noqa: E402
 from sipnode.storage.memory import MemoryStorage  # noqa: E402
 from sipnode.testing import World, listener_of  # noqa: E402
 from sipnode.transport.tls.config import TLSProfile  # noqa: E402
@@ -127,6 +128,7 @@ CALLS: tuple[tuple[Any, ...], ...] = (
     ("system.listMethods",), ("system.methodHelp", "ul.dump"), ("system.methodSignature", "ul.add"), ("rpc.describe", "ul.rm"),
     ("rpc.discover",),
     ("trunk.list",), ("trunk.show", "provider"), ("acc.status",),
+    ("rtpengine.add", "192.0.2.9:2223 set 1"), ("rtpengine.remove", "udp:192.0.2.9:2223"),
     ("tm.cancel", "call-2", 2), ("ws.close", "WEBSOCKET"), ("dlg.end_dlg", "ENTRY", "NUMBER"), ("dlg.terminate_dlg", "call-3", "from-dave"),
 )  # fmt: skip
 """What is called, in this order; words in capitals are filled in from what is there."""
@@ -165,7 +167,8 @@ def _registry(world: World) -> Registry:
     transports = SimpleNamespace(listeners=listeners, admission=SimpleNamespace(refused=0))
     storage = MemoryStorage(clock)
     storage.location.write([LocationChange(binding) for binding in core.registrar.table])
-    nodes = NodeSet(parse_nodes([NODE.removeprefix("udp:")]), _pong, clock, 60.0, 5.0)
+    media = MediaService(MediaSettings(nodes=(NODE.removeprefix("udp:"),)), clock)
+    media.nodes = NodeSet(media.nodes.nodes, _pong, clock, 60.0, 5.0)
     settings = replace(world.settings, location=replace(LocationSettings(), db_mode=1))
     folder = Path(tempfile.mkdtemp())
     (folder / config.FILE_NAME).write_text(config.render(settings))
@@ -174,7 +177,7 @@ def _registry(world: World) -> Registry:
     reloader.add("log", ("log.level",), lambda new, old: logs.apply(new.log))
     reloader.add("defence", ("defence.rate",), lambda new, old: core.defence.guard.apply(new.defence))
     lifecycle = SimpleNamespace(ready=True, reload=reloader.reload, reloader=reloader)
-    parts = parts_of(core, settings, transports, SimpleNamespace(nodes=nodes), storage, logs, lifecycle, world.insight)
+    parts = parts_of(core, settings, transports, media, storage, logs, lifecycle, world.insight)
     parts.scripts = world.scripts
     parts.pid, parts.arguments, parts.started = 4711, ["twistd", "-n", "sipnode", "-c", "conf"], clock.seconds() - 93784
     parts.sisters = lambda: [Sister(NodeAddress("192.0.2.2", 5060, "UDP"), clock.seconds() + 3600)]

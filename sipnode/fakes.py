@@ -15,8 +15,8 @@ from sipnode.auth.authenticator import Authenticator
 from sipnode.base.flow import Flow, Listener
 from sipnode.base.flows import FlowTable, Resolver
 from sipnode.base.request import Request
-from sipnode.errors import FlowClosed, MediaError, NoRoute
-from sipnode.interfaces import IMediaRelay
+from sipnode.errors import ConfigError, FlowClosed, MediaError, NoRoute
+from sipnode.interfaces import IMediaRelay, IMediaSets
 from sipnode.records import Hop, MediaKey, MediaProfile
 from sipnode.routing.http import HttpAnswer, HttpClient, HttpError
 
@@ -185,7 +185,7 @@ class FakeResolver(Resolver):
         self.rested.append(hop)
 
 
-@implementer(IMediaRelay)
+@implementer(IMediaRelay, IMediaSets)
 class RecordingMediaRelay:
     """A media relay that writes down what it is asked, and gives SDP that says who made it.
 
@@ -194,6 +194,7 @@ class RecordingMediaRelay:
         profiles, sdps: Of each offer and answer.
         hold: Deferreds instead of answers, until :meth:`release`.
         error: What offers and answers fail with, or None.
+        sets: Number of a set of nodes to the node of it that calls take.
     """
 
     def __init__(self, enabled: bool = True) -> None:
@@ -203,6 +204,7 @@ class RecordingMediaRelay:
         self.sdps: list[bytes] = []
         self.error: MediaError | None = None
         self.hold = False
+        self.sets: dict[int, str] = {}
         self._held: list[tuple[Deferred[bytes], bytes]] = []
 
     @property
@@ -213,6 +215,12 @@ class RecordingMediaRelay:
     def choose(self, call_id: str) -> str:
         """One node."""
         return "n0"
+
+    def choose_in(self, call_id: str, number: int) -> str:
+        """The node of that set."""
+        if number not in self.sets:
+            raise ConfigError(f"no media node is in set {number}", key="media.nodes")
+        return self.sets[number]
 
     def place(self, name: str) -> str:
         """Its name is all there is."""

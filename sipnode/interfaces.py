@@ -313,6 +313,13 @@ class IMediaRelay(Interface):
         """End a call, or one branch of it (via_branch), or one dialog (both tags); never fails, logs."""
 
 
+class IMediaSets(Interface):
+    """A media relay whose nodes are in sets that a script chooses from, as Kamailio's."""
+
+    def choose_in(call_id: str, number: int) -> str:
+        """As ``IMediaRelay.choose``, among the nodes of a set; raises ConfigError where nobody is in it."""
+
+
 class IRelayPlugin(Interface):
     """Media relays from a plugin (``sipnode.relays``): ``[media] relay = "NAME"`` chooses it."""
 

@@ -360,7 +360,7 @@ class MediaSettings:
 
     relay: str = setting("rtpengine", "What relays media: 'rtpengine', or a plugin of this name (sipnode.relays).")
     nodes: tuple[str, ...] = setting(
-        [], "rtpengine ng addresses 'HOST:PORT [weight N]'; none: SDP passes untouched. A plugin's relay has addresses of its own form."
+        [], "rtpengine ng addresses 'HOST:PORT [weight N] [set N]'; none: SDP passes untouched. A plugin's relay has addresses of its own form."
     )
     engage: str = setting(
         "always", "'always' relays every call; 'mixed' only those between a browser and a phone or behind NAT.", choices=("always", "mixed")

@@ -17,8 +17,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from sipnode.errors import MediaError
-from sipnode.interfaces import IMediaRelay
+from sipnode.errors import ConfigError, MediaError
+from sipnode.interfaces import IMediaRelay, IMediaSets
 from sipnode.media import ng
 from sipnode.media.bencode import Value
 from sipnode.media.flags import for_answer, parse
@@ -48,7 +48,7 @@ class _Note:
     deleted: float = -1.0
 
 
-@implementer(IMediaRelay)
+@implementer(IMediaRelay, IMediaSets)
 class RtpengineRelay:
     """IMediaRelay over rtpengine nodes.
 
@@ -89,6 +89,17 @@ class RtpengineRelay:
         node = self.nodes.choose(call_id)
         return node.name if node is not None else ""
 
+    def choose_in(self, call_id: str, number: int) -> str:
+        """The same within a set of nodes, as Kamailio's ``set_rtpengine_set``.
+
+        Raises:
+            ConfigError: no node is in that set.
+        """
+        if not self.nodes.has_set(number):
+            raise ConfigError(f"no media node is in set {number}", key="media.nodes")
+        node = self.nodes.choose(call_id, number)
+        return node.name if node is not None else ""
+
     def place(self, name: str) -> str:
         """The node of that name as the configuration has it, "" for none."""
         node = self.nodes.named(name)
@@ -112,11 +123,12 @@ class RtpengineRelay:
             return succeed(sdp)
         fields = key.asked = profile_fields(profile, Operation.OFFER, self._settings, self._flags)
         first = self._holder(key)
-        nodes = [node for node in self.nodes.ranked(key.call_id) if node is not first]
+        number = first.set if first is not None else 0
+        nodes = [node for node in self.nodes.ranked(key.call_id, number) if node is not first]
         if first is not None and self.nodes.is_up(first):
             nodes.insert(0, first)
         if not nodes:
-            nodes = self.nodes.held_down(key.call_id)
+            nodes = self.nodes.held_down(key.call_id, number)
         offered = self._offer(key, sdp, fields, nodes, MediaError("no media node is up", 503))
         if self._settings.on_error == "bypass" and not key.to_tag:
             offered.addErrback(self._bypass, key, sdp)

@@ -27,7 +27,10 @@ from sipnode.errors import ConfigError
 from sipnode.media import ng
 from sipnode.media.bencode import Value
 
-_LINE = re.compile(r"\A(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^\s:\[\]]+)):(?P<port>[0-9]{1,5})(?:\s+weight\s+(?P<weight>[0-9]{1,6}))?\Z")
+_LINE = re.compile(
+    r"\A(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^\s:\[\]]+)):(?P<port>[0-9]{1,5})(?:\s+weight\s+(?P<weight>[0-9]{1,6}))?"
+    r"(?:\s+set\s+(?P<set>[0-9]{1,6}))?\Z"
+)
 _HOST_NAME = re.compile(r"\A(?=.{1,253}\Z)(?!-)[0-9A-Za-z_-]{1,63}(?:\.[0-9A-Za-z_-]{1,63})*\.?\Z")
 _NUMERIC_HOST = re.compile(r"\A[0-9.]+\Z")
 
@@ -61,7 +64,8 @@ class Node:
 
     ``name`` comes from host and port, so that it outlives a restart and a change in the order of the lines. ``address``
     is an IP literal, "" until the host name is resolved. ``down_until`` is the clock's second up to which the node isn't
-    used, 0 when it is up. A ``draining`` node keeps its calls and gets no new ones. ``ports`` are those of its interfaces, as it
+    used, 0 when it is up. ``set`` is its number of Kamailio's ``set_rtpengine_set``: a call that the script sends to no other takes
+    nodes of set 0. A ``draining`` node keeps its calls and gets no new ones. ``ports`` are those of its interfaces, as it
     said last; empty where it doesn't tell.
     """
 
@@ -70,6 +74,7 @@ class Node:
     port: int
     weight: int = 1
     address: str = ""
+    set: int = 0
     down_until: float = 0.0
     draining: bool = False
     pinging: bool = False
@@ -81,21 +86,26 @@ class Node:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def line_of(node: Node) -> str:
+    """What :func:`parse_node` reads."""
+    return f"{node.place} weight {node.weight} set {node.set}"
+
+
 def parse_node(line: str) -> Node:
-    """Read ``HOST:PORT [weight N]``; HOST is a name, an IPv4 literal, or an IPv6 literal in brackets.
+    """Read ``HOST:PORT [weight N] [set N]``; HOST is a name, an IPv4 literal, or an IPv6 literal in brackets.
 
     Raises:
         ConfigError: Anything else; ``key`` is media.nodes.
     """
     match = _LINE.match(line.strip())
     if match is None:
-        raise ConfigError(f"{line!r} isn't 'HOST:PORT [weight N]' (IPv6 in brackets)", key="media.nodes")
+        raise ConfigError(f"{line!r} isn't 'HOST:PORT [weight N] [set N]' (IPv6 in brackets)", key="media.nodes")
     port = int(match["port"])
     if not 1 <= port <= 65535:
         raise ConfigError(f"port {port} of {line!r} isn't 1..65535", key="media.nodes")
     host, literal = _host(match["v6"] or match["host"], bool(match["v6"]), line)
     name = "n" + hashlib.sha256(f"{host}:{port}".encode()).hexdigest()[:8]
-    return Node(name, host, port, int(match["weight"] or 1), host if literal else "")
+    return Node(name, host, port, int(match["weight"] or 1), host if literal else "", int(match["set"] or 0))
 
 
 def _host(text: str, bracketed: bool, line: str) -> tuple[str, bool]:
@@ -112,13 +122,15 @@ def _host(text: str, bracketed: bool, line: str) -> tuple[str, bool]:
 
 
 def parse_nodes(lines: Iterable[str]) -> list[Node]:
-    """Read the lines of ``[media] nodes``; raises ConfigError, also for a node that stands twice."""
+    """Read the lines of ``[media] nodes``; raises ConfigError, also for a node that stands twice, and where set 0 is left empty."""
     nodes: list[Node] = []
     for line in lines:
         node = parse_node(line)
         if any(other.name == node.name for other in nodes):
             raise ConfigError(f"{node.host}:{node.port} stands twice", key="media.nodes")
         nodes.append(node)
+    if nodes and all(node.set for node in nodes):
+        raise ConfigError("set 0 has no node: it serves the calls for which the script chooses no set", key="media.nodes")
     return nodes
 
 
@@ -155,11 +167,15 @@ class NodeSet:
         """The node of that name, up or not; None when the settings don't have it (any more)."""
         return self._by_name.get(name)
 
-    def held_down(self, call_id: str) -> list[Node]:
-        """Where no node is up: those that a new call may try all the same, best first. One of them may have come back since, and to
-        be refused at once is no better than to wait for an answer.
+    def has_set(self, number: int) -> bool:
+        """Whether a node is in that set."""
+        return any(node.set == number for node in self.nodes)
+
+    def held_down(self, call_id: str, number: int = 0) -> list[Node]:
+        """Where no node of a set is up: those of it that a new call may try all the same, best first. One of them may have come back since,
+        and to be refused at once is no better than to wait for an answer.
         """
-        nodes = [node for node in self.nodes if node.address and not node.draining]
+        nodes = [node for node in self.nodes if node.address and not node.draining and node.set == number]
         nodes.sort(key=lambda node: (node.weight > 0, score(node, call_id)), reverse=True)
         return nodes[:MOST_HELD_DOWN]
 
@@ -167,16 +183,16 @@ class NodeSet:
         """The node has an address and didn't fail lately."""
         return bool(node.address) and (node.down_until == 0.0 or self._clock.seconds() >= node.down_until)
 
-    def ranked(self, call_id: str) -> list[Node]:
-        """The nodes that may take a new call, best first; those of weight 0 come last."""
-        free = [node for node in self.nodes if not node.draining and self.is_up(node)]
+    def ranked(self, call_id: str, number: int = 0) -> list[Node]:
+        """The nodes of a set that may take a new call, best first; those of weight 0 come last."""
+        free = [node for node in self.nodes if not node.draining and node.set == number and self.is_up(node)]
         if len(free) > 1:
             free.sort(key=lambda node: (node.weight > 0, score(node, call_id)), reverse=True)
         return free
 
-    def choose(self, call_id: str) -> Node | None:
-        """The node that a new call takes, None when there is none that could."""
-        ranked = self.ranked(call_id) or self.held_down(call_id)
+    def choose(self, call_id: str, number: int = 0) -> Node | None:
+        """The node of a set that a new call takes, None when there is none that could."""
+        ranked = self.ranked(call_id, number) or self.held_down(call_id, number)
         return ranked[0] if ranked else None
 
     def drain(self, name: str, on: bool = True) -> bool:
@@ -191,7 +207,7 @@ class NodeSet:
         return self.command(node, ng.ping())
 
     def replace(self, nodes: Sequence[Node]) -> tuple[list[Node], list[Node]]:
-        """Have other nodes; one that stays keeps its health, and its weight is as given now.
+        """Have other nodes; one that stays keeps its health, and its weight and set are as given now.
 
         A node that goes is asked no more for new calls. The calls that it has are still answered for as long as they name it.
 
@@ -204,7 +220,7 @@ class NodeSet:
         kept = {node.name: node for node in self.nodes}
         for name, node in wanted.items():
             if name in kept:
-                kept[name].weight = node.weight
+                kept[name].weight, kept[name].set = node.weight, node.set
         self.nodes = [kept.get(node.name) or self._by_name.get(node.name) or node for node in nodes]
         self._by_name.update((node.name, node) for node in self.nodes)
         return came, gone

@@ -22,7 +22,7 @@ from sipnode.interfaces import IMediaRelay
 from sipnode.media.bencode import Value
 from sipnode.media.bridge import NoRelay, RtpengineRelay
 from sipnode.media.client import NgClient
-from sipnode.media.nodes import Node, NodeSet, parse_nodes
+from sipnode.media.nodes import Node, NodeSet, line_of, parse_nodes
 from sipnode.media.ports import PortWatch
 from sipnode.media.sweep import Owner, Sweep
 from sipnode.settings import MediaSettings
@@ -133,6 +133,10 @@ class MediaService(Service):
         if self._sweep is not None:
             self._sweep.start()
         _service_of(self.relay).startService()
+
+    def lines(self, without: Sequence[Node] = ()) -> list[str]:
+        """Lines of ``[media] nodes`` that would give the nodes in force, but for some."""
+        return [line_of(node) for node in self.nodes.nodes if node not in without]
 
     def reload(self, lines: Sequence[str]) -> tuple[list[str], list[str]]:
         """Have the nodes that these lines of ``[media] nodes`` name.

@@ -368,6 +368,7 @@ class Branch(TransactionUser):
         ended: A final response is known. cancelled: Nobody wants its answer any more.
         media: What the relay holds of it, None where it isn't asked; owned by the media control of the script.
         forms: How its SDP may be offered still, alike; it outlives a retry.
+        media_set: Set of the relay's nodes that its media is to take.
         words: Flag words of the script for the relay, for offer and answer, or None; owned by the media control too.
         tries: How often it was sent again with other flags.
         contact_line: The Contact header line that its replies go back with, "" for their own.
@@ -380,7 +381,7 @@ class Branch(TransactionUser):
 
     __slots__ = (
         "answered", "blame", "body", "branch_id", "cancelled", "contact_line", "core", "ended", "flags", "flow", "fork", "forms", "hop",
-        "hops", "index", "media", "proof", "response", "source", "status", "target", "token", "tries", "unwanted", "words",
+        "hops", "index", "media", "media_set", "proof", "response", "source", "status", "target", "token", "tries", "unwanted", "words",
     )  # fmt: skip
 
     def __init__(self, fork: Fork, target: Target, index: int, branch_id: str) -> None:
@@ -400,6 +401,7 @@ class Branch(TransactionUser):
         self.media: Exchange | None = None
         self.forms: list[Choice] = []
         self.words: tuple[MediaFlags | None, MediaFlags | None] | None = None
+        self.media_set = 0
         self.tries = 0
         self.contact_line = ""
         self.token = ""
@@ -468,6 +470,12 @@ class Branch(TransactionUser):
             ConfigError: a word that is none; those that a script writes out are looked at when it is loaded.
         """
         return self.core.rtpengine.manage(self, words, answer)
+
+    def set_rtpengine_set(self, number: int) -> None:
+        """Have the media of this branch carried by a node of a set (``[media] nodes``, ``set N``); before it is managed. A dialog stays in
+        the set of its branch.
+        """
+        self.media_set = number
 
     def rtpengine_offer(self, words: str = "") -> Deferred[None] | None:
         """The same: a request of a branch makes an offer, but for the SDP of an ACK or PRACK that answers one."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sipnode.errors import MediaError
+from sipnode.errors import ConfigError, MediaError
+from sipnode.interfaces import IMediaSets
 from sipnode.media import manage
 from sipnode.media.body import find_sdp, hides_sdp, is_webrtc
 from sipnode.media.flags import for_answer, parse
@@ -84,7 +85,11 @@ class NatManage(MediaPolicy):
         exchange: Exchange | None = branch.media
         if exchange is None:
             if route is None:
-                exchange = self._control.begin(self._name(branch.fork), request, "", branch.branch_id)
+                try:
+                    node = self._node(branch.media_set, request.call_id) if branch.media_set else ""
+                except MediaError as error:
+                    return fail(error)
+                exchange = self._control.begin(self._name(branch.fork), request, node, branch.branch_id)
             else:
                 exchange = self._control.within(route.call, request, route.node, route.from_caller)
             branch.media = exchange
@@ -117,6 +122,15 @@ class NatManage(MediaPolicy):
             asked = self._control.late_answer(exchange, sdp, profile, host)
             return asked.addCallbacks(got, self._unacknowledged, errbackArgs=(branch,))
         return self._control.offer(exchange, sdp, profile, host).addCallback(got)
+
+    def _node(self, number: int, call_id: str) -> str:
+        sets = IMediaSets(self._relay, None)
+        if sets is None:
+            raise ConfigError("this media relay has no sets", key="media.relay")
+        node: str = sets.choose_in(call_id, number)
+        if not node:
+            raise MediaError(f"no media node of set {number} can take a call", 503)
+        return node
 
     # -- words of the script
 

@@ -93,6 +93,14 @@ class MadeUp(RoutingScript):
         return branch.rtpengine_manage("-".join(("trust", "adress")))
 
 
+class OtherSet(RoutingScript):
+    """Another set of nodes, by the callee."""
+
+    def manage_branch(self, branch: Branch) -> Managed:
+        branch.set_rtpengine_set(1 if branch.request.ruri.user == "bob" else 7)
+        return super().manage_branch(branch)
+
+
 class Derived(RoutingScript):
     """No words at all."""
 
@@ -107,7 +115,7 @@ class FlagCase(SynchronousTestCase):
         clock = Clock()
         clock.advance(1_700_000_000)
         self.wire = Nodes(clock)
-        nodes = NodeSet(parse_nodes(["192.0.2.200:2223"]), self.wire.send, clock, 60, 5)
+        nodes = self.nodes = NodeSet(parse_nodes(["192.0.2.200:2223"]), self.wire.send, clock, 60, 5)
         settings = replace(MediaSettings(), **{"call_key": "call-id", **media})
         self.world = World(Settings(media=settings), RtpengineRelay(nodes, settings, clock), script, clock=clock)
         self.alice = self.world.phone("alice", transport, "198.51.100.23", 41001)
@@ -141,6 +149,37 @@ class CapturedTests(FlagCase):
             (command,) = self.commands(name)
             self.assertTrue(command.pop("via-branch").startswith("z9hG4bK"))
             self.assertEqual(encode(command), encode(decode_dictionary(captured)))
+
+
+class SetTests(FlagCase):
+    """Sets of nodes."""
+
+    def test_set(self) -> None:
+        """The media of a call, and of what follows in it, is carried by the set that the script chose."""
+        self.start(OtherSet)
+        self.nodes.replace(parse_nodes(["192.0.2.200:2223", "192.0.2.201:2223 set 1"]))
+        call = self.call()
+        call.from_callee("INVITE", PHONE)
+        call.from_caller("BYE")
+        self.assertEqual({host for host, _ in self.wire.log}, {"192.0.2.201"})
+        self.assertEqual([name for _, name in self.wire.log], ["offer", "answer", "offer", "delete"])
+
+    def test_no_such_set(self) -> None:
+        """A set that nobody is in: the call fails, with the reason in the log, and nothing is asked of another."""
+        self.start(OtherSet)
+        self.alice.send("INVITE", "sip:alice@example.test", (), PHONE)
+        self.assertEqual(self.alice.response("INVITE").status, 500)
+        self.assertEqual(self.wire.log, [])
+        self.flushLoggedErrors(ConfigError)
+
+    def test_full_set(self) -> None:
+        """One whose nodes are all away: 503, though set 0 has a node."""
+        self.start(OtherSet)
+        self.nodes.replace(parse_nodes(["192.0.2.200:2223", "192.0.2.201:2223 set 1"]))
+        self.nodes.nodes[1].draining = True
+        self.alice.send("INVITE", self.bob.aor, (), PHONE)
+        answer = self.alice.response("INVITE")
+        self.assertEqual((answer.status, self.wire.log), (503, []))
 
 
 class ScriptTests(FlagCase):

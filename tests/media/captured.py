@@ -52,10 +52,14 @@ OFFER_SDP = (
     b"a=ssrc:4290992267 label:1f578b40-b2ee-46da-b731-d35a76a75e9d\r\n"
 )
 
-OFFER = b"d3:sdp1822:" + OFFER_SDP + (
-    b"13:media-address12:203.0.113.7011:record-call2:on5:flagsl13:trust-addresse7:replacel6:origin18:session-connect"
-    b"ione8:rtcp-muxl5:offer6:accepte7:call-id20:ogi3dpopec8u56dffe3s13:received-froml3:IP413:198.51.100.23e8:from-t"
-    b"ag10:ufhj8jv9hg7:command5:offere"
+OFFER = (
+    b"d3:sdp1822:"
+    + OFFER_SDP
+    + (
+        b"13:media-address12:203.0.113.7011:record-call2:on5:flagsl13:trust-addresse7:replacel6:origin18:session-connect"
+        b"ione8:rtcp-muxl5:offer6:accepte7:call-id20:ogi3dpopec8u56dffe3s13:received-froml3:IP413:198.51.100.23e8:from-t"
+        b"ag10:ufhj8jv9hg7:command5:offere"
+    )
 )
 
 ANSWER_SDP = (
@@ -101,8 +105,12 @@ ANSWER_SDP = (
     b"a=ssrc:2974203233 cname:NVs2EOdtocOP4u6r\r\n"
 )
 
-ANSWER = b"d3:sdp1477:" + ANSWER_SDP + (
-    b"13:media-address12:203.0.113.7011:record-call2:on5:flagsl13:trust-addresse7:replacel6:origin18:session-connect"
-    b"ione8:rtcp-muxl5:offer6:accepte7:call-id20:ogi3dpopec8u56dffe3s13:received-froml3:IP413:198.51.100.23e8:from-t"
-    b"ag10:ufhj8jv9hg6:to-tag10:d1c13gjflf7:command6:answere"
+ANSWER = (
+    b"d3:sdp1477:"
+    + ANSWER_SDP
+    + (
+        b"13:media-address12:203.0.113.7011:record-call2:on5:flagsl13:trust-addresse7:replacel6:origin18:session-connect"
+        b"ione8:rtcp-muxl5:offer6:accepte7:call-id20:ogi3dpopec8u56dffe3s13:received-froml3:IP413:198.51.100.23e8:from-t"
+        b"ag10:ufhj8jv9hg6:to-tag10:d1c13gjflf7:command6:answere"
+    )
 )

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from sipnode.errors import MediaError
+from sipnode.errors import ConfigError, MediaError
 from sipnode.interfaces import IMediaRelay
 from sipnode.media import bridge as module
 from sipnode.media import ng
@@ -76,6 +76,22 @@ class OfferTests(RelayCase):
             key = self.key(node=name)
             self.successResultOf(self.relay.offer(key, b"v=0", PHONE))
             self.assertEqual(self.host(key), self.first)
+
+    def test_set(self) -> None:
+        """A call of another set stays in it when its node is silent, and fails where that has no other."""
+        for silent in ((), ("192.0.2.2",), ("192.0.2.3",)):
+            self.make(3)
+            self.relay.nodes.replace(parse_nodes(["192.0.2.1:2223", "192.0.2.2:2223 set 1", "192.0.2.3:2223 set 1"]))
+            self.wire.answer = dict.fromkeys(silent, Nodes.silent)
+            key = self.key(node=self.relay.choose_in("c", 1))
+            offered = self.relay.offer(key, b"v=0", PHONE)
+            self.clock.advance(1)
+            self.successResultOf(offered)
+            self.assertIn(self.host(key), {"192.0.2.2", "192.0.2.3"} - set(silent))
+        self.wire.answer = dict.fromkeys(("192.0.2.2", "192.0.2.3"), FULL)
+        self.assertEqual(self.error(self.relay.offer(self.key(node=self.relay.choose_in("c", 1)), b"v=0", PHONE)).status, 503)
+        self.assertNotIn("192.0.2.1", [host for host, name in self.wire.log if name == "offer"])
+        self.assertRaises(ConfigError, self.relay.choose_in, "c", 7)
 
     def test_silent_node(self) -> None:
         """A silent node costs its waits but the last; then the next one has the call, and the silent one is told to forget it."""

@@ -105,6 +105,20 @@ class ChoiceTests(NodeSetCase):
         self.assertEqual(set(self.share()), {"192.0.2.1", "192.0.2.3"})
         self.assertEqual([node.weight for node in nodes.ranked("x")], [0, 0])
 
+    def test_sets(self) -> None:
+        """A call takes nodes of its set, up or held down, and no other; a reload moves a node to another set; set 0 can't be empty."""
+        nodes = self.make(1, 1, 1)
+        nodes.replace(parse_nodes(["192.0.2.1:2223", "192.0.2.2:2223 set 1", "192.0.2.3:2223 weight 2 set 1"]))
+        self.assertEqual(set(self.share()), {"192.0.2.1"})
+        self.assertEqual({node.host for call in CALLS if (node := nodes.choose(call, 1))}, {"192.0.2.2", "192.0.2.3"})
+        for node in nodes.nodes[1:]:
+            node.down_until = 60.0
+        self.assertEqual((nodes.ranked("x", 1), len(nodes.held_down("x", 1))), ([], 2))
+        self.assertIsNone(nodes.choose("x", 2))
+        self.assertEqual([nodes.has_set(number) for number in (0, 1, 2)], [True, True, False])
+        error = self.assertRaises(ConfigError, parse_nodes, ["192.0.2.1:2223 set 1"])
+        self.assertIn("set 0 has no node", str(error))
+
     def test_none_up(self) -> None:
         """Nobody up, or not yet resolved: no node."""
         nodes = self.make(1)

@@ -96,6 +96,24 @@ class MediaCommands:
             raise RpcError(500, str(error)) from None
         return Reloaded(added=added, removed=removed)
 
+    @rpc("rtpengine.add", changes=True)
+    def add(self, node: str) -> Reloaded:
+        """Add a node, ``HOST:PORT [weight N] [set N]``, until the next start or reload; to keep it write it into the configuration too."""
+        return self._other([*self._parts.media.lines(), node])
+
+    @rpc("rtpengine.remove", changes=True)
+    def remove(self, url: str) -> Reloaded:
+        """Give a node no new calls and forget it, until the next start or reload; the calls that it has go on."""
+        gone = self._named(url)
+        return self._other(self._parts.media.lines(gone))
+
+    def _other(self, lines: list[str]) -> Reloaded:
+        try:
+            added, removed = self._parts.media.reload(lines)
+        except ConfigError as error:
+            raise RpcError(400, str(error)) from None
+        return Reloaded(added=added, removed=removed)
+
     @rpc("rtpengine.get_hash_total")
     def get_hash_total(self) -> int:
         """How many calls have media on some node."""
@@ -119,7 +137,8 @@ class MediaCommands:
     def _state(self, node: Any, index: int) -> NodeState:
         down = not self._set.is_up(node)
         left = max(0, int(node.down_until - self._parts.clock())) if down else 0
-        return NodeState(url=_url(node), set=0, index=index, weight=node.weight, disabled=int(down or node.draining), recheck_ticks=left)
+        disabled = int(down or node.draining)
+        return NodeState(url=_url(node), set=node.set, index=index, weight=node.weight, disabled=disabled, recheck_ticks=left)
 
     def _ping(self, node: Any) -> Deferred[bool]:
         def failed(failure: Any) -> bool:

@@ -6,14 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
 
 from sipnode.errors import ConfigError
 from sipnode.media.ng import NoAnswer
 from sipnode.media.nodes import NodeSet, parse_nodes
+from sipnode.media.service import MediaService
 from sipnode.routing.script import RoutingScript
 from sipnode.routing.versions import Versions
 from sipnode.rpc.schema import schema
-from sipnode.settings import RoutingSettings, Settings
+from sipnode.settings import MediaSettings, RoutingSettings, Settings
 from sipnode.testing import World
 from tests.rpc.support import RpcCase
 
@@ -223,6 +225,17 @@ class MediaTests(RpcCase):
         self.prepare(World())
         self.assertEqual(self.refused("rtpengine.reload")[0], 500)
         self.assertEqual(self.refused("rtpengine.show"), (404, "Instance not found"))
+
+    def test_add_and_remove(self) -> None:
+        """A node comes and goes while the server runs; a line that can't be is refused, and so is taking away the last."""
+        media = MediaService(MediaSettings(nodes=("192.0.2.50:2223 weight 2",)), Clock())
+        self.prepare(World(), media=media)
+        self.assertEqual(self.call("rtpengine.add", "192.0.2.60:2223 set 1"), {"added": ["192.0.2.60:2223"], "removed": []})
+        self.assertEqual(self.call("rtpengine.show")[-1]["set"], 1)
+        self.assertEqual(self.call("rtpengine.remove", "udp:192.0.2.60:2223"), {"added": [], "removed": ["192.0.2.60:2223"]})
+        for line in ("192.0.2.60", self.FIRST.removeprefix("udp:")):
+            self.assertEqual(self.refused("rtpengine.add", line)[0], 400)
+        self.assertEqual(self.refused("rtpengine.remove", "all")[0], 400)
 
     def test_calls(self) -> None:
         """Calls with media on some node are counted."""
