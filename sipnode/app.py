@@ -330,19 +330,28 @@ def _page(settings: Settings, core: Core, storage: Any, reactor: Any) -> IResour
     if not settings.web.softphone:
         return None
     from sipnode.web.directory import DirectoryResource
+    from sipnode.web.ice import IceResource
     from sipnode.web.pages import softphone_resource
+    from sipnode.web.signedin import FailureLimiter
 
-    directory = None
-    if settings.web.directory:
-        directory = DirectoryResource(
-            storage.list_users,
-            lambda aor: core.registrar.online(aor),
-            lambda u, d, p: core.authenticator.verify(u, d, p),
-            reactor,
-            lambda: None if core.defence is None else core.defence.guard,
-        )
+    def verify(user: str, domain: str, password: str) -> Any:
+        return core.authenticator.verify(user, domain, password)
+
+    def guard() -> Any:
+        return None if core.defence is None else core.defence.guard
+
+    web, turn = settings.web, settings.turn
+    directory = ice = None
+    limiter: FailureLimiter | None = None
+    if web.directory:
+        directory = DirectoryResource(storage.list_users, lambda aor: core.registrar.online(aor), verify, reactor, guard)
+        limiter = directory.limiter
+    if turn.uris:
+        if not turn.secret:
+            raise ConfigError("is needed where [turn] uris has some", key="turn.secret")
+        ice = IceResource(web.ice_servers, turn.uris, turn.secret, turn.seconds, core.clock, verify, reactor, guard, limiter)
     domain = settings.core.domains[0] if settings.core.domains else ""
-    return softphone_resource(domain, __version__, directory, ice_servers=settings.web.ice_servers)
+    return softphone_resource(domain, __version__, directory, ice_servers=web.ice_servers, ice=ice)
 
 
 def _stages(settings: Settings) -> list[IRequestStage]:

@@ -22,6 +22,7 @@ _NAT_RULE: Final = re.compile(r"(?:agent \S.*|network (\S+)):(?: +(?:via-port|na
 _ROUTE: Final = re.compile(r"<sips?:(?:[^\s<>@,\"]+@)?[^\s<>@,\";]+(?:;[^\s<>,\";]+)*;lr(?:[;=][^\s<>,\"]*)?>")
 _DIGITS: Final = re.compile(r"[0-9+*#]{1,32}")
 _USER: Final = re.compile(r"[0-9A-Za-z_.!~*'()&=+$,?/%-]{1,128}")
+_TURN: Final = re.compile(r"turns?:(?:[0-9A-Za-z.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?(?:\?transport=(?:udp|tcp))?")
 _STUN: Final = re.compile(r"stuns?:(?:[0-9A-Za-z.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 LEAST_TOKEN: Final = 16
 
@@ -139,6 +140,12 @@ def stun(value: str) -> None:
         raise ValueError(f"has to be 'stun:HOST:PORT', not {value!r}")
 
 
+def turn(value: str) -> None:
+    """The URI of a TURN server (RFC 7065)."""
+    if not _TURN.fullmatch(value):
+        raise ValueError(f"has to be 'turn:HOST:PORT' or 'turns:HOST:PORT', with ?transport=udp or tcp or without, not {value!r}")
+
+
 def http(value: str) -> None:
     """The URL of a service; no user and password, which would stand in logs."""
     try:
@@ -197,7 +204,7 @@ FORMS: Final[Mapping[str, Callable[[str], None]]] = MappingProxyType(
     {
         each.__name__: each
         for each in (
-            text, part, domain, origin, network, around, address, destination, natrule, literal, method, route, token, stun,
+            text, part, domain, origin, network, around, address, destination, natrule, literal, method, route, token, stun, turn,
             http, file, hostport, digits, rewrite, username, aor,
         )
     }

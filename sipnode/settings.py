@@ -434,6 +434,17 @@ class WebSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnSettings:
+    """[turn] a TURN server (coturn with use-auth-secret) that the softphone page goes through where nothing else gets through"""
+
+    uris: tuple[str, ...] = setting(
+        [], "'turn:HOST:PORT?transport=udp', 'turns:…?transport=tcp'; signed-in users of the page get credentials for them.", form="turn"
+    )
+    secret: str = setting("", "Its static-auth-secret, at least 16 characters; needed with uris.", secret=True, form="token")
+    seconds: int = setting(86400, "How long credentials are good; longer than a call.", minimum=600, maximum=604800)
+
+
+@dataclass(frozen=True, slots=True)
 class RpcSettings:
     """[rpc] JSON-RPC: see and steer the server while it runs"""
 
@@ -612,6 +623,7 @@ class Settings:
     media: MediaSettings = field(default_factory=MediaSettings)
     presence: PresenceSettings = field(default_factory=PresenceSettings)
     web: WebSettings = field(default_factory=WebSettings)
+    turn: TurnSettings = field(default_factory=TurnSettings)
     rpc: RpcSettings = field(default_factory=RpcSettings)
     defence: DefenceSettings = field(default_factory=DefenceSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

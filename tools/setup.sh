@@ -35,6 +35,7 @@ test | acceptance)
 	need nginx nginx-light
 	need debootstrap debootstrap
 	need haproxy haproxy
+	need turnserver coturn
 	need valgrind valgrind
 	need gcc gcc
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql

@@ -190,13 +190,15 @@ class SoftphonePages(Page):
 
     isLeaf = False
 
-    def __init__(self, build: Path, config: Mapping[str, object], directory: IResource | None) -> None:
+    def __init__(self, build: Path, config: Mapping[str, object], directory: IResource | None, ice: IResource | None = None) -> None:
         super().__init__()
         self._build = build
         self._files: dict[str, BuiltFile] = {}
         self.putChild(b"config.json", ConfigFile(config))
         if directory is not None:
             self.putChild(b"directory.json", directory)
+        if ice is not None:
+            self.putChild(b"ice.json", ice)
 
     def getChild(self, path: bytes, request: Request) -> IResource:
         name = path.decode("ascii", "replace") or "index.html"
@@ -223,7 +225,12 @@ class SoftphonePages(Page):
 
 
 def softphone_resource(
-    domain: str, version: str, directory: IResource | None = None, build: Path = BUILD, ice_servers: Sequence[str] = ()
+    domain: str,
+    version: str,
+    directory: IResource | None = None,
+    build: Path = BUILD,
+    ice_servers: Sequence[str] = (),
+    ice: IResource | None = None,
 ) -> IResource:
     """The softphone page, to be put at ``/`` of the WebSocket ports.
 
@@ -234,7 +241,14 @@ def softphone_resource(
         version: Shown at the foot of the page.
         directory: What answers ``directory.json``; without it the page shows no people.
         ice_servers: URIs of STUN servers; anybody may read them.
+        ice: What answers ``ice.json``, for who has signed in; without it the page has the STUN servers alone.
         build: Folder that `sipnode.web.build` filled; it may be filled while the server runs.
     """
-    told = {"domain": domain, "version": version, "directory": directory is not None, "iceServers": [{"urls": uri} for uri in ice_servers]}
-    return SoftphonePages(build, told, directory)
+    told = {
+        "domain": domain,
+        "version": version,
+        "directory": directory is not None,
+        "ice": ice is not None,
+        "iceServers": [{"urls": uri} for uri in ice_servers],
+    }
+    return SoftphonePages(build, told, directory, ice)

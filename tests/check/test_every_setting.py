@@ -72,6 +72,8 @@ SENSELESS: dict[str, tuple[str, str]] = {
     "trunk.one.password": (r'"a\u0007b"', ""),
     "trunk.one.realm": (r'"a\u0007b"', ""),
     "trunk.one.incoming": ('"a b"', ""),
+    "turn.uris": ('["stun:example.com"]', ""),
+    "turn.secret": ('"short"', ""),
     "acc.file": ('"gone/calls.json"', ""),
     "acc.webhook": ('"ftp://example.com"', ""),
     "acc.webhook_secret": (r'"a\u0007b"', ""),

@@ -11,8 +11,9 @@ from twisted.trial.unittest import TestCase
 
 from sipnode.addresses import source_of
 from sipnode.errors import StorageBusy
-from sipnode.web import directory
-from sipnode.web.directory import DirectoryResource, FailureLimiter, is_loopback, parse_basic
+from sipnode.web import directory, signedin
+from sipnode.web.directory import DirectoryResource
+from sipnode.web.signedin import FailureLimiter, is_loopback, parse_basic
 
 from .kit import Answer, Exchange, fetch
 
@@ -63,7 +64,7 @@ class DirectoryTests(TestCase):
     def refused(self, headers: dict[str, str], **more: str) -> Answer:
         """The answer to wrong credentials, after its time."""
         exchange = Exchange(self.resource, headers=headers, **more)  # type: ignore[arg-type]  # the keywords are Exchange's
-        self.clock.advance(directory.ANSWER_SECONDS)
+        self.clock.advance(signedin.ANSWER_SECONDS)
         answer = exchange.answer()
         assert answer is not None
         return answer
@@ -97,7 +98,7 @@ class DirectoryTests(TestCase):
         exchanges = [Exchange(self.resource, headers=headers) for headers in (WRONG, WRONG, ALICE)]
         for one, right in zip(waiting, (False, False, True), strict=True):
             one.callback(right)
-        self.clock.advance(directory.ANSWER_SECONDS)
+        self.clock.advance(signedin.ANSWER_SECONDS)
         answers = [exchange.answer() for exchange in exchanges]
         self.assertEqual([401] * 3, [answer.status for answer in answers if answer is not None])
 
@@ -149,37 +150,37 @@ class DirectoryTests(TestCase):
         waiting: Deferred[bool] = Deferred()
         resource = DirectoryResource(self.users, lambda _: False, lambda *_: waiting, self.clock)
         exchange = Exchange(resource, headers=WRONG)
-        self.clock.advance(directory.ANSWER_SECONDS * 0.6)
+        self.clock.advance(signedin.ANSWER_SECONDS * 0.6)
         waiting.callback(False)
-        self.clock.advance(directory.ANSWER_SECONDS * 0.3)
+        self.clock.advance(signedin.ANSWER_SECONDS * 0.3)
         self.assertIsNone(exchange.answer())
-        self.clock.advance(directory.ANSWER_SECONDS * 0.2)
+        self.clock.advance(signedin.ANSWER_SECONDS * 0.2)
         answer = exchange.answer()
         assert answer is not None
         self.assertEqual(401, answer.status)
 
     def test_guessing_is_stopped(self) -> None:
         """After ten wrong passwords the source gets 429 with the wait, the right password too; others don't notice."""
-        for _ in range(directory.FAILURES):
+        for _ in range(signedin.FAILURES):
             self.assertEqual(401, self.refused(WRONG).status)
         answer = fetch(self.resource, headers=ALICE)
         self.assertEqual(429, answer.status)
         self.assertGreater(int(answer.headers["retry-after"]), 30)
-        self.assertEqual(directory.FAILURES, len(self.verified))
+        self.assertEqual(signedin.FAILURES, len(self.verified))
         self.assertEqual(200, fetch(self.resource, headers=ALICE, peer="192.0.2.9", tls=True).status)
-        self.clock.advance(directory.WINDOW_SECONDS)
+        self.clock.advance(signedin.WINDOW_SECONDS)
         self.assertEqual(200, fetch(self.resource, headers=ALICE).status)
 
     def test_guesses_side_by_side_are_counted(self) -> None:
         """Guesses that are still being checked count, so that many connections at once win nothing."""
         resource = DirectoryResource(self.users, lambda _: False, lambda *_: Deferred(), self.clock)
-        pending = [Exchange(resource, headers=WRONG) for _ in range(directory.FAILURES)]
-        self.assertEqual([None] * directory.FAILURES, [exchange.answer() for exchange in pending])
+        pending = [Exchange(resource, headers=WRONG) for _ in range(signedin.FAILURES)]
+        self.assertEqual([None] * signedin.FAILURES, [exchange.answer() for exchange in pending])
         self.assertEqual(429, fetch(resource, headers=WRONG).status)
 
     def test_right_passwords_are_not_counted(self) -> None:
         """A page that polls for hours isn't taken for a guesser."""
-        for _ in range(directory.FAILURES * 3):
+        for _ in range(signedin.FAILURES * 3):
             self.assertEqual(200, fetch(self.resource, headers=ALICE).status)
 
     def test_gone_client(self) -> None:
@@ -187,11 +188,11 @@ class DirectoryTests(TestCase):
         cancelled: list[bool] = []
         waiting: Deferred[bool] = Deferred(lambda _: cancelled.append(True))
         resource = DirectoryResource(self.users, lambda _: False, lambda *_: waiting, self.clock)
-        for _ in range(directory.FAILURES):
+        for _ in range(signedin.FAILURES):
             exchange = Exchange(resource, headers=WRONG)
             exchange.leave()
             waiting = Deferred(lambda _: cancelled.append(True))
-        self.assertEqual([True] * directory.FAILURES, cancelled)
+        self.assertEqual([True] * signedin.FAILURES, cancelled)
         self.assertEqual(429, fetch(resource, headers=ALICE).status)
         self.assertEqual([], self.flushLoggedErrors())
 
@@ -235,9 +236,9 @@ class DirectoryTests(TestCase):
     def test_check_fails(self) -> None:
         """A check that breaks is 503, logged once, and never counts as a wrong password."""
         resource = DirectoryResource(self.users, lambda _: False, lambda *_: fail(RuntimeError("broken")), self.clock)
-        for _ in range(directory.FAILURES + 1):
+        for _ in range(signedin.FAILURES + 1):
             self.assertEqual(503, fetch(resource, headers=ALICE).status)
-        self.assertEqual(directory.FAILURES + 1, len(self.flushLoggedErrors(RuntimeError)))
+        self.assertEqual(signedin.FAILURES + 1, len(self.flushLoggedErrors(RuntimeError)))
 
     def test_only_get(self) -> None:
         """Nothing can be posted."""

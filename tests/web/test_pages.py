@@ -127,7 +127,8 @@ class SoftphonePagesTests(TestCase):
     def test_config(self) -> None:
         """config.json names domain and version, says that there's no directory, and isn't kept by any cache."""
         answer = fetch(self.page, "/config.json")
-        self.assertEqual({"domain": "example.test", "version": "1.2.3", "directory": False, "iceServers": []}, json.loads(answer.text))
+        told = {"domain": "example.test", "version": "1.2.3", "directory": False, "ice": False, "iceServers": []}
+        self.assertEqual(told, json.loads(answer.text))
         self.assertEqual("no-store", answer.headers["cache-control"])
         self.assert_guarded(answer)
 

@@ -93,3 +93,9 @@ export function target(typed, domain) {
   const number = /^[+\d][\d\s().\-/]*$/.test(text) ? text.replace(/[\s().\-/]/g, '') : text;
   return `sip:${encodeURIComponent(number).replace(/%2B/g, '+')}@${domain}`;
 }
+
+/** What the server's own pages ask of a user: name and password, over https only (RFC 7617). */
+export function authorization({ user, domain, password }) {
+  const octets = new TextEncoder().encode(`${user}@${domain}:${password}`);
+  return `Basic ${btoa(String.fromCharCode(...octets))}`;
+}

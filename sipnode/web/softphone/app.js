@@ -12,6 +12,7 @@ import { Presence } from './presence.js';
 import { forget } from './publish.js';
 import * as sound from './sound.js';
 import { fault, speak, t } from './text.js';
+import { Ice } from './ice.js';
 import * as view from './view.js';
 
 const { $ } = view;
@@ -22,10 +23,11 @@ const CARE_MS = 400;
 const TITLE = document.title;
 const settings = { ring: true, notify: false, device: '', speaker: '', ringer: '', volume: 1, ringVolume: 1, language: '', ...account.recall('sipnode.settings', 'localStorage') };
 
-let config = { domain: location.hostname, version: '', directory: false, iceServers: [] };
+let config = { domain: location.hostname, version: '', directory: false, ice: false, iceServers: [] };
 let me = null;
 let line = null;
 let people = null;
+let ice = null;
 let presence = null;
 let last = null;
 let goodbye = 0;
@@ -141,6 +143,8 @@ function enter() {
   $('me-address').textContent = `${me.user}@${me.domain}`;
   document.title = `${me.user} · ${TITLE}`;
   showRecent();
+  if (ice) ice.stop();
+  ice = new Ice(config, account.authorization(me));
   if (config.directory) {
     people = new People(me);
     people.addEventListener('change', showPeople);
@@ -160,7 +164,8 @@ function enter() {
 function leave() {
   if (people) people.stop();
   if (presence) presence.stop();
-  people = presence = null;
+  if (ice) ice.stop();
+  people = presence = ice = null;
   view.banner(null);
   clearInterval(counter);
   document.title = TITLE;
@@ -220,7 +225,7 @@ function showPeople() {
 
 const calls = new Calls({
   get line() { return line; },
-  get ice() { return config.iceServers; },
+  get ice() { return ice ? ice.servers : config.iceServers; },
   settings,
   known,
   named: (uri) => account.decode(uri.replace(/^sips?:/i, '').replace(/[@;?].*$/, '')),

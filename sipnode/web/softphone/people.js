@@ -1,4 +1,5 @@
 // Who there is and who is signed in: asked from the server every few seconds while somebody can see it.
+import { authorization } from './account.js';
 import { t } from './text.js';
 
 const EVERY_MS = 5000;
@@ -9,8 +10,7 @@ export class People extends EventTarget {
   constructor({ user, domain, password }) {
     super();
     Object.assign(this, { user, domain });
-    const octets = new TextEncoder().encode(`${user}@${domain}:${password}`);
-    this.authorization = `Basic ${btoa(String.fromCharCode(...octets))}`;
+    this.authorization = authorization({ user, domain, password });
     this.people = null;
     this.trouble = '';
     this.every = EVERY_MS;

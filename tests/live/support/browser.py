@@ -62,6 +62,14 @@ new MutationObserver(() => {
   if (button && !button.hidden && !button.closest('[hidden]')) button.click();
 }).observe(document, { subtree: true, attributes: true, attributeFilter: ['hidden', 'data-state'] });
 """
+_RELAYED = """
+const Plain = RTCPeerConnection;
+window.RTCPeerConnection = class extends Plain {
+  constructor(config, ...rest) {
+    super({ ...config, iceTransportPolicy: 'relay' }, ...rest);
+  }
+};
+"""
 _ASK = "([name, given]) => window.sipnode[name](...given)"
 
 
@@ -108,8 +116,9 @@ class Browser:
         """A new context with a page of that address; blocks, so through :meth:`run`.
 
         Args:
-            address: Behind ``#`` may stand ``voice``, the pitch of a tone that is spoken, and ``answer``, which has calls answered; both
-                are of this class. What is left there is the page's own, and signed in with by a click.
+            address: Behind ``#`` may stand ``voice``, the pitch of a tone that is spoken, ``answer``, which has calls answered, and
+                ``relayed``, which lets media go by TURN servers alone; they are of this class. What is left there is the page's own, and
+                signed in with by a click.
             options: Playwright's for the context.
         """
         if self._chromium is None:
@@ -125,6 +134,8 @@ class Browser:
             context.add_init_script(_VOICE % int(voice))
         if account.pop("answer", ""):
             context.add_init_script(_ANSWER)
+        if account.pop("relayed", ""):
+            context.add_init_script(_RELAYED)
         page = context.new_page()
         page.set_default_timeout(20000)
         page.goto(f"{place}#{urlencode(account)}" if account else place)
