@@ -122,6 +122,7 @@ bench-abuse:
 bench-observed:
 	@tools/setup.sh bench
 	@$(BIN)/python bench/observed.py --bench $(SHARED)/bench $(if $(RUNS),--runs $(RUNS))
+	@$(BIN)/python bench/instructions.py --recorded --only call $(if $(COMPILED),--compiled)
 
 instructions:
 	@tools/setup.sh test

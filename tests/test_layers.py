@@ -77,7 +77,7 @@ ALLOWED: dict[str, set[str]] = {
     "demo": {"config", "settings", "errors", "storage"},
     "cli": {
         "__init__", "native", "config", "errors", "forms", "settings", "app", "storage", "transport", "demo", "rpc.client", "check",
-        "lifecycle.domains", "tables",
+        "lifecycle.domains", "tables", "replay",
     },
     "__main__": {"cli"},
     "tap": {"config", "errors", "app", "services"},
@@ -86,6 +86,8 @@ EVERYTHING = set(ALLOWED) - {"cli", "__main__", "tap", "demo"}
 ALLOWED["app"] = EVERYTHING | {"wiring"}
 # A server in memory is put together as one that listens.
 ALLOWED["testing"] = EVERYTHING | {"wiring"}
+# A recorded call is played by phones in memory.
+ALLOWED["replay"] = EVERYTHING | {"testing"}
 ALLOWED["check"] = EVERYTHING | {"wiring", "app"}
 PURE = ("sip", "transaction")
 IMPURE_STDLIB = {"asyncio", "multiprocessing", "select", "selectors", "signal", "socket", "ssl", "subprocess", "threading", "time"}

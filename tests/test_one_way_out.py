@@ -16,7 +16,7 @@ TRANSPORTS = {"base.outbox", "base.flow"}
 """What gives octets to a flow, and what a flow is."""
 NO_SIP = {"demo.probes", "check.asking", "check.relay", "transport.udp", "transport.nodelay", "transport.tls.wire", "lifecycle.notify"}
 """Plain sockets, and UDP's answer to a STUN keepalive."""
-NO_SERVER = {"testing"}
+NO_SERVER = {"testing", "replay.play"}
 """Phones in memory, which are the other end."""
 
 

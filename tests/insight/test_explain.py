@@ -12,6 +12,7 @@ from sipnode.auth.authenticator import Authenticator
 from sipnode.errors import MediaError, NoRoute, Reject, StorageError
 from sipnode.insight.explain import RULES, text
 from sipnode.interfaces import ICredentialStore
+from sipnode.observe.callhistory import CallHistory
 from sipnode.proxy.destinations import Destinations
 from sipnode.proxy.faults import blame_of
 from sipnode.records import Credential, Hop
@@ -21,6 +22,7 @@ from sipnode.sip import digest
 from sipnode.sip.message import SipRequest
 from sipnode.testing import DOMAIN, Phone
 from tests.insight.kit import SDP, RecordedCase
+from tests.observe.test_callhistory import Lines
 
 SECURE = (
     b"v=0\r\no=- 1 1 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n"
@@ -77,6 +79,35 @@ class GoodTests(ExplainCase):
     def test_every_rule_is_named_once(self) -> None:
         """No rule is asked twice."""
         self.assertEqual(len(RULES), len(set(RULES)))
+
+
+class LogTests(ExplainCase):
+    """The log has the sentence."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.calls = CallHistory(self.world.clock, "failed", self.world.core.tap)
+        self.calls.log = self.said = Lines(self.calls.write_settled)
+        self.calls.explained = self.insight.sentence
+
+    def test_failed(self) -> None:
+        """Behind the line about a call that failed stands why, and what to do."""
+        assert self.relay is not None
+        self.relay.error = MediaError("Ran out of ports", 503)
+        invite = self.invite()
+        self.assertNotIn("why:", " ".join(self.said.lines))
+        self.world.clock.advance(2)
+        self.assertTrue(self.said.lines[-1].startswith(f"{invite.call_id}: why: The media relay has no ports left"), self.said.lines)
+        self.assertIn("port-min", self.said.lines[-1])
+
+    def test_a_flood(self) -> None:
+        """No more reasons a second than the lives of calls have lines."""
+        assert self.relay is not None
+        self.relay.error = MediaError("Ran out of ports", 503)
+        for _ in range(30):
+            self.invite()
+        self.world.clock.advance(2)
+        self.assertEqual(sum(": why: " in line for line in self.said.lines), 5)
 
 
 class ReachTests(ExplainCase):

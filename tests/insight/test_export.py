@@ -19,6 +19,7 @@ from sipnode.insight.service import row_of
 from sipnode.insight.story import read
 from sipnode.sip.parser import BrokenMessage, parse_message
 from tests.insight.kit import SDP, RecordedCase
+from tests.sip.kit import corpus
 
 HOSTILE = "\x1b[31m\x9b2J\x07<script>alert(1)</script>`````|%%{init}%%;#quot;\u202e\u2028"
 
@@ -184,6 +185,31 @@ class HostileTests(RecordedCase):
                     event = (float(number), kind, piece, transport, local, remote, token)
                     ring.note("x", event if kind in (RECEIVED, "broken") else (*event, "passed"), len(piece))
                     ring.note(f"one{number}", event if kind in (RECEIVED, "broken") else (*event, "passed"), len(piece))
+        self.forms(ring)
+
+    def test_corpus(self) -> None:
+        """Every message of the corpus that lies beside the project, torture and attack, through server, recorder and each form."""
+        folder = corpus()
+        if folder is None:
+            raise SkipTest("there is no ../shared/corpus here")
+        count = 0
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix not in (".tsv", ".md", ".py"):
+                data = path.read_bytes()[:65_000]
+                count += 1
+                for phone in (self.alice, self.bob):
+                    if not phone.flow.closed:
+                        self.world.sink.received(data, phone.flow)
+                ring = Ring(1 << 20, 10, 60, 60)
+                ring.note("x", (0.0, RECEIVED, data, "UDP", ("192.0.2.1", 5060), ("192.0.2.2", 5060), ""), len(data))
+                self.forms(ring)
+        self.assertGreater(count, 100)
+        self.forms(self.ring)
+        self.assertLessEqual(self.ring.size, self.ring.most_octets)
+        self.flushLoggedErrors()
+
+    def forms(self, ring: Ring) -> None:
+        """Each form of each record can be made, and is harmless."""
         for record in ring.records.values():
             row_of(record)
             story = read(record, {})
