@@ -232,6 +232,15 @@ class LocationSettings:
         "Service-Route of each 200 to a REGISTER (RFC 3608), such as '<sip:edge.example.com;lr>': the way of what the user sends.",
         form="route",
     )
+    outbound: str = setting(
+        "strict",
+        "A contact with reg-id (RFC 5626) whose first proxy has no ob in its Path: 'strict' refuses it with 439, 'lenient' takes it as one"
+        " without reg-id.",
+        choices=("strict", "lenient"),
+    )
+    flow_timer: int = setting(
+        120, "Flow-Timer: in how many seconds a device with reg-id is to send its next keepalive; 0 says nothing.", minimum=0, maximum=3600
+    )
     batch_seconds: float = setting(
         0.025,
         "Under load REGISTERs of this window are handled in one go, and their changes are one transaction of the database: each waits so long"
@@ -544,7 +553,9 @@ class AccSettings:
     file: str = setting("", "A file with a line of JSON for each call, relative to state_dir; empty for none.", form="file")
     webhook: str = setting("", "A service that gets each record by POST, as 'https://…'; empty for none.", form="http")
     webhook_secret: str = setting("", "Signs what it gets (Sipnode-Signature, HMAC-SHA256); empty for no signature.", secret=True)
-    queue: int = setting(100000, "Records that wait for a sink that is away; beyond it the oldest are given up.", minimum=100, maximum=10000000)
+    queue: int = setting(
+        100000, "Records that wait for a sink that is away; beyond it the oldest are given up.", minimum=100, maximum=10000000
+    )
     keep_days: int = setting(0, "Rows in state_dir/acc.sqlite are deleted after so many days; 0 never.", minimum=0, maximum=36500)
 
     @property

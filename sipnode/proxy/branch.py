@@ -9,7 +9,7 @@ the media relay; and a branch that failed never hurts the others.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from sipnode.proxy.provider import Provider
     from sipnode.proxy.target import Target
     from sipnode.transaction.machine import ClientTransaction
+
+_FLOW_LOST: Final = frozenset((408, 430))
+
 
 class LiveBranch(Branch):
     """One branch: how it is sent, and what becomes of it."""
@@ -115,7 +118,7 @@ class LiveBranch(Branch):
         if not transaction.terminated:
             # One that failed at once has been told already, and may have been followed by another.
             self._transaction = transaction
-            if self.target.beyond or (self.hops and self.target.resolved):
+            if self.target.beyond or self.target.flows or (self.hops and self.target.resolved):
                 nexthop.hurry(core, transaction, self.target.beyond)
 
     # -- what the transaction layer tells
@@ -290,7 +293,7 @@ class LiveBranch(Branch):
             self.fork.ctx.script.branch_failure(self, response)
         except Exception:
             core.failed("branch failure route", Failure())
-        if self.tries > tries:
+        if self.tries > tries or self._other_flow(response):
             self.ended = False
             self.status = 0
             self.response = self.media = self.body = self._transaction = None
@@ -298,6 +301,20 @@ class LiveBranch(Branch):
             self.start()
             return
         self.fork.on_ended(self, response)
+
+    def _other_flow(self, response: SipResponse) -> bool:
+        """RFC 5626 §7: a flow that is lost (430), or where nobody says anything (408), leaves the other flows of the device."""
+        target = self.target
+        if not target.flows or self.cancelled:
+            return False
+        lost = response.status in _FLOW_LOST or (self.source == LOCAL and response.status in (480, 503))
+        if not lost:
+            return False
+        self.target = target.flows[0]
+        self.target.flows, self.target.seconds = target.flows[1:], target.seconds
+        self.flags, self.hops, self.hop = self.target.flags, [], None
+        self.core.counters["flows_passed_over"] += 1
+        return True
 
     # -- CANCEL
 

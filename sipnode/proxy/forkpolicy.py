@@ -36,7 +36,7 @@ def best(responses: Iterable[tuple[int, int]]) -> int:
             rank = (8, 0, 0)
         elif status == 503:
             rank = (9 if source == LOCAL else 7, 0, 0)
-        elif status == 408:
+        elif status in (408, 430):
             rank = (6, 0, 0)
         else:
             rank = (kind - 2, _PREFERRED.get(status, 9), 0)
@@ -45,7 +45,11 @@ def best(responses: Iterable[tuple[int, int]]) -> int:
 
 
 def upstream_status(status: int, alone: bool) -> int:
-    """The status as the caller gets it: a 503 becomes 500 unless it is all that is known (§16.7 (6))."""
+    """The status as the caller gets it: a 503 becomes 500 unless it is all that is known (§16.7 (6)); a 430 is between an edge and us, and
+    a caller is told who isn't there (RFC 5626 §5.3).
+    """
+    if status == 430:
+        return 480
     return 500 if status == 503 and not alone else status
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sipnode.errors import ParseError
 from sipnode.records import FLOW_TOKEN, BindingFlag
 from sipnode.registrar.columns import storable
+from sipnode.registrar.outbound import supports
 from sipnode.sip.address import NameAddr
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def behind_edge(request: SipRequest, source: Source, refusal: ContactRefusal | N
         if reason:
             raise ParseError(reason.replace("Contact", "Path"), 403)
     received = source.received or f"sip:{f'[{source.peer}]' if ':' in source.peer else source.peer}"
-    return replace(source, received=received, connection_id="", cflags=0, path=path)
+    return replace(source, received=received, connection_id="", cflags=0, path=path, port=0)
 
 
 def judged(source: Source) -> Source:
@@ -65,4 +66,4 @@ def judged(source: Source) -> Source:
 
 def takes_path(request: SipRequest) -> bool:
     """Whether the client says that it knows Path (RFC 3327 §5.1)."""
-    return any("path" in (word.strip().lower() for word in value.split(",")) for value in request.get_all("supported"))
+    return supports(request, "path")

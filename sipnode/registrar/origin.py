@@ -21,6 +21,7 @@ class Source:
         path: Route value by which other nodes reach it through this one, "" for none.
         server_id: This node.
         peer: Address that it came from, without brackets.
+        port: Port that it came from over UDP, else 0.
     """
 
     received: str = ""
@@ -30,6 +31,14 @@ class Source:
     path: str = ""
     server_id: int = 0
     peer: str = ""
+    port: int = 0
+
+    @property
+    def seen(self) -> str:
+        """Where a datagram came from, in the form of :attr:`received`; "" for a connection."""
+        if not self.port:
+            return ""
+        return f"sip:{f'[{self.peer}]' if ':' in self.peer else self.peer}:{self.port};transport=udp"
 
 
 ContactRefusal: TypeAlias = Callable[[SipUri, Source], str]

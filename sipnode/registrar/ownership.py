@@ -93,7 +93,7 @@ def source_of(flow: Flow, cflags: int, node: INode | None, until: float) -> Sour
             host = f"[{host}]"
         # In a URI the token of both kinds of WebSocket is ws (RFC 7118 §5.2).
         received = f"sip:{host}:{port};transport={'ws' if flow.websocket else flow.transport.lower()}"
-    source = Source(received, flow.listener.name, flow.token, cflags, peer=flow.remote[0])
+    source = Source(received, flow.listener.name, flow.token, cflags, peer=flow.remote[0], port=0 if flow.reliable else flow.remote[1])
     if node is not None:
         source.server_id = node.id
         source.path = node.path(flow, cflags, until)

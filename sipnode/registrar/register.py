@@ -1,15 +1,15 @@
 """The changes that a REGISTER makes and its answer: a decision, nothing is done here.
 
 Implements: RFC 3261 §10.3 (processing REGISTER), §10.2.2 (removing), §20.10, §20.19, §20.23 (Contact, Expires,
-Min-Expires); RFC 3840 §6 (``methods``); of RFC 5626 the ``+sip.instance`` of a binding. Pure.
+Min-Expires); RFC 3840 §6 (``methods``); RFC 5626 §6 (flows of a device, with :mod:`sipnode.registrar.outbound`). Pure.
 
 The invariant: a plan is whole or refused. A refusal carries no change, so one bad contact leaves all bindings as they
 were (RFC 3261 §10.3 step 7).
 
 A binding is the same as one that is there when both name the same instance (and no different ``reg-id``), else by
 equality of URIs (RFC 3261 §19.1.4). So a page that comes back with a new contact replaces its own old binding and keeps
-its ``ruid``. ``reg-id`` is echoed but makes no outbound flow, and a 200 has no ``Require``. The column ``path`` holds the Path of an
-edge proxy (:mod:`sipnode.registrar.edge`), else the way through the node that has the flow.
+its ``ruid``. The column ``path`` holds the Path of an edge proxy (:mod:`sipnode.registrar.edge`), else the way through the node that has
+the flow.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from sipnode.registrar.columns import (
 from sipnode.registrar.edge import behind_edge, judged, takes_path
 from sipnode.registrar.origin import ContactRefusal as ContactRefusal
 from sipnode.registrar.origin import Source as Source
+from sipnode.registrar.outbound import OUTBOUND, reg_id_of
 from sipnode.sip.address import NameAddr
 from sipnode.sip.uri import SipUri
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 _NATB: Final = int(BindingFlag.NATB)
 _MAX_CONTACT: Final = 512
+_KNOWN: Final = frozenset(("path", OUTBOUND))
 _MALFORMED_EXPIRES: Final = 3600
 
 
@@ -139,6 +141,7 @@ class _Registration:
         "_left",
         "_new_ruid",
         "_now",
+        "_outbound",
         "_request",
         "_settings",
         "_source",
@@ -166,11 +169,12 @@ class _Registration:
         self._changes: dict[str, LocationChange] = {}
         self._call_id = request.call_id
         self._cseq = request.cseq
+        self._outbound = False
 
     def run(self) -> RegisterPlan:
         request = self._request
         if "require" in request:
-            unknown = [tag for tag in request.values("require") if tag.lower() != "path"]
+            unknown = [tag for tag in request.values("require") if tag.lower() not in _KNOWN]
             if unknown:
                 raise _Refused(420, "", [("unsupported", ", ".join(unknown))])
         if "path" in request:
@@ -188,6 +192,10 @@ class _Registration:
         headers = [("contact", contact_value(binding, self._now)) for binding in self._left]
         if "path" in request and (takes_path(request) or "require" in request):
             headers += [("path", self._source.path), ("supported", "path")]
+        if self._outbound:
+            headers += [("require", OUTBOUND), ("supported", OUTBOUND)]
+            if self._settings.flow_timer:
+                headers.append(("flow-timer", str(self._settings.flow_timer)))
         headers += [("service-route", value) for value in self._settings.service_route]
         headers.append(("date", date_value(int(self._now))))
         return RegisterPlan(200, "", headers, list(self._changes.values()))
@@ -210,6 +218,8 @@ class _Registration:
         count = len(self._left)
         for value in values:
             self._contact(NameAddr.parse(value), seconds)
+        if self._outbound and sum(not change.delete for change in self._changes.values()) > 1:
+            raise ParseError("reg-id goes with one Contact (RFC 5626)")
         if len(self._left) > limit and len(self._left) > count:
             self._make_room(limit)
 
@@ -232,9 +242,9 @@ class _Registration:
         if instance:
             if not storable(instance, MAX_TEXT):
                 raise ParseError("an instance that can't be stored")
-            text = params.get("reg-id", "")
-            if len(text) <= 10 and is_number(text) and int(text) < 1 << 31:
-                reg_id = int(text)
+            if "reg-id" in params:
+                reg_id = reg_id_of(params["reg-id"], self._request, self._settings.outbound == "lenient")
+                self._outbound |= bool(reg_id and seconds)
         # Without reg-id there is no flow to name: what is taken out is the URI that is named (RFC 5626 §6, RFC 3261 §10.2.2), so a phone
         # that has moved can register its new contact first and take the old one out then.
         old = self._find(contact, instance if seconds or reg_id else "", reg_id)
@@ -290,7 +300,7 @@ class _Registration:
             self._cseq,
             q_value(params["q"]) if "q" in params else 1.0,
             agent(software) if software else "",
-            source.received,
+            source.received or (source.seen if reg_id else ""),
             source.path,
             source.socket,
             methods_of(request, params),

@@ -27,6 +27,7 @@ from sipnode.routing import capabilities
 from sipnode.routing.cancelling import cancel
 from sipnode.routing.changes import Changes
 from sipnode.routing.contact import CONTACT_METHODS, contact_line
+from sipnode.routing.devices import devices
 from sipnode.routing.facts import NO_TRUNKS
 from sipnode.routing.passedon import device_of
 from sipnode.routing.trunks import callee_of, route_to
@@ -340,7 +341,7 @@ class Request(Changes):
             if not self.targets:
                 raise Reject(status, "", headers)
             return then(self)
-        found = [self.core.target(binding) for binding in bindings]
+        found = [self.core.target(binding) for binding in bindings] if len(bindings) == 1 else devices(self.core, bindings)
         if seconds:
             for target in found:
                 target.seconds = seconds

@@ -50,6 +50,7 @@ class BestTests(SynchronousTestCase):
         self.assertEqual(upstream_status(503, False), 500)
         self.assertEqual(upstream_status(503, True), 503)
         self.assertEqual(upstream_status(486, False), 486)
+        self.assertEqual(upstream_status(430, True), 480)
 
     def test_ends_the_search(self) -> None:
         """2xx and 6xx end the search, nothing else does."""

@@ -546,7 +546,7 @@ class FlowTests(_ServiceCase):
             self.service = self.make()
             flow = FakeFlow("TCP", "t1", ("192.0.2.7", 40000))
             self.flows.live["t1"] = flow
-            self.send(contact, flow=flow, cflags=cflags)
+            self.send(contact, flow=flow, cflags=cflags, extra=("Supported: outbound",) if "reg-id" in contact else ())
             self.close(flow)
             self.assertEqual(self.service.lookup(AOR).status, 200 if stays else 404, contact)
             if stays:
