@@ -41,9 +41,11 @@ from twisted.logger import Logger
 from sipnode import __version__, config, extensions
 from sipnode.auth.authenticator import Authenticator
 from sipnode.auth.secret import derive, load_or_create_secret
+from sipnode.dialog.medialost import MediaLost
 from sipnode.errors import ConfigError
 from sipnode.interfaces import IRequestStage
 from sipnode.log import LogControl
+from sipnode.media.nodes import Node
 from sipnode.media.service import MediaService
 from sipnode.nat.keepalive import KeepaliveService
 from sipnode.nat.pinger import Pinger
@@ -267,6 +269,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     read = partial(_script, settings, file)
     core, versions = assemble_core(settings, reactor, layer, sealing, parts, read, lambda core: build_presence(core, storage))
     media.sweep_for(core.media_control)
+    media.nodes.on_lost = partial(_media_lost, MediaLost(core, core.dialogs, reactor))
     accounting = build_accounting(core, state_dir, storage, media, reactor)
 
     limits = settings.limits
@@ -309,6 +312,10 @@ def there(service: IService | None) -> tuple[IService, ...]:
 def either(*takers: Callable[[SipResponse, Flow], bool]) -> Callable[[SipResponse, Flow], bool]:
     """Takes the responses that one of several does."""
     return lambda response, flow: any(takes(response, flow) for takes in takers)
+
+
+def _media_lost(ending: MediaLost, node: Node) -> None:
+    ending.lost(node.name, node.place, lambda: node.lost)
 
 
 def _script(settings: Settings, file: ScriptFile) -> Loaded:

@@ -376,7 +376,12 @@ class MediaSettings:
     )
     timeouts: tuple[float, ...] = setting([0.3, 0.6, 1.2], "Waits for an answer before each retransmission and for the last.")
     disable_seconds: float = setting(60.0, "A node that didn't answer isn't used for so long, or until a ping is answered.", minimum=1)
-    ping_seconds: float = setting(5.0, "Between two pings of a node; an answer brings one back that was down.", minimum=0.5)
+    ping_seconds: float = setting(1.0, "Between two pings of a node; an answer brings one back that was down.", minimum=0.5)
+    lost_seconds: float = setting(
+        15.0,
+        "A node that has answered nothing for so long is lost: calls that are still on it are ended with BYE and a Reason. 0: never.",
+        minimum=0,
+    )
     on_error: str = setting(
         "reject", "A call that no node serves: 'reject' it, or 'bypass' passes its SDP untouched.", choices=("reject", "bypass")
     )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 VANISHED: Final = 'SIP;cause=480;text="Connection lost"'
 BY_OPERATOR: Final = 'SIP;cause=480;text="Ended by the operator"'
+NO_MEDIA: Final = 'SIP;cause=503;text="Media relay lost"'
 UNREFRESHED: Final = 'SIP;cause=408;text="Session not refreshed"'
 
 _log = Logger(namespace="sipnode.dialog")

@@ -289,12 +289,12 @@ class DialogService(Service):
 
     # -- ending
 
-    def end(self, call_id: str, from_tag: str = "", to_tag: str = "", reason: str = BY_OPERATOR) -> Calls:
+    def end(self, call_id: str, from_tag: str = "", to_tag: str = "", reason: str = BY_OPERATOR, outcome: str = stages.ENDED) -> Calls:
         """End calls: BYE to both ends of one that is up, CANCEL and 487 for one that rings.
 
         Args:
             from_tag: "" for any call with that Call-ID. to_tag: Alike.
-            reason: Value of Reason (RFC 3326).
+            reason: Value of Reason (RFC 3326). outcome: Of one that is up.
 
         Returns:
             The calls that it ended.
@@ -305,9 +305,9 @@ class DialogService(Service):
             if fork is not None:
                 fork.cancel((("reason", reason),))
             elif call.ends is not None:
-                self._hang_up(call, reason, call.parties, stages.ENDED)
+                self._hang_up(call, reason, call.parties, outcome)
             else:
-                self._end(call, stages.ENDED, "server")
+                self._end(call, outcome, "server")
         return found
 
     def _end(self, call: Call, outcome: str, by: str) -> None:

@@ -159,6 +159,14 @@ class HeldCalls:
                 self._counters["forgotten_media"] += 1
         return found
 
+    def node_of(self, key: str, pair: Pair) -> str:
+        """The node that a dialog's media was last agreed on at, "" where that isn't known."""
+        held = self._calls.get(key)
+        if held is None:
+            return ""
+        dialog = held.dialogs.get(pair)
+        return dialog.agreed.node if dialog is not None and dialog.agreed is not None else held.node
+
     def forget(self, call: HeldCall) -> None:
         """It has ended."""
         if self._calls.get(call.key) is call:
@@ -211,4 +219,3 @@ class Exchange:
     def pair(self, to_tag: str) -> Pair:
         """Tags of caller and callee of the dialog of a message of this transaction."""
         return (self.from_tag, to_tag) if self.from_caller else (to_tag, self.from_tag)
-

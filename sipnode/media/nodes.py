@@ -66,7 +66,8 @@ class Node:
     is an IP literal, "" until the host name is resolved. ``down_until`` is the clock's second up to which the node isn't
     used, 0 when it is up. ``set`` is its number of Kamailio's ``set_rtpengine_set``: a call that the script sends to no other takes
     nodes of set 0. A ``draining`` node keeps its calls and gets no new ones. ``ports`` are those of its interfaces, as it
-    said last; empty where it doesn't tell.
+    said last; empty where it doesn't tell. ``silent_since`` is the clock's second at which it was first found silent, None where it
+    answers; ``lost`` is set once that is too long ago.
     """
 
     name: str
@@ -79,6 +80,8 @@ class Node:
     draining: bool = False
     pinging: bool = False
     ports: tuple[Ports, ...] = ()
+    silent_since: float | None = None
+    lost: bool = False
 
     @property
     def place(self) -> str:
@@ -150,6 +153,11 @@ class NodeSet:
         clock: For health and pings.
         disable_seconds: How long a silent node isn't used.
         ping_seconds: Between two pings of a node.
+
+    Attributes:
+        ping_waits: Waits of a ping, None for the settings' own. They are shorter, for nobody is harmed by one that is lost.
+        lost_seconds: A node that is silent for so long is lost, 0 for never.
+        on_lost: Called with a node when it is lost; once, until it has answered again.
     """
 
     _log = Logger(namespace="sipnode.media")
@@ -162,6 +170,9 @@ class NodeSet:
         self._disable_seconds = disable_seconds
         self._ping_seconds = ping_seconds
         self._pings: LoopingCall | None = None
+        self.ping_waits: Sequence[float] | None = None
+        self.lost_seconds = 0.0
+        self.on_lost: Callable[[Node], None] | None = None
 
     def named(self, name: str) -> Node | None:
         """The node of that name, up or not; None when the settings don't have it (any more)."""
@@ -243,11 +254,20 @@ class NodeSet:
         return failure
 
     def _up(self, node: Node) -> None:
+        node.silent_since, node.lost = None, False
         if node.down_until:
             node.down_until = 0.0
             self._log.info("media node {place} answers again", place=node.place)
 
     def _down(self, node: Node) -> None:
+        now = self._clock.seconds()
+        if node.silent_since is None:
+            node.silent_since = now
+        elif self.lost_seconds and not node.lost and now - node.silent_since >= self.lost_seconds:
+            node.lost = True
+            self._log.warn("media node {place} is lost: no answer for {seconds:.0f} s", place=node.place, seconds=now - node.silent_since)
+            if self.on_lost is not None:
+                self.on_lost(node)
         if not node.down_until:
             self._log.warn("media node {place} doesn't answer", place=node.place)
             node.down_until = self._clock.seconds() + self._disable_seconds
@@ -274,7 +294,7 @@ class NodeSet:
         if not node.address or node.pinging:
             return
         node.pinging = True
-        self.command(node, ng.ping()).addBoth(self._pinged, node)
+        self.command(node, ng.ping(), self.ping_waits).addBoth(self._pinged, node)
 
     def _pinged(self, result: object, node: Node) -> None:
         node.pinging = False

@@ -101,6 +101,8 @@ class MediaService(Service):
         other = other_relay(settings, reactor)
         nodes = [] if other is not None else parse_nodes(settings.nodes)
         self.nodes = NodeSet(nodes, self._send, reactor, settings.disable_seconds, settings.ping_seconds)
+        self.nodes.ping_waits = settings.timeouts[:-1] or None
+        self.nodes.lost_seconds = settings.lost_seconds
         ours = RtpengineRelay(self.nodes, settings, reactor) if nodes else NoRelay()
         self.relay: IMediaRelay = ours if other is None else other
         self._ports = PortWatch(self.nodes, reactor)

@@ -14,6 +14,7 @@ from sipnode.errors import ConfigError, MediaError
 from sipnode.media import ng
 from sipnode.media.nodes import NodeSet, parse_node, parse_nodes
 from sipnode.records import MediaKey
+from sipnode.settings import MediaSettings
 from tests.media.support import Nodes
 
 CALLS = [f"{i}@a.test" for i in range(2000)]
@@ -237,6 +238,65 @@ class HealthTests(NodeSetCase):
         clock.pump([0.5] * 4)
         self.assertEqual(len(wire.took("ping")), 2)
         nodes.stop()
+
+    def test_noticed_within_two_seconds(self) -> None:
+        """With the settings as they are by default, a node that dies is out of the choice within 2 s, without any call."""
+        settings, clock = MediaSettings(), Clock()
+        wire = Nodes(clock, settings.timeouts)
+        nodes = NodeSet(parse_nodes(["192.0.2.1:2223"]), wire.send, clock, settings.disable_seconds, settings.ping_seconds)
+        nodes.ping_waits = settings.timeouts[:-1]
+        nodes.start()
+        self.addCleanup(nodes.stop)
+        clock.pump([0.01] * 501)
+        # It dies right after it has answered a ping.
+        wire.answer["192.0.2.1"] = Nodes.silent
+        clock.pump([0.01] * 198)
+        self.assertFalse(nodes.is_up(nodes.nodes[0]))
+
+    def lose(self) -> list[str]:
+        """A node that answers no more; those that were found lost."""
+        nodes, lost = self.make(1), []
+        nodes.lost_seconds, nodes.on_lost = 15.0, lambda node: lost.append(node.place)
+        self.wire.answer["192.0.2.1"] = Nodes.silent
+        nodes.start()
+        return lost
+
+    def test_lost(self) -> None:
+        """A node that is silent for long is lost, once; after it has answered it can be lost again."""
+        lost = self.lose()
+        self.clock.pump([0.1] * 160)
+        self.assertEqual(lost, [])
+        self.clock.pump([0.1] * 600)
+        self.assertEqual(lost, ["192.0.2.1:2223"])
+        del self.wire.answer["192.0.2.1"]
+        self.clock.pump([0.1] * 60)
+        node = self.set.nodes[0]
+        self.assertEqual((node.lost, node.silent_since), (False, None))
+        self.wire.answer["192.0.2.1"] = Nodes.silent
+        self.clock.pump([0.1] * 300)
+        self.assertEqual(len(lost), 2)
+
+    def test_not_lost(self) -> None:
+        """One that answers now and then is not lost, however often it is silent; nor is any where the setting is 0."""
+        lost = self.lose()
+        for _ in range(10):
+            self.clock.pump([0.1] * 100)
+            self.wire.answer["192.0.2.1"] = Nodes.ok
+            self.clock.pump([0.1] * 51)
+            self.wire.answer["192.0.2.1"] = Nodes.silent
+        self.assertEqual(lost, [])
+        self.set.lost_seconds = 0.0
+        self.clock.pump([0.1] * 1000)
+        self.assertEqual(lost, [])
+
+    def test_too_large(self) -> None:
+        """An offer too large for its reply to come marks nothing down, and asks for a ping, as an unanswered delete does."""
+        nodes = self.make(1)
+        self.wire.answer["192.0.2.1"] = lambda command: None if command["command"] == "offer" else Nodes.ok(command)
+        failed = nodes.command(nodes.nodes[0], ng.offer(MediaKey("c", "f"), b"v=0" + b" " * 60_000, {}))
+        self.clock.advance(2.1)
+        self.failureResultOf(failed, ng.NoAnswer)
+        self.assertEqual((nodes.is_up(nodes.nodes[0]), self.wire.took("ping")), (True, ["192.0.2.1"]))
 
     def test_stop(self) -> None:
         """After the stop nothing is scheduled, also when it never started."""
