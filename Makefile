@@ -15,7 +15,7 @@ NATIVE = lib=$$($(BIN)/python backend/sipnode_compile.py --beside) && export PYT
 # The same where COMPILED=1 asks for it, which then has to be.
 AS_ASKED = $(if $(COMPILED),lib=$$(SIPNODE_COMPILE=1 $(BIN)/python backend/sipnode_compile.py) && export PYTHONPATH=$$lib &&)
 
-.PHONY: help run test lint lock docs acceptance corpus cases attack bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence instructions compile compiled leaf wheel packaging recipe picture changes web clean
+.PHONY: help run test lint lock docs acceptance corpus cases attack bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence bench-media instructions compile compiled leaf wheel packaging recipe picture changes web clean
 
 help:
 	@echo 'run [HOST=ADDRESS SIP_PORT=5060 HTTP_PORT=8080]   server, rtpengine and two users to try'
@@ -42,6 +42,7 @@ help:
 	@echo 'bench-postgres, bench-durable, bench-freeze       the same with a database, and what survives its end and ours'
 	@echo 'bench-tls [ONLY=wss_open,idle_memory IDLE=10000]  TLS and secure WebSocket beside Kamailio'
 	@echo 'bench-presence [RUNS=3]                           PUBLISH, NOTIFY and subscriptions beside Kamailio'
+	@echo 'bench-media [RUNS=3 ONLY=silent,killed,call]      a call with rtpengine beside Kamailio with its module; silent and killed nodes'
 	@echo 'clean                                             removes what the goals above made, but .venv and .demo'
 
 run:
@@ -106,6 +107,10 @@ bench-tls:
 bench-presence:
 	@tools/setup.sh bench
 	@$(BIN)/python bench/presence.py --bench $(SHARED)/bench $(if $(RUNS),--runs $(RUNS))
+
+bench-media:
+	@tools/setup.sh bench
+	@$(BIN)/python bench/media.py --bench $(SHARED)/bench $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only $(ONLY)) $(if $(PURE),--pure)
 
 bench-durable:
 	@tools/setup.sh bench

@@ -11,9 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
 
+import ends
 import instructions
 import interpreter
+
 import replay
+from sipnode.sip.parser import parse_message
 
 
 class ReplayTests(TestCase):
@@ -168,3 +171,50 @@ class InterpreterTests(SynchronousTestCase):
         self.assertEqual(interpreter.Interpreter(sys.executable, "this").path(False), str(interpreter.TOP))
         ended = self.assertRaises(SystemExit, interpreter.Interpreter(self.python("exit 1"), "that").path, True)
         self.assertIn("that: sipnode can't be compiled", str(ended))
+
+
+class EndsTests(SynchronousTestCase):
+    """The callers of ``make bench-media``."""
+
+    def setUp(self) -> None:
+        self.ends = ends.Ends()
+        self.addCleanup(self.ends.close)
+        self.sent: list[tuple[str, ends.Message]] = []
+        self.patch(self.ends, "_send", lambda record, method, cseq, body="", branch="": self.sent.append((method, cseq)))
+        self.ends._invite(10)
+        ((self.call_id, self.record),) = self.ends.records.items()
+
+    def answer(self, status: int, cseq: str = "1 INVITE", body: str = "") -> None:
+        """A response comes to the caller."""
+        text = (
+            f"SIP/2.0 {status} X\r\nTo: <sip:bob@bench.test>;tag=b\r\nCall-ID: {self.call_id}\r\nCSeq: {cseq}\r\n"
+            f"Record-Route: <sip:a;lr>, <sip:b;lr>\r\nContact: <sip:bob@127.0.0.1:1>\r\n\r\n{body}"
+        )
+        self.ends._to_caller(ends.read(text.encode()))
+
+    def test_answered(self) -> None:
+        """An answer is acknowledged and makes a dialog; a second offer and a BYE that comes are noted."""
+        self.answer(180)
+        self.answer(200, body="v=0\r\nm=audio 30002 RTP/AVP 8\r\n")
+        record = self.record
+        self.assertEqual((record.up, record.port, record.target), (True, 30002, "sip:bob@127.0.0.1:1"))
+        self.assertEqual(record.routes, ["<sip:b;lr>", "<sip:a;lr>"])
+        self.answer(200, "2 INVITE", "m=audio 35002 RTP/AVP 8\r\n")
+        self.assertEqual((record.again, record.again_port), (200, 35002))
+        bye = f"BYE sip:x SIP/2.0\r\nVia: y\r\nTo: z;tag=c\r\nCall-ID: {self.call_id}\r\nReason: SIP;cause=503\r\n\r\n"
+        self.patch(ends, "SERVER", ("127.0.0.1", 9))
+        self.ends._to_caller(ends.read(bye.encode()))
+        self.assertEqual((record.up, record.reason), (False, "SIP;cause=503"))
+        self.assertEqual(self.sent, [("INVITE", 1), ("ACK", 1), ("ACK", 2)])
+
+    def test_refused(self) -> None:
+        """A refusal is acknowledged and isn't a dialog."""
+        self.answer(503)
+        self.assertEqual((self.record.status, self.record.up, self.record.target, self.record.to), (503, False, "", ""))
+        self.assertEqual(self.sent, [("INVITE", 1), ("ACK", 1)])
+
+    def test_requests_are_sip(self) -> None:
+        """What probes send is read by our own parser."""
+        for make, method in ((ends.register, "REGISTER"), (ends.options, "OPTIONS")):
+            request = parse_message(make("probe", "127.0.0.1:5070", "x", 7))
+            self.assertEqual((request.method, request.cseq), (method, 7))
