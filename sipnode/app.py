@@ -6,6 +6,7 @@
     ├ log            its level and form while the server runs
     ├ storage        open and upgrade; close after the last write
     ├ transactions   the clock of the transaction layer
+    ├ hep            a copy of all messages (where [hep] has a receiver)
     ├ media          the rtpengine nodes
     ├ location       load, expire, group commit
     ├ acc            records of calls (where [acc] wants any)
@@ -69,7 +70,7 @@ from sipnode.wiring.acc import build_accounting
 from sipnode.wiring.core import assemble_core, new_transactions
 from sipnode.wiring.defence import build_defence, guarded
 from sipnode.wiring.destinations import build_destinations, know_sisters
-from sipnode.wiring.insight import connect_insight, insight_of
+from sipnode.wiring.insight import connect_insight, insight_of, mirror_of
 from sipnode.wiring.lifecycle import LogService, Reloaded, build_lifecycle
 from sipnode.wiring.manhole import manhole_service
 from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
@@ -294,9 +295,10 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     script = (ScriptService(core), *there(_watch(settings, file, versions, reactor)))
     core_services = (media, registrar, *there(accounting), core.dialogs, *there(core.presence), keepalive, *script, *there(defence))
     outside = (*transports.services, batching, *build_trunks(core), *there(watch))
-    for service in (log, StorageService(storage), *backend, timer, *core_services, rpc, *outside):
+    mirror = there(mirror_of(settings, layer.outbox.tap, reactor))
+    for service in (log, StorageService(storage), *backend, timer, *mirror, *core_services, rpc, *outside):
         service.setServiceParent(root)
-    observation.sources.acc = accounting
+    observation.sources.acc, observation.sources.hep = accounting, mirror[0] if mirror else None
     observation.attach(root, transports, media, storage, writer, watch)
     manhole = manhole_service(root, core, rpc, media, conf_dir, state_dir, logs, observation.calls)
     for service in (*there(manhole), *last):

@@ -146,6 +146,14 @@ def turn(value: str) -> None:
         raise ValueError(f"has to be 'turn:HOST:PORT' or 'turns:HOST:PORT', with ?transport=udp or tcp or without, not {value!r}")
 
 
+def receiver(value: str) -> None:
+    """Where messages are sent to: a transport, and ``HOST:PORT``; over UDP an address, since its name isn't looked up."""
+    kind, _, place = value.partition(":")
+    if kind not in ("udp", "tcp", "tls") or not re.search(r":[0-9]+$", place):
+        raise ValueError(f"has to be 'udp:ADDRESS:PORT', 'tcp:HOST:PORT' or 'tls:HOST:PORT', not {value!r}")
+    (address if kind == "udp" else hostport)(place)
+
+
 def http(value: str) -> None:
     """The URL of a service; no user and password, which would stand in logs."""
     try:
@@ -204,7 +212,7 @@ FORMS: Final[Mapping[str, Callable[[str], None]]] = MappingProxyType(
     {
         each.__name__: each
         for each in (
-            text, part, domain, origin, network, around, address, destination, natrule, literal, method, route, token, stun, turn,
+            text, part, domain, origin, network, around, address, destination, natrule, literal, method, route, token, stun, turn, receiver,
             http, file, hostport, digits, rewrite, username, aor,
         )
     }

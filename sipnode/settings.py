@@ -582,6 +582,15 @@ class RecorderSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HepSettings:
+    """[hep] every message, its secrets covered, to Homer or another receiver of HEP 3"""
+
+    receiver: str = setting("", "'udp:ADDRESS:PORT', 'tcp:HOST:PORT' or 'tls:HOST:PORT'; empty for none.", form="receiver")
+    capture_id: int = setting(2001, "This server's number there.", minimum=0, maximum=4294967295)
+    key: str = setting("", "What the receiver asks of its senders; empty for nothing.", secret=True)
+
+
+@dataclass(frozen=True, slots=True)
 class TrunkSettings:
     """[trunk.NAME] a provider or a PBX that calls go to and come from; a section for each, its name of small letters, digits and _"""
 
@@ -647,6 +656,7 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
     acc: AccSettings = field(default_factory=AccSettings)
     recorder: RecorderSettings = field(default_factory=RecorderSettings)
+    hep: HepSettings = field(default_factory=HepSettings)
     trunk: Mapping[str, TrunkSettings] = field(default_factory=dict)
 
 

@@ -15,7 +15,16 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 import sipnode.app
 from sipnode import native
 from sipnode.routing.script import RoutingScript
-from sipnode.settings import AccSettings, ManholeSettings, MetricsSettings, NodeSettings, RoutingSettings, Settings, TrunkSettings
+from sipnode.settings import (
+    AccSettings,
+    HepSettings,
+    ManholeSettings,
+    MetricsSettings,
+    NodeSettings,
+    RoutingSettings,
+    Settings,
+    TrunkSettings,
+)
 
 DOCS = Path(sipnode.__file__).parent.parent / "docs"
 KAMAILIO = Path("/etc/kamailio/kamailio.cfg")
@@ -165,6 +174,7 @@ class ServiceTreeTests(SynchronousTestCase):
             metrics=MetricsSettings(listen="127.0.0.1:9090"),
             routing=RoutingSettings(script="site.Script", watch_seconds=2.0),
             acc=AccSettings(tables=True),
+            hep=HepSettings(receiver="udp:192.0.2.8:9060"),
         )
         (folder / "site.py").write_text("from sipnode.routing import RoutingScript as Script\n", "utf-8")
         built = [str(child.name) for child in sipnode.app.build(settings, folder, MemoryReactorClock(), own_process=True)]  # type: ignore[attr-defined]  # a MultiService

@@ -36,6 +36,7 @@ test | acceptance)
 	need debootstrap debootstrap
 	need haproxy haproxy
 	need turnserver coturn
+	need sngrep sngrep
 	need valgrind valgrind
 	need gcc gcc
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql

@@ -40,7 +40,7 @@ class Sources:
         storage: IStorage.
         tls: Has ``files()``: certificates and lists with their ends.
         sisters: The nodes that this one knows of.
-        acc: ``sipnode.acc.service.Accounting``.
+        acc: ``sipnode.acc.service.Accounting``. hep: ``sipnode.insight.mirror.Mirror``.
         queues: Names and what says how many wait.
     """
 
@@ -57,6 +57,7 @@ class Sources:
     tls: Any = None
     sisters: Callable[[], Iterable[Any]] = tuple
     acc: Any = None
+    hep: Any = None
     queues: dict[str, Callable[[], int]] = field(default_factory=dict)
 
 
@@ -195,6 +196,9 @@ class ServerCollector(Collector):
         acc = it.acc
         yield CounterMetricFamily("sipnode_acc_records", "Records of calls that were made.", value=acc.records if acc else 0)
         yield CounterMetricFamily("sipnode_acc_given_up", "Records of calls for which there was no room.", value=acc.given_up if acc else 0)
+        hep = it.hep
+        yield CounterMetricFamily("sipnode_hep_sent", "Copies of messages that went to the receiver of HEP.", value=hep.sent if hep else 0)
+        yield CounterMetricFamily("sipnode_hep_dropped", "Those for which there was no room.", value=hep.dropped if hep else 0)
         waiting = {name: count for name, count, _ in acc.sinks} if acc else {}
         yield _gauges("sipnode_acc_waiting", "Records that wait for their taker.", "sink", waiting)
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol, wrapClientTLS
+from twisted.internet.ssl import optionsForClientTLS
 
 from sipnode.insight.finding import Around
-from sipnode.insight.recorder import Recorder
+from sipnode.insight.hep import Framer
+from sipnode.insight.mirror import Mirror
+from sipnode.insight.recorder import Recorder, call_id_of
 from sipnode.insight.ring import Ring
 from sipnode.insight.service import Insight
 from sipnode.insight.source import SourceLines
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from sipnode.routing.core import Core
     from sipnode.settings import RecorderSettings, Settings
 
+HEP: Final = "sipnode"
 MOST_GONE: Final = 10_000
 _GOING: Final = frozenset(("closed", "expired", "unregistered", "removed"))
 
@@ -81,6 +87,22 @@ def connect_insight(insight: Insight, core: Core, calls: CallHistory | None = No
     insight.around = Around(departures.of, lambda host: _trunk_at(core, host), lines.of, lambda host: not core.is_local(host))
     if calls is not None:
         calls.explained = insight.sentence
+
+
+def mirror_of(settings: Settings, tap: Tap, reactor: Any) -> Mirror | None:
+    """The copy of all messages for a receiver of HEP, None where none is wanted."""
+    if not settings.hep.receiver:
+        return None
+    kind, _, place = settings.hep.receiver.partition(":")
+    host, _, port = place.rpartition(":")
+    host = host.strip("[]")
+    framer = Framer(settings.hep.capture_id, HEP, settings.hep.key)
+    if kind == "udp":
+        return Mirror(reactor, tap, framer, call_id_of, host, int(port), None)
+    endpoint: Any = HostnameEndpoint(reactor, host, int(port))
+    if kind == "tls":
+        endpoint = wrapClientTLS(optionsForClientTLS(host), endpoint)
+    return Mirror(reactor, tap, framer, call_id_of, host, int(port), lambda made: connectProtocol(endpoint, made))
 
 
 def _trunk_at(core: Core, host: str) -> str:

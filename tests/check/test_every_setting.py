@@ -72,6 +72,8 @@ SENSELESS: dict[str, tuple[str, str]] = {
     "trunk.one.password": (r'"a\u0007b"', ""),
     "trunk.one.realm": (r'"a\u0007b"', ""),
     "trunk.one.incoming": ('"a b"', ""),
+    "hep.receiver": ('"udp:homer.example.com:9060"', ""),
+    "hep.key": (r'"a\u0007b"', ""),
     "turn.uris": ('["stun:example.com"]', ""),
     "turn.secret": ('"short"', ""),
     "acc.file": ('"gone/calls.json"', ""),
