@@ -280,7 +280,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
         batching.after = writer.hurry
         writer.is_load = lambda: batching.collecting
     observation = Observation(core, own_process)
-    connect_insight(insight, core, observation.calls)
+    connect_insight(insight, core, observation.calls, media)
     ports.build(guarded(core, batching), observation.page(_page(settings, core, storage, reactor)), core.xhttp_request)
 
     for warning in transports.warnings:

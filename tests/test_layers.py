@@ -63,7 +63,7 @@ ALLOWED: dict[str, set[str]] = {
     "rpc": FLOOR | {"sip"},
     "observe": FLOOR | {"sip"},
     # It shows what happened in the words of those who watch.
-    "insight": FLOOR | {"sip", "observe.sentences"},
+    "insight": FLOOR | {"sip", "observe.sentences", "acc.quality"},
     "manhole": FLOOR,
     "lifecycle": FLOOR | {"transaction", "config"},
     "fakes": FLOOR | {"sip", "auth", "routing.http"},

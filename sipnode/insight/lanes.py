@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from sipnode.base.tap import DATABASE, DNS, MEDIA
 from sipnode.errors import ParseError
-from sipnode.insight.ring import ANSWERED, ASKED, BROKEN, CLOSED, DECIDED, ENDED, FACT, RESENT, UNSENT
+from sipnode.insight.ring import ANSWERED, ASKED, BROKEN, CLOSED, DECIDED, ENDED, FACT, MEASURED, RESENT, UNSENT
 from sipnode.observe.sentences import DECIDED as DECIDED_STEP
 from sipnode.observe.sentences import step
 from sipnode.tables import clean
 
 if TYPE_CHECKING:
+    from sipnode.acc.quality import Quality
     from sipnode.insight.story import Entry, Story
 
 SERVER: Final = "sipnode"
@@ -161,10 +162,18 @@ def sentence_of(entry: Entry) -> tuple[str, str]:
         fact, parts = entry.parts
         said = step((entry.when, fact, parts))
         return said.room, said.text
+    if entry.kind == MEASURED:
+        return "media", "; ".join(measured_text(leg) for leg in entry.parts[0])
     if entry.kind == ENDED:
         outcome, status, by, rule = entry.parts[:4]
         return "dialog", f"{outcome}{f', {status}' if status else ''}, ended by {by or '?'}{f', {rule}' if rule else ''}"
     return "", entry.kind
+
+
+def measured_text(leg: Quality) -> str:
+    """``480 packets from 192.0.2.8:4000, MOS 4.3``."""
+    score = f", MOS {leg.mos:.1f}" if leg.mos else ""
+    return f"{leg.packets} packets from {leg.address or 'nowhere'}{score}"
 
 
 def message_label(entry: Entry) -> str:

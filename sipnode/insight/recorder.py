@@ -10,7 +10,8 @@ import re
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
-from sipnode.base.tap import BRANCHED, PROVED, Watcher
+from sipnode.acc.quality import quality_of
+from sipnode.base.tap import BRANCHED, MEDIA, PROVED, Watcher
 from sipnode.insight.ring import (
     ANSWERED,
     ASKED,
@@ -22,6 +23,7 @@ from sipnode.insight.ring import (
     FAILED,
     FRESH,
     KNOWN,
+    MEASURED,
     OVERHEAD,
     RECEIVED,
     RESENT,
@@ -31,7 +33,7 @@ from sipnode.insight.ring import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sipnode.base.flow import Flow
     from sipnode.base.why import Why
@@ -44,6 +46,7 @@ GOOD: Final = frozenset(("completed", "cancelled", "busy", "declined", "ended"))
 """Outcomes of calls that nothing went wrong with."""
 _UNTOLD: Final = frozenset(("ping", "node"))
 """Messages that keep something alive, and tell nothing else."""
+MOST_NAMES: Final = 4096
 MOST_CLOSINGS: Final = 4096
 _LINE: Final = b"\r\nCall-ID: "
 _END: Final = b"\r\n"
@@ -64,11 +67,12 @@ class Recorder(Watcher):
         told: Called with the record that has a new event; None while nobody wants that.
     """
 
-    __slots__ = ("_everything", "_record", "_request", "closings", "ring", "told")
+    __slots__ = ("_everything", "_names", "_record", "_request", "closings", "ring", "told")
 
     def __init__(self, ring: Ring, everything: bool) -> None:
         self.ring = ring
         self.closings: OrderedDict[str, Event] = OrderedDict()
+        self._names: OrderedDict[str, str] = OrderedDict()
         self.told: Callable[[Record], None] | None = None
         self._everything = everything
         # What is looked at now.
@@ -195,6 +199,23 @@ class Recorder(Watcher):
         record = self.ring.records.get(call_id)
         if record is not None:
             self._note(record, (now, ANSWERED, whom, what, fault, parts))
+            if whom == MEDIA and not fault and len(parts) > 1 and parts[1] != call_id:
+                names = self._names
+                names[parts[1]] = call_id
+                if len(names) > MOST_NAMES:
+                    names.popitem(last=False)
+
+    def measured(self, now: float, name: str, reply: Mapping[bytes, Any]) -> None:
+        """Numbers of a call that the media relay has ended.
+
+        Args:
+            name: Of the call, as the relay knows it.
+            reply: As it came.
+        """
+        record = self.ring.records.get(self._names.get(name, name))
+        legs = tuple(quality_of(reply)) if record is not None else ()
+        if record is not None and legs:
+            self._note(record, (now, MEASURED, legs))
 
     def closed(self, now: float, flow: Flow, reason: str) -> None:
         """A connection is gone; which calls went by it is found out when somebody asks."""

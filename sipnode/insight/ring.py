@@ -33,6 +33,8 @@ ANSWERED: Final = "answered"
 """The answer came. ``(whom, what, fault, parts)``"""
 CLOSED: Final = "closed"
 """A connection that the call went by is gone. ``(transport, local, remote, token, reason)``"""
+MEASURED: Final = "measured"
+"""Media quality, as the relay counted it. ``(legs)``: :class:`sipnode.acc.quality.Quality`"""
 ENDED: Final = "ended"
 """The call has ended. ``(outcome, status, ended by, rule, started, answered, node)``"""
 

@@ -115,8 +115,18 @@ class MediaService(Service):
 
     def measured_by(self, watcher: Callable[[str, Mapping[bytes, Any]], None]) -> None:
         """Have ``watcher(name of the call, reply)`` called with the numbers of each call that a node ends; a plugin's relay has none."""
-        if isinstance(self.relay, RtpengineRelay):
+        if not isinstance(self.relay, RtpengineRelay):
+            return
+        former = self.relay.measured
+        if former is None:
             self.relay.measured = watcher
+            return
+
+        def both(name: str, reply: Mapping[bytes, Any]) -> None:
+            former(name, reply)
+            watcher(name, reply)
+
+        self.relay.measured = both
 
     @property
     def outstanding(self) -> int:

@@ -18,6 +18,7 @@ from sipnode.insight.source import SourceLines
 
 if TYPE_CHECKING:
     from sipnode.base.tap import Tap
+    from sipnode.media.service import MediaService
     from sipnode.observe.callhistory import CallHistory
     from sipnode.records import Binding
     from sipnode.routing.core import Core
@@ -72,11 +73,11 @@ def insight_of(settings: Settings, tap: Tap) -> Insight:
     return Insight(recorder)
 
 
-def connect_insight(insight: Insight, core: Core, calls: CallHistory | None = None) -> None:
+def connect_insight(insight: Insight, core: Core, calls: CallHistory | None = None, media: MediaService | None = None) -> None:
     """Tell those who explain calls of what is around: registrations that went, trunks, the lines of the script.
 
     Args:
-        calls: Writes the reason of calls that failed.
+        calls: Writes the reason of calls that failed. media: Counts their packets.
     """
     recorder = insight.keeper
     if recorder is None:
@@ -87,6 +88,8 @@ def connect_insight(insight: Insight, core: Core, calls: CallHistory | None = No
     insight.around = Around(departures.of, lambda host: _trunk_at(core, host), lines.of, lambda host: not core.is_local(host))
     if calls is not None:
         calls.explained = insight.sentence
+    if media is not None:
+        media.measured_by(lambda name, reply: recorder.measured(core.clock(), name, reply))
 
 
 def mirror_of(settings: Settings, tap: Tap, reactor: Any) -> Mirror | None:

@@ -399,6 +399,34 @@ class MediaTests(ExplainCase):
             each.take()
         return self.world.call(self.alice, self.bob, offer, answer).invite.call_id
 
+    def measured(self, first: int, second: int) -> str:
+        """A call by the relay whose ends sent so many packets; its Call-ID."""
+        call = self.world.call(self.alice, self.bob, SDP, SDP)
+        self.world.advance(5)
+        call.from_caller("BYE")
+        self.bob.reply(self.bob.got("BYE"), 200)
+        stream = {b"flags": [b"RTP"], b"endpoint": {b"address": b"198.51.100.7", b"port": 4000}}
+        tags = {
+            tag: {b"medias": [{b"streams": [{**stream, b"stats": {b"packets": count}}]}]} for tag, count in ((b"a", first), (b"b", second))
+        }
+        self.recorder.measured(self.world.clock.seconds(), call.invite.call_id, {b"tags": tags})
+        self.recorder.measured(self.world.clock.seconds(), "another call", {b"tags": tags})
+        return call.invite.call_id
+
+    def test_one_way_packets(self) -> None:
+        """The relay counted the packets of one end only."""
+        self.blames(self.measured(250, 0), "one_way_packets", "250 packets of one end", "198.51.100.7:4000")
+
+    def test_no_audio(self) -> None:
+        """It counted none at all, with a browser on an end."""
+        self.blames(self.measured(0, 0), "no_audio", "ICE or DTLS failed", "port-min")
+
+    def test_both_ways(self) -> None:
+        """Packets of both ends are no fault, and stand in the ladder."""
+        call_id = self.measured(250, 248)
+        self.assertEqual(self.why(call_id)["rule"], "nothing")
+        self.assertIn("250 packets from 198.51.100.7:4000; 248 packets", self.insight.export(call_id, "text")["text"])
+
     def test_private_address(self) -> None:
         """A phone behind NAT that asks for its media at its own address."""
         self.blames(self.between("UDP", SDP, PUBLIC), "private_address", "10.1.1.1", "203.0.113.30")

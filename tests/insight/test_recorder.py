@@ -90,6 +90,17 @@ class CallTests(RecordedCase):
         closed = [entry for entry in self.story(call.invite.call_id).entries if entry.kind == "closed"]
         self.assertEqual([entry.parts for entry in closed], [("ping timeout",)])
 
+    def test_media_numbers(self) -> None:
+        """Numbers of a call that the relay knows by another name are of the call that it was asked for; others are nobody's."""
+        call = self.world.call(self.alice, self.bob, SDP, SDP)
+        now = self.world.clock.seconds()
+        reply = {b"tags": {b"a": {b"medias": [{b"streams": [{b"flags": [b"RTP"], b"stats": {b"packets": 5}}]}]}}}
+        self.recorder.answered(now, call.invite.call_id, "media", "offer", "", ("n0", "a name that nobody guesses", "flags"))
+        for name in ("a name that nobody guesses", "another", call.invite.call_id):
+            self.recorder.measured(now, name, reply)
+        measured = [entry.parts[0][0].packets for entry in self.story(call.invite.call_id).entries if entry.kind == "measured"]
+        self.assertEqual(measured, [5, 5])
+
     def test_off(self) -> None:
         """A tap that nobody records has no watchers for it."""
         self.world.core.tap.unsubscribe(self.recorder)

@@ -7,12 +7,14 @@ from typing import Final
 
 from sipnode.base.tap import MEDIA
 from sipnode.insight.finding import Around, Finding, Rule, found, private
-from sipnode.insight.ring import SENT
+from sipnode.insight.ring import MEASURED, SENT
 from sipnode.insight.rules.reach import callee
 from sipnode.insight.sdp import Stream, codecs, streams
 from sipnode.insight.story import Entry, Story
 from sipnode.tables import clean
 
+LEAST_TALK: Final = 2.0
+"""Seconds of a call before silence tells anything."""
 _RELAY: Final[tuple[tuple[str, str, str, str], ...]] = (
     (r"cannot assign requested address", "relay_interface", "tries to bind an address that its machine doesn't have",
      "Correct interface in rtpengine.conf: an address of that machine (ip addr), with !PUBLIC behind it where NAT is in between."),
@@ -163,7 +165,44 @@ def one_way(story: Story, around: Around) -> Finding | None:
     return None
 
 
+def packets(story: Story, around: Around) -> Finding | None:
+    """The relay counted no packet of one end, or of both."""
+    measured = [entry for entry in story.entries if entry.kind == MEASURED]
+    end = story.end
+    if not measured or end is None or not end.parts[5] or end.when - end.parts[5] < LEAST_TALK:
+        return None
+    ends: dict[str, int] = {}
+    addresses: dict[str, str] = {}
+    for leg in measured[-1].parts[0]:
+        ends[leg.tag] = ends.get(leg.tag, 0) + leg.packets
+        addresses[leg.tag] = addresses.get(leg.tag) or leg.address
+    silent = [tag for tag, count in ends.items() if not count]
+    if not silent or len(ends) < 2:
+        return None
+    proof = (measured[-1], end)
+    browser = any(entry.transport in ("WS", "WSS") for entry in story.entries if entry.is_message)
+    towards = (
+        "Let its firewall pass UDP to port-min … port-max of rtpengine.conf, and interface there name the address that is reached"
+        " from outside."
+    )
+    if len(silent) == len(ends):
+        why = "ICE or DTLS failed, or the relay's address in the SDP is wrong" if browser else "the relay's address in the SDP is wrong"
+        return found(
+            "no_audio",
+            f"No audio at all: not one packet of either end came to the media relay, so {why}, or a firewall is in between.",
+            towards,
+            proof,
+        )
+    who = clean(addresses[silent[0]]) or "one end"
+    count = max(ends.values())
+    return found(
+        "one_way_packets",
+        f"Audio went one way: the media relay got {count} packets of one end, and none of the other, which was to send from {who}.",
+        f"Look at that end: its microphone, its firewall or NAT; a browser has failed at ICE or DTLS then. {towards}", proof,
+    )  # fmt: skip
+
+
 RULES: Final[tuple[Rule, ...]] = (relay,)
 """Why a call failed."""
-HEARD: Final[tuple[Rule, ...]] = (refused_streams, no_media_in_answer, plain_to_browser, private_address, one_way)
+HEARD: Final[tuple[Rule, ...]] = (packets, refused_streams, no_media_in_answer, plain_to_browser, private_address, one_way)
 """Why a call that was answered had no audio."""
