@@ -10,6 +10,7 @@ import * as links from './links.js';
 import { People } from './people.js';
 import { Presence } from './presence.js';
 import { forget } from './publish.js';
+import * as again from './resume.js';
 import * as sound from './sound.js';
 import { fault, speak, t } from './text.js';
 import { Ice } from './ice.js';
@@ -30,6 +31,7 @@ let people = null;
 let ice = null;
 let presence = null;
 let last = null;
+let instance = '';
 let goodbye = 0;
 let unwanted = false;
 let counter = 0;
@@ -51,7 +53,8 @@ async function signIn({ user, password, remember }) {
   me = { ...name, password, remember };
   let mine;
   try {
-    mine = new Line({ ...name, password, instance: await account.instance() });
+    instance = await account.instance();
+    mine = new Line({ ...name, password, instance });
   } catch {
     view.signInBusy(false);
     view.signInError(fault('signin.name'));
@@ -62,6 +65,8 @@ async function signIn({ user, password, remember }) {
   line.addEventListener('incoming', ({ detail }) => { if (line === mine) calls.incoming(detail.session); });
   line.start();
 }
+
+const entered = () => document.body.dataset.screen === 'phone';
 
 function lineChanged() {
   const { state, fault: why } = line;
@@ -159,6 +164,18 @@ function enter() {
   view.say(t('say.signedin', { who: me.user }));
   if (matchMedia('(hover: hover)').matches) $('address').focus({ preventScroll: true });
   if (pending) { fillIn(pending); pending = ''; }
+  calls.resume(again.taken(instance).filter((one) => one.me === myself()));
+}
+
+const myself = () => `${me.user}@${me.domain}`;
+
+/** Write down the calls that are up for the page that this tab may be next; whether it will know who it is then. */
+function keepCalls() {
+  // Before it is known who is here, what the page before this one has left stays.
+  if (!entered()) return true;
+  const lasting = Boolean(me && me.remember && account.remembered());
+  again.store(instance, lasting ? calls.kept.map((one) => ({ ...one, me: myself() })) : []);
+  return lasting;
 }
 
 function leave() {
@@ -230,7 +247,7 @@ const calls = new Calls({
   known,
   named: (uri) => account.decode(uri.replace(/^sips?:/i, '').replace(/[@;?].*$/, '')),
 });
-calls.addEventListener('change', () => shown());
+calls.addEventListener('change', () => { if (entered()) keepCalls(); shown(); });
 calls.addEventListener('waiting', () => view.waiting(calls.waiting, calls.shown, (one) => calls.turnTo(one)));
 calls.addEventListener('came', ({ detail }) => came(detail.call));
 calls.addEventListener('missed', ({ detail: { peer } }) => {
@@ -391,7 +408,7 @@ function translate() {
 /** What the buttons and keys may do. */
 const phone = {
   setMine: (state, note) => presence && presence.publisher.set({ state, note }),
-  forgetRecent, settings, typedAt: -Infinity, signIn, signOut, dial, pass, clearCall, showPeople, wakeSound, pressDial, pressTone, toggleSettings, tuned, translate, calls,
+  keepCalls, forgetRecent, settings, typedAt: -Infinity, signIn, signOut, dial, pass, clearCall, showPeople, wakeSound, pressDial, pressTone, toggleSettings, tuned, translate, calls,
   get call() { return calls.shown; },
   get last() { return last; },
   get line() { return line; },

@@ -1,6 +1,7 @@
 // One call: a JsSIP session and its sound, from dialling or ringing to its end.
 import { Picture } from './picture.js';
 import { counted, graded } from './quality.js';
+import * as again from './resume.js';
 import * as sound from './sound.js';
 import { fault, t } from './text.js';
 import { ends, refer } from './transfer.js';
@@ -10,6 +11,14 @@ import * as words from './words.js';
 const GATHER_MS = 700;
 const QUIET_MS = 6000;
 const COUNT_MS = 2000;
+// So long the way of the sound may be away before the call is given up.
+const MEND_MS = 15000;
+const ASK_MS = 4000;
+// An ICE that is just renewing itself is away for a moment.
+const BLINK_MS = 1000;
+
+/** What `deed(done)` is done with, null when it takes longer. */
+const soon = (ms, deed) => new Promise((done) => { setTimeout(() => done(null), Math.max(0, ms)); deed(done); });
 
 /**
  * Events: `change`, `end`; `refer` (detail: {uri, accept, reject}): the other side would have us call somebody else; `replaces`
@@ -34,6 +43,9 @@ export class Call extends EventTarget {
     this.bad = false;
     this.sent = '';
     this.passing = false;
+    this.before = null;
+    this.away = null;
+    this.mending = false;
     this.quality = null;
     this.picture = new Picture(this, () => this.#change());
     this.element = null;
@@ -60,6 +72,65 @@ export class Call extends EventTarget {
       return;
     }
     this.#change('calling');
+  }
+
+  /** What another page needs to go on with it; null while it isn't up. */
+  get kept() {
+    if (this.before) return this.before;
+    const dialog = this.state === 'up' ? again.kept(this.session) : null;
+    return dialog && { dialog, peer: this.peer, since: this.since, muted: this.muted, held: this.held, heldByThem: this.heldByThem };
+  }
+
+  /** Go on with a call that this tab had before it was loaded anew; `state` is what `kept` was. */
+  async resume(state) {
+    this.before = state;
+    this.remark(t('resume.title'), t('resume.text'));
+    if (!await this.#takeMicrophone(() => this.#abandon(state))) return;
+    if (!this.live) { this.#release(); this.#abandon(state); return; }
+    const session = again.resumed(this.line.ua, state.dialog, this.#media, (made) => this.#watch(made));
+    session._localHold = this.held = Boolean(state.held);
+    session._remoteHold = this.heldByThem = Boolean(state.heldByThem);
+    this.before = null;
+    this.#up(state.since);
+    if (state.muted) this.mute(true);
+    if (await again.offer(session)) this.#remark('', '');
+    else if (this.live) this.#lose();
+  }
+
+  /** It can't go on here: the other side is told. */
+  #abandon(state) {
+    const session = again.resumed(this.line.ua, state.dialog, { mediaStream: new MediaStream(), pcConfig: {} }, () => {});
+    session.terminate();
+  }
+
+  /** The way of the sound, or of a request, is gone: find another one over the line as it is then. */
+  async #mend() {
+    if (this.mending) return;
+    this.mending = true;
+    this.remark(t('resume.title'), t('resume.text'));
+    const until = Date.now() + MEND_MS;
+    const { session, pc } = this;
+    let back = false;
+    while (!back && this.live && Date.now() < until) {
+      await soon(until - Date.now(), (done) => this.line.whenReady(done));
+      if (!this.live || this.line.state !== 'ready') break;
+      const agreed = await soon(ASK_MS, (done) => { again.offer(session, { iceRestart: true }, 3).then(done); });
+      // The socket of a network that is gone says nothing of it.
+      if (!agreed && this.line.state === 'ready' && this.live) this.line.renew();
+      back = agreed === true && await soon(ASK_MS, (done) => {
+        const look = () => { if (pc.connectionState === 'connected') done(true); };
+        pc.addEventListener('connectionstatechange', look);
+        look();
+      }) === true;
+    }
+    this.mending = false;
+    if (back) this.remark('', ''); else if (this.live) this.#lose();
+  }
+
+  #lose() {
+    const { session } = this;
+    this.#finish(fault('resume.lost', { who: this.peer.name }), true);
+    if (!session.isEnded()) session.terminate();
   }
 
   async answer() {
@@ -159,10 +230,11 @@ export class Call extends EventTarget {
     return Boolean(sender && sender.dtmf && sender.dtmf.canInsertDTMF);
   }
 
-  async #takeMicrophone() {
+  async #takeMicrophone(otherwise = () => {}) {
     try {
       this.stream = await sound.microphone(this.device);
     } catch (error) {
+      otherwise();
       // A call that can't be answered here may still be answered on another phone of the same user: 480, not 603.
       if (this.session && this.live) { this.fault = words.deviceFault(error); this.bad = true; this.session.terminate({ status_code: 480 }); } else this.#finish(words.deviceFault(error), true);
       return false;
@@ -178,8 +250,14 @@ export class Call extends EventTarget {
     this.session = session;
     session.on('peerconnection', ({ peerconnection }) => this.#connect(peerconnection));
     if (session.connection) this.#connect(session.connection);
-    let timer = 0;
-    session.on('icecandidate', ({ ready }) => { if (!timer) timer = setTimeout(ready, GATHER_MS); });
+    let gathering = null;
+    session.on('icecandidate', ({ ready }) => { if (gathering !== ready) { gathering = ready; setTimeout(ready, GATHER_MS); } });
+    again.follow(session);
+    again.guard(session, (cause) => {
+      if (this.state !== 'up' || !again.mendable(cause)) return false;
+      this.#mend();
+      return true;
+    });
     session.on('sdp', (event) => { event.sdp = event.sdp.replace(/^a=group:BUNDLE.*\r\n/m, ''); });
     session.on('progress', ({ originator, response }) => {
       if (originator !== 'remote' || !this.live) return;
@@ -205,9 +283,9 @@ export class Call extends EventTarget {
     session.on('replaces', ({ accept }) => this.dispatchEvent(new CustomEvent('replaces', { detail: { accept } })));
   }
 
-  #up() {
+  #up(since = Date.now()) {
     if (this.since || !this.live) return;
-    this.since = Date.now();
+    this.since = since;
     this.#change('up');
     this.quiet = setTimeout(() => this.#checkSound(), QUIET_MS);
     this.counting = setInterval(() => this.#count(), COUNT_MS);
@@ -221,10 +299,14 @@ export class Call extends EventTarget {
     let interrupted = null;
     pc.addEventListener('connectionstatechange', () => {
       if (!this.live) return;
-      if (pc.connectionState === 'disconnected') { this.#remark(t('sound.interrupted.title'), t('sound.interrupted.text')); interrupted = this.note; }
+      if (pc.connectionState === 'disconnected') {
+        setTimeout(() => { if (this.state === 'up' && pc.connectionState === 'disconnected') this.#mend(); }, BLINK_MS);
+        this.#remark(t('sound.interrupted.title'), t('sound.interrupted.text'));
+        interrupted = this.note;
+      }
       // What else is said stays.
       if (pc.connectionState === 'connected' && interrupted && this.note === interrupted) this.#remark('', '');
-      if (pc.connectionState === 'failed') {
+      if (pc.connectionState === 'failed' && this.state !== 'up') {
         this.#remark(t('sound.failed.title'), t('sound.failed.text'));
       }
     });
@@ -260,6 +342,10 @@ export class Call extends EventTarget {
     if (this.state !== 'up') return;
     this.quality = was && !this.held && !this.heldByThem ? graded(was, now) : null;
     if (this.held || this.heldByThem) this.counted = null;
+    // Whoever loads their page anew, or moves to another network, sends nothing for some seconds.
+    const silent = Boolean(was && this.quality && now.arrived && now.arrived === was.arrived);
+    if (silent && !this.note) { this.remark(t('away.title', { who: this.peer.name }), t('away.text')); this.away = this.note; }
+    if (!silent && this.away) { if (this.note === this.away) this.remark('', ''); this.away = null; }
     this.#change();
   }
 

@@ -55,6 +55,20 @@ export class Calls extends EventTarget {
     this.#besides();
   }
 
+  /** What another page needs to go on with those that are up. */
+  get kept() { return this.all.map((one) => ({ ...one.kept, shown: one === this.shown })).filter((one) => one.dialog); }
+
+  /** Go on with those that this tab had before it was loaded anew. */
+  resume(kept) {
+    for (const one of kept) {
+      const mine = this.#made(one.peer, one.dialog.direction === 'outgoing' ? 'out' : 'in');
+      mine.state = 'preparing';
+      if (one.shown && !this.busy) this.#show(mine); else this.waiting.push(mine);
+      mine.resume(one);
+    }
+    this.#besides();
+  }
+
   /** Go on with one of those that wait: the one on the screen is put on hold, or given up while it isn't up yet. */
   async turnTo(call) {
     if (!this.waiting.includes(call) || (this.busy && this.shown.passing)) return;

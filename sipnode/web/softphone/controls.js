@@ -104,6 +104,7 @@ export function wire(phone) {
     }
   });
   window.addEventListener('beforeunload', (event) => { if (phone.calls.all.some((one) => one.state === 'up')) event.preventDefault(); });
-  window.addEventListener('pagehide', () => { phone.calls.hangUpAll(); });
+  // Loaded anew, the page goes on with the calls that it has written down; a tab that is gone for good is one that never comes back.
+  window.addEventListener('pagehide', () => { const kept = phone.keepCalls(); for (const one of phone.calls.all) if (!kept || !one.kept) one.hangup(); });
   if (navigator.mediaDevices) navigator.mediaDevices.addEventListener('devicechange', () => { if (!$('settings').hidden) phone.toggleSettings(true); });
 }

@@ -82,6 +82,9 @@ export class Line extends EventTarget {
     }
   }
 
+  /** The socket says that it is there, and brings nothing: have another one. */
+  renew() { if (this.ua.isConnected()) this.ua.transport.disconnect(); }
+
   stop() {
     this.stopped = true;
     clearTimeout(this.timer);

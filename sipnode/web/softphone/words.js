@@ -53,7 +53,7 @@ export function callFault({ status, cause, who, domain, online }) {
 
 /** A call that was up and ended; without a text when there's nothing to explain. */
 export function endFault({ cause, originator, who }) {
-  const key = { 'RTP Timeout': 'media', 'No ACK': 'ack', 'Request Timeout': 'lost', 'Connection Error': 'line' }[cause];
+  const key = { 'RTP Timeout': 'media', 'No ACK': 'ack', 'Request Timeout': 'lost', 'Dialog Error': 'lost', 'Connection Error': 'line' }[cause];
   return fault(`end.${key || (originator === 'remote' ? 'theirs' : 'ours')}`, { who });
 }
 

@@ -163,6 +163,8 @@ class Page:
         self._page = page
         self.errors: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        # "Leave this page?": whoever loads it anew wants to.
+        page.on("dialog", lambda dialog: dialog.accept())
         case.addCleanup(self.close)
 
     @classmethod

@@ -87,6 +87,7 @@ class Sound(DatagramProtocol):
 
     Attributes:
         received: Packets so far.
+        gap: The longest time without a packet, in seconds; whoever wants it of some time sets it to 0 before.
         to: Where we send; the SDP of the other side says it.
     """
 
@@ -97,6 +98,8 @@ class Sound(DatagramProtocol):
         self._source = secrets.token_bytes(4)
         self._samples: list[int] = []
         self.received = 0
+        self.gap = 0.0
+        self._came = reactor.seconds()
         self.to: tuple[str, int] = ("", 0)
         self._wire = reactor.listenUDP(0, self, interface="127.0.0.1")
         self.port: int = self._wire.getHost().port
@@ -138,5 +141,7 @@ class Sound(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         if len(datagram) > 12 and datagram[0] >> 6 == 2 and datagram[1] & 0x7F == 0:
             self.received += 1
+            now = reactor.seconds()
+            self.gap, self._came = max(self.gap, now - self._came), now
             self._samples.extend(LINEAR[code] for code in datagram[12 + 4 * (datagram[0] & 15) :])
             del self._samples[:-RATE]
