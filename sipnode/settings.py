@@ -40,7 +40,18 @@ class CoreSettings:
     domains: tuple[str, ...] = setting([], "Domains that are ours; every address we listen on or advertise is ours too.", form="domain")
     listen: tuple[str, ...] = setting(
         ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "ws:127.0.0.1:8080"],
-        "Listeners, 'udp|tcp|tls|ws|wss:ADDRESS:PORT [advertise HOST[:PORT]] [proxy_protocol]'; IPv6 in brackets.",
+        "Listeners, 'udp|tcp|tls|ws|wss:ADDRESS:PORT [advertise HOST[:PORT]|auto] [proxy_protocol]'; IPv6 in brackets.",
+    )
+    advertise: str = setting(
+        "",
+        "'auto': listeners without an 'advertise' of their own find the address that others reach them at, when the server starts.",
+        choices=("", "auto"),
+    )
+    stun_server: str = setting(
+        "", "HOST[:PORT] of a STUN server that says what 'auto' is, behind 1:1 NAT; empty: the machine's own route does.", form="hostport"
+    )
+    cloud_metadata: str = setting(
+        "", "Whose metadata service says what 'auto' is: 'ec2' (and OpenStack) or 'gce'; empty: nobody asks it.", choices=("", "ec2", "gce")
     )
     server: str = setting("sipnode", "Server header of our own responses; empty for none.")
     max_forwards: int = setting(70, "Max-Forwards given to requests that have none.", minimum=1, maximum=255)

@@ -14,8 +14,17 @@ from sipnode.base.tap import EVENTS
 TOP = Path(sipnode.__file__).parent
 TRANSPORTS = {"base.outbox", "base.flow"}
 """What gives octets to a flow, and what a flow is."""
-NO_SIP = {"demo.probes", "check.asking", "check.relay", "transport.udp", "transport.nodelay", "transport.tls.wire", "lifecycle.notify"}
-"""Plain sockets, and UDP's answer to a STUN keepalive."""
+NO_SIP = {
+    "demo.probes",
+    "check.asking",
+    "check.relay",
+    "transport.udp",
+    "transport.advertise",
+    "transport.nodelay",
+    "transport.tls.wire",
+    "lifecycle.notify",
+}
+"""Plain sockets, and STUN: UDP's answer to a keepalive, and the question for our own address."""
 NO_SERVER = {"testing", "replay.play"}
 """Phones in memory, which are the other end."""
 

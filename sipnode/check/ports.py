@@ -14,7 +14,7 @@ from sipnode.addresses import split_address
 from sipnode.base.flow import Listener
 from sipnode.errors import ConfigError
 from sipnode.settings import Settings
-from sipnode.transport.listen import bracketed, parse_listen
+from sipnode.transport.listen import AUTO, bracketed, parse_listen
 from sipnode.transport.portowner import port_taken
 
 Report = Callable[[ConfigError], None]
@@ -39,7 +39,7 @@ def places(settings: Settings) -> list[Place]:
     found: list[Place] = []
     for line in settings.core.listen:
         try:
-            spec = parse_listen(line)
+            spec = parse_listen(line, settings.core.advertise == AUTO)
         except ConfigError:
             continue
         found.append(Place(spec.listener(), spec.transport == "UDP", "core.listen"))

@@ -17,13 +17,14 @@ from sipnode.errors import ConfigError, NoRoute
 from sipnode.sip.hosts import bare_host
 from sipnode.sip.parser import Limits
 from sipnode.transport.admission import Admission
+from sipnode.transport.advertise import advertised
 from sipnode.transport.connect import Connector
 from sipnode.transport.connection import Hub
 from sipnode.transport.descriptors import AcceptLog
 from sipnode.transport.flowtable import FlowTable
 from sipnode.transport.handshake import HandshakeRules
 from sipnode.transport.http import WebPort, XHTTPRoot
-from sipnode.transport.listen import ListenSpec, family_of, parse_listens
+from sipnode.transport.listen import ListenSpec, family_of
 from sipnode.transport.listeners import OwnAddresses, StreamService, choose_listener
 from sipnode.transport.memory import MemoryService, c_library
 from sipnode.transport.outgoing import Outgoing
@@ -127,7 +128,7 @@ class TransportBuilder:
     def __init__(self, settings: Settings, reactor: Any, conf_dir: str = "") -> None:
         self.settings = settings
         self.reactor = reactor
-        self.specs = parse_listens(settings.core.listen)
+        self.specs = advertised(settings.core)
         limits = settings.limits
         self.wheel = wheel = Wheel(reactor)
         flows = FlowTable(wheel, reactor)

@@ -1,7 +1,7 @@
 """The ``listen`` lines of the configuration, read; pure.
 
-Form: ``udp|tcp|tls|ws|wss:ADDRESS:PORT [advertise HOST[:PORT]] [proxy_protocol]``, as Kamailio's ``listen`` parameter says it; the
-last word says that proxies bring their connections with a PROXY header (Kamailio's ``tcp_accept_haproxy``, for one port).
+Form: ``udp|tcp|tls|ws|wss:ADDRESS:PORT [advertise HOST[:PORT]] [proxy_protocol]``, as Kamailio's ``listen`` parameter says it; HOST may be
+``auto``. The last word says that proxies bring their connections with a PROXY header (Kamailio's ``tcp_accept_haproxy``, for one port).
 Invariant: every :class:`ListenSpec` has an address that can stand in a Via, so nothing private or unspecified is
 advertised by accident.
 """
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 TRANSPORTS: Final = ("UDP", "TCP", "TLS", "WS", "WSS")
+AUTO: Final = "auto"
 
 _HOST = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.-]*[0-9A-Za-z])?\.?")
 
@@ -71,8 +72,11 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-def parse_listen(line: str) -> ListenSpec:
-    """Read one ``listen`` line.
+def parse_listen(line: str, auto: bool = False) -> ListenSpec:
+    """Read one ``listen`` line. Whoever binds it finds the address for a ``via_host`` of ``auto``.
+
+    Args:
+        auto: Without a word of its own it advertises ``auto``, if it isn't on loopback.
 
     Raises:
         ConfigError: with the reason and what to write instead.
@@ -98,15 +102,22 @@ def parse_listen(line: str) -> ListenSpec:
             raise _wrong(line, f"{via_host!r} is neither a host name nor an IP address")
         if is_unspecified(via_host):
             raise _wrong(line, f"{via_host} cannot be advertised: nobody can reach it")
+        if via_host.lower() == AUTO and is_loopback(host):
+            raise _wrong(line, f"nobody else reaches {host}, so there is no address of it to find")
+    elif auto and not is_loopback(host):
+        via_host, via_port = AUTO, 0
     elif is_unspecified(host):
-        raise _wrong(line, f"{host} cannot stand in a Via; add 'advertise HOST' with the address that others reach this server at")
+        raise _wrong(
+            line,
+            f"{host} cannot stand in a Via; add 'advertise HOST' with the address that others reach us at, or 'advertise auto'",
+        )
     else:
         via_host, via_port = host, 0
     return ListenSpec(transport, host, port, bracketed(via_host).lower(), via_port, line.strip(), proxied)
 
 
-def parse_listens(lines: Iterable[str]) -> list[ListenSpec]:
-    """Read all ``listen`` lines and refuse those that exclude each other.
+def parse_listens(lines: Iterable[str], auto: bool = False) -> list[ListenSpec]:
+    """Read all ``listen`` lines and refuse those that exclude each other. ``auto`` is as in :func:`parse_listen`.
 
     One stream port may carry TCP and WS, or TLS and WSS; no port carries both plain and TLS.
 
@@ -115,7 +126,7 @@ def parse_listens(lines: Iterable[str]) -> list[ListenSpec]:
     """
     specs: list[ListenSpec] = []
     for line in lines:
-        spec = parse_listen(line)
+        spec = parse_listen(line, auto)
         for other in specs:
             if (other.host, other.port) != (spec.host, spec.port) or not spec.port:
                 continue

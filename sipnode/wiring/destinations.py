@@ -11,8 +11,9 @@ from sipnode.errors import ConfigError
 from sipnode.proxy.destinations import Destinations
 from sipnode.registrar.contacts import ContactPolicy
 from sipnode.sip.hosts import bare_host
+from sipnode.transport.advertise import listen_specs
 from sipnode.transport.interfaces import listener_networks
-from sipnode.transport.listen import is_loopback, is_unspecified, parse_listens
+from sipnode.transport.listen import is_loopback, is_unspecified
 
 if TYPE_CHECKING:
     from sipnode.nodes.sisters import SisterWatch
@@ -28,7 +29,7 @@ def build_destinations(settings: Settings, is_own: Callable[[str, int], bool], o
     Raises:
         ConfigError: an entry that can't be read.
     """
-    specs = parse_listens(settings.core.listen)
+    specs = listen_specs(settings.core)
     return Destinations(
         # A trunk is where it is; but that something on loopback may send is no word about who may have something sent there.
         (*settings.proxy.destinations, *(text for text in settings.auth.trusted if not is_loopback(bare_host(text.partition("/")[0])))),

@@ -24,6 +24,7 @@ from sipnode.settings import NAMED, sections
 SENSELESS: dict[str, tuple[str, str]] = {
     "core.domains": ('["a b"]', ""),
     "core.listen": ('["xdp:127.0.0.1:1"]', ""),
+    "core.stun_server": ('"a b"', ""),
     "core.server": (r'"a\r\nb"', ""),
     "core.state_dir": ('"sipnode.toml"', ""),
     "transport.hosts": ('["a/b"]', ""),
