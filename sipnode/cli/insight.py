@@ -54,7 +54,7 @@ def _last(caller: client.Caller, call_id: str, search: str) -> str:
     if not rows:
         if not caller.call("recorder.state", [])["on"]:
             raise SipnodeError("nothing is recorded: [recorder] enabled is false")
-        raise SipnodeError("no call that failed is recorded" if search else "no call is recorded")
+        raise SipnodeError("no call that failed is recorded" if search == "problems" else "no call is recorded")
     return str(rows[0]["call_id"])
 
 

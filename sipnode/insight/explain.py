@@ -62,7 +62,7 @@ def explain(story: Story, around: Around) -> Explanation:
     return Explanation(
         call_id=clean(story.call_id), recorded=True, rule=first.rule, fault=fault, sentence=first.sentence, mend=first.mend,
         proof=[Proof(n=n, after=round(story.entries[n].when - story.began, 3), label=labels.get(n, "")) for n in first.proof],
-        ruled_out=ruled_out(story, first), also=[other.sentence for other in all_of_them[1:4]],
+        ruled_out=ruled_out(story, first), also=[other.sentence for other in all_of_them[1:] if other.rule != "stage"][:3],
     )  # fmt: skip
 
 

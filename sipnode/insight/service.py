@@ -10,7 +10,8 @@ from sipnode.insight.explain import UNKNOWN as UNEXPLAINED
 from sipnode.insight.explain import Explanation, explain, unexplained
 from sipnode.insight.export import FORMS, Export
 from sipnode.insight.finding import Around
-from sipnode.insight.ring import FAILED, MESSAGES, Record, Ring
+from sipnode.insight.recorder import GOOD
+from sipnode.insight.ring import MESSAGES, Record, Ring
 from sipnode.insight.story import Story, message_of, read
 from sipnode.tables import clean
 
@@ -156,7 +157,8 @@ def row_of(record: Record) -> Row:
             whole = not record.left_out and hasattr(message, "method") and not message.to.tag
         except ParseError:
             pass
-    state = "live" if record.live else "failed" if record.queue == FAILED else (record.outcome and "ended") or "seen"
+    failed = record.outcome != "" and record.outcome not in GOOD
+    state = "live" if record.live else "failed" if failed else "ended" if record.outcome else "seen"
     host, port = first[5] if first is not None else ("", 0)
     return Row(
         call_id=clean(record.call_id), method=clean(method), caller=clean(caller), callee=clean(callee),

@@ -31,6 +31,7 @@ _KEPT: Final = frozenset(
 """Headers of a request that may matter to routing; the others are made up."""
 _LOCATED: Final = re.compile(r"^(\S+@\S+) is at (.*)$")
 _PROVED: Final = re.compile(r"^\S+@(\S+) has proved its password$")
+_OURS: Final = re.compile(r"^[A-Z]+: stage (?:location|address_complete|registrar|presence): ")
 _FOUND: Final = re.compile(r"^(\S+) is at (?:(\w+):(\[?[0-9a-fA-F:.]+\]?):(\d+))")
 
 
@@ -133,6 +134,7 @@ class _Director:
         self.local = {_domain(event["label"]) for event in self.events} - {""}
         self.scene = Scene(story["call_id"], media=any(lane["kind"] == "media" for lane in story["lanes"]))
         self.messages = {event["n"]: message for event in self.events if event["text"] and (message := read(event)) is not None}
+        self.local |= self._called_here()
         self.challenged = self._challenged()
         for lane in story["lanes"]:
             if lane["kind"] == "peer":
@@ -156,6 +158,16 @@ class _Director:
         self.scene.wire = self._wire()
 
     # -- who
+
+    def _called_here(self) -> set[str]:
+        """The domain that was called, where a stage decided that asks for users of ours."""
+        if not any(_OURS.match(event["label"]) for event in self.events if event["kind"] == "decided"):
+            return set()
+        first = next((message for message in self.messages.values() if isinstance(message, SipRequest)), None)
+        try:
+            return {first.ruri.host} if first is not None else set()
+        except ParseError:
+            return set()
 
     def _challenged(self) -> set[int]:
         """Events of requests that were asked for a password, and what belongs to them: a world believes everybody."""

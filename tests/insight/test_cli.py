@@ -97,6 +97,8 @@ class InsightCommandTests(RecordedCase):
             status, out, wrong = self.run_command(*arguments)
             self.assertEqual((status, out), (1, b""))
             self.assertIn("not recorded", wrong)
+        status, _, wrong = self.run_command("ladder")
+        self.assertEqual((status, "no call is recorded" in wrong), (1, True))
         status, _, wrong = self.run_command("explain")
         self.assertEqual((status, "no call that failed is recorded" in wrong), (1, True))
 

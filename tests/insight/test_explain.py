@@ -118,6 +118,14 @@ class ReachTests(ExplainCase):
         invite = self.invite(f"sip:carol@{DOMAIN}")
         self.blames(invite.call_id, "not_registered", "carol@example.test isn't registered")
 
+    def test_stranger(self) -> None:
+        """The call of somebody who has proved nothing is a failed one, too, and its sentence is the only one."""
+        eve = self.world.phone("eve", domain="elsewhere.test")
+        invite = eve.send("INVITE", f"sip:carol@{DOMAIN}", (), SDP)
+        self.blames(invite.call_id, "not_registered", "carol@example.test isn't registered")
+        self.assertEqual(self.why(invite.call_id)["also"], [])
+        self.assertEqual([row["call_id"] for row in self.insight.rows(1, "problems")], [invite.call_id])
+
     def test_gone(self) -> None:
         """A browser whose connection went some seconds before, with the reason."""
         self.world.close(self.bob, "no pong in time")
