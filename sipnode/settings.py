@@ -289,6 +289,14 @@ class NodeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """[edge] this server in front of another registrar: browsers and phones of its domains sign in through us"""
+
+    domains: tuple[str, ...] = setting([], "Domains, none of them ours, whose REGISTERs and calls go on to the registrar.", form="domain")
+    registrar: str = setting("", "'HOST:PORT[;transport=udp|tcp|tls]' of the registrar of those domains; empty: we are no edge.")
+
+
+@dataclass(frozen=True, slots=True)
 class ProxySettings:
     """[proxy]"""
 
@@ -653,6 +661,7 @@ class Settings:
     location: LocationSettings = field(default_factory=LocationSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     node: NodeSettings = field(default_factory=NodeSettings)
+    edge: EdgeSettings = field(default_factory=EdgeSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
     dialog: DialogSettings = field(default_factory=DialogSettings)
     nat: NatSettings = field(default_factory=NatSettings)

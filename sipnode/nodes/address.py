@@ -32,15 +32,18 @@ class NodeAddress(NamedTuple):
         return f"{self.host}:{self.port}{kind}"
 
 
-def parse_address(text: str) -> NodeAddress:
+def parse_address(text: str, key: str = "node.address") -> NodeAddress:
     """Read ``HOST:PORT[;transport=udp|tcp|tls]``.
+
+    Args:
+        key: The setting that it is from.
 
     Raises:
         ConfigError: another form.
     """
     found = _FORM.fullmatch(text.strip())
     if found is None or not 0 < int(found[2]) < 65536:
-        raise ConfigError(f"{text!r}: write HOST:PORT or HOST:PORT;transport=udp|tcp|tls", key="node.address")
+        raise ConfigError(f"{text!r}: write HOST:PORT or HOST:PORT;transport=udp|tcp|tls", key=key)
     return NodeAddress(found[1].lower(), int(found[2]), (found[3] or "udp").upper())
 
 

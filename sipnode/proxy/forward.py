@@ -97,6 +97,9 @@ def forwarded_request(branch: Branch) -> SipRequest:
         recorded = core.signer.lines(ctx.flow.listener, branch.flow.listener, branch.token)
         top += recorded
         kinds += ["record-route"] * len(recorded)
+    if target.path:
+        top.append(f"Path: {target.path % own_place(branch.flow.listener)}")
+        kinds.append("path")
     if routes:
         top += [f"Route: {value}" for value in routes]
         kinds += ["route"] * len(routes)
@@ -106,6 +109,12 @@ def forwarded_request(branch: Branch) -> SipRequest:
 def via_host(listener: Listener) -> str:
     """``host:port`` for Via."""
     return f"{listener.via_host}:{listener.via_port}"
+
+
+def own_place(listener: Listener) -> str:
+    """The same in a URI, with the transport where it isn't UDP."""
+    kind = "" if listener.transport == "UDP" else f";transport={listener.transport.lower()}"
+    return f"{listener.via_host}:{listener.via_port}{kind}"
 
 
 def stateless_branch(request: SipRequest) -> str:

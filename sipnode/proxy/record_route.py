@@ -105,6 +105,14 @@ class RouteSigner:
         """
         return self._contact + self._sealer.contact(far, until, call_id, tag)
 
+    def flow_token(self, reach: Reach, until: float) -> str:
+        """The token of a flow, for a Path; good until then (epoch seconds)."""
+        return self._sealer.flow(reach, until)
+
+    def flow_of(self, token: str, now: float) -> Reach | None:
+        """Where it leads; None where it isn't ours, or is too old."""
+        return self._sealer.open_flow(token, now)
+
     def unsealed(self, text: str) -> tuple[str, str]:
         """``(a URI or Contact value without any seal of ours, the last one or "")``."""
         seal = ""

@@ -3,7 +3,7 @@
 Implements: RFC 5297 (AES-SIV, by ``cryptography``) over a packed form of :class:`RouteState`; RFC 3261 §16.12.1.3 leaves what a
 Record-Route URI holds to the proxy. Pure: the time is given.
 
-Three kinds, each bound to the Call-ID and to the tags that are known when it is made:
+Four kinds, each but the last bound to the Call-ID and to the tags that are known when it is made:
 
 ========  ===========================================  =====================================  =================
 kind      made for                                     leads to                               bound to
@@ -11,6 +11,7 @@ kind      made for                                     leads to                 
 CALLER    the end that began the dialog (responses)    the other end, as its answer named it  both tags
 CALLEE    the end that is asked (the request itself)   the end that began it                  the caller's tag
 CONTACT   both: a Contact inside a dialog, passed on   the party whose Contact it is          that party's tag
+FLOW      a registrar behind us, in a Path             the flow that a REGISTER came by       nothing but us
 ========  ===========================================  =====================================  =================
 
 The invariant: whoever reads a token gets back what was sealed for this dialog, or None; no text whatever raises.
@@ -36,6 +37,7 @@ from sipnode.sip.uri import SipUri
 CALLER: Final = "A"
 CALLEE: Final = "B"
 CONTACT: Final = "C"
+FLOW: Final = "F"
 
 LONGEST: Final = 1024
 """Characters of a token that are looked at; ours have 150 where names are no longer than usual."""
@@ -142,6 +144,17 @@ class Sealer:
         if token[:1] != CONTACT:
             return None
         octets = self._open(token, f"{CONTACT}\n{call_id}\n{tag}\n")
+        if octets is None or _until(octets) < now:
+            return None
+        return _unpack_reach(octets, 3)[0]
+
+    def flow(self, reach: Reach, until: float) -> str:
+        """The token of a flow, for a Path."""
+        return self._seal(FLOW, _minutes(until) + _pack_reach(reach), f"{FLOW}\n")
+
+    def open_flow(self, token: str, now: float) -> Reach | None:
+        """Where a Path of ours leads; None where the seal isn't ours, or is too old."""
+        octets = self._open(token, f"{FLOW}\n") if token[:1] == FLOW else None
         if octets is None or _until(octets) < now:
             return None
         return _unpack_reach(octets, 3)[0]

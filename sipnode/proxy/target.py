@@ -32,6 +32,7 @@ class Target:
         after: Seconds that it rings later than the others, if nobody has answered by then; 0 for at once.
         seconds: For how long it rings at most: then it is cancelled and counts as 408; 0 for as long as ``[transaction] invite_timeout``.
         provider: The trunk that it is a way to, or None.
+        path: Value of Path to put on, with ``%s`` where our address goes; "" for none.
         flows: Other flows of the same device, tried one after the other when this one is lost or says nothing (RFC 5626 §7).
         server_id: Client section of ``tls.cfg`` for a TLS connection to it, "" for the one of its address.
     """
@@ -54,4 +55,5 @@ class Target:
     reach: Reach | None = None
     named_by: str = ""
     provider: Provider | None = None
+    path: str = ""
     flows: tuple[Target, ...] = ()

@@ -29,6 +29,7 @@ from sipnode.proxy.target import Target
 from sipnode.records import BindingFlag, Reach
 from sipnode.registrar.edge import is_edge_path
 from sipnode.registrar.location import instance_key
+from sipnode.routing.edge import Edge
 from sipnode.routing.natmanage import NatManage
 from sipnode.routing.verdict import Flag
 from sipnode.sip.address import NameAddr
@@ -106,14 +107,14 @@ class Core(ProxyCore):
         misbehaved: Told of a flow that sent what can't be read. defence: None without one.
         busy: Why new calls are refused with 503 just now (``overload``, ``drain``): what says the seconds of Retry-After, by
             the reason's name. Calls that are up go on.
-        nodes: None where the server knows of no others. trunks: None where it has none.
+        nodes: None where the server knows of no others. trunks: None where it has none. edge: None where it is no edge proxy.
     """
 
     log: ClassVar[Logger] = Logger(namespace="sipnode")
 
     __slots__ = (
-        "_domains", "_waiting", "busy", "defence", "dialogs", "engine", "foreign", "http", "misbehaved", "nat_rules", "nodes", "own_host",
-        "ping_answered", "presence", "registrar", "script", "settings", "traffic", "trunks",
+        "_domains", "_waiting", "busy", "defence", "dialogs", "edge", "engine", "foreign", "http", "misbehaved", "nat_rules", "nodes",
+        "own_host", "ping_answered", "presence", "registrar", "script", "settings", "traffic", "trunks",
     )  # fmt: skip
 
     def __init__(
@@ -145,6 +146,7 @@ class Core(ProxyCore):
         self.traffic: Final = transactions.outbox.traffic
         self.nat_rules: Final = NatRules(settings.nat.rules) if settings.nat.rules else None
         self._domains: Final = frozenset(map(normal_host, settings.core.domains))
+        self.edge: Final = Edge(settings, self.signer, self.flows, self.is_own) if settings.edge.registrar else None
         self._waiting: Final[dict[str, list[Deferred[Flow]]]] = {}
         self.tap.failed = self._watcher_failed
         registrar.on_change(self.binding_changed)

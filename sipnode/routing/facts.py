@@ -11,6 +11,7 @@ from sipnode.auth.claims import is_anonymous
 from sipnode.base.native import mypyc_attr
 from sipnode.base.tap import REFUSED
 from sipnode.dialog.request import Request as DialogRequest
+from sipnode.routing.edge import is_for
 from sipnode.routing.verdict import Flag
 from sipnode.sip import sanity
 from sipnode.sip.message import SipRequest
@@ -172,6 +173,14 @@ class Facts(DialogRequest):
     def anonymous(self) -> bool:
         """Whether its From names nobody (RFC 3323 §4.1.1.3)."""
         return is_anonymous(self.request.from_.uri)
+
+    @property
+    def unproved(self) -> bool:
+        """Whether ``auth`` let it pass though it comes from nobody that we know: what anybody may send is policy then."""
+        if self.identity or not self.core.authenticator.is_stranger(self) or self.from_trunk is not None:
+            return False
+        # Who may call there is the registrar's to say.
+        return not is_for(self.core.edge, self)
 
     @property
     def stranger(self) -> bool:

@@ -28,6 +28,7 @@ from sipnode.routing.cancelling import cancel
 from sipnode.routing.changes import Changes
 from sipnode.routing.contact import CONTACT_METHODS, contact_line
 from sipnode.routing.devices import devices
+from sipnode.routing.edge import is_for
 from sipnode.routing.facts import NO_TRUNKS
 from sipnode.routing.passedon import device_of
 from sipnode.routing.trunks import callee_of, route_to
@@ -167,13 +168,18 @@ class Request(Changes):
         return presence is None or bool(presence.is_at_home(self))
 
     def by_our_path(self) -> bool:
-        """Whether another node sends it by the Path of one of our bindings: then down that flow, and nowhere else; who may send it was
-        that node's to ask.
+        """Whether another node, or the registrar that we are an edge of, sends it by a Path of ours: then down that flow, and nowhere
+        else; who may send it was theirs to ask.
 
         Raises:
-            Reject: 480, the flow is gone.
+            Reject: 480, the flow is gone; 430 where it is the registrar that asks.
         """
         core = self.core
+        if core.edge is not None and (behind := core.edge.arrived(self.request, self.now)) is not None:
+            self.flags = self.flags & ~Flag.NATS | Flag.PATH
+            self.record_route = self.request.method in STAYED_IN
+            self.targets = [behind]
+            return True
         if core.nodes is None:
             return False
         reach = core.nodes.arrived(self.request)
@@ -200,11 +206,6 @@ class Request(Changes):
         if self.core.authenticator.trusts(self.flow):
             self.flags |= Flag.TRUSTED
         return self.identity != "" or bool(self.flags & Flag.TRUSTED)
-
-    @property
-    def unproved(self) -> bool:
-        """Whether ``auth`` let it pass though it comes from nobody that we know: what anybody may send is policy then."""
-        return not self.identity and self.core.authenticator.is_stranger(self) and self.from_trunk is None
 
     def admit(self) -> Step:
         """It goes on, outside of any dialog or inside: what shows the Call-ID of somebody else's call does not.
@@ -242,6 +243,16 @@ class Request(Changes):
             return False
         if self.request.method == "REGISTER":
             self.core.foreign_register(uri.host)
+        return True
+
+    def to_registrar(self) -> bool:
+        """Whether it is for a domain whose users sign in through us (``[edge]``): its target is their registrar, and a REGISTER gets our
+        Path.
+        """
+        edge = self.core.edge
+        if edge is None or not is_for(edge, self):
+            return False
+        self.targets = [edge.to_registrar(self.request, self.flow, bool(self.flags & Flag.NATS), self.now)]
         return True
 
     def to_device(self) -> bool:

@@ -89,7 +89,11 @@ class RoutingScript(ScriptHooks):
             raise Reject(433, "Anonymity Disallowed", rule="anonymous")
 
     def sipout(self, r: Request) -> Step:
-        """Foreign domains, and devices of ours by a Contact that we passed on: for users of ours and trusted addresses only."""
+        """Domains that we are an edge of go to their registrar; other foreign ones, and devices of ours by a Contact that we passed on, are
+        for users of ours and trusted addresses only.
+        """
+        if r.to_registrar():
+            return self.relay(r)
         if not r.leaves_us():
             return None
         known = r.vouched()

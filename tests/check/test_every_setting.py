@@ -44,6 +44,8 @@ SENSELESS: dict[str, tuple[str, str]] = {
     "media.relay": ('"gone"', ""),
     "storage.url": ('"nonsense"', ""),
     "node.address": ('"127.0.0.1"', '[node]\nid = 1\nsecret = "0123456789abcdef0123456789abcdef"'),
+    "edge.domains": ('["a b"]', ""),
+    "edge.registrar": ('"192.0.2.5"', ""),
     "node.secret": ('"short"', '[node]\nid = 1\naddress = "127.0.0.1:PORT"'),
     "proxy.strangers": ('["in vite"]', ""),
     "proxy.destinations": ('["lan"]', ""),
