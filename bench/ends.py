@@ -67,7 +67,7 @@ class Record:
     """One call as its caller saw it: seconds of the monotonic clock, 0 for what wasn't.
 
     ``port`` is where the caller's audio went at first, ``again`` the status and ``again_port`` the port of a second offer. ``reason`` is
-    that of a BYE that came.
+    that of a BYE that came; ``said`` and ``warning`` are of the final response.
     """
 
     number: int
@@ -79,6 +79,9 @@ class Record:
     again_port: int = 0
     ended: float = 0.0
     reason: str = ""
+    said: str = ""
+    warning: str = ""
+    user: str = CALLEE
     to: str = ""
     target: str = ""
     routes: list[str] = field(default_factory=list)
@@ -94,9 +97,11 @@ class Ends:
 
     Attributes:
         records: By Call-ID.
+        rings: Seconds after which the callee answers.
     """
 
     def __init__(self) -> None:
+        self.rings = 0.0
         self.records: dict[str, Record] = {}
         self._caller, self._callee = self._socket(), self._socket()
         self._selector = selectors.DefaultSelector()
@@ -138,6 +143,10 @@ class Ends:
                 except BlockingIOError:
                     continue
 
+    def call(self, user: str = CALLEE, hold: float = 3600.0) -> Record:
+        """A call at once."""
+        return self._invite(hold, user)
+
     def calls(self, rate: float, seconds: float, hold: float) -> None:
         """Have calls begin at this rate for so long; each hangs up after ``hold`` seconds."""
         for number in range(int(rate * seconds)):
@@ -160,12 +169,12 @@ class Ends:
         call_id = f"{self._run}-{record.number}"
         within = bool(record.target) and bool(record.to)
         lines = [
-            f"{method} {record.target if within else f'sip:{CALLEE}@{DOMAIN}'} SIP/2.0",
+            f"{method} {record.target if within else f'sip:{record.user}@{DOMAIN}'} SIP/2.0",
             f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bK{branch or f'{call_id}-{cseq}-{method}'};rport",
             *(f"Route: {route}" for route in record.routes if within),
             "Max-Forwards: 70",
             f"From: <sip:caller@{DOMAIN}>;tag=c{record.number}",
-            f"To: {record.to or f'<sip:{CALLEE}@{DOMAIN}>'}",
+            f"To: {record.to or f'<sip:{record.user}@{DOMAIN}>'}",
             f"Call-ID: {call_id}",
             f"CSeq: {cseq} {method}",
             f"Contact: <sip:caller@{host}:{port}>",
@@ -174,17 +183,19 @@ class Ends:
         ]
         self._caller.sendto(("\r\n".join(lines) + "\r\n\r\n" + body).encode(), SERVER)
 
-    def _invite(self, hold: float) -> None:
-        record = Record(len(self.records), time.monotonic())
+    def _invite(self, hold: float, user: str = CALLEE) -> Record:
+        record = Record(len(self.records), time.monotonic(), user=user)
         self.records[f"{self._run}-{record.number}"] = record
         self._send(record, "INVITE", 1, _SDP.format(number=record.number, version=1, port=40000))
-        self.at(hold, lambda: self._hang_up(record))
+        self.at(hold, lambda: self.hang_up(record))
+        return record
 
     def offer_again(self, record: Record) -> None:
         """A second offer inside a call, as of an end that hears nothing."""
         self._send(record, "INVITE", 2, _SDP.format(number=record.number, version=2, port=40000))
 
-    def _hang_up(self, record: Record) -> None:
+    def hang_up(self, record: Record) -> None:
+        """BYE, where it is up."""
         if record.up:
             record.ended = time.monotonic()
             self._send(record, "BYE", 3)
@@ -202,6 +213,7 @@ class Ends:
         first = cseq == "1"
         if first and not record.status:
             record.status, record.decided, record.port = message.status, time.monotonic(), message.port
+            record.said, record.warning = message.first.removeprefix("SIP/2.0 "), message.get("warning")
         elif not first and not record.again:
             record.again, record.again_port = message.status, message.port
         if message.status >= 300:
@@ -231,7 +243,11 @@ class Ends:
         by.sendto(("\r\n".join(lines) + "\r\n\r\n" + body).encode(), SERVER)
 
     def _to_callee(self, message: Message) -> None:
-        if not message.status:
+        if message.status:
+            return
+        if self.rings and message.first.startswith("INVITE "):
+            self.at(self.rings, lambda: self._taken(self._callee, None, message))
+        else:
             self._taken(self._callee, None, message)
 
 

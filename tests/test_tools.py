@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 
 import harness
 import run_tests
+import troubles
 
 
 class SummaryTests(SynchronousTestCase):
@@ -65,3 +66,20 @@ class SummaryTests(SynchronousTestCase):
         """The last count of an output is the one that holds."""
         self.assertEqual(harness.count("1 passed, 2 failed\n…\n10 passed, 0 failed, 3 skipped in 5 s\n"), (10, 0))
         self.assertIsNone(harness.count("nothing"))
+
+
+class TroubleTests(SynchronousTestCase):
+    """The table of ``make troubles``."""
+
+    def test_cells(self) -> None:
+        """What changes from run to run is left out, what is too long is cut, what was said twice stands once, and nothing is said so."""
+        lines = ["18ed01ae8dcef481-2: by (pid 77)", "18ed01ae8dcef481-3: by (pid 78)", "x" * 500]
+        self.assertEqual(troubles.cell(lines)[2:], ["   CALL-ID: by (pid 4711)", "   " + "x" * (troubles.WIDE - 3) + "..."])
+        self.assertEqual(troubles.cell([]), ["nothing"])
+
+    def test_page(self) -> None:
+        """The manual has all of them, where the next run writes them."""
+        page = troubles.PAGE.read_text("utf-8")
+        shown = page.partition(troubles.BEGIN)[2].partition(troubles.END)[0]
+        for trouble in troubles.TROUBLES:
+            self.assertIn(f".. list-table:: {trouble.title}\n", shown)
