@@ -20,11 +20,12 @@ NO_SIP = {
     "check.relay",
     "transport.udp",
     "transport.advertise",
+    "insight.mirror",
     "transport.nodelay",
     "transport.tls.wire",
     "lifecycle.notify",
 }
-"""Plain sockets, and STUN: UDP's answer to a keepalive, and the question for our own address."""
+"""Plain sockets, and STUN: UDP's answer to a keepalive, the question for our own address, and the copies of HEP."""
 NO_SERVER = {"testing", "replay.play"}
 """Phones in memory, which are the other end."""
 
