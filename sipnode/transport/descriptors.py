@@ -7,12 +7,13 @@ from RPC, database, log or media; where they don't fit, fewer connections are ta
 from __future__ import annotations
 
 import resource
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.logger import ILogObserver, Logger
 from zope.interface import implementer
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 RESERVE: Final = 192
@@ -55,6 +56,13 @@ def complaint(connections: int, descriptors: int) -> str:
         f"{descriptors} file descriptors are enough for {found} connections, not for [limits] connections = {connections}:"
         f" allow {connections + RESERVE} (LimitNOFILE of systemd, ulimit -n)"
     )
+
+
+class PassedSockets(Protocol):
+    """Sockets that the service manager has bound for us."""
+
+    def take(self, host: str, port: int, datagrams: bool) -> socket.socket | None:
+        """The one that is bound to that address, or None; once each."""
 
 
 @implementer(ILogObserver)

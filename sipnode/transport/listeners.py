@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from sipnode.base.flow import Listener
-    from sipnode.transport.descriptors import AcceptLog
+    from sipnode.transport.descriptors import AcceptLog, PassedSockets
 
 _BACKLOG = 1024
 _DEFAULT_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061, "WS": 80, "WSS": 443}
@@ -57,7 +57,7 @@ class StreamService(Service):
         self._reactor = reactor
         self._bound = bound
         self._port: Any = None
-        self.passed: Any = None
+        self.passed: PassedSockets | None = None
 
     def privilegedStartService(self) -> None:
         Service.privilegedStartService(self)

@@ -26,7 +26,10 @@ from sipnode.transport.portowner import port_taken
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from twisted.internet.interfaces import IListeningPort, IReactorFDSet
+
     from sipnode.base.flow import MessageSink
+    from sipnode.transport.descriptors import PassedSockets
 
 MAX_DATAGRAM: Final = 65536
 # Datagrams of one wake-up: enough to drain a burst, few enough that timers and streams get their turn.
@@ -185,14 +188,14 @@ class UdpService(Service):
         passed: Sockets that the service manager has bound (``take(host, port, datagrams)``), or None.
     """
 
-    def __init__(self, endpoint: UdpEndpoint, receive_buffer: int, reactor: Any, bound: Callable[[Listener], None]) -> None:
+    def __init__(self, endpoint: UdpEndpoint, receive_buffer: int, reactor: IReactorFDSet, bound: Callable[[Listener], None]) -> None:
         self.endpoint = endpoint
         self.name = endpoint.listener.name
         self._receive_buffer = receive_buffer
         self._reactor = reactor
         self._bound = bound
-        self._port: Any = None
-        self.passed: Any = None
+        self._port: IListeningPort | None = None
+        self.passed: PassedSockets | None = None
 
     def privilegedStartService(self) -> None:
         Service.privilegedStartService(self)
@@ -202,7 +205,7 @@ class UdpService(Service):
         self._bind()
         Service.startService(self)
 
-    def stopService(self) -> Any:
+    def stopService(self) -> object:
         Service.stopService(self)
         port, self._port = self._port, None
         return port.stopListening() if port is not None else None
