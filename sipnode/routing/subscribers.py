@@ -6,7 +6,7 @@ at a contact that it has registered; see :mod:`sipnode.presence.whereto`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -144,7 +144,7 @@ class Subscribers:
                 self._literals.clear()
             self._literals[target] = hops[0]
             return core.flows.udp(hops[0], subscription.socket)
-        finding: Deferred[Any] = succeed(hops) if hops else core.resolver.resolve(uri.host, uri.port, transport, uri.secure)
+        finding: Deferred[list[Hop]] = succeed(hops) if hops else core.resolver.resolve(uri.host, uri.port, transport, uri.secure)
         return finding.addCallback(lambda found: core.flows.connect(core.destinations.permitted(found, peer)[0], subscription.watcher))
 
     def _may_send(self, hop: Hop, peer: str) -> bool:

@@ -17,8 +17,8 @@ from sipnode.presence.service import PresenceService
 from sipnode.presence.takeover import take_over
 from sipnode.registrar.location import instance_key
 from sipnode.registrar.register import is_lost
+from sipnode.routing.subscribers import Subscribers
 from sipnode.storage.writer import GroupCommitWriter
-from sipnode.wiring.subscribers import Subscribers
 
 if TYPE_CHECKING:
     from sipnode.interfaces import IStorage
