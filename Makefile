@@ -15,7 +15,7 @@ NATIVE = lib=$$($(BIN)/python backend/sipnode_compile.py --beside) && export PYT
 # The same where COMPILED=1 asks for it, which then has to be.
 AS_ASKED = $(if $(COMPILED),lib=$$(SIPNODE_COMPILE=1 $(BIN)/python backend/sipnode_compile.py) && export PYTHONPATH=$$lib &&)
 
-.PHONY: help run test lint lock docs acceptance corpus cases attack troubles bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence bench-media instructions compile compiled leaf wheel packaging recipe picture changes web clean
+.PHONY: help run test lint lock docs acceptance corpus cases attack troubles unkillable bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence bench-media instructions compile compiled leaf wheel packaging recipe picture changes web clean
 
 help:
 	@echo 'run [HOST=ADDRESS SIP_PORT=5060 HTTP_PORT=8080]   server, rtpengine and two users to try'
@@ -37,6 +37,7 @@ help:
 	@echo 'cases [ONLY=c01,media:c12]                        programs made after bug reports, of $(SHARED)/cases, against a server of its own'
 	@echo 'attack [ONLY=a05,a12]                             the attacks of $(SHARED)/cases/attack, each on a server of its own'
 	@echo 'troubles                                          troubles with a relay, staged: what everybody says, to docs/howto/troubleshooting.rst'
+	@echo 'unkillable                                        what calls outlive, with real sound: the table of docs/understand/unkillable.rst'
 	@echo 'bench [SEARCH=1 PURE=1 PYTHON=/usr/bin/python3]   cost beside Kamailio, compiled or pure, to docs/understand/performance.rst'
 	@echo 'instructions [COMPILED=1]                         instructions of a call and a REGISTER, against bench/instructions.toml'
 	@echo 'bench-abuse, bench-observed                       what others feel of one who attacks; what being seen and guarded costs'
@@ -90,6 +91,11 @@ cases:
 troubles:
 	@tools/setup.sh bench
 	@$(BIN)/python tools/troubles.py
+
+unkillable:
+	@tools/setup.sh test
+	@$(BIN)/python -m sipnode.web.build
+	@$(BIN)/python -m twisted.trial --temp-directory=_trial_temp_unkillable tests.live.unkillable
 
 attack:
 	@tools/setup.sh test
