@@ -320,6 +320,13 @@ class IMediaSets(Interface):
         """As ``IMediaRelay.choose``, among the nodes of a set; raises ConfigError where nobody is in it."""
 
 
+class IMediaCommands(Interface):
+    """A media relay that takes rtpengine's commands about calls that are up."""
+
+    def command(key: MediaKey, command: dict[str, Any]) -> Deferred[dict[bytes, Any]]:
+        """Send one to the node of a call, and have its reply; fails with MediaError."""
+
+
 class IRelayPlugin(Interface):
     """Media relays from a plugin (``sipnode.relays``): ``[media] relay = "NAME"`` chooses it."""
 

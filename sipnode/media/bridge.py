@@ -18,9 +18,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sipnode.errors import ConfigError, MediaError
-from sipnode.interfaces import IMediaRelay, IMediaSets
+from sipnode.interfaces import IMediaCommands, IMediaRelay, IMediaSets
 from sipnode.media import ng
-from sipnode.media.bencode import Value
+from sipnode.media.bencode import Command, Value
 from sipnode.media.flags import for_answer, parse
 from sipnode.media.manage import Operation
 from sipnode.media.nodes import LARGE_SDP, Node, NodeSet
@@ -48,7 +48,7 @@ class _Note:
     deleted: float = -1.0
 
 
-@implementer(IMediaRelay, IMediaSets)
+@implementer(IMediaRelay, IMediaSets, IMediaCommands)
 class RtpengineRelay:
     """IMediaRelay over rtpengine nodes.
 
@@ -229,6 +229,17 @@ class RtpengineRelay:
         if len(nodes) == 1:
             return self._send_delete(nodes[0], key)
         return gatherResults([self._send_delete(node, key) for node in nodes]).addCallback(_nothing)
+
+    def command(self, key: MediaKey, command: Command) -> Deferred[dict[bytes, Value]]:
+        """Send a command about a call that is up to the node that has it.
+
+        Returns:
+            The reply; fails with MediaError, 404 where no node carries the call.
+        """
+        node = self._holder(key) if key.node != BYPASS else None
+        if node is None:
+            return fail(MediaError("no media node carries the call", 404))
+        return self.nodes.command(node, command).addErrback(_at_node, node)
 
     def _send_delete(self, node: Node, key: MediaKey) -> Deferred[None]:
         if self.measured is None or key.via_branch or key.to_tag:
