@@ -35,7 +35,9 @@ from sipnode import config  # noqa: E402
 from sipnode.fakes import FakeFlow  # noqa: E402
 from sipnode.lifecycle.reload import Reloader  # noqa: E402
 from sipnode.log import LogControl  # noqa: E402
+from sipnode.media.bridge import RtpengineRelay  # noqa: E402
 from sipnode.media.nodes import NodeSet  # noqa: E402
+from sipnode.media.ongoing import OngoingMedia  # noqa: E402
 from sipnode.media.service import MediaService  # noqa: E402
 from sipnode.nodes.address import NodeAddress  # noqa: E402
 from sipnode.nodes.sisters import Sister  # noqa: E402
@@ -128,6 +130,13 @@ CALLS: tuple[tuple[Any, ...], ...] = (
     ("system.listMethods",), ("system.methodHelp", "ul.dump"), ("system.methodSignature", "ul.add"), ("rpc.describe", "ul.rm"),
     ("rpc.discover",),
     ("trunk.list",), ("trunk.show", "provider"), ("acc.status",),
+    ("rtpengine.query", "call-1"), ("rtpengine.start_recording", "call-1", "ticket:4711"), ("rtpengine.pause_recording", "call-1"),
+    ("rtpengine.stop_recording", "call-1"), ("rtpengine.block_media", "call-1", "caller"),
+    ("rtpengine.play_media", "call-1", "/usr/share/sounds/wait.wav", "callee"), ("rtpengine.stop_media", "call-1", "callee"),
+    ("rtpengine.unblock_media", "call-1", "caller"), ("rtpengine.play_dtmf", "call-1", "42#", "callee"),
+    ("rtpengine.block_dtmf", "call-1"), ("rtpengine.unblock_dtmf", "call-1"), ("rtpengine.silence_media", "call-1", "callee"),
+    ("rtpengine.unsilence_media", "call-1", "callee"), ("rtpengine.subscribe_request", "call-1"),
+    ("rtpengine.subscribe_answer", "call-1", "COPY", "v=0..."), ("rtpengine.unsubscribe", "call-1", "COPY"),
     ("rtpengine.add", "192.0.2.9:2223 set 1"), ("rtpengine.remove", "udp:192.0.2.9:2223"),
     ("tm.cancel", "call-2", 2), ("ws.close", "WEBSOCKET"), ("dlg.end_dlg", "ENTRY", "NUMBER"), ("dlg.terminate_dlg", "call-3", "from-dave"),
 )  # fmt: skip
@@ -169,6 +178,9 @@ def _registry(world: World) -> Registry:
     storage.location.write([LocationChange(binding) for binding in core.registrar.table])
     media = MediaService(MediaSettings(nodes=(NODE.removeprefix("udp:"),)), clock)
     media.nodes = NodeSet(media.nodes.nodes, _pong, clock, 60.0, 5.0)
+    for call in core.dialogs.find("call-1"):
+        call.bridged, call.node = True, media.nodes.nodes[0].name
+    relay = RtpengineRelay(NodeSet(media.nodes.nodes, _node, clock, 60.0, 5.0), MediaSettings(), clock)
     settings = replace(world.settings, location=replace(LocationSettings(), db_mode=1))
     folder = Path(tempfile.mkdtemp())
     (folder / config.FILE_NAME).write_text(config.render(settings))
@@ -178,6 +190,7 @@ def _registry(world: World) -> Registry:
     reloader.add("defence", ("defence.rate",), lambda new, old: core.defence.guard.apply(new.defence))
     lifecycle = SimpleNamespace(ready=True, reload=reloader.reload, reloader=reloader)
     parts = parts_of(core, settings, transports, media, storage, logs, lifecycle, world.insight)
+    parts.ongoing_media = lambda call: OngoingMedia(relay, "", call.call_id, call.node, (call.from_tag, call.to_tag))
     parts.scripts = world.scripts
     parts.pid, parts.arguments, parts.started = 4711, ["twistd", "-n", "sipnode", "-c", "conf"], clock.seconds() - 93784
     parts.sisters = lambda: [Sister(NodeAddress("192.0.2.2", 5060, "UDP"), clock.seconds() + 3600)]
@@ -188,6 +201,19 @@ def _registry(world: World) -> Registry:
 
 def _pong(*_: Any) -> Deferred[Any]:
     return succeed({b"result": b"pong"})
+
+
+def _node(node: Any, command: dict[str, Any], waits: Any) -> Deferred[Any]:
+    """A node that has the first call."""
+    ends = {"from-alice": ("192.0.2.10", 3), "bobtag2": ("192.0.2.11", 4)}
+    tags, reports = {}, {}
+    for ssrc, (tag, (host, lost)) in enumerate(ends.items(), 1):
+        stats, endpoint = {b"packets": 1503 + ssrc, b"bytes": 258_516}, {b"address": host.encode(), b"port": 40_000}
+        stream = {b"flags": [b"RTP"], b"SSRC": ssrc, b"stats": stats, b"endpoint": endpoint}
+        tags[tag.encode()] = {b"medias": [{b"streams": [stream]}]}
+        reports[str(ssrc).encode()] = {b"average MOS": {b"MOS": 44 - lost, b"packet loss": lost, b"jitter": 2}}
+    copied = {b"sdp": b"v=0...", b"from-tags": [tag.encode() for tag in ends]}
+    return succeed({b"result": b"ok", b"tags": tags, b"SSRC": reports, b"duration": 4200, **copied})
 
 
 def answers() -> dict[str, tuple[list[Any], Any]]:
@@ -216,6 +242,8 @@ def answers() -> dict[str, tuple[list[Any], Any]]:
             params = [call["h_entry"], call["h_id"]]
         elif "TAG" in params:
             params = [ask("presence.subscriptions")[0]["to_tag"]]
+        elif "COPY" in params:
+            params = [found["rtpengine.subscribe_request"][1]["to_tag"] if param == "COPY" else param for param in params]
         elif "WEBSOCKET" in params:
             params = [int(ask("ws.dump")["connections"][0].partition(":")[0])]
         found[method] = (params, ask(method, *params))

@@ -14,6 +14,7 @@ from sipnode.base.request import Request as BaseRequest
 from sipnode.base.server import Server
 from sipnode.media.control import MediaControl
 from sipnode.media.names import Names
+from sipnode.media.ongoing import OngoingMedia, ongoing_of
 from sipnode.proxy.forkpolicy import LOCAL, best
 from sipnode.proxy.pending import PendingRequests
 from sipnode.proxy.record_route import RouteSigner
@@ -488,6 +489,14 @@ class Branch(TransactionUser):
     def rtpengine_delete(self) -> None:
         """Give back what the relay holds for this branch, which goes on without it."""
         self.core.rtpengine.delete(self)
+
+    def ongoing_media(self, response: SipResponse) -> OngoingMedia | None:
+        """The media of the dialog that a reply belongs to, once its SDP has been managed: to record it, or to play to it.
+
+        Returns:
+            None where no relay carries it.
+        """
+        return ongoing_of(self.core.media, self.media, response.to.tag) if self.media is not None else None
 
     def fail(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = (), blame: str = "") -> None:
         """End the branch with a final response of our own."""

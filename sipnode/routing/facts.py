@@ -11,6 +11,7 @@ from sipnode.auth.claims import is_anonymous
 from sipnode.base.native import mypyc_attr
 from sipnode.base.tap import REFUSED
 from sipnode.dialog.request import Request as DialogRequest
+from sipnode.media.ongoing import OngoingMedia
 from sipnode.routing.edge import is_for
 from sipnode.routing.verdict import Flag
 from sipnode.sip import sanity
@@ -168,6 +169,15 @@ class Facts(DialogRequest):
         if trunks is None or self.request.method in NO_TRUNKS:
             return None
         return trunks.of(self.flow, self.request.ruri.user)
+
+    @property
+    def ongoing_media(self) -> OngoingMedia | None:
+        """The media of the call that a request inside a dialog belongs to; None where no relay carries it."""
+        route, request = self.route, self.request
+        if route is None or not route.bridged:
+            return None
+        tags = (request.from_.tag, request.to.tag) if route.from_caller else (request.to.tag, request.from_.tag)
+        return OngoingMedia(self.core.media, route.call, request.call_id, route.node, tags)
 
     @property
     def anonymous(self) -> bool:

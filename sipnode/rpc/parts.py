@@ -41,6 +41,7 @@ class Parts:
         pid, arguments: Of the process.
         admit: Registers a Binding by hand; Deferred.
         flush: Deferred of everything that is known now being in the store.
+        ongoing_media: ``sipnode.media.ongoing.OngoingMedia`` of a call. quality: Legs in the reply to its query.
         conf_file: Path of the configuration, "" for none.
     """
 
@@ -64,6 +65,8 @@ class Parts:
     live: Any = None
     insight: Any = None
     acc: Any = None
+    ongoing_media: Callable[[Any], Any] = lambda call: None
+    quality: Callable[[Any], list[dict[str, Any]]] = lambda reply: []
     conf_file: str = ""
     pid: int = field(default_factory=os.getpid)
     arguments: list[str] = field(default_factory=lambda: list(sys.argv))

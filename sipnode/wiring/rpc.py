@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.application.service import MultiService
 
 from sipnode import __version__, config, extensions
+from sipnode.acc.quality import quality_of
 from sipnode.addresses import is_loopback
 from sipnode.base import management
 from sipnode.base.management import Logs
 from sipnode.errors import ConfigError
 from sipnode.insight.service import Insight
 from sipnode.lifecycle.live import LiveSettings
+from sipnode.media.ongoing import OngoingMedia
 from sipnode.rpc.commands.acc import AccCommands
+from sipnode.rpc.commands.callmedia import CallMediaCommands
 from sipnode.rpc.commands.cfg import ConfigCommands
 from sipnode.rpc.commands.core import CoreCommands
 from sipnode.rpc.commands.defence import DefenceCommands
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 
     from twisted.application.service import IService
 
+    from sipnode.dialog.call import Call
     from sipnode.lifecycle.reload import Reloader
     from sipnode.media.service import MediaService
     from sipnode.nodes.sisters import SisterWatch
@@ -63,6 +67,7 @@ class Lifecycle(management.Lifecycle, Protocol):
 
 FAMILIES = (
     AccCommands,
+    CallMediaCommands,
     ConfigCommands,
     CoreCommands,
     DialogCommands,
@@ -127,12 +132,21 @@ def parts_of(
     """The parts that the families work on; without ``lifecycle`` nothing of a server can be changed by a reload."""
     parts = Parts(core, settings, __version__, core.clock(), transports, media, storage, logs, lifecycle)
     parts.insight = insight or Insight(None)
+    parts.ongoing_media = lambda call: _ongoing(core, call)
+    parts.quality = lambda reply: [leg.shown for leg in quality_of(reply)]
     parts.admit = core.registrar.admit
     parts.flush = core.registrar.flushed
     reloader = lifecycle.reloader if lifecycle is not None else None
     parts.live = LiveSettings(reloader, settings, lambda known: _in_force(core, logs, known))
     parts.conf = lambda: _shown(parts.live.settings())
     return parts
+
+
+def _ongoing(core: Core, call: Call) -> OngoingMedia:
+    """The media of a call, at the node that has it now."""
+    held = core.media_control.held.get(call.media_call or call.call_id)
+    node = held.node if held is not None else call.node
+    return OngoingMedia(core.media, call.media_call, call.call_id, node, (call.from_tag, call.to_tag))
 
 
 def add_plugins(registry: Registry, core: Core, names: Iterable[str]) -> None:
