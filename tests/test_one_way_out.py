@@ -18,6 +18,8 @@ NO_SIP = {
     "demo.probes",
     "check.asking",
     "check.relay",
+    "check.health.place",
+    "check.health.reach",
     "transport.udp",
     "transport.advertise",
     "insight.mirror",

@@ -73,7 +73,7 @@ def ask_dns(settings: Settings, but: Container[str], warn: Report, servers: Iter
     asked = list(name_servers() if servers is None else servers)[:2]
     for domain in settings.core.domains[:_MOST_DOMAINS]:
         name = domain.rstrip(".").lower()
-        if _is_address(name) or name.endswith(_RESERVED) or "." not in name:
+        if not is_public(name):
             continue
         there = known(name, asked)
         if there is None:
@@ -110,13 +110,13 @@ def name_servers(file: Path = Path("/etc/resolv.conf")) -> list[str]:
     return [words[1] for line in lines if len(words := line.split()) > 1 and words[0] == "nameserver"]
 
 
-def _answers(server: str, name: str, kind: int) -> int | None:
-    """How many records of that kind a server has; None without an answer."""
+def records(server: str, name: str, kind: int, port: int = 53) -> list[dns.RRHeader] | None:
+    """Records of that kind that a server has; None without an answer."""
     question = dns.Message(id=int.from_bytes(ng.new_cookie()[:2], "big"), recDes=1)
     question.addQuery(name.encode("idna") if not name.isascii() else name.encode(), kind)
     family = socket.AF_INET6 if ":" in server else socket.AF_INET
     for wait in WAITS:
-        data = _asked(family, (server, 53), question.toStr(), wait)
+        data = _asked(family, (server, port), question.toStr(), wait)
         if data:
             answer = dns.Message()
             try:
@@ -125,9 +125,15 @@ def _answers(server: str, name: str, kind: int) -> int | None:
                 # A parser of octets from outside that says nothing of what it raises.
                 return None
             if answer.id == question.id and answer.rCode in (dns.OK, dns.ENAME):
-                return sum(record.type == kind for record in answer.answers)
+                return [record for record in answer.answers if record.type == kind]
             return None
     return None
+
+
+def _answers(server: str, name: str, kind: int) -> int | None:
+    """How many records of that kind a server has; None without an answer."""
+    found = records(server, name, kind)
+    return None if found is None else len(found)
 
 
 def _asked(family: int, where: tuple[str, int], question: bytes, wait: float) -> bytes:
@@ -139,6 +145,11 @@ def _asked(family: int, where: tuple[str, int], question: bytes, wait: float) ->
             return asker.recv(65535)
         except OSError:
             return b""
+
+
+def is_public(name: str) -> bool:
+    """Whether DNS can know a domain: no address, and none of the names that are kept out of it."""
+    return "." in name and not name.endswith(_RESERVED) and not _is_address(name)
 
 
 def _is_address(name: str) -> bool:

@@ -1,0 +1,1 @@
+"""What ``sipnode doctor`` looks at, a module for each matter."""
