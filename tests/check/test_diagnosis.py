@@ -12,6 +12,7 @@ import ssl
 import tempfile
 import threading
 import time
+import zoneinfo
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,7 @@ class PlaceTests(AskingCase):
 
     def test_server(self) -> None:
         """A STUN server is asked; silence and nonsense say nothing."""
+        self.patch(place, "WAITS", (30.0,))
         port = self.peer(lambda data: binding_response(data, ("203.0.113.1", 4711)))
         self.assertEqual(seen_by(f"stun:{HOST}:{port}"), "203.0.113.1")
         self.patch(place, "WAITS", (0.05,))
@@ -214,9 +216,9 @@ class PlaceTests(AskingCase):
 class ListenerTests(AskingCase):
     """Listeners, with sockets of loopback behind them."""
 
-    def lines(self, line: str, running: bool = True) -> list[Line]:
+    def lines(self, line: str, running: bool = True, seconds: float = 30.0) -> list[Line]:
         """Of one listener."""
-        self.patch(reach, "SECONDS", 0.4)
+        self.patch(reach, "SECONDS", seconds)
         return list(check_listeners([parse_listen(line)], running, "sipnode", "sip.example.com", "conf"))
 
     def stream(self, answer: Callable[[bytes], bytes], context: ssl.SSLContext | None = None) -> int:
@@ -267,7 +269,7 @@ class ListenerTests(AskingCase):
 
     def test_silence(self) -> None:
         """23: a firewall drops what comes; a plain port where TLS should be; a web server in the place of a WebSocket."""
-        self.assertIn("doesn't answer (silence)", wrong(self.lines(f"udp:{HOST}:{self.peer(lambda data: b'')}"))[0])
+        self.assertIn("doesn't answer (silence)", wrong(self.lines(f"udp:{HOST}:{self.peer(lambda data: b'')}", seconds=0.2))[0])
         self.assertIn("(TLS: ", wrong(self.lines(f"tls:{HOST}:{self.stream(lambda data: OPTIONS)}"))[0])
         refused = self.stream(lambda data: b"HTTP/1.1 403 Forbidden\r\n\r\n")
         self.assertIn("403 Forbidden", wrong(self.lines(f"ws:{HOST}:{refused}"))[0])
@@ -287,7 +289,8 @@ class MachineTests(SynchronousTestCase):
 
     def test_zone(self) -> None:
         """27: a zone that isn't known; 28: /etc/localtime leads nowhere."""
-        for good in ("", "UTC", "Europe/Berlin", ":Europe/Berlin", "CET-1CEST"):
+        known = {"Europe/Berlin", ":Europe/Berlin"} if "Europe/Berlin" in zoneinfo.available_timezones() else set()
+        for good in ("", "UTC", "CET-1CEST", *known):
             self.assertEqual(wrong(host.check_zone(good)), [], good)
         self.assertIn("isn't known here", wrong(host.check_zone("Europe/Berlyn"))[0])
         link = Path(self.mktemp())
@@ -359,6 +362,7 @@ class WholeTests(AskingCase):
         self.patch(host, "granted", lambda wanted: wanted)
         self.patch(host, "descriptors", lambda pid: 1 << 20)
         self.patch(diagnosis, "SECONDS", 60.0)
+        self.patch(reach, "SECONDS", 30.0)
 
     def lines(self, port: int, *lines: str) -> list[Line]:
         """Of one listener and more lines."""
