@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from sipnode.base.flow import Flow
 from sipnode.base.outbox import CANCEL
 from sipnode.base.waiting import deferred
 from sipnode.errors import NoRoute
@@ -28,7 +28,6 @@ from sipnode.sip.message import SipResponse
 from sipnode.transaction.states import CALLING, PROCEEDING
 
 if TYPE_CHECKING:
-    from sipnode.base.flow import Flow
     from sipnode.proxy.core import Fork
     from sipnode.proxy.provider import Provider
     from sipnode.proxy.target import Target
@@ -62,11 +61,12 @@ class LiveBranch(Branch):
         """Find the way, let the script manage the branch, send."""
         try:
             found = nexthop.flow_for(self)
-            if isinstance(found, Deferred):
-                found.addCallbacks(self._found, self._not_found)
-                found.addErrback(self._policy_failed)
+            # What it nearly always is; to ask for a Deferred, which is an abstract class, takes a look at its registry.
+            if isinstance(found, Flow):
+                self._found(found)
                 return
-            self._found(found)
+            found.addCallbacks(self._found, self._not_found)
+            found.addErrback(self._policy_failed)
         except Exception:
             # Also what a Route or contact can't be read for: the other branches must go on.
             self._policy_failed(Failure())

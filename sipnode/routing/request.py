@@ -7,7 +7,7 @@ it was received; every change goes to a branch's copy.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from twisted.internet.defer import Deferred
 
@@ -22,6 +22,7 @@ from sipnode.proxy.identity import is_harmless, judge
 from sipnode.proxy.record_route import loose_route
 from sipnode.proxy.relay import relay
 from sipnode.proxy.target import Target
+from sipnode.registrar.lookup import LookupResult
 from sipnode.registrar.register import aor_of
 from sipnode.routing import capabilities
 from sipnode.routing.cancelling import cancel
@@ -35,9 +36,6 @@ from sipnode.routing.trunks import callee_of, route_to
 from sipnode.routing.verdict import BranchFlag, Flag, Step, Verdict
 from sipnode.routing.withindialog import other_end
 from sipnode.sip import sanity
-
-if TYPE_CHECKING:
-    from sipnode.registrar.lookup import LookupResult
 
 NEW_WORK: Final = frozenset(("INVITE", "SUBSCRIBE", "MESSAGE"))
 """Methods refused outside of dialogs while the server has too much to do or is about to stop; registrations are kept up."""
@@ -199,6 +197,9 @@ class Request(Changes):
         if self.from_trunk is not None:
             return None
         asked: Step = self.core.authenticator.check(self, self.request.method != "REGISTER")
+        if asked is None:
+            # The answer for nearly all, found without a look at the registry that an abstract class such as Deferred has.
+            return None
         return self._told("credentials", asked) if isinstance(asked, Deferred) else asked
 
     def vouched(self) -> bool:
@@ -331,9 +332,9 @@ class Request(Changes):
                 loaded.
         """
         result: Deferred[LookupResult] | LookupResult = self.core.registrar.lookup(self._callee(), self.request.method)
-        if isinstance(result, Deferred):
-            return self._told("bindings", result).addCallback(self._located, then, seconds)
-        return self._located(result, then, seconds)
+        if isinstance(result, LookupResult):
+            return self._located(result, then, seconds)
+        return self._told("bindings", result).addCallback(self._located, then, seconds)
 
     def _told(self, what: str, asked: Deferred[Answer]) -> Deferred[Answer]:
         """The same, and the tap is told what the database is asked for."""
