@@ -26,6 +26,8 @@ _PLACE: Final = 23
 _BODY: Final = 31
 _LENGTH: Final = 63
 _SERIALS: Final = 1 << 48
+_PLACES: Final = 4096
+"""Marks of addresses that are kept: whoever forges addresses makes us forget them, and no more."""
 
 
 class NonceKeeper:
@@ -40,7 +42,7 @@ class NonceKeeper:
         drift: Seconds that a nonce may come from the future (clocks of sister nodes).
     """
 
-    __slots__ = ("_counts", "_drift", "_expire", "_floor", "_latest", "_secret", "_serial", "_table")
+    __slots__ = ("_counts", "_drift", "_expire", "_floor", "_latest", "_places", "_secret", "_serial", "_table")
 
     def __init__(self, secret: bytes, started: float, seed: int, expire: float = 300.0, table: int = 50000, drift: float = 3.0) -> None:
         self._secret = secret
@@ -50,6 +52,7 @@ class NonceKeeper:
         self._serial = seed % _SERIALS
         self._floor = int(started * 1000)
         self._latest = self._floor
+        self._places: dict[str, str] = {}
         # A plain dict would search its way to the front past everything that was deleted there.
         self._counts: OrderedDict[str, int] = OrderedDict()
 
@@ -113,14 +116,22 @@ class NonceKeeper:
         if moment < self._latest - self._drift:
             self._secret = hmac.digest(self._secret, b"clock set back", "sha256")
             self._counts.clear()
+            self._places.clear()
             self._floor = self._latest = moment
         elif moment > self._latest:
             self._latest = moment
         return moment
 
     def _place(self, host: str) -> str:
-        # Keyed, so that nobody looks for an address of its own that has the mark of somebody else's.
-        return hashlib.blake2s(host.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=4, person=b"place").hexdigest()
+        found = self._places.get(host)
+        if found is None:
+            if len(self._places) >= _PLACES:
+                self._places.clear()
+            # Keyed, so that nobody looks for an address of its own that has the mark of somebody else's.
+            octets = host.encode("utf-8", "surrogateescape")
+            found = hashlib.blake2s(octets, key=self._secret, digest_size=4, person=b"place").hexdigest()
+            self._places[host] = found
+        return found
 
     def _mac(self, body: str, realm: str) -> str:
         return hashlib.blake2s(f"{body}{realm}".encode("utf-8", "surrogateescape"), key=self._secret, digest_size=16).hexdigest()

@@ -120,6 +120,22 @@ class CountTests(SynchronousTestCase):
         for now in (START, START + 3601):
             self.assertEqual([one.check(nonce, REALM, now) for nonce in (used, unused)], [FORGED, FORGED])
 
+    def test_places(self) -> None:
+        """A nonce is given to one address, however many others ask meanwhile; what is remembered of addresses is bounded, and goes with the
+        secret when the clock is set back.
+        """
+        one = keeper()
+        nonce = one.issue(REALM, START + 3600, "192.0.2.1")
+        for number in range(5000):
+            one.issue(REALM, START + 3600, f"198.51.{number >> 8}.{number & 255}")
+        self.assertTrue(one.given_to(nonce, "192.0.2.1"))
+        self.assertFalse(one.given_to(nonce, "192.0.2.2"))
+        self.assertTrue(keeper().given_to(nonce, "192.0.2.1"))
+        self.assertLessEqual(len(one._places), 4096)
+        later = one.issue(REALM, START, "192.0.2.1")
+        self.assertTrue(one.given_to(later, "192.0.2.1"))
+        self.assertFalse(one.given_to(nonce, "192.0.2.1"))
+
     def test_small_steps_back(self) -> None:
         """A step back within the drift changes nothing."""
         one = keeper()
