@@ -25,6 +25,12 @@ _SCHEME: Final = frozenset(("digest ", "digest\t"))
 _TOKEN: Final = r"[\w!#$%&'*+.^`|~-]"
 _TEXT: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _ITEM: Final = re.compile(rf"[\s,]*+({_TOKEN}++)\s*+=\s*+({_TEXT}|{_TOKEN}++)\s*+(?:,[\s,]*+|\Z)|(.++)", re.S | re.A)
+_NAMES: Final = {
+    blank + name: name
+    for name in ("username", "realm", "nonce", "uri", "response", "algorithm", "cnonce", "opaque", "qop", "nc")
+    for blank in (" ", "")
+}
+_WORDS: Final = frozenset((MD5, SHA256, "auth"))
 _HEX: Final = re.compile(r"[0-9a-fA-F]+")
 _REALM: Final = re.compile(rf"""(?<![\w-])realm\s*+=\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+"?|{_TOKEN}++)""", re.I | re.S | re.A)
 _UNSAFE: Final = re.compile(r'["\\\x00-\x1f\x7f]')
@@ -92,6 +98,9 @@ def _params(value: str) -> dict[str, str]:
         raise ParseError("a digest header that is too long")
     if value[:7].lower() not in _SCHEME:
         raise ParseError("not a digest header")
+    usual = _usual(value)
+    if usual is not None:
+        return usual
     pairs = _ITEM.findall(value, 7)
     found: dict[str, str] = {name.lower(): text for name, text, junk in pairs if not junk}
     if len(found) != len(pairs):
@@ -99,6 +108,29 @@ def _params(value: str) -> dict[str, str]:
     if len(pairs) > _MAX_PARAMS:
         raise ParseError("too many digest parameters")
     return found
+
+
+def _usual(value: str) -> dict[str, str] | None:
+    """The parameters of a value as phones write it, found by cutting it at its commas; None for any other, which says nothing of it.
+
+    What is cut at commas is right where each piece is whole: a comma inside quotes leaves one that begins with a quote and ends without.
+    """
+    if "\\" in value:
+        return None
+    pieces = value[7:].split(",")
+    found: dict[str, str] = {}
+    for piece in pieces:
+        written, _, text = piece.partition("=")
+        name = _NAMES.get(written)
+        if name is None:
+            return None
+        if text[:1] == '"':
+            if text[-1] != '"' or text.count('"') != 2:
+                return None
+        elif text not in _WORDS and not (len(text) == 8 and text.isascii() and text.isalnum()):
+            return None
+        found[name] = text
+    return found if len(found) == len(pieces) else None
 
 
 def _quoted(params: dict[str, str], name: str, required: bool) -> str:

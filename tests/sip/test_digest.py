@@ -8,6 +8,7 @@ from sipnode.errors import ParseError
 from sipnode.sip.digest import (
     MD5,
     SHA256,
+    Credentials,
     authorization,
     challenge,
     digest,
@@ -34,6 +35,22 @@ RFC2617 = (
     'nc=00000001, cnonce="0a4f113b", response="6629fae49393a05397450978507c4ef1", opaque="5ccc069c403ebaf9f0171e9517f40e41"'
 )
 PLAIN = 'Digest username="a", realm="r", nonce="n", uri="sip:b", response="' + "0" * 32 + '"'
+PIECES = [
+    *(', username="b"', ",realm=r", ', nonce=""', ',uri="sip:b,c"', f', response="{"f" * 32}"', ", algorithm=MD5", ',algorithm="SHA-256"'),
+    *(", algorithm=md5", ", qop=auth", ',qop="auth,auth-int"', ", qop=AUTH", ",nc=00000001", ', nc="0000000a"', ", nc=0000000é", ", nc=1"),
+    *(',cnonce="c"', ', cnonce="a\\"b"', ', cnonce="a"b"', ', cnonce="', ', opaque="o" ', ",  qop=auth", ', Username="a"'),
+    *(", x=1", ', x="y"', ",", " ", '"', "=", "\\", "\t", ",\r\n qop=auth", ', cnonce = "d"', ', cnonce=""', ",qop=", ",qop"),
+]
+"""Of lists of parameters: usual ones, odd ones and wrong ones."""
+
+
+def outcome(value: str) -> list[object]:
+    """All that is read of credentials, or why they can't be."""
+    try:
+        found = parse_credentials(value)
+    except ParseError as error:
+        return [type(error), error.status, error.reason]
+    return [getattr(found, name) for name in Credentials.__slots__]
 
 
 class VectorTests(SynchronousTestCase):
@@ -183,6 +200,14 @@ class CredentialTests(SynchronousTestCase):
         sent = parse_credentials("Digest " + ", ".join(f"{name}={values[name]}" for name in order))
         self.assertEqual((sent.username, sent.realm, sent.nonce, sent.uri), (text,) * 4)
         self.assertEqual((sent.nc, sent.algorithm, sent.cnonce), (255, SHA256, "c"))
+
+    @given(st.lists(st.sampled_from(PIECES), max_size=8))
+    def test_usual_and_odd(self, pieces: list[str]) -> None:
+        """What phones write is read by a shorter way, and as by the long one, which a comma at the end of the list asks for."""
+        value = PLAIN + "".join(pieces)
+        self.assertEqual(outcome(value), outcome(value + ","))
+        value = 'Digest opaque="o"' + "".join(pieces)
+        self.assertEqual(outcome(value), outcome(value + ","))
 
     def test_scheme(self) -> None:
         """Other schemes are told apart, in any case."""
