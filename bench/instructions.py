@@ -28,6 +28,8 @@ COMPILED: Final = TOP / "build" / "compiled"
 SECTIONS: Final = ("call", "call_auth", "register", "register_auth")
 MARK: Final = "_PyEval_CallTracing"
 """What ``sys.call_tracing`` is in C, by which the replay calls the server."""
+IDLE: Final = "_idle"
+"""Behind the name of a section: what the server does in the same time where nothing comes; it is taken off."""
 GROWTH: Final = 0.03
 """More than this is a failure, and this much less is worth a new figure."""
 HEAD: Final = """\
@@ -133,9 +135,10 @@ def count(tree: Path, folder: Path, names: list[str], number: int, compiled: boo
         sys.exit(f"the replay failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
     print(done.stdout, end="")
     found = totals(folder)
-    if set(found) != set(names) or not all(found.values()):
+    idle = [name + IDLE for name in names]
+    if set(found) != {*names, *idle} or not all(found.values()):
         sys.exit(f"valgrind counted nothing: this interpreter has no symbol {MARK} (is it stripped?)")
-    return {name: found[name] // number for name in names}
+    return {name: (found[name] - found[name + IDLE]) // number for name in names}
 
 
 def build_name(compiled: bool) -> str:

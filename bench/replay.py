@@ -65,6 +65,8 @@ RUNNING: Final = frozenset(("log", "storage", "transactions", "location", "dialo
 """Services that have a part in a message. The others (looks at the lag, pings, RPC, listeners) do the same where no message comes."""
 SECTIONS: Final = {"call": False, "register": False, "register_auth": True, "call_auth": True}
 """What is counted, and whether it is with authentication."""
+IDLE: Final = "_idle"
+"""Behind the name of a section: the same time without it."""
 
 Address = tuple[str, int]
 
@@ -429,13 +431,18 @@ class Replay:
 
 
 def sections(replays: dict[bool, Replay], names: list[str], count: int, warm: int) -> Iterator[str]:
-    """Do the work of each section: warm up, say so by an empty name, then do what counts, and give its name."""
+    """Do the work of each section: warm up, let as much time pass as after it, do what counts; an empty name before the last two, and
+    their own behind them. What the server does in that time where nothing comes is no part of a price.
+    """
     for name in names:
         replay = replays[SECTIONS[name]]
         work = replay.call if name.startswith("call") else replay.register
         for _ in range(warm):
             work()
         replay.settle()
+        yield ""
+        replay.settle()
+        yield name + IDLE
         yield ""
         for _ in range(count):
             work()
@@ -507,7 +514,7 @@ def main() -> int:
             _profiler = cProfile.Profile() if options.profile else None
         else:
             callgrind.dump(name)
-            if _profiler is not None:
+            if _profiler is not None and not name.endswith(IDLE):
                 print(f"==== {name}, {options.count} of them")
                 pstats.Stats(_profiler).sort_stats(options.profile).print_stats(70)
             _profiler = None

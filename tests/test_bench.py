@@ -35,7 +35,8 @@ class ReplayTests(TestCase):
         for auth in (False, True):
             one = self.made(auth)
             names = [name for name, wants in replay.SECTIONS.items() if wants == auth]
-            self.assertEqual(list(replay.sections({auth: one}, names, 3, 2)), ["", names[0], "", names[1]])
+            wanted = [word for name in names for word in ("", name + instructions.IDLE, "", name)]
+            self.assertEqual(list(replay.sections({auth: one}, names, 3, 2)), wanted)
             self.assertEqual(one.server.calls.outcomes["completed"], 5)
 
     def test_the_same_again(self) -> None:
