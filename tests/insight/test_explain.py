@@ -302,10 +302,11 @@ class ServerTests(ExplainCase):
 
     def test_loop(self) -> None:
         """A call that comes back to us by itself."""
+        self.world = self.recorded(destinations=Destinations())
+        self.insight, self.alice = self.world.insight, self.world.phone("alice")
         us = self.world.phone("us", host="192.0.2.1")
         self.world.resolver.names[DOMAIN] = [Hop("UDP", "192.0.2.1", 5060)]
         self.world.core.registrar.contact_refusal = None
-        self.world.core.destinations = Destinations()
         carol = self.world.phone("carol", contact=f"sip:carol@{DOMAIN}")
         carol.register()
         invite = self.invite(carol.aor)
