@@ -37,6 +37,7 @@ test | acceptance)
 	need haproxy haproxy
 	need turnserver coturn
 	need sngrep sngrep
+	need tshark tshark
 	need valgrind valgrind
 	need gcc gcc
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
