@@ -188,6 +188,7 @@ class Ring:
         self._sizes[queue] += record.room
         self._counts[queue] += 1
         self._queues[queue].append(record)
+        self._tidy(old)
 
     def forget(self, call_id: str) -> None:
         """Forget a record; one that isn't there is no fault."""
@@ -255,8 +256,19 @@ class Ring:
         self._counts[record.queue] -= 1
         self.size -= record.room
         # It may wait in a queue that it has left.
-        record.queue = _GONE
+        number, record.queue = record.queue, _GONE
         record.events = []
+        self._tidy(number)
+
+    def _tidy(self, number: int) -> None:
+        """Take records that have left a queue out of it once they are the most of it. One that goes on for ever at its head, which takes a
+        stranger a message now and then, would keep all behind it.
+        """
+        queue = self._queues[number]
+        if len(queue) > 2 * self._counts[number] + _CHANCES:
+            stayed = [record for record in queue if record.queue == number]
+            queue.clear()
+            queue.extend(stayed)
 
 
 def size_of(event: Event) -> int:

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sipnode.insight.recorder import call_id_of
 from sipnode.insight.ring import (
     CHUNK,
+    FACT,
     FAILED,
     FIRST_EVENTS,
     FRESH,
@@ -183,6 +184,20 @@ class RingTests(SynchronousTestCase):
         for _ in range(20):
             self.note(ring, "large", 60_000)
         self.assertLessEqual(ring.records["large"].size, RECORD_OCTETS + CHUNK)
+
+    def test_nobody_holds_the_queue(self) -> None:
+        """A stranger's record that never grows old keeps nothing behind it: what calls have left is let go."""
+        ring = Ring(10_000_000, 50, 60, 60)
+        stranger = ring.begin("stranger", b"", 0.0)
+        for number in range(5000):
+            now = number / 10
+            stranger.events[:] = [(now, FACT, "", ())]
+            record = ring.begin(f"call-{number}", b"", now)
+            record.events.append((now, FACT, "", ()))
+            ring.promote(record, KNOWN)
+        self.assertLess(sum(map(len, ring._queues)), 500)
+        self.assertIn("stranger", ring.records)
+        self.assertIn("call-4999", ring.records)
 
     def test_a_moved_record_is_counted_once(self) -> None:
         """Sizes stay right when a record moves, grows and goes."""
