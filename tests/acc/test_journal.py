@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -126,6 +127,14 @@ class JournalTests(SynchronousTestCase):
 
 class RowTests(SynchronousTestCase):
     """Kamailio's columns."""
+
+    def test_other_release(self) -> None:
+        """A record that another release has written is read: a field that it didn't have is empty, one that it had beside is left."""
+        fields = json.loads(ENDED.to_json())
+        del fields["quality"]
+        self.assertEqual(CallRecord.from_json(json.dumps({**fields, "later": 1})), ENDED)
+        for text in ("1", "[]", "{}", "no JSON"):
+            self.assertRaises(ValueError, CallRecord.from_json, text)
 
     def test_columns(self) -> None:
         """Users, domains and addresses as Kamailio's configuration has them; a number of a tel URI has no domain."""
