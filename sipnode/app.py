@@ -70,7 +70,7 @@ from sipnode.wiring.acc import build_accounting
 from sipnode.wiring.core import assemble_core, new_transactions
 from sipnode.wiring.defence import build_defence, guarded
 from sipnode.wiring.destinations import build_destinations, know_sisters
-from sipnode.wiring.insight import connect_insight, insight_of, mirror_of
+from sipnode.wiring.insight import connect_insight, handshakes_of, insight_of, mirror_of
 from sipnode.wiring.lifecycle import LogService, Reloaded, build_lifecycle
 from sipnode.wiring.manhole import manhole_service
 from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
@@ -281,7 +281,8 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
         writer.is_load = lambda: batching.collecting
     observation = Observation(core, own_process)
     connect_insight(insight, core, observation.calls, media)
-    ports.build(guarded(core, batching), observation.page(_page(settings, core, storage, reactor)), core.xhttp_request)
+    page = observation.page(_page(settings, core, storage, reactor))
+    ports.build(guarded(core, batching), page, core.xhttp_request, handshakes_of(insight, core))
 
     for warning in transports.warnings:
         _log.warn("{text}", text=warning)

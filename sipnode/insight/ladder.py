@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from sipnode.insight.lanes import SERVER, lanes_of
-from sipnode.insight.ring import RESENT, UNSENT
+from sipnode.insight.ring import HANDSHAKE, RESENT, UNSENT
 from sipnode.tables import clean
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def ladder(story: Story) -> str:
         lines.append(_line(arrow, story.began, count, width))
         if story.left_out and number == len(arrows) // 2:
             lines.append(f"{'':{TIME}}... {story.left_out} events from the middle aren't kept ...")
-    if not story.whole:
+    if not story.whole and story.entries[:1] and story.entries[0].kind != HANDSHAKE:
         lines.append("The record doesn't begin with the call." if not story.left_out else "The record isn't whole.")
     return "\n".join(lines)
 

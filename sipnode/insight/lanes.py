@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sipnode.base.tap import DATABASE, DNS, MEDIA
 from sipnode.errors import ParseError
-from sipnode.insight.ring import ANSWERED, ASKED, BROKEN, CLOSED, DECIDED, ENDED, FACT, MEASURED, RESENT, UNSENT
+from sipnode.insight.ring import ANSWERED, ASKED, BROKEN, CLOSED, DECIDED, ENDED, FACT, HANDSHAKE, MEASURED, RESENT, UNSENT
 from sipnode.observe.sentences import DECIDED as DECIDED_STEP
 from sipnode.observe.sentences import step
 from sipnode.tables import clean
@@ -76,7 +76,7 @@ def lanes_of(story: Story) -> tuple[list[Lane], list[Arrow]]:
     for entry in story.entries:
         if entry.kind == CLOSED:
             gone.add(entry.place)
-        elif entry.is_message:
+        elif entry.is_message or entry.kind == HANDSHAKE:
             _place(entry, peers, order, gone)
     server = Lane(0, SERVER, SERVER, "", [])
     lanes = [*order[:1], server, *order[1:]]
@@ -137,6 +137,10 @@ def _arrow(entry: Entry, peers: dict[str, Lane], outside: dict[str, Lane], serve
     if kind == CLOSED:
         lane = peers[entry.place].id if entry.place in peers else server.id
         return Arrow(entry, lane, lane, _short(f"connection closed: {entry.parts[0]}"), "wire", False)
+    if kind == HANDSHAKE:
+        host, origin, status, reason = entry.parts
+        label = f"WebSocket refused: {status} {reason} (Host {host or 'none'}, Origin {origin or 'none'})"
+        return Arrow(entry, peers[entry.place].id, server.id, _short(label), "wire", True)
     if kind == ASKED:
         whom, what = entry.parts
         return Arrow(entry, server.id, outside[whom].id, _short(what), whom, False)

@@ -22,6 +22,7 @@ from sipnode.insight.ring import (
     FACT,
     FAILED,
     FRESH,
+    HANDSHAKE,
     KNOWN,
     MEASURED,
     OVERHEAD,
@@ -46,6 +47,11 @@ GOOD: Final = frozenset(("completed", "cancelled", "busy", "declined", "ended"))
 """Outcomes of calls that nothing went wrong with."""
 _UNTOLD: Final = frozenset(("ping", "node"))
 """Messages that keep something alive, and tell nothing else."""
+HANDSHAKES: Final = "websocket:"
+"""Before the address of whoever was refused a WebSocket: what stands in the place of a Call-ID."""
+REFUSED: Final = "refused"
+"""Outcome of such a record."""
+MOST_OF_A_HEADER: Final = 200
 MOST_NAMES: Final = 4096
 MOST_CLOSINGS: Final = 4096
 _LINE: Final = b"\r\nCall-ID: "
@@ -216,6 +222,32 @@ class Recorder(Watcher):
         legs = tuple(quality_of(reply)) if record is not None else ()
         if record is not None and legs:
             self._note(record, (now, MEASURED, legs))
+
+    def handshake_refused(
+        self,
+        now: float,
+        transport: str,
+        local: tuple[str, int],
+        remote: tuple[str, int],
+        host: str,
+        origin: str | None,
+        status: int,
+        reason: str,
+    ) -> None:
+        """Somebody wanted a WebSocket and got none; all of an address are one record.
+
+        Args:
+            host: Of the Host header, "" for none. origin: None for no such header.
+            status: The answer's. reason: The answer's text.
+        """
+        call_id = HANDSHAKES + remote[0]
+        record = self.ring.records.get(call_id)
+        if record is None:
+            record = self.ring.begin(call_id, b"\r\n\r\n\r\n\r\n", now)
+            record.outcome = REFUSED
+        name = None if origin is None else origin[:MOST_OF_A_HEADER]
+        host = host[:MOST_OF_A_HEADER]
+        self._message(record, (now, HANDSHAKE, transport, local, remote, host, name, status, reason), len(host) + len(name or ""))
 
     def closed(self, now: float, flow: Flow, reason: str) -> None:
         """A connection is gone; which calls went by it is found out when somebody asks."""

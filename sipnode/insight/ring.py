@@ -35,6 +35,8 @@ CLOSED: Final = "closed"
 """A connection that the call went by is gone. ``(transport, local, remote, token, reason)``"""
 MEASURED: Final = "measured"
 """Media quality, as the relay counted it. ``(legs)``: :class:`sipnode.acc.quality.Quality`"""
+HANDSHAKE: Final = "handshake"
+"""A WebSocket handshake was refused. ``(transport, local, remote, Host, Origin or None, status, reason)``"""
 ENDED: Final = "ended"
 """The call has ended. ``(outcome, status, ended by, rule, started, answered, node)``"""
 
@@ -273,4 +275,6 @@ class Ring:
 
 def size_of(event: Event) -> int:
     """Octets that an event counts for."""
+    if event[1] == HANDSHAKE:
+        return OVERHEAD + len(event[5]) + len(event[6] or "")
     return OVERHEAD + (len(event[2]) if event[1] in MESSAGES else 0)

@@ -11,7 +11,7 @@ from sipnode.insight.explain import Explanation, explain, unexplained
 from sipnode.insight.export import FORMS, Export
 from sipnode.insight.finding import Around
 from sipnode.insight.recorder import GOOD
-from sipnode.insight.ring import MESSAGES, Record, Ring
+from sipnode.insight.ring import HANDSHAKE, MESSAGES, Record, Ring
 from sipnode.insight.story import Story, message_of, read
 from sipnode.tables import clean
 
@@ -150,6 +150,10 @@ def row_of(record: Record) -> Row:
     message = message_of(first[2]) if first is not None else None
     caller = callee = method = ""
     whole = False
+    if first is None and record.events and record.events[0][1] == HANDSHAKE:
+        # Its parts stand where those of a message stand.
+        first = (record.events[-1][0], HANDSHAKE, b"", *record.events[-1][2:5])
+        method, callee = "WEBSOCKET", record.events[-1][5]
     if message is not None:
         try:
             caller, callee = message.from_.uri.aor, message.to.uri.aor

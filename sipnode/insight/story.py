@@ -18,6 +18,7 @@ from sipnode.insight.ring import (
     DECIDED,
     ENDED,
     FACT,
+    HANDSHAKE,
     MESSAGES,
     RECEIVED,
     SENT,
@@ -42,7 +43,7 @@ class Entry:
         kind: A constant of :mod:`sipnode.insight.ring`.
         data: Octets of a message, secrets covered; b"" for what is none.
         message: The same, read; None where that can't be done.
-        transport, local, remote, token: The flow of a message, or of a connection that was closed.
+        transport, local, remote, token: The flow of a message, or of a connection that was closed or refused.
         why: For what a message was sent (:class:`sipnode.base.why.Why`).
         repeat: The other end has sent it before.
         of: Place of the message that came in, of which this one was made; -1 for none.
@@ -242,6 +243,8 @@ def _entry(number: int, event: Event) -> Entry:
         return Entry(number, when, kind, data, message, event[3], event[4], event[5], event[6], why)
     if kind == CLOSED:
         return Entry(number, when, kind, b"", None, event[2], event[3], event[4], event[5], "", False, -1, (event[6],))
+    if kind == HANDSHAKE:
+        return Entry(number, when, kind, b"", None, event[2], event[3], event[4], parts=tuple(event[5:]))
     return Entry(number, when, kind, parts=tuple(event[2:]))
 
 

@@ -23,7 +23,7 @@ from sipnode.transport.connection import Hub
 from sipnode.transport.descriptors import AcceptLog
 from sipnode.transport.flowtable import FlowTable
 from sipnode.transport.handshake import HandshakeRules
-from sipnode.transport.http import WebPort, XHTTPRoot
+from sipnode.transport.http import Refused, WebPort, XHTTPRoot
 from sipnode.transport.listen import ListenSpec, family_of
 from sipnode.transport.listeners import OwnAddresses, StreamService, choose_listener
 from sipnode.transport.memory import MemoryService, c_library
@@ -152,9 +152,16 @@ class TransportBuilder:
         self.made = Transports([flows], flows, resolver, OwnAddresses(), admission, outgoing, watch, listeners, list(self.tls.warnings))
 
     def build(
-        self, sink: MessageSink, page: IResource | None = None, xhttp_request: Callable[[Any], int | None] | None = None
+        self,
+        sink: MessageSink,
+        page: IResource | None = None,
+        xhttp_request: Callable[[Any], int | None] | None = None,
+        refused: Refused | None = None,
     ) -> Transports:
         """The ports; what is given is as :func:`build_transports` says. Once.
+
+        Args:
+            refused: Told of each WebSocket handshake that isn't let in.
 
         Raises:
             ConfigError: a listener that cannot be.
@@ -163,6 +170,7 @@ class TransportBuilder:
         framing = Limits(limits.message_bytes, limits.header_lines, limits.line_bytes, limits.via_values)
         self.page = page
         self.xhttp_request = xhttp_request
+        self.refused = refused
         self.hub = Hub(sink, made.flows, self.wheel, made.admission, limits, self.settings.transport, framing)
         for listener in self.datagrams:
             endpoint = UdpEndpoint(listener, sink)
@@ -206,7 +214,7 @@ class TransportBuilder:
         own = self.made.own
         rules = HandshakeRules(lambda host: bare_host(host) in names or own.has_host(host), transport.origins, transport.require_origin)
         websockets = websocket_factory(self.hub, listener, self.reactor)
-        return XHTTPRoot(rules, websockets, self.page, self.xhttp_request, core.server)
+        return XHTTPRoot(rules, websockets, self.page, self.xhttp_request, core.server, self.refused)
 
     def _load_tls(self) -> TLSConfig:
         """The file; it may be missing where nothing listens with TLS."""

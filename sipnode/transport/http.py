@@ -7,7 +7,7 @@ its Host is ours.
 from __future__ import annotations
 
 from http.client import responses
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
@@ -34,6 +34,10 @@ _GUARDED: Final = (
 )
 
 
+Refused: TypeAlias = "Callable[[Request, Handshake, Refusal], None]"
+"""Told of a handshake that isn't let in."""
+
+
 class XHTTPRoot(Resource):
     """The HTTP side of a WebSocket port.
 
@@ -43,6 +47,7 @@ class XHTTPRoot(Resource):
         page: What is shown when it is no handshake; None for 404.
         xhttp_request: The script's word: a status refuses, None goes on.
         server: Text of the Server header, '' for none.
+        refused: Told of each WebSocket handshake that isn't let in.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class XHTTPRoot(Resource):
         page: IResource | None,
         xhttp_request: Callable[[Any], int | None] | None,
         server: str,
+        refused: Refused | None = None,
     ) -> None:
         Resource.__init__(self)
         self._rules = rules
@@ -61,6 +67,7 @@ class XHTTPRoot(Resource):
         self._any_host = getattr(page, "any_host", ())
         self._xhttp_request = xhttp_request
         self._server = server
+        self._refused = refused
 
     def getChildWithDefault(self, path: bytes, request: Request) -> Any:
         request.responseHeaders.removeHeader(b"server")
@@ -77,12 +84,15 @@ class XHTTPRoot(Resource):
         if refusal is None and self._xhttp_request is not None:
             status = self._xhttp_request(request)
             refusal = Refusal(status, "refused by the routing script") if status is not None else None
-        if refusal is not None:
-            return _Refused(refusal)
         shake = read_handshake(request)
         if shake.is_upgrade:
-            refusal = self._rules.check_upgrade(shake)
-            return self._upgrade if refusal is None else _Refused(refusal)
+            refusal = refusal or self._rules.check_upgrade(shake)
+            if refusal is None:
+                return self._upgrade
+            if self._refused is not None:
+                self._refused(request, shake, refusal)
+        if refusal is not None:
+            return _Refused(refusal)
         if self._page is None:
             return _Refused(Refusal(404, "nothing here"))
         if self._page.isLeaf:

@@ -17,12 +17,16 @@ from sipnode.insight.service import Insight
 from sipnode.insight.source import SourceLines
 
 if TYPE_CHECKING:
+    from twisted.web.server import Request
+
     from sipnode.base.tap import Tap
     from sipnode.media.service import MediaService
     from sipnode.observe.callhistory import CallHistory
     from sipnode.records import Binding
     from sipnode.routing.core import Core
     from sipnode.settings import RecorderSettings, Settings
+    from sipnode.transport.handshake import Handshake, Refusal
+    from sipnode.transport.http import Refused
 
 HEP: Final = "sipnode"
 MOST_GONE: Final = 10_000
@@ -90,6 +94,25 @@ def connect_insight(insight: Insight, core: Core, calls: CallHistory | None = No
         calls.explained = insight.sentence
     if media is not None:
         media.measured_by(lambda name, reply: recorder.measured(core.clock(), name, reply))
+
+
+def handshakes_of(insight: Insight, core: Core) -> Refused | None:
+    """What keeps WebSocket handshakes that weren't let in, None where nothing is recorded."""
+    recorder = insight.keeper
+    if recorder is None:
+        return None
+
+    def refused(request: Request, shake: Handshake, refusal: Refusal) -> None:
+        """One wasn't."""
+        local: Any = request.getHost()
+        remote: Any = request.getClientAddress()
+        transport = "WSS" if request.isSecure() else "WS"
+        there = (str(remote.host), int(remote.port))
+        recorder.handshake_refused(
+            core.clock(), transport, (str(local.host), int(local.port)), there, shake.host, shake.origin, refusal.status, refusal.reason
+        )
+
+    return refused
 
 
 def mirror_of(settings: Settings, tap: Tap, reactor: Any) -> Mirror | None:

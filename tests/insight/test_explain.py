@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from sipnode.auth.authenticator import Authenticator
@@ -21,8 +25,15 @@ from sipnode.settings import AuthSettings, DialogSettings, ProxySettings, Settin
 from sipnode.sip import digest
 from sipnode.sip.message import SipRequest
 from sipnode.testing import DOMAIN, Phone
+from sipnode.transport.handshake import HandshakeRules
+from sipnode.transport.http import WebPort, XHTTPRoot
+from sipnode.transport.sniff import StreamPort
+from sipnode.transport.websocket import websocket_factory
+from sipnode.wiring.insight import handshakes_of
 from tests.insight.kit import SDP, RecordedCase
 from tests.observe.test_callhistory import Lines
+from tests.transport.kit import Bench, listener
+from tests.transport.test_http import UPGRADE, request
 
 SECURE = (
     b"v=0\r\no=- 1 1 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n"
@@ -30,6 +41,50 @@ SECURE = (
     b"m=audio 4000 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n"
 )
 PUBLIC = SDP.replace(b"10.1.1.1", b"198.51.100.7")
+
+
+KINDS = {
+    "connection for WebSocket not found": "stale_contacts",
+    "ran out of ports": "relay_ports",
+    "unknown call-id": "relay_unknown_call",
+    "recording without a directory": "relay_recording",
+    "cannot assign requested address": "relay_interface",
+    "no media node is up": "relay_down",
+    "the media node is silent": "relay_silent",
+    "not registered": "not_registered",
+    "gone some seconds before": "gone",
+    "wrong password": "wrong_password",
+    "a stage refused": "stage",
+    "the phone never answered": "silent_phone",
+    "488 and what was offered": "not_acceptable",
+    "private address in SDP": "private_address",
+    "one-way audio": "one_way_packets",
+    "no audio": "no_audio",
+    "wrong advertised address": "advertise",
+    "certificate expired": "certificate_expired",
+    "certificate of another name": "certificate_name",
+    "Host of a WebSocket": "websocket_host",
+    "Origin of a WebSocket": "websocket_origin",
+    "DNS": "dns",
+    "a trunk rejected": "trunk",
+    "session timer": "session_timer",
+    "CANCEL raced": "cancel_raced",
+    "loop": "loop",
+    "overload": "overload",
+    "database away": "database",
+    "clock skew of a nonce": "stale_nonce",
+}
+"""Faults that have to be explained, and the rule that does."""
+
+
+class KindTests(SynchronousTestCase):
+    """What is promised is staged."""
+
+    def test_each_is_staged(self) -> None:
+        """Each fault of the list has a test here."""
+        source = Path(sys.modules[__name__].__file__ or "").read_text("utf-8")
+        tests = source.partition("class ExplainCase")[2]
+        self.assertEqual([kind for kind, rule in KINDS.items() if f'"{rule}"' not in tests], [])
 
 
 class ExplainCase(RecordedCase):
@@ -371,6 +426,71 @@ class ServerTests(ExplainCase):
         for flow in (self.alice.flow, *self.world.flows.flows):
             self.patch(flow.listener, "via_host", "10.0.0.5")
         self.blames(self.answered_without_ack(), "advertise", "10.0.0.5", "advertise PUBLIC")
+
+
+class HandshakeTests(ExplainCase):
+    """A browser gets no WebSocket, so it can't even register."""
+
+    def knock(self, require_origin: bool = False, source: str = "203.0.113.9", **changes: str) -> int:
+        """The status of a handshake with these headers, by the HTTP that listens in a server."""
+        bench = Bench()
+        rules = HandshakeRules({"sip.example.com"}.__contains__, ("self",), require_origin)
+        web = listener("WS", 8080, websocket_port=True)
+        refused = handshakes_of(self.insight, self.world.core)
+        root = XHTTPRoot(rules, websocket_factory(bench.hub, web, bench.clock), None, None, "", refused)
+        port = StreamPort(bench.hub, listener("TCP", 8080, websocket_port=True), WebPort(bench.hub, root, bench.clock).channel)
+        wire = bench.connect(port.buildProtocol(IPv4Address("TCP", source, 40000)), source)
+        wire.protocol.dataReceived(request(UPGRADE | {name.replace("_", "-"): value for name, value in changes.items()}))
+        return int(wire.take().split(b" ")[1])
+
+    def test_host(self) -> None:
+        """A name that isn't ours: which, from where, and the line that lets it in."""
+        self.assertEqual(self.knock(Host="voice.example.org:8080"), 403)
+        words = ("203.0.113.9", "the Host voice.example.org,", "[transport] hosts = ['voice.example.org']")
+        self.blames("websocket:203.0.113.9", "websocket_host", *words)
+
+    def test_origin(self) -> None:
+        """A page of another site: which, and the line that lets it in; how often, too."""
+        for _ in range(3):
+            self.assertEqual(self.knock(Origin="https://app.example.org"), 403)
+        words = ("3 times", "the Origin https://app.example.org,", "[transport] origins = ['self', 'https://app.example.org']")
+        self.blames("websocket:203.0.113.9", "websocket_origin", *words)
+
+    def test_no_origin(self) -> None:
+        """None at all, where one is wanted."""
+        self.assertEqual(self.knock(True, Origin=""), 403)
+        self.blames("websocket:203.0.113.9", "websocket_origin", "no Origin", "require_origin")
+
+    def test_other_faults(self) -> None:
+        """Any other refusal is told in its own words."""
+        self.assertEqual(self.knock(Sec_WebSocket_Protocol="chat"), 400)
+        self.blames("websocket:203.0.113.9", "websocket_refused", "Sec-WebSocket-Protocol has no sip")
+
+    def test_good(self) -> None:
+        """A handshake that is let in leaves nothing."""
+        self.assertEqual(self.knock(), 101)
+        self.assertEqual(self.insight.rows(10, ""), [])
+
+    def test_listed(self) -> None:
+        """It is among the problems, and has a ladder; what a stranger wrote into it does no harm."""
+        self.knock(Host="x\x1b[2J" + "y" * 5000)
+        (row,) = self.insight.rows(1, "problems")
+        self.assertEqual((row["call_id"], row["method"], row["place"]), ("websocket:203.0.113.9", "WEBSOCKET", "203.0.113.9:40000"))
+        self.assertLess(row["octets"], 10_000)
+        for form in ("text", "markdown", "mermaid", "json"):
+            export = self.insight.export(row["call_id"], form)["text"]
+            self.assertIn("403", export)
+            self.assertNotIn("\x1b", export)
+
+    def test_flood(self) -> None:
+        """Whoever knocks from everywhere drives out no call of a user."""
+        call = self.world.call(self.alice, self.bob, SDP, SDP)
+        refused = self.recorder.handshake_refused
+        for number in range(5000):
+            refused(self.world.clock.seconds(), "WS", ("192.0.2.1", 80), (f"2001:db8::{number:x}", 1), "h" * 1000, "o" * 1000, 403, "Host")
+        self.assertIsNotNone(self.insight.story(call.invite.call_id))
+        self.assertLessEqual(self.ring.size, self.ring.most_octets)
+        self.assertLessEqual(len(self.ring.records), self.ring.most_calls)
 
 
 class MediaTests(ExplainCase):

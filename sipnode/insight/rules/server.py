@@ -6,7 +6,7 @@ from typing import Final
 
 from sipnode.base.tap import DATABASE, REFUSED
 from sipnode.insight.finding import Around, Finding, Rule, found, phrase, private
-from sipnode.insight.ring import BROKEN, CLOSED, RECEIVED, SENT
+from sipnode.insight.ring import BROKEN, CLOSED, HANDSHAKE, RECEIVED, SENT
 from sipnode.insight.rules.reach import callee
 from sipnode.insight.story import Entry, Story
 from sipnode.tables import clean
@@ -21,6 +21,37 @@ def _rule(story: Story) -> str:
     end = story.end
     rule = str(end.parts[3]) if end is not None else ""
     return rule.removeprefix("rule ") if rule.startswith("rule ") else ""
+
+
+def handshake(story: Story, around: Around) -> Finding | None:
+    """A browser wanted a WebSocket, and its Host or Origin isn't ours."""
+    refused = [entry for entry in story.entries if entry.kind == HANDSHAKE]
+    if not refused:
+        return None
+    last = refused[-1]
+    host, origin, status, reason = last.parts
+    who = f"The WebSocket of {clean(last.remote[0])} was refused ({status})"
+    times = f", {len(refused)} times by now" if len(refused) > 1 else ""
+    if "Host" in reason:
+        name = clean(host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host)
+        return found(
+            "websocket_host",
+            f"{who}{times}: it asked for the Host {name or 'of no name'}, which is no name or address of this server.",
+            f"If that name is meant to lead here: [transport] hosts = ['{name}'], or add the domain to [core] domains.",
+            refused,
+        )
+    if "Origin" in reason:
+        page = clean(origin or "")
+        missing = "it names no Origin, which [transport] require_origin wants"
+        return found(
+            "websocket_origin",
+            f"{who}{times}: {f'its page comes from the Origin {page}, which [transport] origins lacks' if page else missing}.",
+            f"If that page is yours: [transport] origins = ['self', '{page}']."
+            if page
+            else "Where programs may come without one: [transport] require_origin = false.",
+            refused,
+        )
+    return found("websocket_refused", f"{who}{times}: {clean(reason)}.", "Look at how the page or program makes its WebSocket.", refused)
 
 
 def database(story: Story, around: Around) -> Finding | None:
@@ -232,5 +263,5 @@ def session_timer(story: Story, around: Around) -> Finding | None:
     )
 
 
-RULES: Final[tuple[Rule, ...]] = (unreadable, database, loop, overload, cancel_raced, session_timer, no_ack)
+RULES: Final[tuple[Rule, ...]] = (handshake, unreadable, database, loop, overload, cancel_raced, session_timer, no_ack)
 LAST: Final[tuple[Rule, ...]] = (stage,)
