@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "native": set(),
     "tables": set(),
     "privatefile": {"errors"},
+    "machine": {"transport.portowner"},
     # It declares which native classes provide what a plugin asks for (classImplements), as the compiler can't.
     "interfaces": {"records", "settings", "sip", "base"},
     "base": {"errors", "records", "sip", "transaction"},
@@ -42,7 +43,8 @@ ALLOWED: dict[str, set[str]] = {
     "auth": SERVICE,
     "registrar": SERVICE,
     "nat": SERVICE,
-    "media": SERVICE | {"extensions"},
+    # It looks at the daemon's process, where that runs here.
+    "media": SERVICE | {"extensions", "machine"},
     # A branch is sent by a flow whose source may be trusted, and holds what the relay has of it.
     "proxy": SERVICE | {"auth", "media"},
     # A call is made of forks and branches.

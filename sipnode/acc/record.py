@@ -46,6 +46,7 @@ class CallRecord:
         status: Last status of the INVITE. outcome, ended_by, rule: As :class:`sipnode.dialog.call.Call` has them.
         media: The relay's node, "" where media went directly.
         quality: A mapping of each leg (:class:`sipnode.acc.quality.Quality`).
+        unrecorded: Why it wasn't recorded though it should have been, "" for nothing of that.
     """
 
     id: str
@@ -67,6 +68,7 @@ class CallRecord:
     rule: str = ""
     media: str = ""
     quality: list[dict[str, Any]] = field(default_factory=list)
+    unrecorded: str = ""
 
     @property
     def key(self) -> Key:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from twisted.application.service import Service
@@ -34,6 +35,8 @@ LOOK_SECONDS: Final = 600.0
 MOST_ENTRIES: Final = 100_000
 """Changes that wait for a disk that doesn't take them."""
 MOST_MEASURED: Final = 10_000
+MOST_UNRECORDED: Final = 10_000
+"""Calls of which it is known why they aren't recorded; the oldest are forgotten first."""
 
 
 class _Pump:
@@ -98,6 +101,7 @@ class Accounting(Service):
         self._again: IDelayedCall | None = None
         self._soon: IDelayedCall | None = None
         self._measured: OrderedDict[str, tuple[CallRecord, IDelayedCall]] = OrderedDict()
+        self._unrecorded: OrderedDict[str, str] = OrderedDict()
         self._journal: Journal | None = None
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
@@ -159,6 +163,8 @@ class Accounting(Service):
         if not call.answered and call.ended_by == "server" and not call.proved:
             return
         record = self._record(call)
+        if self._unrecorded:
+            record = replace(record, unrecorded=self._unrecorded.pop(call.media_call or call.call_id, ""))
         if not (call.bridged and call.answered and self.running):
             self._enter(End(record))
             return
@@ -184,6 +190,16 @@ class Accounting(Service):
         if waiting is not None and (legs := quality_of(reply)):
             self._measured[name] = waiting[0].measured(legs), waiting[1]
             self._whole(name)
+
+    def unrecorded(self, name: str, why: str) -> None:
+        """A call that was to be recorded isn't.
+
+        Args:
+            name: What the relay calls it. why: A sentence.
+        """
+        self._unrecorded[name] = why
+        if len(self._unrecorded) > MOST_UNRECORDED:
+            self._unrecorded.popitem(last=False)
 
     def _whole(self, name: str) -> None:
         record, timer = self._measured.pop(name)

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from sipnode.check import machine
-from sipnode.check.daemon import Daemon, is_literal, is_older, look_at
+from sipnode import machine
 from sipnode.check.relay import Node, Said, Silent
 from sipnode.errors import ConfigError, MediaError
+from sipnode.media.daemon import Daemon, is_literal, is_older, look_at
 from sipnode.media.flags import newer, parse
 from sipnode.media.manage import Operation
 from sipnode.media.nodes import Ports, parse_node

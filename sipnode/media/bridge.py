@@ -25,11 +25,15 @@ from sipnode.media.flags import for_answer, parse
 from sipnode.media.manage import Operation
 from sipnode.media.nodes import LARGE_SDP, Node, NodeSet
 from sipnode.media.profiles import profile_fields
+from sipnode.media.spool import Spools
 from sipnode.records import MediaKey, MediaProfile
 from sipnode.settings import MediaSettings
 
 BYPASS = "-"
 """``key.node`` of a call that no node took and that ``on_error = "bypass"`` lets pass: its SDP stays as it is, for good."""
+
+RECORDED = frozenset(("on", "yes"))
+"""Values of ``record-call`` that ask for a recording."""
 
 MAX_NOTES = 16_384
 """Calls of which the relay remembers the node and times; the oldest are forgotten first."""
@@ -66,6 +70,11 @@ class RtpengineRelay:
         settings: Fields for the daemon, and the waits.
         clock: For the times in messages.
 
+    Attributes:
+        measured: Called with ``(name of the call, reply)`` when a node has told the numbers of a call that ends.
+        spools: What is known of each node's recording, None for nothing.
+        unrecorded: Called with ``(name of the call, sentence)`` when one was to be recorded, and its node can't.
+
     Raises:
         ConfigError: a word in ``flags`` that is none.
     """
@@ -81,6 +90,8 @@ class RtpengineRelay:
         self._answer_flags = for_answer(self._flags) if self._flags is not None else None
         self._notes: OrderedDict[str, _Note] = OrderedDict()
         self.measured: Callable[[str, Mapping[bytes, Any]], None] | None = None
+        self.spools: Spools | None = None
+        self.unrecorded: Callable[[str, str], None] | None = None
         # While another node could take the call, the last wait, the longest, isn't worth its time.
         self._short_waits: Sequence[float] | None = settings.timeouts[:-1] if len(settings.timeouts) > 1 else None
 
@@ -161,6 +172,10 @@ class RtpengineRelay:
         self._notes[key.call_id] = note
         if len(self._notes) > MAX_NOTES:
             self._notes.popitem(last=False)
+        if self.spools is not None and key.asked is not None and key.asked.get("record-call") in RECORDED:
+            why = self.spools.known(node)
+            if why:
+                self._unrecorded(key.call_id, why)
         return _sdp(reply)
 
     def _refused(
@@ -239,7 +254,21 @@ class RtpengineRelay:
         node = self._holder(key) if key.node != BYPASS else None
         if node is None:
             return fail(MediaError("no media node carries the call", 404))
+        if self.spools is not None and command["command"] == "start recording":
+            return self.spools.refusal(node).addCallback(self._record, key, command, node)
         return self.nodes.command(node, command).addErrback(_at_node, node)
+
+    def _record(self, refusal: str, key: MediaKey, command: Command, node: Node) -> Deferred[dict[bytes, Value]]:
+        """An order to record, unless it is known that nothing would come of it."""
+        if refusal:
+            self._log.warn("{call_id} isn't recorded: {why}", call_id=key.call_id, why=refusal)
+            self._unrecorded(key.call_id, refusal)
+            raise _at(MediaError(refusal, 501), node)
+        return self.nodes.command(node, command).addErrback(_at_node, node)
+
+    def _unrecorded(self, call_id: str, why: str) -> None:
+        if self.unrecorded is not None:
+            self.unrecorded(call_id, why)
 
     def _send_delete(self, node: Node, key: MediaKey) -> Deferred[None]:
         if self.measured is None or key.via_branch or key.to_tag:

@@ -66,8 +66,8 @@ class OngoingMedia:
     def start_recording(self, metadata: str = "") -> Deferred[None]:
         """Record the call, or go on after a pause.
 
-        A daemon without ``--recording-dir`` says yes, writes so into its log, and the call goes on; ``sipnode doctor media`` tells it
-        before.
+        A daemon without ``--recording-dir`` says yes, and records nothing. Where it runs on this machine that is seen, and fails with 501
+        and a sentence; the call goes on, and its record says so. Elsewhere its own log has it.
 
         Args:
             metadata: ``key:value|key:value`` that the recording's metadata gets.

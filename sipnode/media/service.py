@@ -13,6 +13,7 @@ from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHostResolution, IListeningPort, IResolutionReceiver
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -24,6 +25,7 @@ from sipnode.media.bridge import NoRelay, RtpengineRelay
 from sipnode.media.client import NgClient
 from sipnode.media.nodes import Node, NodeSet, line_of, parse_nodes
 from sipnode.media.ports import PortWatch
+from sipnode.media.spool import Seen, Spools
 from sipnode.media.sweep import Owner, Sweep
 from sipnode.settings import MediaSettings
 
@@ -105,6 +107,8 @@ class MediaService(Service):
         self.nodes.lost_seconds = settings.lost_seconds
         ours = RtpengineRelay(self.nodes, settings, reactor) if nodes else NoRelay()
         self.relay: IMediaRelay = ours if other is None else other
+        if isinstance(self.relay, RtpengineRelay):
+            self.relay.spools = Spools(self._in_thread, reactor)
         self._ports = PortWatch(self.nodes, reactor)
         self._sweep: Sweep | None = None
 
@@ -127,6 +131,14 @@ class MediaService(Service):
             watcher(name, reply)
 
         self.relay.measured = both
+
+    def unrecorded_by(self, watcher: Callable[[str, str], None]) -> None:
+        """Have ``watcher(name of the call, sentence)`` called for each call that was to be recorded where its node can't."""
+        if isinstance(self.relay, RtpengineRelay):
+            self.relay.unrecorded = watcher
+
+    def _in_thread(self, look: Callable[[str, int], Seen], host: str, port: int) -> Deferred[Seen]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), look, host, port)
 
     @property
     def outstanding(self) -> int:

@@ -87,4 +87,5 @@ def build_accounting(core: Core, state_dir: Path, storage: Any, media: MediaServ
 
     core.dialogs.on_unknown = passed
     media.measured_by(accounting.deleted)
+    media.unrecorded_by(accounting.unrecorded)
     return accounting

@@ -94,6 +94,18 @@ class AccountingTests(SynchronousTestCase):
         self.assertEqual(round(record.duration_seconds), 60)
         self.assertEqual([leg["packets"] for leg in record.quality], [500, 480])
 
+    def test_unrecorded(self) -> None:
+        """A call that should have been recorded, and wasn't, has the reason in its record; the next one hasn't."""
+        for why in ("no folder", ""):
+            call = self.world.call(self.alice, self.bob, SDP, SDP)
+            name = [key.call_id for _, key in self.media.log][-1]
+            if why:
+                self.acc.unrecorded(name, why)
+            call.from_callee("BYE")
+            self.alice.reply(self.alice.got("BYE"), 200)
+            self.assertEqual(self.record().unrecorded, why)
+            self.taker.taken.clear()
+
     def test_no_numbers(self) -> None:
         """A node that doesn't answer costs the record its numbers, and some seconds."""
         self.world.call(self.alice, self.bob, SDP, SDP).from_caller("BYE")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sipnode.check import doctor, machine, relay
-from sipnode.check.daemon import LocalInterface, is_older, read_file, read_interface, read_options
+from sipnode import machine
+from sipnode.check import doctor, relay
 from sipnode.check.doctor import Report, examine
-from sipnode.check.machine import Process
 from sipnode.errors import ConfigError
+from sipnode.machine import Process
 from sipnode.media import ng
 from sipnode.media.bencode import decode_dictionary, encode
+from sipnode.media.daemon import LocalInterface, is_older, read_file, read_interface, read_options
 from sipnode.settings import MediaSettings, RoutingSettings, Settings
 from tests.check.test_asking import HOST, AskingCase
 from tests.media.test_ports import statistics

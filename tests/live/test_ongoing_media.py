@@ -10,6 +10,7 @@ from typing import Any
 from sipnode.acc.quality import quality_of
 from sipnode.errors import MediaError
 from sipnode.media.ongoing import OngoingMedia
+from sipnode.media.spool import NO_FOLDER
 from sipnode.records import MediaForm, MediaKey, MediaProfile
 from tests.live.support.sound import LINEAR, RATE, Sound, tone
 from tests.live.support.waiting import until
@@ -109,6 +110,23 @@ class OngoingMediaTests(LiveCase):
             error = await self.refusal(asked)
             self.assertEqual(error.status, status)
         await relay.delete(MediaKey("c", "f", node=key.node))
+
+    async def test_no_folder(self) -> None:
+        """A daemon of this machine without a folder for recordings is found out: the order fails with a sentence, and the call goes on."""
+        daemon = await self.daemon()
+        service = self.service(daemon.line)
+        told: list[tuple[str, str]] = []
+        service.unrecorded_by(lambda name, why: told.append((name, why)))
+        caller, callee, key = self.sound(CALLER_HZ), self.sound(CALLEE_HZ), MediaKey("c", "f", via_branch="z.0")
+        callee.start("127.0.0.1", audio_port(await service.relay.offer(key, sdp(caller.port), PHONE)))
+        key.to_tag = "t"
+        caller.start("127.0.0.1", audio_port(await service.relay.answer(key, sdp(callee.port), PHONE)))
+        error = await self.refusal(OngoingMedia(service.relay, "", "c", key.node, ("f", "t")).start_recording())
+        self.assertEqual((error.status, error.words), (501, NO_FOLDER))
+        self.assertEqual(told, [("c", NO_FOLDER)])
+        await self.hears(callee, CALLER_HZ)
+        await self.hears(caller, CALLEE_HZ)
+        await service.relay.delete(MediaKey("c", "f", node=key.node))
 
     async def refusal(self, asked: Awaitable[Any]) -> MediaError:
         try:

@@ -75,7 +75,8 @@ class CallMediaCommands:
     def start_recording(self, call_id: str, metadata: str = "", from_tag: str = "") -> Deferred[Done]:
         """Record a call, or go on after a pause.
 
-        rtpengine says yes too where it has no ``--recording-dir``, and the call goes on unrecorded: ``sipnode doctor media`` tells that.
+        501 where rtpengine runs on this machine and has no ``--recording-dir``: the call goes on unrecorded, and its record says so. On
+        another machine it says yes all the same, and only its own log tells.
 
         Args:
             metadata: ``key:value|key:value`` for the recording's metadata.

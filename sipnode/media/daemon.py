@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from sipnode.check.machine import command_line, executable
+from sipnode.machine import command_line, executable
 
 _SHORT: Final = {"i": "interface", "n": "listen-ng", "m": "port-min", "M": "port-max"}
 _WANTED: Final = frozenset((*_SHORT.values(), "recording-dir", "config-file", "config-section"))
@@ -47,17 +47,23 @@ class Daemon:
 
 def look_at(pid: int) -> Daemon:
     """Facts about a process that is one."""
-    options = read_options(command_line(pid)[1:])
-    file = options.get("config-file", [_CONFIG])[-1]
-    if file != "none":
-        for name, values in read_file(file, options.get("config-section", ["rtpengine"])[-1]).items():
-            options.setdefault(name, values)
+    options = options_of(pid)
     found = Daemon(pid, version_of(executable(pid)))
     for text in options.get("interface", []):
         found.interfaces += [read_interface(one) for one in text.split(";") if one.strip()]
     found.listen_ng = options.get("listen-ng", [""])[-1]
     found.recording_dir = options.get("recording-dir", [""])[-1]
     return found
+
+
+def options_of(pid: int) -> dict[str, list[str]]:
+    """Those of a process that matter here, as its command line has them, else its configuration file."""
+    options = read_options(command_line(pid)[1:])
+    file = options.get("config-file", [_CONFIG])[-1]
+    if file != "none":
+        for name, values in read_file(file, options.get("config-section", ["rtpengine"])[-1]).items():
+            options.setdefault(name, values)
+    return options
 
 
 def read_options(arguments: list[str]) -> dict[str, list[str]]:

@@ -67,6 +67,13 @@ def command_line(pid: int) -> list[str]:
     return _text(_PROC / str(pid) / "cmdline").rstrip("\0").split("\0")
 
 
+def mark_of(pid: int) -> str:
+    """When a process began, in the kernel's ticks, "" where there is none: its number may be another's later."""
+    # The name in brackets may have any characters; 20 fields later stands the time (proc(5), starttime).
+    fields = _text(_PROC / str(pid) / "stat").rpartition(")")[2].split()
+    return fields[19] if len(fields) > 19 else ""
+
+
 def executable(pid: int) -> str:
     """The file that it runs, "" where that can't be told."""
     try:
