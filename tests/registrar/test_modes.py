@@ -12,6 +12,7 @@ from zope.interface.verify import verifyObject
 
 from sipnode.interfaces import ILocationFeed
 from sipnode.records import Binding
+from sipnode.registrar import direct
 from sipnode.registrar.lookup import LookupResult
 from sipnode.registrar.service import RegistrarService
 from sipnode.settings import LocationSettings
@@ -279,6 +280,56 @@ class DatabaseOnlyTests(_ModeCase):
         self.assertEqual((found.connection_id, found.path), ("", path))
         self.service.flow_closed(flow)
         self.assertEqual(len(self.writer.rows), 1)
+
+    def test_calls_go_on(self) -> None:
+        """While the database is away calls go to what this node has registered and to what the database said last; it is 503 for others."""
+        self.start()
+        self.send(UA)
+        self.backend.rows = [*self.writer.rows.values(), binding(OTHER, "r2", server_id=2)]
+        self.assertEqual(sorted(self.found()), ["sip:a@192.0.2.1", "sip:b@192.0.2.2"])
+        self.send(UA, to="<sip:bob@example.com>")
+        self.backend.fetches = "fail"
+        self.assertEqual(sorted(self.found()), ["sip:a@192.0.2.1", "sip:b@192.0.2.2"])
+        self.assertEqual(self.successResultOf(self.service.lookup("bob@example.com")).status, 200)
+        self.assertEqual(self.successResultOf(self.service.lookup("carol@example.com")), LookupResult(503, []))
+        self.assertEqual(self.send(UA, call_id="c3").status, 503)
+        self.clock.advance(4000)
+        self.assertEqual(self.successResultOf(self.service.lookup(AOR)), LookupResult(503, []))
+        self.backend.fetches, self.backend.rows = "succeed", []
+        self.assertEqual(self.successResultOf(self.service.lookup(AOR)), LookupResult(404, []))
+
+    def test_silent(self) -> None:
+        """A call waits a second for a silent database; then that is tried by one request every other second, and no other waits."""
+        self.start()
+        self.send(UA)
+        self.backend.fetches = "wait"
+        first, second = self.service.lookup(AOR), self.service.lookup(AOR)
+        self.clock.advance(1)
+        for waiting in (first, second):
+            self.assertEqual(self.successResultOf(waiting).status, 200)
+        self.assertEqual(self.found(), ["sip:a@192.0.2.1"])
+        self.assertEqual(self.send(UA, call_id="c3").status, 503)
+        self.clock.advance(2)
+        trying = self.service.lookup(AOR)
+        self.assertNoResult(trying)
+        self.assertEqual(self.found(), ["sip:a@192.0.2.1"])
+        self.assertEqual(len(self.backend.asked), 3)
+        self.backend.asked[2][1].callback([])
+        self.assertEqual(self.successResultOf(trying).status, 404)
+        self.backend.asked[0][1].callback([])
+        self.backend.fetches = "succeed"
+        self.assertEqual(self.found(), [])
+
+    def test_bounded(self) -> None:
+        """Of no more addresses than a bound the last answer is kept, and the newest are."""
+        self.patch(direct, "MOST_SEEN", 2)
+        self.start()
+        for user in ("u1", "u2", "u3"):
+            self.backend.rows = [binding(UA, user, aor=f"{user}@example.com")]
+            self.successResultOf(self.service.lookup(f"{user}@example.com"))
+        self.backend.fetches = "fail"
+        statuses = [self.successResultOf(self.service.lookup(f"{user}@example.com")).status for user in ("u1", "u2", "u3")]
+        self.assertEqual(statuses, [503, 200, 200])
 
     def test_away(self) -> None:
         """Without the database: 503, for REGISTER and for lookups."""
