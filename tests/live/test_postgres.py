@@ -101,6 +101,40 @@ class PostgresStoreTests(PostgresCase, PersistentStoreSuite):
         await other.location.write(save(binding("later")))
         await until(lambda: "later" in feed.rows, "news after it")
 
+    async def test_news_of_users(self) -> None:
+        """Another password, a user that is removed and one that is made are noticed at once, whoever did it."""
+        store = await self.opened()
+        users = user_table(self.url, "")
+        users.add("alice", "example.test", "first")
+
+        def forgotten(name: str) -> bool:
+            try:
+                store.credentials.cached(name, "example.test")
+            except KeyError:
+                return True
+            return False
+
+        async def known() -> bool:
+            # News of what was done before may still be on their way.
+            for name in ("alice", "bob per cent%20"):
+                await store.credentials.fetch(name, "example.test")
+            return not forgotten("alice") and not forgotten("bob per cent%20")
+
+        await until(known, "both are known")
+        users.set_password("alice", "example.test", "second")
+        await until(lambda: forgotten("alice"), "news of the password")
+        await until(known, "both are known again")
+        self.sql("DELETE FROM subscriber WHERE username = 'alice'")
+        await until(lambda: forgotten("alice"), "news of the removal")
+        self.assertIsNone(await store.credentials.fetch("alice", "example.test"))
+        await until(known, "both are known not to be")
+        both = "('alice', 'example.test', 'x'), ('bob per cent%20', 'example.test', 'x')"
+        self.sql(f"INSERT INTO subscriber (username, domain, ha1) VALUES {both}")
+        await until(lambda: forgotten("alice") and forgotten("bob per cent%20"), "news of new users")
+        await until(known, "both are known again")
+        self.sql("INSERT INTO subscriber (username, domain) SELECT 'u' || n, 'example.test' FROM generate_series(1, 6000) AS n")
+        await until(lambda: forgotten("alice"), "news of many")
+
     async def test_nobody_to_tell(self) -> None:
         """A store that is alone sends no notifications; when there is another one it does, and what other programs write is always told."""
         store = await self.opened()

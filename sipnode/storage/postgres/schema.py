@@ -52,6 +52,7 @@ _FUNCTION: Final = "SELECT prosrc FROM pg_proc WHERE proname = %s AND pronamespa
 # Part of the script, tables, function: who tells of changes.
 _TELLING: Final = (
     ("triggers", ("location",), "sipnode_location_changed"),
+    ("user_triggers", ("subscriber",), "sipnode_users_changed"),
     ("presence_triggers", ("presentity", "active_watchers", "watchers"), "sipnode_presence_changed"),
 )
 _LOCK: Final = 0x5349506E

@@ -20,7 +20,7 @@ from sipnode.interfaces import IStorage
 from sipnode.records import Credential
 from sipnode.storage.credentials import CachedCredentials, Key
 from sipnode.storage.postgres import schema
-from sipnode.storage.postgres.columns import Statements, text_value
+from sipnode.storage.postgres.columns import Statements, text_of, text_value
 from sipnode.storage.postgres.dsn import Dsn
 from sipnode.storage.postgres.link import Link, Row
 from sipnode.storage.postgres.location import PostgresLocation
@@ -42,7 +42,7 @@ _TWINS: Final = (
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE %s AND application_name <> %s LIMIT 1"
 )
 # Held by each session that listens: the triggers tell nobody when no other session has it. Before anything is read.
-_LISTEN: Final = "SELECT pg_advisory_lock_shared(1397313614, 1); LISTEN sipnode_location; LISTEN sipnode_presence"
+_LISTEN: Final = "SELECT pg_advisory_lock_shared(1397313614, 1); LISTEN sipnode_location; LISTEN sipnode_presence; LISTEN sipnode_users"
 _READ_ONLY: Final = "SELECT current_setting('transaction_read_only')"
 _HASHES: Final = "password, ha1, ha1b"
 _SHA256: Final = ", ha1_sha256, ha1b_sha256"
@@ -281,8 +281,20 @@ class PostgresStorage:
             self._log.info("listening to {place} again", place=self.dsn.place)
             self.location.lost()
             self.presence.lost()
+            self.credentials.forget_all()
         self._heard = True
 
     def _told(self, payload: str) -> None:
-        if not self.presence.told(payload):
+        if not self._told_of_users(payload) and not self.presence.told(payload):
             self.location.told(payload)
+
+    def _told_of_users(self, payload: str) -> bool:
+        """``WRITER U user@domain …`` or ``WRITER V``; False when it isn't about users."""
+        kind, _, text = payload.partition(" ")[2].partition(" ")
+        if kind == "U":
+            for name in text.split(" "):
+                username, _, domain = text_of(name.replace("%20", " ").replace("%25", "%")).rpartition("@")
+                self.credentials.forget(username, domain)
+        elif kind == "V":
+            self.credentials.drop()
+        return kind in ("U", "V")

@@ -133,6 +133,37 @@ CREATE TRIGGER sipnode_location_updated AFTER UPDATE ON location
 CREATE TRIGGER sipnode_location_deleted AFTER DELETE ON location
     REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION sipnode_location_changed();
 
+-- part: user_triggers
+-- The same for users: "WRITER U user@domain …" made, changed or gone, "WRITER V" too many to name.
+CREATE OR REPLACE FUNCTION sipnode_users_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    writer text := replace(coalesce(nullif(current_setting('application_name'), ''), '-'), ' ', '_');
+BEGIN
+    IF pg_try_advisory_xact_lock(1397313614, 1) THEN
+        RETURN NULL;
+    END IF;
+    IF (SELECT count(*) FROM changed) > 5000 THEN
+        PERFORM pg_notify('sipnode_users', writer || ' V');
+    ELSE
+        PERFORM pg_notify('sipnode_users', writer || ' U ' || string_agg(named, ' '))
+        FROM (
+            SELECT replace(replace(username || '@' || domain, '%', '%25'), ' ', '%20') AS named, (row_number() OVER () - 1) / 12 AS part
+            FROM changed
+        ) AS names GROUP BY part;
+    END IF;
+    RETURN NULL;
+END
+$$;
+DROP TRIGGER IF EXISTS sipnode_subscriber_inserted ON subscriber;
+DROP TRIGGER IF EXISTS sipnode_subscriber_updated ON subscriber;
+DROP TRIGGER IF EXISTS sipnode_subscriber_deleted ON subscriber;
+CREATE TRIGGER sipnode_subscriber_inserted AFTER INSERT ON subscriber
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION sipnode_users_changed();
+CREATE TRIGGER sipnode_subscriber_updated AFTER UPDATE ON subscriber
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION sipnode_users_changed();
+CREATE TRIGGER sipnode_subscriber_deleted AFTER DELETE ON subscriber
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION sipnode_users_changed();
+
 -- part: presence_triggers
 -- The same for presence: "WRITER P user@domain|event …" places whose publications have changed, "WRITER W tag …" subscriptions saved,
 -- "WRITER X tag …" deleted, "WRITER J presentity_uri …" decisions about watchers, "WRITER Q" too many to name.
