@@ -209,6 +209,7 @@ class ICredentialStore(Interface):
 
     outage_seconds: float = Attribute("How long a credential stays good beyond its time while the store is away, seconds.")
     outdated: int = Attribute("How often one was used so.")
+    unserved: int = Attribute("How often a user wasn't known while the store was away, and so had to be refused.")
 
     def cached(username: str, domain: str) -> Credential | None:
         """The credential, or None when the user is known not to exist; raises KeyError when not looked up yet."""

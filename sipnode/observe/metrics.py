@@ -147,8 +147,10 @@ class ServerCollector(Collector):
         yield _gauges("sipnode_queue_length", "What waits.", "queue", {name: count() for name, count in it.queues.items()})
         degraded = it.storage is not None and bool(it.storage.degraded)
         yield _gauge("sipnode_storage_degraded", "1 while the store takes no writes.", degraded)
-        outdated = it.storage.credentials.outdated if it.storage is not None else 0
+        users = None if it.storage is None else it.storage.credentials
+        outdated, unserved = (0, 0) if users is None else (users.outdated, users.unserved)
         yield _counter("sipnode_outdated_credentials", "Times somebody was believed by what was known before the store was away.", outdated)
+        yield _counter("sipnode_unserved_users", "Times somebody unknown was refused, since the store of users was away.", unserved)
 
     def _calls(self) -> Iterator[Metric]:
         it = self._from

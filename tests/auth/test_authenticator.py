@@ -95,7 +95,7 @@ class Store:
     """Credentials that are in memory, or come when the test says so."""
 
     def __init__(self, *users: Credential) -> None:
-        self.outage_seconds, self.outdated = 0.0, 0
+        self.outage_seconds, self.outdated, self.unserved = 0.0, 0, 0
         self.users = {(user.username, user.domain): user for user in users}
         self.cold = False
         self.asked: list[tuple[str, str]] = []

@@ -587,7 +587,7 @@ class NoUsers:
     """A database that is away."""
 
     outage_seconds = 0.0
-    outdated = 0
+    outdated = unserved = 0
 
     def cached(self, username: str, domain: str) -> Credential | None:
         """Nothing is known without asking."""

@@ -222,20 +222,74 @@ class OutageTests(_CacheCase):
         self.failureResultOf(asked, StorageError)
 
     def test_silent_store(self) -> None:
-        """A store that says nothing holds nobody up who is known; its late answer is the truth again."""
+        """A store that says nothing holds nobody up: who is known is believed, who isn't is refused, after a second at first and then at
+        once; its late answer is the truth again.
+        """
         self.know()
         known, other = self.cache.fetch(*ALICE), self.cache.fetch("bob", "example.test")
         self.assertNoResult(known)
         self.clock.advance(1)
         self.assertEqual(self.successResultOf(known).ha1, "known")
-        self.assertNoResult(other)
+        self.failureResultOf(other, StorageError)
         self.assertEqual(self.cache.cached(*ALICE).ha1, "known")
-        self.clock.advance(30)
-        self.assertEqual(len(self.asked), 2)
+        for _ in range(30):
+            self.clock.advance(1)
+            self.failureResultOf(self.cache.fetch("bob", "example.test"), StorageError)
+            self.assertEqual(self.successResultOf(self.cache.fetch(*ALICE)).ha1, "known")
+        self.assertEqual((len(self.asked), self.cache.waiting, self.cache.unserved), (2, 1, 31))
         self.answer(ALICE, ha1="new")
+        self.assertEqual(self.cache.cached(*ALICE).ha1, "new")
+        other = self.cache.fetch("bob", "example.test")
         self.answer(("bob", "example.test"))
-        self.assertEqual((self.cache.cached(*ALICE).ha1, self.successResultOf(other).username), ("new", "bob"))
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.successResultOf(other).username, "bob")
+        self.assertEqual((self.clock.getDelayedCalls(), self.cache.waiting), ([], 0))
+
+    def test_tried_again(self) -> None:
+        """A store that was silent is tried with one user every other second, and nobody else waits for that."""
+        self.cache.fetch(*ALICE).addErrback(lambda _: None)
+        self.clock.advance(1)
+        self.clock.advance(4)
+        self.refuse()
+        self.failureResultOf(self.cache.fetch(*ALICE), StorageError)
+        self.assertEqual(len(self.asked), 1)
+        self.clock.advance(2)
+        first, second = self.cache.fetch(*ALICE), self.cache.fetch("bob", "example.test")
+        self.assertEqual(self.asked[1:], [[ALICE]])
+        self.failureResultOf(second, StorageError)
+        self.answer(ALICE)
+        self.successResultOf(first)
+
+    def test_held_up_itself(self) -> None:
+        """A process that stood still takes the store for silent no sooner than it has looked for the answer."""
+        waiting = self.cache.fetch(*ALICE)
+        self.clock.advance(9)
+        self.assertNoResult(waiting)
+        self.answer(ALICE)
+        self.successResultOf(waiting)
+
+    def test_changed_meanwhile(self) -> None:
+        """A user that changes while it is looked up is looked up anew by the next; the former secret isn't kept, for no outage either."""
+        self.know()
+        asked = self.cache.fetch(*ALICE)
+        self.cache.forget(*ALICE)
+        self.answer(ALICE, ha1="former")
+        self.successResultOf(asked)
+        self.assertRaises(KeyError, self.cache.cached, *ALICE)
+        asked = self.cache.fetch(*ALICE)
+        self.refuse()
+        self.failureResultOf(asked, StorageError)
+        self.assertEqual(self.cache._changed, set())
+
+    def test_invented_names(self) -> None:
+        """A flood of names that nobody has pushes out nobody that is known."""
+        cache = self.make(size=3)
+        cache.fetch(*ALICE)
+        self.answer(ALICE)
+        for number in range(9):
+            cache.fetch(f"x{number}", "example.test")
+            self.answer()
+        self.assertEqual(cache.cached(*ALICE), Credential(*ALICE))
+        self.assertEqual(len(cache._nobody), 3)
 
     def test_told_once(self) -> None:
         """The log has one line when the store goes and one when it is back."""
@@ -252,4 +306,4 @@ class OutageTests(_CacheCase):
         texts = [formatEvent(event) for event in events if event.get("log_namespace") == "sipnode.storage"]
         self.assertEqual(len(texts), 2)
         self.assertIn("away (connection refused): who was known stays so for 600 s", texts[0])
-        self.assertIn("back; 3 times", texts[1])
+        self.assertIn("back; 3 times somebody was believed by what was known before, 0 times", texts[1])
