@@ -66,6 +66,8 @@ ALLOWED: dict[str, set[str]] = {
     "observe": FLOOR | {"sip"},
     # It shows what happened in the words of those who watch.
     "insight": FLOOR | {"sip", "observe.sentences", "acc.quality"},
+    # A client: it draws what the RPC gives.
+    "top": {"tables", "rpc.client", "insight.ladder", "insight.document", "insight.service"},
     "manhole": FLOOR,
     "lifecycle": FLOOR | {"transaction", "config"},
     "fakes": FLOOR | {"sip", "auth", "routing.http"},
@@ -79,7 +81,7 @@ ALLOWED: dict[str, set[str]] = {
     "demo": {"config", "settings", "errors", "storage"},
     "cli": {
         "__init__", "native", "config", "errors", "forms", "settings", "app", "storage", "transport", "demo", "rpc.client", "check",
-        "lifecycle.domains", "tables", "replay",
+        "lifecycle.domains", "tables", "replay", "top",
     },
     "__main__": {"cli"},
     "tap": {"config", "errors", "app", "services"},

@@ -50,19 +50,28 @@ def _title(lane: Lane) -> str:
 
 
 def _line(arrow: Arrow, began: float, count: int, width: int) -> str:
-    cells = ["|" + " " * (width - 1)] * count
-    row = list("".join(cells))
-    left, right = sorted((arrow.start, arrow.end))
+    again = arrow.entry.kind == RESENT or arrow.entry.repeat
+    shaft = drawn(arrow.start, arrow.end, count, width, again, arrow.entry.kind == UNSENT)
+    return f"{arrow.entry.when - began:{TIME - 2}.3f}  {shaft}  {arrow.label}"
+
+
+def drawn(start: int, end: int, count: int, width: int, dotted: bool, lost: bool) -> str:
+    """The lanes of a line and an arrow between two of them, ``|------->|         |``.
+
+    Args:
+        start, end: Numbers of lanes, the same for a mark on one. count: How many lanes there are. width: Characters of each.
+        dotted: It was sent before. lost: It doesn't get there.
+    """
+    row = list(("|" + " " * (width - 1)) * count)
+    left, right = sorted((start, end))
     if left != right:
-        dash = "." if arrow.entry.kind == RESENT or arrow.entry.repeat else "-"
         first, last = left * width + 1, right * width
         for position in range(first, last):
-            row[position] = dash
-        if arrow.start < arrow.end:
-            row[last - 1] = "x" if arrow.entry.kind == UNSENT else ">"
+            row[position] = "." if dotted else "-"
+        if start < end:
+            row[last - 1] = "x" if lost else ">"
         else:
-            row[first] = "x" if arrow.entry.kind == UNSENT else "<"
+            row[first] = "x" if lost else "<"
     else:
-        row[arrow.start * width] = "*"
-    end = (count - 1) * width + 1
-    return f"{arrow.entry.when - began:{TIME - 2}.3f}  {''.join(row[:end])}  {arrow.label}"
+        row[start * width] = "*"
+    return "".join(row[: (count - 1) * width + 1])

@@ -1,0 +1,1 @@
+"""The recorder's calls in a terminal, with sngrep's keys."""
