@@ -69,7 +69,9 @@ class MediaControl:
         self.held = HeldCalls(counters)
         self.abilities = Abilities()
         self.interfaces = Interfaces(settings.interfaces)
-        said = words.parse(settings.flags).fields.get("media-address", "")
+        fields = words.parse(settings.flags).fields
+        said = fields.get("media-address", "")
+        self._bundles = "bundle" in fields
         self._address = settings.media_address or (said if isinstance(said, str) else "")
         self._tap = tap
         self._seconds = seconds
@@ -124,6 +126,8 @@ class MediaControl:
         """
         form = sdp.form_of(body)
         text = sdp.readable(body, form.form, host)
+        if form.bundled and not self._bundles and (profile.flags is None or "bundle" not in profile.flags.fields):
+            text = sdp.unbundled(text)
         exchange.offer = (text, form, profile)
         held = exchange.held
         dialog: DialogMedia | None = None

@@ -20,8 +20,13 @@ _NAMED: Final = re.compile(
 """An address that is none: it has letters that no IPv6 address has, or letters and no colon."""
 _MID: Final = re.compile(rb"^a=mid:(\S+)", re.M)
 _GROUP: Final = re.compile(rb"^a=group:BUNDLE[^\r\n]*\r?\n", re.M)
+_REFUSED: Final = re.compile(rb"^m=\S+ 0 ", re.M)
+_PORT: Final = re.compile(rb"\A(m=\S+ )\d+")
 _TRICKLE: Final = b"a=ice-options:trickle"
 _HOST_CANDIDATE: Final = re.compile(rb"^(a=candidate:\S+ \d+ \S+ \d+ )(\S+)( \d+ typ host)", re.M)
+
+UNBUNDLED: Final = '304 sipnode "The media relay bundles no media: of what a max-bundle browser offers, the first alone gets through"'
+"""Said to a browser whose video, or whatever it has offered second, isn't in the answer (RFC 3261 §20.43)."""
 
 
 class SdpForm(NamedTuple):
@@ -32,12 +37,14 @@ class SdpForm(NamedTuple):
         protocols: Of its RTP m-lines, each once, in order; empty where it has none, as T.38 alone.
         family: ``IP4`` or ``IP6`` of its first c-line, "" for none.
         bundle: It has a group BUNDLE.
+        bundled: It has an m-line without a way of its own, which goes by that of another, as browsers with ``max-bundle`` write.
     """
 
     form: MediaForm
     protocols: tuple[str, ...]
     family: str
     bundle: bool
+    bundled: bool = False
 
     @property
     def protocol(self) -> str:
@@ -58,7 +65,38 @@ def form_of(sdp: bytes) -> SdpForm:
     else:
         form = MediaForm.SDES if secure else MediaForm.PLAIN
     connection = _CONNECTION.search(sdp)
-    return SdpForm(form, protocols, "IP" + connection.group(1).decode() if connection else "", b"a=group:BUNDLE" in sdp)
+    bundle = b"a=group:BUNDLE" in sdp
+    family = "IP" + connection.group(1).decode() if connection else ""
+    return SdpForm(form, protocols, family, bundle, bundle and any(map(_is_bundled, _behind_the_first(sdp))))
+
+
+def _behind_the_first(sdp: bytes) -> list[bytes]:
+    """The parts of the m-lines behind the first, where that one brings its candidates; else nothing can be told of them."""
+    if sdp.count(b"\nm=") < 2:
+        return []
+    _, first, *others = _sections(sdp)
+    return others if b"a=candidate:" in first else []
+
+
+def _is_bundled(section: bytes) -> bool:
+    """Whether an m-line is to go by the way of another one."""
+    return b"a=bundle-only" in section or (b"a=candidate:" not in section and not section.partition(b" ")[2].startswith(b"0 "))
+
+
+def unbundled(sdp: bytes) -> bytes:
+    """An offer without the m-lines that have no way of their own: to a relay that bundles nothing they would get one that the browser,
+    which has none for them, takes for a fault of the whole answer.
+    """
+    others = _behind_the_first(sdp)
+    if not any(map(_is_bundled, others)):
+        return sdp
+    head, first, *_ = _sections(sdp)
+    return b"".join((head, first, *(_PORT.sub(rb"\g<1>0", one, 1) if _is_bundled(one) else one for one in others)))
+
+
+def left_out(offer: SdpForm, answer: bytes) -> bool:
+    """Whether an m-line that was offered without a way of its own isn't in the answer."""
+    return offer.bundled and _REFUSED.search(answer) is not None
 
 
 def readable(sdp: bytes, form: MediaForm, host: str) -> bytes:

@@ -20,7 +20,7 @@ from sipnode.media.body import find_sdp, hides_sdp, is_webrtc
 from sipnode.media.flags import for_answer, parse
 from sipnode.media.manage import Operation
 from sipnode.media.profiles import AVP, SAVPF_DTLS, Choice, choices
-from sipnode.media.sdp import SdpForm, form_of
+from sipnode.media.sdp import UNBUNDLED, SdpForm, form_of, left_out
 from sipnode.nat.tests import SDP_PRIVATE, from_neighbour, nat_uac_test
 from sipnode.proxy.core import MediaPolicy
 from sipnode.proxy.forkpolicy import RECEIVED
@@ -315,6 +315,8 @@ class NatManage(MediaPolicy):
                 self._control.answered(exchange, response)
             copy = response.copy()
             copy.set_body(part.replaced(response.body, result))
+            if exchange.offer is not None and exchange.state.offered and left_out(exchange.offer[1], result):
+                copy.append("warning", UNBUNDLED)
             return copy
 
         return self._control.reply(exchange, response, sdp, profile, far or branch.flow.remote[0]).addCallback(rewritten)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.media.sdp import finished, form_of, readable
+from sipnode.media.sdp import finished, form_of, left_out, readable, unbundled
 from sipnode.records import MediaForm
 
 PHONE = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\na=sendrecv\r\n"
@@ -42,11 +42,30 @@ class FormTests(SynchronousTestCase):
         self.assertEqual([form_of(sdp).family for sdp in (PHONE, PHONE.replace(b"IP4 192.0.2.1", b"IP6 ::1"), b"")], ["IP4", "IP6", ""])
         self.assertEqual((form_of(BROWSER).bundle, form_of(PHONE).bundle), (True, False))
 
+    def test_bundled_alone(self) -> None:
+        """An m-line without a way of its own is told from one that has its candidates, one that is refused, and one of which nothing is
+        known yet; it is taken out of the offer, and missed in the answer."""
+        video = b"m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\n"
+        way = b"a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n"
+        found = [
+            form_of(sdp).bundled
+            for sdp in (
+                BROWSER + way + video, BROWSER + way + video.replace(b" 9 ", b" 0 ") + b"a=bundle-only\r\n", BROWSER + way + video + way,
+                BROWSER + way + video.replace(b" 9 ", b" 0 "), BROWSER + video, BROWSER + way,
+            )
+        ]  # fmt: skip
+        self.assertEqual(found, [True, True, False, False, False, False])
+        self.assertEqual(unbundled(BROWSER + way + video), BROWSER + way + video.replace(b" 9 ", b" 0 "))
+        self.assertEqual(unbundled(BROWSER + way + video + way), BROWSER + way + video + way)
+        refused, bundled = PHONE + b"m=video 0 RTP/AVP 96\r\n", form_of(BROWSER + way + video)
+        self.assertEqual([left_out(bundled, refused), left_out(bundled, PHONE), left_out(form_of(BROWSER), refused)], [True, False, False])
+
     @given(st.binary(max_size=200))
     def test_any_octets(self, octets: bytes) -> None:
         """Any octets have a form, and can be made readable and finished."""
         for form in MediaForm:
             finished(readable(octets, form, "192.0.2.9"), form, True, "192.0.2.8")
+        unbundled(octets)
         form_of(b"m=" + octets)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .phone import Phone
 
 _MEDIA = re.compile(rb"^m=audio (\d+) ", re.M)
+_OTHERS = re.compile(rb"^m=(?!audio)(\S+) \d+ (\S+) (\S+)", re.M)
 _ADDRESS = re.compile(rb"^c=IN IP4 (\S+)", re.M)
 _DIRECTION = re.compile(rb"^a=(sendrecv|sendonly|recvonly|inactive)\s*$", re.M)
 _OPPOSITE = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
@@ -115,7 +116,7 @@ class Call:
 
     def answer(self) -> None:
         """200 with our SDP, and sound."""
-        self._reply(200, body=self._sdp("sendrecv"), headers=[_SDP])
+        self._reply(200, body=self._sdp("sendrecv") + self._refused(), headers=[_SDP])
         self.state = "up"
         self.sound.start(*media_of(self.remote_sdp))
 
@@ -188,7 +189,7 @@ class Call:
         elif request.method == "INVITE":
             self._hear(request.body)
             self.target = NameAddr.parse(request.values("contact")[0]).uri_text
-            body = self._sdp(_OPPOSITE[self.heard_direction])
+            body = self._sdp(_OPPOSITE[self.heard_direction]) + self._refused()
             self.phone.reply(request, 200, addr, headers=[("contact", f"<{self.phone.contact}>"), _SDP], body=body)
             self.sound.start(*media_of(self.remote_sdp))
         else:
@@ -237,6 +238,10 @@ class Call:
             f"v=0\r\no={self.phone.user} 1 {self._version} IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
             f"m=audio {self.sound.port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=ptime:20\r\na={direction}\r\n"
         ).encode()
+
+    def _refused(self) -> bytes:
+        """The m-lines of an answer behind the audio: it has no screen (RFC 3264 §6)."""
+        return b"".join(b"m=%b 0 %b %b\r\n" % found for found in _OTHERS.findall(self.remote_sdp))
 
     def _end(self, why: str) -> None:
         if self.state != "ended":
