@@ -130,6 +130,7 @@ bench-durable:
 bench-freeze:
 	@tools/setup.sh bench
 	@$(BIN)/python bench/survive.py --bench $(SHARED)/bench --freeze 60
+	@$(BIN)/python bench/outage.py --bench $(SHARED)/bench --seconds 120
 
 bench-abuse:
 	@tools/setup.sh bench

@@ -152,7 +152,7 @@ class WriteThrough:
         yet, so what memory holds now is put behind them.
         """
         now = self._clock.seconds()
-        if self._backlog is not None and self._degraded():
+        if self._degraded():
             # Nobody needs to wait for a store that is known to be away.
             now += self._seconds
         due = [write for write in islice(self._waiting.values(), _GIVE_UP_AT_ONCE) if write.deadline <= now]

@@ -8,8 +8,12 @@ from twisted.internet import reactor as _reactor
 from twisted.python import log
 from twisted.trial.unittest import TestCase
 
+from sipnode.settings import StorageSettings
+
+from .support import postgres
 from .support.browser import Page, missing_browser
 from .support.call import media_of
+from .support.nodes import database
 from .support.site import DOMAIN, Site, missing
 
 reactor: Any = _reactor
@@ -24,7 +28,7 @@ class UnkillableTests(TestCase):
     """A page and a phone."""
 
     timeout = 120
-    skip = missing("rtpengine") or missing_browser()
+    skip = missing("rtpengine") or missing_browser() or postgres.missing()
 
     async def test_calls_go_on(self) -> None:
         """With a phone, with another page, and one that comes back too late; all with one server."""
@@ -34,6 +38,41 @@ class UnkillableTests(TestCase):
         await self.moved(site, alice, carol)
         await self.reloaded(site, alice)
         self.assertEqual([alice.errors, carol.errors], [[], []])
+
+    async def test_database_stopped(self) -> None:
+        """PostgreSQL is stopped under a page's call with a phone, with passwords: sound, hold, resume and the end of it are as ever, and
+        the next call, of either, is too.
+        """
+        cluster, name = await database()
+        site = await Site(self, storage=StorageSettings(url=cluster.url(name))).start()
+        alice = await Page.ready(self, self.page(site, "alice", 440))
+        bob = await site.registered("bob", 700)
+        await alice.do("call", BOB)
+        await alice.call("up")
+        await bob.calls[0].hears(440)
+        cluster.freeze()
+        try:
+            self.assertTrue(await alice.do("hold"))
+            self.assertIn(bob.calls[0].heard_direction, ("sendonly", "inactive"))
+            self.assertTrue(await alice.do("unhold"))
+            await alice.hears(700)
+            await bob.calls[0].hears(440)
+            await alice.do("hangup")
+            await bob.calls[0].ended("BYE")
+            await site.no_calls()
+            await alice.do("call", BOB)
+            await alice.call("up")
+            await bob.calls[1].hears(440)
+            await alice.do("hangup")
+            await bob.calls[1].ended("BYE")
+            call = bob.dial(ALICE)
+            self.assertEqual((await call.outcome).status, 200)
+            await call.hears(440)
+            await alice.hears(700)
+            await call.hang_up()
+            await alice.call("")
+        finally:
+            cluster.resume()
 
     def page(self, site: Site, user: str, hz: int) -> str:
         """The address of a page that is told to stay signed in."""

@@ -15,8 +15,12 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from sipnode.settings import StorageSettings
+
+from .support import postgres
 from .support.browser import Page, missing_browser
 from .support.call import Call
+from .support.nodes import database
 from .support.phone import Phone
 from .support.site import DOMAIN, Site, missing
 from .support.waiting import until
@@ -32,7 +36,7 @@ class TableTests(TestCase):
     """All of it, in one run."""
 
     timeout = 900
-    skip = missing("rtpengine") or missing_browser()
+    skip = missing("rtpengine") or missing_browser() or postgres.missing()
 
     async def test_table(self) -> None:
         """Measure and print."""
@@ -43,17 +47,26 @@ class TableTests(TestCase):
             ("network changed", self.moved),
             ("``kill -9`` of sipnode, and started anew", self.killed),
             ("rtpengine killed, and started anew", self.relay),
+            ("PostgreSQL stopped", self.database),
         ):
             browser = await self.browser(deed)
             pages_only = {"page loaded anew": "—", "socket cut": "—", "network changed": "not measured"}
             rows.append((name, browser, pages_only.get(name) or await self.phone(deed)))
         rows.append(("node lost", "not measured", "not measured"))
-        rows.append(("PostgreSQL stopped", "not measured", "not measured"))
         print(table(("misfortune", "browser", "phone"), rows), file=sys.__stdout__, flush=True)
+
+    async def site(self, deed: Callable[[Site, Page | None], Awaitable[None]]) -> Site:
+        """A server, with PostgreSQL where that is what stops."""
+        if deed != self.database:
+            return await Site(self).start()
+        # The cell before may have left it stopped.
+        postgres.shared().resume()
+        cluster, name = await database()
+        return await Site(self, storage=StorageSettings(url=cluster.url(name))).start()
 
     async def browser(self, deed: Callable[[Site, Page | None], Awaitable[None]]) -> str:
         """The cell of a page in a call with a phone."""
-        site = await Site(self).start()
+        site = await self.site(deed)
         alice = await Page.ready(self, f"{site.page('alice', 440)}&remember=1")
         bob = await site.registered("bob", 700)
         await alice.do("call", f"sip:bob@{DOMAIN}")
@@ -64,7 +77,7 @@ class TableTests(TestCase):
 
     async def phone(self, deed: Callable[[Site, Page | None], Awaitable[None]]) -> str:
         """The cell of two phones."""
-        site = await Site(self).start()
+        site = await self.site(deed)
         bob, carol = await site.registered("bob", 700), await site.registered("carol", 880)
         call = carol.dial(bob.aor)
         self.assertEqual((await call.outcome).status, 200)
@@ -124,6 +137,13 @@ class TableTests(TestCase):
         site.rtpengine.process.kill()
         await deferToThread(site.rtpengine.process.wait)
         site.rtpengine.start()
+
+    async def database(self, site: Site, page: Page | None) -> None:
+        cluster = postgres.shared()
+        cluster.freeze()
+        self.addCleanup(cluster.resume)
+        # Long enough for every part of the server to find out.
+        await deferLater(reactor, 10, lambda: None)
 
 
 def requests(phone: Phone) -> list[str]:

@@ -152,6 +152,20 @@ class OutageTests(_ModeCase):
         self.assertEqual(context.replies, [(503, "", {"retry-after": ["5"]})])
         self.assertEqual((self.writer.puts, self.found()), ([], []))
 
+    def test_reject_what_waits(self) -> None:
+        """A REGISTER that waits for the store gets its 503 as soon as that is known to be away; what the write brings later is undone."""
+        self.start()
+        self.writer.mode = "wait"
+        context = self.send(UA)
+        self.clock.advance(1)
+        self.assertEqual(context.status, 0)
+        self.degraded = "away"
+        self.clock.advance(1)
+        self.assertEqual((context.status, self.found()), (503, []))
+        for write in self.writer.waiting:
+            write.callback(None)
+        self.assertEqual(self.writer.rows, {})
+
     def test_calls_go_on(self) -> None:
         """Lookups are answered from memory."""
         self.start()
