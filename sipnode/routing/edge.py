@@ -87,6 +87,15 @@ class Edge:
             target.path = f"<sip:{TOKEN}{self._signer.flow_token(where, now + LIFETIME)}@%s{tail}>"
         return target
 
+    @staticmethod
+    def spoken_for(request: SipRequest) -> list[tuple[str, str]]:
+        """What a REGISTER needs beside our Path: ``Supported: path``, where its device doesn't say so itself.
+
+        Without it a registrar may refuse any Path with 420 (RFC 3327 §5.3), and Asterisk does. A device that knows nothing of Path reads
+        nothing of it in its 200 either.
+        """
+        return [] if request.method != "REGISTER" or supports(request, "path") else [("supported", "path")]
+
     def arrived(self, request: SipRequest, now: float) -> Target | None:
         """Where a request by one of our Paths goes; None for any other request.
 

@@ -254,6 +254,7 @@ class Request(Changes):
         if edge is None or not is_for(edge, self):
             return False
         self.targets = [edge.to_registrar(self.request, self.flow, bool(self.flags & Flag.NATS), self.now)]
+        self.extra.extend(edge.spoken_for(self.request))
         return True
 
     def to_device(self) -> bool:

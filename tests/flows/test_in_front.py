@@ -49,6 +49,16 @@ class EdgeTests(SynchronousTestCase):
         self.assertEqual((len(values), values[1]), (2, "<sip:10.0.0.1;lr;ob>"))
         self.assertNotIn("ob", NameAddr.parse(values[0]).uri.params)
 
+    def test_speaks_for_a_device(self) -> None:
+        """A registrar may refuse a Path whose REGISTER doesn't say that it supports it (RFC 3327 §5.3): we say so for a device that doesn't."""
+        for supported, expected in (("outbound", ["outbound", "path"]), ("", ["path"]), ("gruu, Path", ["gruu", "Path"])):
+            phone = self.user()
+            more = [("supported", supported)] if supported else []
+            phone.send("REGISTER", "sip:pbx.test", more, to=f"<{phone.aor}>")
+            self.assertEqual(self.pbx.got("REGISTER").values("supported"), expected)
+        phone.send("MESSAGE", "sip:dave@pbx.test")
+        self.assertNotIn("supported", self.pbx.got("MESSAGE"))
+
     def test_challenge_passes(self) -> None:
         """Whom the PBX asks for a password is asked, with its own challenge."""
         phone = self.user()
