@@ -107,6 +107,9 @@ if [ -n "$missing" ]; then
 	fi
 fi
 
+# Debian 12 has no Asterisk: the tests run that of Debian 11, from a folder.
+[ "$goal" != test ] || tools/asterisk.sh
+
 # ---------------------------------------------------------------- Python
 
 [ -x $venv/bin/python ] || {

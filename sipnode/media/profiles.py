@@ -10,13 +10,18 @@ ICE                   force                    remove          remove          r
 rtcp-mux              offer                    demux           demux           demux
 DTLS                  passive in an offer, **absent** in an    off             off
                       answer
+DTLS-reverse          passive in an offer: the offering end, if it has DTLS, begins the handshake, when it has the answer
 SDES                  off                      off             absent: on      off
 flags                 generate-mid
 replace               origin, session-connection
 ====================  =======================  ==============  ==============  ===========
 
-An answer to one that offered DTLS carries no DTLS field: with ``passive`` there the daemon, which had begun as DTLS client when it
-read ``setup:actpass``, and the other end both wait for ever.
+An answer to one that offered DTLS carries no DTLS field: with ``passive`` there the daemon, if it had begun as DTLS client when it
+read ``setup:actpass``, and the other end would both wait for ever.
+
+``DTLS-reverse`` keeps it from beginning then: ICE may be done before the answer, and an INVITE that a registrar behind us challenges
+comes once more from the same port of the browser, which would find the first handshake's beginning in its queue, and in the second
+one a bad signature.
 
 The one invariant: these fields depend on nothing but the profile, the operation and the settings.
 """
@@ -134,6 +139,7 @@ def _derived(profile: MediaProfile, operation: Operation) -> dict[str, MediaFiel
             fields["transport-protocol"] = profile.protocol
         if profile.form in (MediaForm.WEBRTC, MediaForm.DTLS):
             fields["DTLS"] = "passive"
+        fields["DTLS-reverse"] = "passive"
         if profile.interfaces:
             fields["direction"] = profile.interfaces
     if profile.family:

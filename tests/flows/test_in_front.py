@@ -50,7 +50,7 @@ class EdgeTests(SynchronousTestCase):
         self.assertNotIn("ob", NameAddr.parse(values[0]).uri.params)
 
     def test_speaks_for_a_device(self) -> None:
-        """A registrar may refuse a Path whose REGISTER doesn't say that it supports it (RFC 3327 §5.3): we say so for a device that doesn't."""
+        """A registrar may refuse a Path without Supported: path (RFC 3327 §5.3): we say it for a device that doesn't."""
         for supported, expected in (("outbound", ["outbound", "path"]), ("", ["path"]), ("gruu, Path", ["gruu", "Path"])):
             phone = self.user()
             more = [("supported", supported)] if supported else []

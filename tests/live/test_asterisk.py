@@ -33,7 +33,7 @@ class AsteriskTests(TestCase):
         return Phone(self, user, NUMBERS[user], PBX_DOMAIN, server, hz)
 
     async def test_registered_trunk(self) -> None:
-        """Asterisk as the provider: sipnode registers there, calls a number of it, and is called by it, with sound; either side hangs up."""
+        """Asterisk as the provider: sipnode registers there, calls a number, and is called, with sound; either side hangs up."""
         pbx = await self.pbx()
         trunk = TrunkSettings(
             domain=PBX_DOMAIN, address=f"{PBX}:{pbx.port}", user="4930", password=NUMBERS["4930"], register=True, incoming="alice",

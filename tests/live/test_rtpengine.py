@@ -181,8 +181,8 @@ class RowTests(LiveCase):
             self.assertIn(wanted, sdp)
         self.assertNotIn(b"a=crypto", sdp)
 
-    async def test_answer_to_a_browser_takes_the_active_role(self) -> None:
-        """A phone's answer to a browser's offer says setup:active, for with passive neither end would begin DTLS."""
+    async def test_answer_to_a_browser_has_it_begin(self) -> None:
+        """A phone's answer to a browser's offer says setup:passive, as the offer told the daemon: the browser begins DTLS."""
         service = self.service((await self.daemon()).line)
         key = MediaKey("c", "f", via_branch="z.0")
         offered = await service.relay.offer(key, BROWSER_SDP, PHONE)
@@ -192,7 +192,7 @@ class RowTests(LiveCase):
         self.assertIn(b"a=rtcp:%d" % (audio_port(offered) + 1), offered)
         key.to_tag = "t"
         sdp = await service.relay.answer(key, PHONE_SDP, BROWSER)
-        for wanted in (b" UDP/TLS/RTP/SAVPF ", b"a=setup:active", b"a=rtcp-mux", b"a=ice-pwd:", b"a=fingerprint:sha-256 "):
+        for wanted in (b" UDP/TLS/RTP/SAVPF ", b"a=setup:passive", b"a=rtcp-mux", b"a=ice-pwd:", b"a=fingerprint:sha-256 "):
             self.assertIn(wanted, sdp)
 
     async def test_browser_answers_phone(self) -> None:
@@ -217,7 +217,7 @@ class RowTests(LiveCase):
             self.assertIn(b" UDP/TLS/RTP/SAVPF ", sdp)
             self.assertNotIn(b"5123", sdp)
         self.assertIn(b"a=setup:actpass", offered)
-        self.assertIn(b"a=setup:active", answered)
+        self.assertIn(b"a=setup:passive", answered)
 
     async def test_phone_to_phone(self) -> None:
         """Between phones both directions are RTP/AVP at the daemon's ports."""

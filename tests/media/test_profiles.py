@@ -42,7 +42,8 @@ class ProfileTests(SynchronousTestCase):
 
     def test_offer_to_a_browser(self) -> None:
         """WebRTC with DTLS passive."""
-        self.assertEqual(self.fields(True, Operation.OFFER), {**BROWSER, "DTLS": "passive", "transport-protocol": SAVPF})
+        passive = {"DTLS": "passive", "DTLS-reverse": "passive"}
+        self.assertEqual(self.fields(True, Operation.OFFER), {**BROWSER, **passive, "transport-protocol": SAVPF})
 
     def test_answer_to_a_browser_has_no_dtls(self) -> None:
         """The same without DTLS, with which browser and daemon would both wait, and without a protocol, which is the offer's."""
@@ -50,7 +51,7 @@ class ProfileTests(SynchronousTestCase):
 
     def test_phone(self) -> None:
         """Plain RTP, in an offer and an answer alike."""
-        self.assertEqual(self.fields(False, Operation.OFFER), {**PHONE, "transport-protocol": "RTP/AVP"})
+        self.assertEqual(self.fields(False, Operation.OFFER), {**PHONE, "DTLS-reverse": "passive", "transport-protocol": "RTP/AVP"})
         self.assertEqual(self.fields(False, Operation.ANSWER), PHONE)
 
     def test_keys_in_the_sdp(self) -> None:
@@ -79,7 +80,7 @@ class ProfileTests(SynchronousTestCase):
         """media-address and record-call are sent only where they are set."""
         fields = self.fields(False, Operation.OFFER, media_address="203.0.113.9", record_call=True)
         self.assertEqual((fields["media-address"], fields["record-call"]), ("203.0.113.9", "on"))
-        self.assertEqual(profile_fields(MediaProfile(MediaForm.PLAIN), Operation.OFFER), PHONE)
+        self.assertEqual(profile_fields(MediaProfile(MediaForm.PLAIN), Operation.OFFER), {**PHONE, "DTLS-reverse": "passive"})
 
     def test_results_are_independent(self) -> None:
         """A caller that changes the fields it got changes nobody else's, and every one can be encoded."""

@@ -70,6 +70,12 @@ window.RTCPeerConnection = class extends Plain {
   }
 };
 """
+_ELSEWHERE = """
+const Here = window.WebSocket;
+window.WebSocket = class extends Here {
+  constructor(url, words) { super('ws://%s', words); }
+};
+"""
 _ASK = "([name, given]) => window.sipnode[name](...given)"
 
 
@@ -116,9 +122,9 @@ class Browser:
         """A new context with a page of that address; blocks, so through :meth:`run`.
 
         Args:
-            address: Behind ``#`` may stand ``voice``, the pitch of a tone that is spoken, ``answer``, which has calls answered, and
-                ``relayed``, which lets media go by TURN servers alone; they are of this class. What is left there is the page's own, and
-                signed in with by a click.
+            address: Behind ``#`` may stand ``voice``, the pitch of a tone that is spoken, ``answer``, which has calls answered,
+                ``relayed``, which lets media go by TURN servers alone, and ``socket``, where another server's WebSockets are; they
+                are of this class. What is left there is the page's own, and signed in with by a click.
             options: Playwright's for the context.
         """
         if self._chromium is None:
@@ -126,9 +132,12 @@ class Browser:
 
             self._driver = sync_playwright().start()
             self._chromium = self._driver.chromium.launch(executable_path=program(), args=FLAGS)
-        context = self._chromium.new_context(permissions=["microphone", "camera"], **options)
         place, _, words = address.partition("#")
         account = dict(parse_qsl(words))
+        elsewhere = account.pop("socket", "")
+        # A page of ours connects to nothing but its own server.
+        options = {**options, "bypass_csp": bool(elsewhere)}
+        context = self._chromium.new_context(permissions=["microphone", "camera"], **options)
         voice = account.pop("voice", "")
         if voice:
             context.add_init_script(_VOICE % int(voice))
@@ -136,6 +145,8 @@ class Browser:
             context.add_init_script(_ANSWER)
         if account.pop("relayed", ""):
             context.add_init_script(_RELAYED)
+        if elsewhere:
+            context.add_init_script(_ELSEWHERE % elsewhere)
         page = context.new_page()
         page.set_default_timeout(20000)
         page.goto(f"{place}#{urlencode(account)}" if account else place)

@@ -34,9 +34,10 @@ class Kamailio:
         script: Its configuration in this folder; ``DBURL`` in it becomes the database's.
         url: Of the database, as Kamailio writes it.
         port: Its UDP port on loopback. host: Another address of loopback.
+        words: What else is to be replaced in the configuration, and by what.
     """
 
-    def __init__(self, case: TestCase, script: str, url: str, port: int, host: str = HOST) -> None:
+    def __init__(self, case: TestCase, script: str, url: str, port: int, host: str = HOST, **words: object) -> None:
         self.case = case
         self.port = port
         self.host = host
@@ -44,7 +45,10 @@ class Kamailio:
         case.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.log = self.folder / "log"
         self._conf = self.folder / "kamailio.cfg"
-        self._conf.write_text((Path(__file__).parent / script).read_text().replace("DBURL", f'"{url}"'))
+        text = (Path(__file__).parent / script).read_text().replace("DBURL", f'"{url}"')
+        for word, value in words.items():
+            text = text.replace(word, str(value))
+        self._conf.write_text(text)
 
     async def start(self) -> Kamailio:
         """Up and answering."""

@@ -80,9 +80,12 @@ class Site:
             then. The nodes of ``media`` are the site's.
         secure: It listens with TLS too, as ``tls.cfg`` in its folder says.
         media_ports: How many ports rtpengine has; a call takes four.
+        domains: Whose users it has: those of the database, if it is :data:`DOMAIN`.
     """
 
-    def __init__(self, case: TestCase, secure: bool = False, media_ports: int = _MEDIA_PORTS, **sections: Any) -> None:
+    def __init__(
+        self, case: TestCase, secure: bool = False, media_ports: int = _MEDIA_PORTS, domains: tuple[str, ...] = (DOMAIN,), **sections: Any
+    ) -> None:
         self.case = case
         self.folder = Path(case.mktemp()).absolute()
         self.folder.mkdir(parents=True)
@@ -94,7 +97,7 @@ class Site:
         listen: tuple[str, ...] = (f"udp:{HOST}:{self.sip}", f"tcp:{HOST}:{self.sip}", f"ws:{HOST}:{self.http}")
         if secure:
             listen += (f"tls:{HOST}:{self.sips}",)
-        core = CoreSettings(domains=(DOMAIN,), listen=listen)
+        core = CoreSettings(domains=domains, listen=listen)
         media = replace(sections.pop("media", MediaSettings()), nodes=(f"{HOST}:{self.ng_port}",))
         # Below trial's folder a name is longer than that of a UNIX socket may be.
         short = tempfile.mkdtemp(prefix="sipnode-s-")
