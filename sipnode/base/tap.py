@@ -35,6 +35,8 @@ BARRED: Final = "barred"
 """A branch mayn't go where its message says. ``(index, why)``"""
 ABANDONED: Final = "abandoned"
 """The caller's connection is gone, so the call is cancelled. ``()``"""
+LOST: Final = "lost"
+"""A branch can't go by its connection, as that is gone. ``(index, which, whose, seconds since, why)``; which is "" where nobody knows."""
 REFUSED: Final = "refused"
 """A refusal goes to the caller. ``(status, method, transport, (host, port), stage that decided it or "")``"""
 

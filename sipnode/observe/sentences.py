@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sipnode.base.tap import ABANDONED, BARRED, BRANCHED, COUNTED, DATABASE, DNS, LOCATED, MEDIA, PROVED, REFUSED
+from sipnode.base.tap import ABANDONED, BARRED, BRANCHED, COUNTED, DATABASE, DNS, LOCATED, LOST, MEDIA, PROVED, REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +69,11 @@ def _refused(status: int, method: str, transport: str, remote: tuple[str, int], 
     return f"{status} to {method} for {place(transport, remote)}{f', decided by {stage}' if stage else ''}"
 
 
+def _lost(index: int, name: str, user: str, seconds: float, why: str) -> str:
+    which = f"flow {name} of {user} closed {seconds:.0f} s ago ({why})" if name else "its flow is gone, and isn't known any more"
+    return f"branch {index}: {which}"
+
+
 _SENTENCES: Final[dict[str, tuple[str, Callable[..., str]]]] = {
     CAME: ("wire", lambda method, uri, transport, remote: f"{method} {uri} from {place(transport, remote)}"),
     ANSWER: ("wire", lambda status, reason, method, *source: f"{status} {reason} to {method} from {place(*source)}"),
@@ -82,6 +87,7 @@ _SENTENCES: Final[dict[str, tuple[str, Callable[..., str]]]] = {
     BRANCHED: ("proxy", lambda index, method, uri, *there: f"branch {index}: {method} {uri} to {place(*there)}"),
     COUNTED: ("proxy", lambda index, status, blame: f"branch {index} counts as {status}, by {blame}"),
     BARRED: ("proxy", lambda index, why: f"branch {index}: {why}"),
+    LOST: ("proxy", _lost),
     ABANDONED: ("dialog", lambda: "the caller's connection is gone: cancelled"),
     MEDIA: ("media", lambda what, node, call, asked: f"{what} taken by {node or 'none'} as {call}: {asked}"),
     DNS: ("dns", lambda what, *found: f"{what} is at {', '.join(found)}"),

@@ -162,6 +162,8 @@ class LiveBranch(Branch):
     def send_failed(self) -> None:
         """The flow closed: as a 503 (§16.9), or 430 where only this flow reached the target (RFC 5626 §5.3)."""
         if not self._next_hop():
+            if self.target.flow:
+                nexthop.is_gone(self)
             self.fail(430 if self.target.flow or self.target.beyond else 503, blame="callee, whose connection is gone")
 
     def _next_hop(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipnode.base.flow import NOWHERE
+from sipnode.base.lostflows import LostFlows
 from sipnode.base.native import mypyc_attr
 from sipnode.base.request import Request as BaseRequest
 from sipnode.base.server import Server
@@ -56,7 +57,7 @@ class ProxyCore(Server):
         media_policy: Makes what the relay is asked for.
 
     Attributes:
-        flows: Live flows. resolver: Names to addresses.
+        flows: Live flows. lost_flows: Those that are gone. resolver: Names to addresses.
         authenticator: Whose source is trusted.
         signer: Of our Record-Route. via_seal: Of our Via.
         destinations: What a message may make us send to. is_own: ``(host, port) -> bool``: an address that we listen on or advertise.
@@ -70,8 +71,8 @@ class ProxyCore(Server):
     """
 
     __slots__ = (
-        "aliases", "authenticator", "destinations", "dialog_seconds", "flows", "is_own", "max_branches", "max_forwards", "media",
-        "media_control", "next_host_seconds", "node_seconds", "pending", "reactor", "resolver", "rtpengine", "serial", "signer",
+        "aliases", "authenticator", "destinations", "dialog_seconds", "flows", "is_own", "lost_flows", "max_branches", "max_forwards",
+        "media", "media_control", "next_host_seconds", "node_seconds", "pending", "reactor", "resolver", "rtpengine", "serial", "signer",
         "udp_mtu", "via_seal",
     )  # fmt: skip
 
@@ -83,6 +84,7 @@ class ProxyCore(Server):
         super().__init__(transactions, reactor.seconds, settings.core.server)
         self.reactor: Final = reactor
         self.flows: Final = flows
+        self.lost_flows: Final = LostFlows(self.tap, transactions.counters)
         self.resolver: Final = resolver
         self.authenticator: Final = authenticator
         self.signer: Final = RouteSigner(secret)

@@ -46,8 +46,10 @@ def flow_for(branch: Branch) -> Flow | Deferred[Flow]:
                 return flow
             elsewhere = target.reach is not None and target.reach.host
             if not ctx.initial and (target.websocket or (target.flags & BindingFlag.NATB and not elsewhere)):
+                is_gone(branch)
                 return core.wait_for_key(target.key)
         if target.websocket:
+            is_gone(branch)
             raise NoRoute("its connection is gone", 480 if ctx.initial else 481)
     if target.host:
         allow(branch, [Hop("UDP", target.host, target.port)], target.host)
@@ -58,6 +60,7 @@ def flow_for(branch: Branch) -> Flow | Deferred[Flow]:
     if target.reach is not None:
         sealed = target.reach
         if not sealed.host:
+            is_gone(branch)
             raise NoRoute("its connection is gone", 481)
         host, port, transport, secure = literal(sealed.host), sealed.port, sealed.transport, False
         # Whether its owner may be there was judged when it was sealed.
@@ -94,6 +97,11 @@ def flow_for(branch: Branch) -> Flow | Deferred[Flow]:
         return flow_to_hops(branch)
 
     return resolving.addCallback(resolved)
+
+
+def is_gone(branch: Branch) -> None:
+    """Tell that the connection of a branch is."""
+    branch.core.lost_flows.met(branch.fork.ctx.request, branch.target.flow, branch.index, branch.core.clock())
 
 
 def _address(hop: Hop) -> str:

@@ -186,9 +186,11 @@ class Dispatcher(MessageSink):
         watcher = self._tap.on_closed
         if watcher is not None:
             watcher.closed(self._clock(), flow, reason)
+        users = [binding.aor for binding in core.registrar.table.on_flow(flow.token)]
+        core.lost_flows.closed(flow, users, self._clock(), reason)
         if flow.websocket:
             flow.vars["reason"] = reason
-            flow.vars["users"] = [binding.aor for binding in core.registrar.table.on_flow(flow.token)]
+            flow.vars["users"] = users
         for told in (core.cancel_calls, self._end_transactions, core.registrar.flow_closed, core.dialogs.flow_closed):
             try:
                 told(flow)
