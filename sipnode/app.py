@@ -17,6 +17,7 @@
     ├ script-watch   loads it when its file has changed (where [routing] watch_seconds is set)
     ├ defence        overload; ends bans
     ├ rpc            JSON-RPC on a UNIX socket and HTTP
+    ├ console        its sessions and open pages (where [console] is enabled)
     ├ flows          connections that are open
     ├ udp:…, tcp:…, ws:…   a listener for each line of [core] listen
     ├ memory         what many closed connections held goes back to the system
@@ -67,6 +68,7 @@ from sipnode.transport.assembly import TransportBuilder, Transports
 from sipnode.transport.descriptors import complaint, raised, room
 from sipnode.trunk.trunks import Trunks
 from sipnode.wiring.acc import build_accounting
+from sipnode.wiring.console import console_of
 from sipnode.wiring.core import assemble_core, new_transactions
 from sipnode.wiring.defence import build_defence, guarded
 from sipnode.wiring.destinations import build_destinations, know_sisters
@@ -281,8 +283,9 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
         writer.is_load = lambda: batching.collecting
     observation = Observation(core, own_process)
     connect_insight(insight, core, observation.calls, media)
-    page = observation.page(_page(settings, core, storage, reactor))
-    ports.build(guarded(core, batching), page, core.xhttp_request, handshakes_of(insight, core))
+    page, console = _page(settings, core, storage, reactor), console_of(core, insight, reactor)
+    shown = observation.page(page if console is None else console.page(page))
+    ports.build(guarded(core, batching), shown, core.xhttp_request, handshakes_of(insight, core))
 
     for warning in transports.warnings:
         _log.warn("{text}", text=warning)
@@ -292,12 +295,14 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     root = Server(core, transports, lifecycle, logs, observation.calls, own_process, conf_path)
     rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage, conf_dir, logs, lifecycle, versions, insight, watch)
     rpc.parts.acc = accounting
+    if console is not None:
+        console.connect(rpc.endpoint, lifecycle.reloader)
     log = LogService(logs, own_process)
     script = (ScriptService(core), *there(_watch(settings, file, versions, reactor)))
     core_services = (media, registrar, *there(accounting), core.dialogs, *there(core.presence), keepalive, *script, *there(defence))
     outside = (*transports.services, batching, *build_trunks(core), *there(watch))
-    mirror = there(mirror_of(settings, layer.outbox.tap, reactor))
-    for service in (log, StorageService(storage), *backend, timer, *mirror, *core_services, rpc, *outside):
+    mirror, pages = there(mirror_of(settings, layer.outbox.tap, reactor)), there(console.service if console is not None else None)
+    for service in (log, StorageService(storage), *backend, timer, *mirror, *core_services, rpc, *pages, *outside):
         service.setServiceParent(root)
     observation.sources.acc, observation.sources.hep = accounting, mirror[0] if mirror else None
     observation.attach(root, transports, media, storage, writer, watch)

@@ -24,6 +24,10 @@ _DIGITS: Final = re.compile(r"[0-9+*#]{1,32}")
 _USER: Final = re.compile(r"[0-9A-Za-z_.!~*'()&=+$,?/%-]{1,128}")
 _TURN: Final = re.compile(r"turns?:(?:[0-9A-Za-z.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?(?:\?transport=(?:udp|tcp))?")
 _STUN: Final = re.compile(r"stuns?:(?:[0-9A-Za-z.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_MEMBER: Final = re.compile(
+    r"[^\s@]{1,64} (?:viewer|admin) scrypt:[0-9]{1,2}:[0-9]{1,2}:[A-Za-z0-9_-]{16,64}:[A-Za-z0-9_-]{32,128}"
+    r"|[^\s@]{1,128}@\S{1,253} (?:viewer|admin)"
+)
 LEAST_TOKEN: Final = 16
 
 
@@ -208,12 +212,18 @@ def aor(value: str) -> None:
         domain(host)
 
 
+def member(value: str) -> None:
+    """A user of the console: a name with its role and the hash of its password, or a user of a domain with its role."""
+    if not _MEMBER.fullmatch(value):
+        raise ValueError("has to be 'NAME ROLE HASH' as sipnode console-password prints it, or 'USER@DOMAIN ROLE'; ROLE is viewer or admin")
+
+
 FORMS: Final[Mapping[str, Callable[[str], None]]] = MappingProxyType(
     {
         each.__name__: each
         for each in (
             text, part, domain, origin, network, around, address, destination, natrule, literal, method, route, token, stun, turn, receiver,
-            http, file, hostport, digits, rewrite, username, aor,
+            http, file, hostport, digits, rewrite, username, aor, member,
         )
     }
 )

@@ -601,6 +601,27 @@ class RecorderSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleSettings:
+    """[console] calls in a browser as they happen, at /console of the WebSocket ports; it shows what [recorder] keeps"""
+
+    enabled: bool = setting(False, "Serve it.")
+    allow: tuple[str, ...] = setting(
+        ["127.0.0.0/8", "::1"], "Addresses or networks that it is there for; for others there is no such page.", form="network"
+    )
+    users: tuple[str, ...] = setting(
+        [],
+        "Who may sign in: 'NAME ROLE HASH' (sipnode console-password makes one), or 'USER@DOMAIN ROLE' with that user's own password;"
+        " ROLE is viewer, who sees, or admin, who may act, too.",
+        secret=True,
+        form="member",
+    )
+    session_seconds: float = setting(43200.0, "A session ends so long after its sign-in.", minimum=60, maximum=2592000)
+    idle_seconds: float = setting(3600.0, "And so long after it was last used.", minimum=60, maximum=2592000)
+    sessions: int = setting(64, "Most sessions; the one that was used longest ago ends for a new one.", minimum=1, maximum=10000)
+    viewers: int = setting(16, "Most pages that are shown live at a time.", minimum=1, maximum=1000)
+
+
+@dataclass(frozen=True, slots=True)
 class HepSettings:
     """[hep] every message, its secrets covered, to Homer or another receiver of HEP 3"""
 
@@ -676,6 +697,7 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
     acc: AccSettings = field(default_factory=AccSettings)
     recorder: RecorderSettings = field(default_factory=RecorderSettings)
+    console: ConsoleSettings = field(default_factory=ConsoleSettings)
     hep: HepSettings = field(default_factory=HepSettings)
     trunk: Mapping[str, TrunkSettings] = field(default_factory=dict)
 

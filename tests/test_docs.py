@@ -17,6 +17,7 @@ from sipnode import native
 from sipnode.routing.script import RoutingScript
 from sipnode.settings import (
     AccSettings,
+    ConsoleSettings,
     HepSettings,
     ManholeSettings,
     MetricsSettings,
@@ -176,6 +177,7 @@ class ServiceTreeTests(SynchronousTestCase):
             routing=RoutingSettings(script="site.Script", watch_seconds=2.0),
             acc=AccSettings(tables=True),
             hep=HepSettings(receiver="udp:192.0.2.8:9060"),
+            console=ConsoleSettings(enabled=True),
         )
         (folder / "site.py").write_text("from sipnode.routing import RoutingScript as Script\n", "utf-8")
         built = [str(child.name) for child in sipnode.app.build(settings, folder, MemoryReactorClock(), own_process=True)]  # type: ignore[attr-defined]  # a MultiService

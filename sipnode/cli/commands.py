@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Sequence
 
 from sipnode import __version__, config, native
-from sipnode.cli import check, conf, demo, doctor, files, init, insight, replay, running, store, tls, top, user
+from sipnode.cli import check, conf, console, demo, doctor, files, init, insight, replay, running, store, tls, top, user
 from sipnode.cli.common import refuse
 from sipnode.errors import ConfigError, SipnodeError
 
-ROOMS = (init, user, check, doctor, conf, store, running, insight, top, replay, tls, files, demo)
+ROOMS = (init, user, check, doctor, conf, store, running, insight, top, replay, console, tls, files, demo)
 """In the order in which ``sipnode --help`` has their commands."""
 
 

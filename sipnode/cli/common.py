@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from sipnode import config
+from sipnode.errors import SipnodeError
 
 if TYPE_CHECKING:
     from sipnode.settings import Settings
@@ -34,3 +36,17 @@ def warn(text: str) -> None:
 def state_folder(settings: Settings, conf: str) -> Path:
     """Where the server of ``-c conf`` keeps its state."""
     return config.state_folder(settings, config.find(conf).parent)
+
+
+def password_of(from_stdin: bool) -> str:
+    """A password, typed twice, or the first line of standard input.
+
+    Raises:
+        SipnodeError: the two aren't the same.
+    """
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    first = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != first:
+        raise SipnodeError("the two passwords differ")
+    return first

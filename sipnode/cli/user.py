@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import getpass
-import sys
 from typing import TYPE_CHECKING
 
 from sipnode import config
-from sipnode.cli.common import conf_option, refuse, state_folder, warn
-from sipnode.errors import ConfigError, SipnodeError
+from sipnode.cli.common import conf_option, password_of, refuse, state_folder, warn
+from sipnode.errors import ConfigError
 from sipnode.lifecycle.domains import strangers
 from sipnode.storage import users
 from sipnode.storage.factory import UserTable, user_table
@@ -52,7 +50,7 @@ def _add(options: argparse.Namespace) -> int:
     settings, table = _table(options)
     if any(user.username == name for user in table.list(domain)):
         return refuse(f"user {name}@{domain} exists; `sipnode user passwd` gives it another password")
-    table.add(name, domain, _password(options))
+    table.add(name, domain, password_of(options.password_stdin))
     print(f"user {name}@{domain} made; it may sign in with user name {name} and its password")
     for reason in strangers(settings, [domain]):
         warn(str(config.placed(ConfigError(reason, key="core.domains"), options.conf)))
@@ -64,7 +62,7 @@ def _passwd(options: argparse.Namespace) -> int:
     _, table = _table(options)
     if not any(user.username == name for user in table.list(domain)):
         return refuse(f"there is no user {name}@{domain}")
-    table.set_password(name, domain, _password(options))
+    table.set_password(name, domain, password_of(options.password_stdin))
     return 0
 
 
@@ -77,12 +75,3 @@ def _list(options: argparse.Namespace) -> int:
     for user in _table(options)[1].list(options.domain):
         print(f"{user.username}@{user.domain}")
     return 0
-
-
-def _password(options: argparse.Namespace) -> str:
-    if options.password_stdin:
-        return sys.stdin.readline().rstrip("\r\n")
-    first = getpass.getpass("Password: ")
-    if getpass.getpass("Again: ") != first:
-        raise SipnodeError("the two passwords differ")
-    return first

@@ -11,11 +11,14 @@ import secrets
 from pathlib import Path
 
 from sipnode import config
+from sipnode.console.members import ADMIN, hashed
 from sipnode.demo import certificate
-from sipnode.settings import CoreSettings, MediaSettings, RecorderSettings, Settings, StorageSettings, TLSSettings
+from sipnode.settings import ConsoleSettings, CoreSettings, MediaSettings, RecorderSettings, Settings, StorageSettings, TLSSettings
 
 DOMAIN = "sipnode.test"
 NAMES = ("alice", "john")
+OPERATOR = "admin"
+"""Who signs in to the console."""
 # Typed into phones: nothing that looks like something else.
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 
@@ -47,8 +50,12 @@ class Places:
 
     def page(self, user: str, password: str) -> str:
         """The address that fills in the form for a user; what stands behind # never leaves the browser."""
-        scheme = "https" if self.tls else "http"
-        return f"{scheme}://{self.url_host}:{self.http_port}/#user={user}&password={password}&remember=1"
+        return f"{self.site}/#user={user}&password={password}&remember=1"
+
+    @property
+    def site(self) -> str:
+        """Where the pages are, without a slash at its end."""
+        return f"{'https' if self.tls else 'http'}://{self.url_host}:{self.http_port}"
 
 
 class DemoFolder:
@@ -65,6 +72,7 @@ class DemoFolder:
         self.media_log = self.path / "rtpengine.log"
         self.database = self.path / "sipnode.sqlite"
         self.accounts_file = self.path / "accounts.json"
+        self.operator_file = self.path / "console-password"
 
     def prepare(self, places: Places) -> None:
         """Write what the server reads; passwords, key and database of an earlier run are kept."""
@@ -82,6 +90,12 @@ class DemoFolder:
             storage=StorageSettings(url=f"sqlite:{self.database.name}"),
             media=MediaSettings(nodes=(places.ng,)),
             recorder=RecorderSettings(enabled=True, everything=True),
+            console=ConsoleSettings(
+                enabled=True,
+                # Beyond loopback the pages are https, and whoever may open them may open this one.
+                allow=("0.0.0.0/0", "::/0") if places.tls else ("127.0.0.0/8", "::1"),
+                users=(f"{OPERATOR} {ADMIN} {hashed(self.operator_password())}",),
+            ),
         )
         self.conf.write_text(config.render(settings))
 
@@ -95,6 +109,17 @@ class DemoFolder:
         if accounts != kept:
             certificate.write_secret(self.accounts_file, json.dumps(accounts, indent=1).encode())
         return accounts
+
+    def operator_password(self) -> str:
+        """The password of the console; made at random once."""
+        try:
+            kept = self.operator_file.read_text("ascii").strip()
+        except (OSError, ValueError):
+            kept = ""
+        if not kept:
+            kept = _password()
+            certificate.write_secret(self.operator_file, f"{kept}\n".encode())
+        return kept
 
 
 def _password() -> str:

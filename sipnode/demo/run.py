@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from sipnode.demo import ports, probes
-from sipnode.demo.folder import DOMAIN, DemoFolder, Places
+from sipnode.demo.folder import DOMAIN, OPERATOR, DemoFolder, Places
 from sipnode.demo.parts import Part, rtpengine_command, server_command
 from sipnode.errors import SipnodeError
 from sipnode.storage import users
@@ -152,6 +152,7 @@ def _welcome(places: Places, accounts: dict[str, str], folder: DemoFolder, secon
     lines += [f"  {name:{width}}  {places.page(name, password)}" for name, password in accounts.items()]
     lines += ["", f"A phone: domain {DOMAIN}, proxy {places.url_host}:{places.sip_port} (UDP or TCP), and one of the accounts"]
     lines += [f"  user {name:{width}}  password {password}" for name, password in accounts.items()]
+    lines += ["", f"The calls as they happen: {places.site}/console/", f"  user {OPERATOR}  password {folder.operator_password()}"]
     if places.tls:
         lines += ["", "The certificate is self-signed: each browser asks once whether to go on."]
     lines += ["", f"Logs: {folder.server_log}, {folder.media_log}", "Ctrl-C ends it all."]

@@ -168,14 +168,15 @@ class RpcService(MultiService):
     """The sockets of the RPC.
 
     Attributes:
-        parts: The methods work on them. registry: The methods.
+        parts: The methods work on them. registry: The methods. endpoint: Runs them.
     """
 
-    def __init__(self, parts: Parts, registry: Registry) -> None:
+    def __init__(self, parts: Parts, registry: Registry, endpoint: Endpoint) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         self.setName("rpc")  # type: ignore[no-untyped-call]  # as above
         self.parts = parts
         self.registry = registry
+        self.endpoint = endpoint
 
 
 def _reload_media(media: MediaService, conf_dir: Path) -> tuple[list[str], list[str]]:
@@ -212,7 +213,7 @@ def rpc_service(
     registry = registry_of(parts)
     add_plugins(registry, core, settings.rpc.plugins)
     endpoint = Endpoint(registry)
-    root = RpcService(parts, registry)
+    root = RpcService(parts, registry, endpoint)
     if settings.rpc.socket:
         unix: IService = UnixService(str(state_dir.absolute() / settings.rpc.socket), endpoint, settings.rpc.max_bytes, reactor)
         unix.setServiceParent(root)

@@ -75,6 +75,8 @@ SENSELESS: dict[str, tuple[str, str]] = {
     "trunk.one.password": (r'"a\u0007b"', ""),
     "trunk.one.realm": (r'"a\u0007b"', ""),
     "trunk.one.incoming": ('"a b"', ""),
+    "console.allow": ('["everybody"]', ""),
+    "console.users": ('["root admin"]', ""),
     "hep.receiver": ('"udp:homer.example.com:9060"', ""),
     "hep.key": (r'"a\u0007b"', ""),
     "turn.uris": ('["stun:example.com"]', ""),

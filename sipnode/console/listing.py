@@ -1,0 +1,87 @@
+"""The list of calls, a line each. Pure.
+
+The invariant: a line costs one parse of a message in its life, however often it is asked for, and the list is made in slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, TypedDict
+
+from sipnode.insight.traits import Opening, opening_of, setup_seconds, traits
+from sipnode.tables import clean
+
+if TYPE_CHECKING:
+    from sipnode.insight.ring import Record
+    from sipnode.insight.service import Insight
+
+MOST_LINES: Final = 5000
+
+
+class Line(TypedDict):
+    """A call as the list has it.
+
+    ``id`` is its Call-ID as a request has to have it; ``began`` and ``last`` are epoch seconds; ``setup`` is in seconds, -1 where it isn't
+    known; ``state`` is ``live``, ``failed``, ``ended``, or ``seen`` of what is no call or of which nobody has proved anything.
+    """
+
+    id: str
+    method: str
+    caller: str
+    callee: str
+    began: float
+    last: float
+    state: str
+    outcome: str
+    transport: str
+    place: str
+    events: int
+    setup: float
+    words: list[str]
+
+
+class Listing:
+    """Lines of the records that there are.
+
+    Args:
+        insight: Has them.
+    """
+
+    def __init__(self, insight: Insight) -> None:
+        self._insight = insight
+        self._openings: dict[str, tuple[Record, Opening]] = {}
+
+    def lines(self) -> Iterator[Line]:
+        """The newest first, at most :data:`MOST_LINES`; records that come or go meanwhile do no harm."""
+        ring = self._insight.ring
+        records = list(ring.records.values())[: -MOST_LINES - 1 : -1] if ring is not None else []
+        for record in records:
+            if record.events:
+                yield self.line(record)
+
+    def line(self, record: Record) -> Line:
+        """One."""
+        opening = self._opening(record)
+        setup = setup_seconds(record)
+        words = traits(record, opening, setup)
+        began = float(record.events[0][0]) if record.events else record.last
+        state = "live" if record.live else "failed" if "failed" in words else "ended" if record.outcome else "seen"
+        return Line(
+            id=record.call_id, method=opening.method, caller=opening.caller, callee=opening.callee, began=began, last=record.last,
+            state=state, outcome=clean(record.outcome), transport=opening.transport, place=opening.place, events=len(record.events),
+            setup=round(setup, 3), words=words,
+        )  # fmt: skip
+
+    def forget(self) -> None:
+        """Nobody looks any more."""
+        self._openings.clear()
+
+    def _opening(self, record: Record) -> Opening:
+        known = self._openings.get(record.call_id)
+        if known is not None and known[0] is record:
+            return known[1]
+        if len(self._openings) >= 2 * MOST_LINES:
+            self._openings.clear()
+        opening = opening_of(record)
+        self._openings[record.call_id] = record, opening
+        return opening
