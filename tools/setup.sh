@@ -30,6 +30,7 @@ test | acceptance)
 	need svmap sipvicious
 	need baresip baresip-core
 	need ip iproute2
+	need iptables iptables
 	need openssl openssl
 	need ssh openssh-client
 	need nginx nginx-light

@@ -1,7 +1,7 @@
 """The table of the unkillable call, measured with real sound: ``make unkillable``. No part of the tests: it takes minutes, and prints.
 
 Each cell is a call of a browser (alice) with a phone (bob), or of two phones, and one misfortune. Seconds of silence are the longest
-time in which the other end got no packet. A network is changed by closing the socket and telling JsSIP what ICE tells it then.
+time in which the other end got no packet.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from sipnode.settings import StorageSettings
 from .support import postgres
 from .support.browser import Page, missing_browser
 from .support.call import Call
+from .support.networks import Networks
 from .support.nodes import database
 from .support.phone import Phone
 from .support.site import DOMAIN, Site, missing
 from .support.waiting import until
-from .test_unkillable import CUT, LOST
+from .test_unkillable import CUT
 
 reactor: Any = _reactor
 PATIENCE = 40.0
@@ -44,14 +45,14 @@ class TableTests(TestCase):
         for name, deed in (
             ("page loaded anew", self.reload),
             ("socket cut", self.cut),
-            ("network changed", self.moved),
             ("``kill -9`` of sipnode, and started anew", self.killed),
             ("rtpengine killed, and started anew", self.relay),
             ("PostgreSQL stopped", self.database),
         ):
             browser = await self.browser(deed)
-            pages_only = {"page loaded anew": "—", "socket cut": "—", "network changed": "not measured"}
+            pages_only = {"page loaded anew": "—", "socket cut": "—"}
             rows.append((name, browser, pages_only.get(name) or await self.phone(deed)))
+        rows.insert(2, ("network changed", await self.page_moves(), await self.phone(self.moved)))
         rows.append(("node lost", "not measured", "not measured"))
         print(table(("misfortune", "browser", "phone"), rows), file=sys.__stdout__, flush=True)
 
@@ -75,10 +76,29 @@ class TableTests(TestCase):
         await alice.close()
         return cell
 
+    async def page_moves(self) -> str:
+        """The same where the page goes from behind one translator behind another."""
+        nets = Networks(self)
+        site = await Site(self, host=nets.server).start()
+        browser = nets.browser(self, site)
+        alice = await Page.ready(self, f"{site.page('alice', 440)}&remember=1", browser)
+        bob = await site.registered("bob", 700)
+        await alice.do("call", f"sip:bob@{DOMAIN}")
+        await alice.call("up")
+
+        async def deed(_site: Site, page: Page | None) -> None:
+            assert page is not None
+            nets.move()
+            await page.until(lambda status: status["line"] != "ready" or status["call"]["note"], "it has noticed")
+            await page.until(lambda status: status["line"] == "ready" and not status["call"]["note"], "all is well")
+
+        return await self.measured(site, alice, bob.calls[0], 440, deed)
+
     async def phone(self, deed: Callable[[Site, Page | None], Awaitable[None]]) -> str:
         """The cell of two phones."""
         site = await self.site(deed)
         bob, carol = await site.registered("bob", 700), await site.registered("carol", 880)
+        self.carol = carol
         call = carol.dial(bob.aor)
         self.assertEqual((await call.outcome).status, 200)
         return await self.measured(site, None, bob.calls[0], carol.hz, deed)
@@ -121,10 +141,7 @@ class TableTests(TestCase):
         await page.line("ready")
 
     async def moved(self, site: Site, page: Page | None) -> None:
-        assert page is not None
-        await page.ask(CUT)
-        await page.ask(LOST)
-        await page.until(lambda status: status["line"] == "ready" and not status["call"]["note"], "all is well")
+        await self.carol.move("127.0.0.5")
 
     async def killed(self, site: Site, page: Page | None) -> None:
         await site.kill()

@@ -96,22 +96,29 @@ def missing_browser() -> str | None:
 
 
 class Browser:
-    """The one browser of a run."""
+    """The one browser of a run.
+
+    Args:
+        start: What starts it, where that isn't the program itself.
+        flags: More flags.
+    """
 
     _one: Browser | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, start: str = "", *flags: str) -> None:
+        self._start = start
+        self._flags = [*FLAGS, *flags]
         self._thread = ThreadPool(1, 1, "browser")
         self._thread.start()
         self._driver: Any = None
         self._chromium: Any = None
-        reactor.addSystemEventTrigger("before", "shutdown", self._stop)
 
     @classmethod
     def of_this_run(cls) -> Browser:
         """Started when the first test asks."""
         if cls._one is None:
             cls._one = Browser()
+            reactor.addSystemEventTrigger("before", "shutdown", cls._one._stop)
         return cls._one
 
     def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -131,7 +138,7 @@ class Browser:
             from playwright.sync_api import sync_playwright
 
             self._driver = sync_playwright().start()
-            self._chromium = self._driver.chromium.launch(executable_path=program(), args=FLAGS)
+            self._chromium = self._driver.chromium.launch(executable_path=self._start or program(), args=self._flags)
         place, _, words = address.partition("#")
         account = dict(parse_qsl(words))
         elsewhere = account.pop("socket", "")
@@ -154,9 +161,13 @@ class Browser:
             page.click("#signin-button")
         return page
 
+    def close(self) -> Any:
+        """End one that isn't that of the run."""
+        return self.run(self._end).addBoth(lambda _result: self._thread.stop())
+
     def _stop(self) -> Any:
         Browser._one = None
-        return self.run(self._end).addBoth(lambda _result: self._thread.stop())
+        return self.close()
 
     def _end(self) -> None:
         if self._chromium is not None:
@@ -179,15 +190,15 @@ class Page:
         case.addCleanup(self.close)
 
     @classmethod
-    async def open(cls, case: TestCase, address: str) -> Page:
+    async def open(cls, case: TestCase, address: str, browser: Browser | None = None) -> Page:
         """Open it in a context of its own."""
-        browser = Browser.of_this_run()
+        browser = browser or Browser.of_this_run()
         return cls(case, browser, await browser.run(browser.open, address))
 
     @classmethod
-    async def ready(cls, case: TestCase, address: str) -> Page:
+    async def ready(cls, case: TestCase, address: str, browser: Browser | None = None) -> Page:
         """Open it and wait until it is signed in."""
-        page = await cls.open(case, address)
+        page = await cls.open(case, address, browser)
         await page.line("ready")
         return page
 

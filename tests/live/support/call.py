@@ -234,8 +234,9 @@ class Call:
 
     def _sdp(self, direction: str) -> bytes:
         self._version += 1
+        host = self.sound.host
         return (
-            f"v=0\r\no={self.phone.user} 1 {self._version} IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+            f"v=0\r\no={self.phone.user} 1 {self._version} IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
             f"m=audio {self.sound.port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=ptime:20\r\na={direction}\r\n"
         ).encode()
 

@@ -81,10 +81,14 @@ class Phone(DatagramProtocol):
         self._sent: dict[tuple[str, str], _Sent] = {}
         self._answers: dict[tuple[str, str], tuple[SipResponse, tuple[str, int]]] = {}
         self._register_id, self._register_tag, self._register_cseq = new_call_id(), new_tag(), 0
-        self._wire = reactor.listenUDP(0, self, interface=HOST)
-        self.port: int = self._wire.getHost().port
-        self.contact = f"sip:{user}@{HOST}:{self.port}"
+        self._listen(HOST)
         case.addCleanup(self.close)
+
+    def _listen(self, host: str) -> None:
+        self.host = host
+        self._wire = reactor.listenUDP(0, self, interface=host)
+        self.port: int = self._wire.getHost().port
+        self.contact = f"sip:{self.user}@{host}:{self.port}"
 
     # -- what a test does
 
@@ -101,6 +105,17 @@ class Phone(DatagramProtocol):
         if response.status != 200:
             raise AssertionError(f"{self.user} asks for its bindings and gets {response.start_line}")
         return [NameAddr.parse(value).uri_text for value in response.values("contact")]
+
+    async def move(self, host: str) -> None:
+        """To another address of loopback, with SIP and sound: it signs in from there, and offers anew in each call that is up."""
+        await self._wire.stopListening()
+        self._listen(host)
+        calls = [call for call in self.calls if call.state == "up"]
+        for call in calls:
+            await call.sound.move(host)
+        await self.register()
+        for call in calls:
+            await call.reinvite()
 
     def dial(self, uri: str) -> Call:
         """Call; see :attr:`Call.outcome`."""
@@ -130,7 +145,7 @@ class Phone(DatagramProtocol):
         body: bytes = b"",
     ) -> SipRequest:
         """A request of ours; ``head`` is To, From and Call-ID."""
-        lines = [("via", f"SIP/2.0/UDP {HOST}:{self.port};rport;branch={new_branch()}"), ("max-forwards", "70")]
+        lines = [("via", f"SIP/2.0/UDP {self.host}:{self.port};rport;branch={new_branch()}"), ("max-forwards", "70")]
         lines += [("route", route) for route in routes]
         lines += [("to", head[0]), ("from", head[1]), ("call-id", head[2]), ("cseq", f"{cseq} {method}")]
         return build.request(method, uri, [*lines, *headers], body)

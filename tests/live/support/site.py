@@ -81,11 +81,19 @@ class Site:
         secure: It listens with TLS too, as ``tls.cfg`` in its folder says.
         media_ports: How many ports rtpengine has; a call takes four.
         domains: Whose users it has: those of the database, if it is :data:`DOMAIN`.
+        host: Where server and relay listen.
     """
 
     def __init__(
-        self, case: TestCase, secure: bool = False, media_ports: int = _MEDIA_PORTS, domains: tuple[str, ...] = (DOMAIN,), **sections: Any
+        self,
+        case: TestCase,
+        secure: bool = False,
+        media_ports: int = _MEDIA_PORTS,
+        domains: tuple[str, ...] = (DOMAIN,),
+        host: str = HOST,
+        **sections: Any,
     ) -> None:
+        self.host = host
         self.case = case
         self.folder = Path(case.mktemp()).absolute()
         self.folder.mkdir(parents=True)
@@ -94,9 +102,9 @@ class Site:
         self.ng_port = free_port(socket.SOCK_DGRAM)
         self.media_ports = ports.free_range(10000 + media_ports * secrets.randbelow(16000 // media_ports), media_ports)
         self.sips = free_port(socket.SOCK_STREAM)
-        listen: tuple[str, ...] = (f"udp:{HOST}:{self.sip}", f"tcp:{HOST}:{self.sip}", f"ws:{HOST}:{self.http}")
+        listen: tuple[str, ...] = (f"udp:{host}:{self.sip}", f"tcp:{host}:{self.sip}", f"ws:{host}:{self.http}")
         if secure:
-            listen += (f"tls:{HOST}:{self.sips}",)
+            listen += (f"tls:{host}:{self.sips}",)
         core = CoreSettings(domains=domains, listen=listen)
         media = replace(sections.pop("media", MediaSettings()), nodes=(f"{HOST}:{self.ng_port}",))
         # Below trial's folder a name is longer than that of a UNIX socket may be.
@@ -110,7 +118,7 @@ class Site:
         sections = {name: section(self) if callable(section) else section for name, section in sections.items()}
         (self.folder / config.FILE_NAME).write_text(config.render(Settings(core=core, media=media, **sections)))
         (self.folder / "sipnode.sqlite").write_bytes(accounts())
-        relay = rtpengine_command(HOST, f"{HOST}:{self.ng_port}", self.media_ports)
+        relay = rtpengine_command(host, f"{HOST}:{self.ng_port}", self.media_ports)
         self.rtpengine = Part("rtpengine", relay, self.folder / "rtpengine.log")
         self._starts = 0
         self.server = self._new_server()
@@ -151,7 +159,7 @@ class Site:
         return probes.media_relay(HOST, self.ng_port)
 
     def _server_answers(self) -> bool:
-        return probes.sip_server(HOST, self.sip) and probes.web_page(HOST, self.http)
+        return probes.sip_server(self.host, self.sip) and probes.web_page(self.host, self.http)
 
     async def kill(self) -> None:
         """``kill -9`` of the server."""
@@ -177,7 +185,7 @@ class Site:
 
     def phone(self, user: str, hz: int = 700, password: str = "") -> Phone:
         """A phone that isn't registered yet."""
-        return Phone(self.case, user, password or passwords()[user], DOMAIN, (HOST, self.sip), hz)
+        return Phone(self.case, user, password or passwords()[user], DOMAIN, (self.host, self.sip), hz)
 
     async def registered(self, user: str, hz: int = 700) -> Phone:
         """A phone that is."""
@@ -189,7 +197,7 @@ class Site:
     def page(self, user: str, hz: int, password: str = "", auto: bool = True) -> str:
         """The address of the softphone for that user, and words for :class:`Page`: a tone for a voice, and whether it answers."""
         answer = "&answer=1" if auto else ""
-        return f"http://{HOST}:{self.http}/#user={user}&password={password or passwords()[user]}&voice={hz}{answer}"
+        return f"http://{self.host}:{self.http}/#user={user}&password={password or passwords()[user]}&voice={hz}{answer}"
 
     # -- the relay
 
@@ -216,5 +224,5 @@ class Site:
     def assert_relayed(self, sdp_media: tuple[str, int]) -> None:
         """The address and port that somebody was told to send to are rtpengine's own."""
         address, port = sdp_media
-        self.case.assertEqual(address, HOST)
+        self.case.assertEqual(address, self.host)
         self.case.assertIn(port, range(self.media_ports[0], self.media_ports[1] + 1))

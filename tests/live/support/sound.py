@@ -101,8 +101,17 @@ class Sound(DatagramProtocol):
         self.gap = 0.0
         self._came = reactor.seconds()
         self.to: tuple[str, int] = ("", 0)
-        self._wire = reactor.listenUDP(0, self, interface="127.0.0.1")
+        self._listen("127.0.0.1")
+
+    def _listen(self, host: str) -> None:
+        self.host = host
+        self._wire = reactor.listenUDP(0, self, interface=host)
         self.port: int = self._wire.getHost().port
+
+    async def move(self, host: str) -> None:
+        """To a socket at another address; what is sent goes on from there."""
+        await self._wire.stopListening()
+        self._listen(host)
 
     def start(self, address: str, port: int) -> None:
         """Send there from now on."""
