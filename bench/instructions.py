@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 TOP: Final = Path(__file__).resolve().parent.parent
 FILE: Final = TOP / "bench" / "instructions.toml"
 COMPILED: Final = TOP / "build" / "compiled"
-SECTIONS: Final = ("call", "call_auth", "register", "register_auth")
+SECTIONS: Final = ("call", "call_auth", "call_recorded", "register", "register_auth")
 MARK: Final = "_PyEval_CallTracing"
 """What ``sys.call_tracing`` is in C, by which the replay calls the server."""
 IDLE: Final = "_idle"
@@ -187,6 +187,7 @@ def main() -> int:
     verdicts = [judge(name, counted[name], known.get(name)) for name in names]
     for verdict in verdicts:
         print(verdict.line)
+    # What recording costs is no quotient of these: where both kinds of server are in one process, the interpreter prepares itself for both.
     for name in names:
         print(f"instructions {name} {counted[name]}")
     return 1 if any(verdict.grown for verdict in verdicts) else 0

@@ -27,7 +27,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 from twisted.application.service import IService
 from twisted.internet.base import DelayedCall
@@ -63,7 +63,19 @@ SETTLE: Final = 40.0
 BEGIN: Final = 1_700_000_000.0
 RUNNING: Final = frozenset(("log", "storage", "transactions", "location", "dialogs", "presence", "batching", "calls"))
 """Services that have a part in a message. The others (looks at the lag, pings, RPC, listeners) do the same where no message comes."""
-SECTIONS: Final = {"call": False, "register": False, "register_auth": True, "call_auth": True}
+
+
+class Kind(NamedTuple):
+    """What a server is asked for: passwords, and a record of each call."""
+
+    auth: bool = False
+    recorded: bool = False
+
+
+SECTIONS: Final = {
+    "call": Kind(), "register": Kind(), "register_auth": Kind(auth=True), "call_auth": Kind(auth=True),
+    "call_recorded": Kind(recorded=True),
+}  # fmt: skip
 """What is counted, and whether it is with authentication."""
 IDLE: Final = "_idle"
 """Behind the name of a section: the same time without it."""
@@ -430,7 +442,7 @@ class Replay:
             raise Wrong(f"not registered: {missing}")
 
 
-def sections(replays: dict[bool, Replay], names: list[str], count: int, warm: int) -> Iterator[str]:
+def sections(replays: dict[Kind, Replay], names: list[str], count: int, warm: int) -> Iterator[str]:
     """Do the work of each section: warm up, let as much time pass as after it, do what counts; an empty name before the last two, and
     their own behind them. What the server does in that time where nothing comes is no part of a price.
     """
@@ -469,15 +481,15 @@ def run(names: list[str], count: int, warm: int, when: Callable[[str], None], re
         names: Of :data:`SECTIONS`.
         count: Transactions of each that count. warm: Those before.
         when: Called with "" when what counts begins, and with the name when it has ended.
-        recorded: Whether calls are recorded.
+        recorded: Whether calls are recorded in all of them.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         begin_log(stack.enter_context((folder / "log").open("w")))
         replays = {}
-        for auth in sorted({SECTIONS[name] for name in names}):
-            (folder / str(auth)).mkdir()
-            replays[auth] = Replay(auth, folder / str(auth), recorded)
+        for number, kind in enumerate(sorted({SECTIONS[name] for name in names})):
+            (folder / str(number)).mkdir()
+            replays[kind] = Replay(kind.auth, folder / str(number), recorded or kind.recorded)
         logs = next(iter(replays.values())).server.logs
         logs.install()
         stack.callback(logs.remove)

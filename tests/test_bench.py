@@ -22,21 +22,21 @@ from sipnode.sip.parser import parse_message
 class ReplayTests(TestCase):
     """Calls and REGISTERs of a whole server in memory."""
 
-    def made(self, auth: bool) -> replay.Replay:
+    def made(self, auth: bool, recorded: bool = False) -> replay.Replay:
         """One server with its phones."""
         folder = Path(self.mktemp())
         folder.mkdir()
-        one = replay.Replay(auth, folder)
+        one = replay.Replay(auth, folder, recorded)
         self.addCleanup(one.stop)
         return one
 
     def test_every_section_works(self) -> None:
         """With and without passwords, calls come up and end, REGISTERs get 200, and nothing is left behind them."""
-        for auth in (False, True):
-            one = self.made(auth)
-            names = [name for name, wants in replay.SECTIONS.items() if wants == auth]
+        for kind in set(replay.SECTIONS.values()):
+            one = self.made(kind.auth, kind.recorded)
+            names = [name for name, wants in replay.SECTIONS.items() if wants == kind]
             wanted = [word for name in names for word in ("", name + instructions.IDLE, "", name)]
-            self.assertEqual(list(replay.sections({auth: one}, names, 3, 2)), wanted)
+            self.assertEqual(list(replay.sections({kind: one}, names, 3, 2)), wanted)
             self.assertEqual(one.server.calls.outcomes["completed"], 5)
 
     def test_the_same_again(self) -> None:

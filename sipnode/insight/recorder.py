@@ -1,14 +1,14 @@
 """The recorder: a watcher of the tap that keeps what happened to each call in a ring, octets as they were. Pure.
 
 The invariant: an event costs no more than to find its Call-ID and to append a tuple; nothing is read, copied, masked or worded before
-somebody asks.
+somebody asks. No event raises, so the tap calls it without a net; those who are told of events have one.
 """
 
 from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sipnode.acc.quality import quality_of
 from sipnode.base.tap import BRANCHED, MEDIA, PROVED, Watcher
@@ -70,13 +70,17 @@ class Recorder(Watcher):
 
     Attributes:
         closings: Connections that were closed last, by their token.
-        told: Called with the record that has a new event; None while nobody wants that.
+        told: Called with the record that has a new event; None while nobody wants that. untold: Times that it has raised.
     """
 
-    __slots__ = ("_everything", "_names", "_record", "_request", "closings", "ring", "told")
+    never_raises: ClassVar[bool] = True
+
+    __slots__ = ("_everything", "_names", "_record", "_records", "_request", "closings", "ring", "told", "untold")
 
     def __init__(self, ring: Ring, everything: bool) -> None:
         self.ring = ring
+        self._records = ring.records
+        self.untold = 0
         self.closings: OrderedDict[str, Event] = OrderedDict()
         self._names: OrderedDict[str, str] = OrderedDict()
         self.told: Callable[[Record], None] | None = None
@@ -90,7 +94,11 @@ class Recorder(Watcher):
         if record.size > record.room:
             self.ring.grow(record)
         if self.told is not None:
-            self.told(record)
+            try:
+                self.told(record)
+            except Exception:
+                # Whoever looks on is told of the next one; a message must not fail for it.
+                self.untold += 1
 
     def _begin(self, call_id: str, data: bytes, now: float) -> Record | None:
         if not call_id:
@@ -109,7 +117,7 @@ class Recorder(Watcher):
     def request_received(self, now: float, data: bytes, request: SipRequest, flow: Flow) -> None:
         """A request that came."""
         call_id = request.get("call-id") or ""
-        record = self.ring.records.get(call_id)
+        record = self._records.get(call_id)
         if record is None:
             self._record = self._request = None
             if request.method not in CALL_METHODS and not self._everything:
@@ -127,7 +135,7 @@ class Recorder(Watcher):
     def response_received(self, now: float, data: bytes, response: SipResponse, flow: Flow) -> None:
         """A response that came; those of calls are to requests that are known."""
         call_id = response.get("call-id") or ""
-        record = self.ring.records.get(call_id)
+        record = self._records.get(call_id)
         self._record, self._request = record, None
         if record is None:
             return
@@ -139,7 +147,7 @@ class Recorder(Watcher):
     def broken_received(self, now: float, data: bytes, flow: Flow) -> None:
         """Something came that can't be read; it may have a Call-ID."""
         call_id = call_id_of(data)
-        record = self.ring.records.get(call_id) or self._begin(call_id, data, now)
+        record = self._records.get(call_id) or self._begin(call_id, data, now)
         if record is not None:
             self._message(record, (now, BROKEN, data, flow.transport, flow.local, flow.remote, flow.token), len(data))
 
@@ -152,11 +160,11 @@ class Recorder(Watcher):
     def sent(self, now: float, data: bytes, flow: Flow, why: Why, method: str, status: int, transaction: object | None) -> None:
         """A message that left."""
         record = self._record
-        if record is None or data.find(record.mark) < 0:
+        if record is None or record.mark not in data:
             if method not in CALL_METHODS and (not self._everything or why.name in _UNTOLD):
                 return
             call_id = call_id_of(data)
-            record = self.ring.records.get(call_id) or self._begin(call_id, data, now)
+            record = self._records.get(call_id) or self._begin(call_id, data, now)
             if record is None:
                 return
         record.events.append((now, SENT, data, flow.transport, flow.local, flow.remote, flow.token, why.name))
@@ -173,7 +181,7 @@ class Recorder(Watcher):
         self._again(now, UNSENT, data, flow, why)
 
     def _again(self, now: float, kind: str, data: bytes, flow: Flow, why: Why) -> None:
-        record = self.ring.records.get(call_id_of(data))
+        record = self._records.get(call_id_of(data))
         if record is not None:
             self._message(record, (now, kind, data, flow.transport, flow.local, flow.remote, flow.token, why.name), len(data))
 
@@ -181,13 +189,13 @@ class Recorder(Watcher):
 
     def decided(self, now: float, request: SipRequest, stage: str, verdict: str) -> None:
         """The stage of the script that decided."""
-        record = self._record if request is self._request else self.ring.records.get(request.get("call-id") or "")
+        record = self._record if request is self._request else self._records.get(request.get("call-id") or "")
         if record is not None:
             self._note(record, (now, DECIDED, request.method, stage, verdict))
 
     def noted(self, now: float, call_id: str, fact: str, parts: tuple[Any, ...]) -> None:
         """A fact. A user's call, and one that goes on to somebody, is kept before those of strangers."""
-        record = self.ring.records.get(call_id)
+        record = self._records.get(call_id)
         if record is not None:
             self._note(record, (now, FACT, fact, parts))
             if record.queue == FRESH and fact in (BRANCHED, PROVED):
@@ -196,13 +204,13 @@ class Recorder(Watcher):
 
     def asked(self, now: float, call_id: str, whom: str, what: str) -> None:
         """A question."""
-        record = self.ring.records.get(call_id)
+        record = self._records.get(call_id)
         if record is not None:
             self._note(record, (now, ASKED, whom, what))
 
     def answered(self, now: float, call_id: str, whom: str, what: str, fault: str, parts: tuple[Any, ...]) -> None:
         """Its answer."""
-        record = self.ring.records.get(call_id)
+        record = self._records.get(call_id)
         if record is not None:
             self._note(record, (now, ANSWERED, whom, what, fault, parts))
             if whom == MEDIA and not fault and len(parts) > 1 and parts[1] != call_id:
@@ -218,7 +226,7 @@ class Recorder(Watcher):
             name: Of the call, as the relay knows it.
             reply: As it came.
         """
-        record = self.ring.records.get(self._names.get(name, name))
+        record = self._records.get(self._names.get(name, name))
         legs = tuple(quality_of(reply)) if record is not None else ()
         if record is not None and legs:
             self._note(record, (now, MEASURED, legs))
@@ -241,7 +249,7 @@ class Recorder(Watcher):
             status: The answer's. reason: The answer's text.
         """
         call_id = HANDSHAKES + remote[0]
-        record = self.ring.records.get(call_id)
+        record = self._records.get(call_id)
         if record is None:
             record = self.ring.begin(call_id, b"\r\n\r\n\r\n\r\n", now)
             record.outcome = REFUSED
@@ -260,7 +268,7 @@ class Recorder(Watcher):
 
     def ended(self, call: Any) -> None:
         """A call has ended; one that failed is kept longer."""
-        record = self.ring.records.get(call.call_id)
+        record = self._records.get(call.call_id)
         if record is None:
             return
         outcome = call.outcome

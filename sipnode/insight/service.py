@@ -10,6 +10,7 @@ from sipnode.insight.explain import UNKNOWN as UNEXPLAINED
 from sipnode.insight.explain import Explanation, explain, unexplained
 from sipnode.insight.export import FORMS, Export
 from sipnode.insight.finding import Around
+from sipnode.insight.life import life
 from sipnode.insight.recorder import GOOD
 from sipnode.insight.ring import HANDSHAKE, MESSAGES, Record, Ring
 from sipnode.insight.story import Story, message_of, read
@@ -17,6 +18,7 @@ from sipnode.tables import clean
 
 if TYPE_CHECKING:
     from sipnode.insight.recorder import Recorder
+    from sipnode.observe.sentences import Step
 
 OFF: Final = "nothing is recorded: [recorder] enabled is false"
 UNKNOWN: Final = "not recorded: no call of this Call-ID came while the recorder was on, or its record had to make room, or is too old"
@@ -103,6 +105,16 @@ class Insight:
             return None
         record = self.keeper.ring.records.get(call_id)
         return None if record is None else read(record, self.keeper.closings)
+
+    def life(self, call_id: str) -> list[Step]:
+        """The steps of a call, oldest first; none where it isn't recorded."""
+        story = self.story(call_id)
+        return [] if story is None else life(story)
+
+    def newest(self, count: int) -> list[str]:
+        """Call-IDs of the records that began last, the newest last."""
+        ring = self.ring
+        return [] if ring is None else list(ring.records)[-count:]
 
     def why_not(self) -> str:
         """Why a call may not be recorded."""

@@ -12,7 +12,7 @@ strangers send who are refused has buckets of its own, so that their flood hides
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
@@ -89,6 +89,16 @@ class Together(list[Outcome]):
         return "\n".join(map(str, self))
 
 
+class IRecorded(Protocol):
+    """Who has the steps of calls."""
+
+    def life(self, call_id: str) -> list[Step]:
+        """The steps of a call that may tell why it failed, oldest first; none where it isn't known (any more)."""
+
+    def newest(self, count: int) -> list[str]:
+        """Call-IDs of which something is known, the newest last."""
+
+
 class _Ends(Watcher):
     """Watches the ends of calls.
 
@@ -131,6 +141,7 @@ class CallHistory(Service):
         self.steps = StepTable()
         self._tap = tap
         self._watcher: Steps | None = None
+        self._recorded: IRecorded | None = None
         self.set_mode(mode)
         tap.subscribe(_Ends(self.ended))
         self.outcomes: Counter[str] = Counter()
@@ -166,9 +177,15 @@ class CallHistory(Service):
         self.steps.written = self._write if mode == "all" else None
         if self._watcher is not None:
             self._tap.unsubscribe(self._watcher)
-        self._watcher = None if mode == "none" else WholeSteps(self.steps) if mode == "all" else Steps(self.steps)
+        noted = mode == "all" or (mode == "failed" and self._recorded is None)
+        self._watcher = None if not noted else WholeSteps(self.steps) if mode == "all" else Steps(self.steps)
         if self._watcher is not None:
             self._tap.subscribe(self._watcher)
+
+    def recorded_by(self, recorded: IRecorded) -> None:
+        """Calls are recorded anyway: from now on their steps are read there, and nobody notes them a second time."""
+        self._recorded = recorded
+        self.set_mode(self.mode)
 
     # -- what the tap tells
 
@@ -197,7 +214,7 @@ class CallHistory(Service):
                 self._call = self._reactor.callLater(TOGETHER_SECONDS, self.write_settled)
             return
         if self.mode == "failed":
-            steps = self.steps.of(call.call_id)
+            steps = self.history(call.call_id)
             if steps and (self._may("stranger's life", 1) if stranger else self._may("life", LIVES_A_SECOND)):
                 for each in steps:
                     self._write(call.call_id, each, steps[0].when)
@@ -215,10 +232,14 @@ class CallHistory(Service):
 
     def history(self, call_id: str) -> list[Step]:
         """The steps of a call, oldest first; none where it isn't known (any more)."""
+        if self._recorded is not None and self.mode == "failed":
+            return self._recorded.life(call_id)
         return self.steps.of(call_id)
 
     def last(self, count: int = 20) -> list[str]:
         """Call-IDs that something was noted of, the newest last."""
+        if self._recorded is not None and self.mode == "failed":
+            return self._recorded.newest(count)
         return self.steps.last(count)
 
     # -- writing

@@ -72,7 +72,8 @@ class Engine(Runner):
                 if not isinstance(result, Verdict):
                     self._wait(ctx, result)
                 elif (watcher := ctx.core.tap.on_decided) is not None:
-                    watcher.decided(ctx.core.clock(), request, str(name), result.name)
+                    # Its name, which Enum looks up by code in Python.
+                    watcher.decided(ctx.core.clock(), request, name, result._name_)
                 return
             self._fell_off(ctx)
         except Exception:

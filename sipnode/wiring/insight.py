@@ -92,6 +92,7 @@ def connect_insight(insight: Insight, core: Core, calls: CallHistory | None = No
     insight.around = Around(departures.of, lambda host: _trunk_at(core, host), lines.of, lambda host: not core.is_local(host))
     if calls is not None:
         calls.explained = insight.sentence
+        calls.recorded_by(insight)
     if media is not None:
         media.measured_by(lambda name, reply: recorder.measured(core.clock(), name, reply))
 
