@@ -249,6 +249,7 @@ class LocationSettings:
         " without reg-id.",
         choices=("strict", "lenient"),
     )
+    gruu: bool = setting(True, "Devices that know GRUUs (RFC 5627) get a public and a temporary one: URIs that lead to this device alone.")
     flow_timer: int = setting(
         120, "Flow-Timer: in how many seconds a device with reg-id is to send its next keepalive; 0 says nothing.", minimum=0, maximum=3600
     )

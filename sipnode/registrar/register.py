@@ -32,9 +32,10 @@ from sipnode.registrar.columns import (
     storable,
 )
 from sipnode.registrar.edge import behind_edge, judged, takes_path
+from sipnode.registrar.gruu import GRUU, Gruus
 from sipnode.registrar.origin import ContactRefusal as ContactRefusal
 from sipnode.registrar.origin import Source as Source
-from sipnode.registrar.outbound import OUTBOUND, reg_id_of
+from sipnode.registrar.outbound import OUTBOUND, reg_id_of, supports
 from sipnode.sip.address import NameAddr
 from sipnode.sip.uri import SipUri
 
@@ -108,6 +109,7 @@ def plan(
     source: Source,
     new_ruid: Callable[[], str],
     contact_refusal: ContactRefusal | None = None,
+    gruus: Gruus | None = None,
 ) -> RegisterPlan:
     """Decide about a REGISTER whose sender may change this address-of-record.
 
@@ -120,9 +122,10 @@ def plan(
         source: Facts of the flow that the request came by.
         new_ruid: Gives a name, unique in the table for ever, to a new binding.
         contact_refusal: Says why a new contact isn't taken (a 403), "" for one that is.
+        gruus: Makes GRUUs for those who know them (RFC 5627); None: nobody gets one.
     """
     try:
-        return _Registration(request, aor, bindings, now, settings, source, new_ruid, contact_refusal).run()
+        return _Registration(request, aor, bindings, now, settings, source, new_ruid, contact_refusal, gruus).run()
     except _Refused as refusal:
         return refusal.plan
     except ParseError as error:
@@ -138,6 +141,7 @@ class _Registration:
         "_changes",
         "_contact_refusal",
         "_cseq",
+        "_gruus",
         "_left",
         "_new_ruid",
         "_now",
@@ -157,6 +161,7 @@ class _Registration:
         source: Source,
         new_ruid: Callable[[], str],
         contact_refusal: ContactRefusal | None,
+        gruus: Gruus | None,
     ) -> None:
         self._request = request
         self._aor = bindings[0].aor if bindings else aor
@@ -166,6 +171,7 @@ class _Registration:
         self._source = source
         self._new_ruid = new_ruid
         self._contact_refusal = contact_refusal
+        self._gruus = gruus
         self._changes: dict[str, LocationChange] = {}
         self._call_id = request.call_id
         self._cseq = request.cseq
@@ -174,7 +180,7 @@ class _Registration:
     def run(self) -> RegisterPlan:
         request = self._request
         if "require" in request:
-            unknown = [tag for tag in request.values("require") if tag.lower() not in _KNOWN]
+            unknown = [tag for tag in request.values("require") if tag.lower() not in _KNOWN and not (tag.lower() == GRUU and self._gruus)]
             if unknown:
                 raise _Refused(420, "", [("unsupported", ", ".join(unknown))])
         if "path" in request:
@@ -190,6 +196,10 @@ class _Registration:
         elif values:
             self._update(values, seconds)
         headers = [("contact", contact_value(binding, self._now)) for binding in self._left]
+        supported = request.get("supported")
+        # Most clients don't know them, and one look at the text says so.
+        if supported is not None and self._gruus is not None and (GRUU in supported.lower() or request.names.count("supported") > 1):
+            headers = self._with_gruus(headers, self._gruus)
         if "path" in request and (takes_path(request) or "require" in request):
             headers += [("path", self._source.path), ("supported", "path")]
         if self._outbound:
@@ -199,6 +209,12 @@ class _Registration:
         headers += [("service-route", value) for value in self._settings.service_route]
         headers.append(("date", date_value(int(self._now))))
         return RegisterPlan(200, "", headers, list(self._changes.values()))
+
+    def _with_gruus(self, contacts: list[tuple[str, str]], gruus: Gruus) -> list[tuple[str, str]]:
+        if not supports(self._request, GRUU):
+            return contacts
+        host = self._request.to.uri.host
+        return [(name, value + gruus.params(binding, host)) for (name, value), binding in zip(contacts, self._left, strict=True)]
 
     def _remove_all(self, values: list[str], seconds: int | None) -> None:
         if len(values) != 1 or seconds != 0:

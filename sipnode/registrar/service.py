@@ -25,11 +25,13 @@ from sipnode.registrar import register
 from sipnode.registrar.backlog import Backlog
 from sipnode.registrar.direct import Direct
 from sipnode.registrar.feed import Feed
+from sipnode.registrar.gruu import Gruus, Instance
 from sipnode.registrar.loading import Loading
 from sipnode.registrar.location import LocationTable
 from sipnode.registrar.lookup import LookupResult, chosen
 from sipnode.registrar.ownership import adopt, is_ours, source_of, without_flow
 from sipnode.registrar.register import ContactRefusal, RegisterPlan
+from sipnode.registrar.watchers import Watchers
 from sipnode.registrar.writethrough import RETRY_AFTER, WriteThrough
 from sipnode.sip.ids import BOOT
 
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from sipnode.interfaces import ILocationBackend, ILocationWriter, INode
     from sipnode.records import Binding
     from sipnode.settings import LocationSettings
+    from sipnode.sip.uri import SipUri
 
 _NATB: Final = int(BindingFlag.NATB)
 _TICK: Final = 1.0
@@ -69,6 +72,7 @@ class RegistrarService(Service):
         table: The table in memory.
         node: INode: this server among those that share the table; None when it is alone.
         contact_refusal: Judges new contacts; None takes all.
+        gruus: Makes and reads GRUUs; None: there are none.
         settle: Called behind each page of rows that the load has brought, which stay.
     """
 
@@ -88,7 +92,9 @@ class RegistrarService(Service):
         if mode and (backend is None or (mode != 4 and writer is None)):
             raise ValueError(f"db_mode {mode} needs a backend and a writer")
         self.ready, self.table = False, LocationTable()
+        self._watchers = Watchers(self.table)
         self.contact_refusal: ContactRefusal | None = None
+        self.gruus: Gruus | None = None
         self.node: INode | None = None
         self.settle: Callable[[], None] = lambda: None
         self._settings = settings
@@ -107,10 +113,9 @@ class RegistrarService(Service):
                 self._direct = Direct(backend, writer, self.table, clock, lambda binding: adopt(binding, self.node), _refuse)
         if mode in (1, 2, 4) and backend is not None:
             underway = self._disk.underway if self._disk is not None else lambda ruid: False
-            self._feed = Feed(backend, self.table, clock, underway, lambda binding: adopt(binding, self.node), self._tell)
+            self._feed = Feed(backend, self.table, clock, underway, lambda binding: adopt(binding, self.node), self._watchers.tell)
             self._loading = self._feed.loading = Loading(backend, clock, self._take, self._loaded)
             backend.watch(self._feed)
-        self._watchers: list[Callable[[str, Binding], None]] = []
         self._on_ready: list[Deferred[None]] = []
         self._held = False
         self._backend = backend if mode else None
@@ -135,9 +140,6 @@ class RegistrarService(Service):
     def stopService(self) -> Deferred[None]:
         """Stop; fires when what was put to the writer is written, or after the time of one write."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
-        return self._stop()
-
-    def _stop(self) -> Deferred[None]:
         self.ready = False
         if self._loop.running:
             self._loop.stop()
@@ -184,8 +186,7 @@ class RegistrarService(Service):
                 continue
             adopt(binding, self.node)
             self.table.save(binding.aor, binding)
-            if self._watchers:
-                self._tell("registered", binding)
+            self._watchers.tell("registered", binding)
         if stale and self._disk is not None:
             self._disk.delete([binding for binding in stale if is_ours(binding, self.node)])
         self.settle()
@@ -224,13 +225,14 @@ class RegistrarService(Service):
                 return waiting.addCallbacks(lambda _: self._save(context, aor, cflags), lambda _: _refuse(context))
         elif self._direct is not None:
             decide: Callable[[list[Binding]], RegisterPlan] = lambda bindings: self._plan(context, aor, bindings, cflags)  # noqa: E731
-            return self._direct.register(context, aor, decide, lambda plan, before: self._tell_changes(plan.changes, before))
+            return self._direct.register(context, aor, decide, lambda plan, before: self._watchers.tell_changes(plan.changes, before))
         return self._save(context, aor, cflags)
 
     def _plan(self, context: Request, aor: str, bindings: list[Binding], cflags: int) -> RegisterPlan:
         now = self._clock.seconds()
         source = source_of(context.flow, cflags, self.node, now + self._settings.max_expires)
-        return register.plan(context.request, aor, bindings, now, self._settings, source, self._new_ruid, self.contact_refusal)
+        names, refusal = self._new_ruid, self.contact_refusal
+        return register.plan(context.request, aor, bindings, now, self._settings, source, names, refusal, self.gruus)
 
     def _save(self, context: Request, aor: str, cflags: int) -> Verdict | Deferred[Verdict]:
         if context.flow.closed:
@@ -248,7 +250,7 @@ class RegistrarService(Service):
     def _answer(self, stored: bool, context: Request, plan: RegisterPlan, before: list[Binding | None]) -> Verdict:
         if not stored:
             return _refuse(context)
-        self._tell_changes(plan.changes, before)
+        self._watchers.tell_changes(plan.changes, before)
         return context.reply(plan.status, plan.reason, plan.headers)
 
     def admit(self, binding: Binding) -> Deferred[None]:
@@ -265,7 +267,7 @@ class RegistrarService(Service):
     def _admitted(self, stored: bool, changes: list[LocationChange], before: list[Binding | None]) -> None:
         if not stored:
             raise StorageBusy("the binding could not be stored")
-        self._tell_changes(changes, before)
+        self._watchers.tell_changes(changes, before)
 
     # -- lookups
 
@@ -273,12 +275,13 @@ class RegistrarService(Service):
         """An address-of-record as the table names it: without its domain where ``use_domain`` is off."""
         return aor if self._settings.use_domain else aor.rpartition("@")[0] + "@"
 
-    def lookup(self, aor: str, method: str = "") -> LookupResult | Deferred[LookupResult]:
+    def lookup(self, aor: str, method: str = "", one: Instance | None = None) -> LookupResult | Deferred[LookupResult]:
         """Where a request for an address-of-record can be sent.
 
         Args:
             aor: ``user@host``, canonical.
             method: Of the request; "" for any.
+            one: The only device of it that is meant; None for all.
 
         Returns:
             At once what memory knows; a Deferred of it where the database has to be asked (``db_mode`` 3, or the table is
@@ -288,16 +291,25 @@ class RegistrarService(Service):
         if not self.ready:
             waiting = self._unknown(aor)
             if waiting is not None:
-                return waiting.addCallbacks(lambda _: self._known(aor, method), lambda _: LookupResult(503, []))
+                return waiting.addCallbacks(lambda _: self._known(aor, method, one), lambda _: LookupResult(503, []))
         elif self._direct is not None:
             found = self._direct.bindings(aor)
-            return found.addCallbacks(lambda bindings: self._of(bindings, method), lambda _: LookupResult(503, []))
-        return self._known(aor, method)
+            return found.addCallbacks(lambda bindings: self._of(bindings, method, one), lambda _: LookupResult(503, []))
+        return self._known(aor, method, one)
 
-    def _known(self, aor: str, method: str) -> LookupResult:
-        return self._of(self.table.lookup(aor, self._clock.seconds()), method)
+    def lookup_gruu(self, uri: SipUri, method: str) -> LookupResult | Deferred[LookupResult]:
+        """The same for a URI with ``gr`` (RFC 5627 §5.4): only that device; 404 for what we haven't made, or what is over."""
+        one = self.gruus.read(uri) if self.gruus is not None else None
+        return LookupResult(404, []) if one is None else self.lookup(f"{one.user}@{uri.host}", method, one)
 
-    def _of(self, bindings: list[Binding], method: str) -> LookupResult:
+    def _known(self, aor: str, method: str, one: Instance | None = None) -> LookupResult:
+        return self._of(self.table.lookup(aor, self._clock.seconds()), method, one)
+
+    def _of(self, bindings: list[Binding], method: str, one: Instance | None) -> LookupResult:
+        if one is not None:
+            bindings = one.of(bindings)
+            if not bindings:
+                return LookupResult(one.missing, [])
         return chosen(bindings, method if self._settings.method_filtering else "", self.node)
 
     def online(self, aor: str) -> bool:
@@ -325,7 +337,7 @@ class RegistrarService(Service):
             watcher: Called with (kind, binding); kind is 'registered', 'refreshed', 'unregistered', 'expired', 'closed'
                 (its connection is gone) or 'removed'. After loading it is told 'registered' of each row.
         """
-        self._watchers.append(watcher)
+        self._watchers.add(watcher)
 
     def flow_closed(self, flow: Flow) -> None:
         """A connection is gone: at once its bindings are too, but for those of phones that can be connected to."""
@@ -348,9 +360,8 @@ class RegistrarService(Service):
             for binding in bindings:
                 disk.forget(binding)
             disk.delete(bindings if kind == "removed" else [one for one in bindings if is_ours(one, self.node)], kind == "removed")
-        if self._watchers:
-            for binding in bindings:
-                self._tell(kind, binding)
+        for binding in bindings:
+            self._watchers.tell(kind, binding)
 
     def _purge(self) -> None:
         """Rows that nobody deletes, since their node never came back."""
@@ -373,24 +384,6 @@ class RegistrarService(Service):
             self._gone("expired", gone)
         if more and not (self._later is not None and self._later.active()):
             self._later = self._clock.callLater(0, self._expire)
-
-    def _tell_changes(self, changes: list[LocationChange], before: list[Binding | None]) -> None:
-        if not self._watchers:
-            return
-        for change, old in zip(changes, before, strict=True):
-            binding = change.binding
-            # By now its connection may have closed, and that has been told already.
-            if change.delete:
-                self._tell("unregistered", binding)
-            elif self.table.get(binding.aor, binding.ruid) is not None:
-                self._tell("registered" if old is None else "refreshed", binding)
-
-    def _tell(self, kind: str, binding: Binding) -> None:
-        for watcher in self._watchers:
-            try:
-                watcher(kind, binding)
-            except Exception:
-                self._log.failure("a watcher of the location table failed")
 
     def _new_ruid(self) -> str:
         return f"uloc-{BOOT}-{next(self._numbers):x}"

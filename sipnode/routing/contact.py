@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sipnode.errors import ParseError
 from sipnode.nat.alias import PROTO, set_contact_alias, with_uri_param
 from sipnode.proxy.sides import callee_reach
 from sipnode.routing.verdict import BranchFlag
+from sipnode.sip.address import NameAddr
 
 if TYPE_CHECKING:
     from sipnode.base.flow import Flow
@@ -29,7 +31,7 @@ def contact_line(core: ProxyCore, message: SipMessage, flow: Flow, natted: bool,
         seal: The parameter that seals it, "" outside of dialogs.
     """
     value = message.get("contact")
-    aliased = natted and core.aliases
+    aliased = natted and core.aliases and not (value and ";gr" in value and _is_gruu(core, value))
     if not value or not (aliased or seal):
         return ""
     if aliased:
@@ -38,6 +40,15 @@ def contact_line(core: ProxyCore, message: SipMessage, flow: Flow, natted: bool,
     if seal:
         value = with_uri_param(value, seal, lambda uri: core.signer.unsealed(uri)[0])
     return f"Contact: {value}"
+
+
+def _is_gruu(core: ProxyCore, value: str) -> bool:
+    """Whether a Contact is a GRUU of ours: that leads back by itself, and a temporary one is there to hide the address."""
+    try:
+        uri = NameAddr.parse(value).uri
+    except ParseError:
+        return False
+    return "gr" in uri.params and core.is_local(uri.host)
 
 
 def set_reply_contact(branch: Branch, response: SipResponse) -> None:

@@ -149,6 +149,12 @@ class Facts(DialogRequest):
         return self.core.is_local(self.request.ruri.host)
 
     @property
+    def to_gruu(self) -> bool:
+        """Whether its Request-URI is a GRUU of ours, and so means one device (RFC 5627)."""
+        request = self.request
+        return ";gr" in request.uri and "gr" in request.ruri.params and self.core.registrar.gruus is not None
+
+    @property
     def trusted(self) -> bool:
         """Whether its source needs no password: an address of ``[auth] trusted``, or a proved peer domain."""
         trusted: bool = self.core.authenticator.trusts(self.flow)

@@ -332,7 +332,10 @@ class Request(Changes):
             Reject: It has no target: 404, nobody; 405, no device takes the method; 480, none can be reached; 503, the table is still being
                 loaded.
         """
-        result: Deferred[LookupResult] | LookupResult = self.core.registrar.lookup(self._callee(), self.request.method)
+        registrar, method = self.core.registrar, self.request.method
+        result: Deferred[LookupResult] | LookupResult = (
+            registrar.lookup_gruu(self.request.ruri, method) if self.to_gruu else registrar.lookup(self._callee(), method)
+        )
         if isinstance(result, LookupResult):
             return self._located(result, then, seconds)
         return self._told("bindings", result).addCallback(self._located, then, seconds)

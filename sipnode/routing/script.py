@@ -107,7 +107,9 @@ class RoutingScript(ScriptHooks):
         return self.relay(r)
 
     def presence(self, r: Request) -> Step:
-        """PUBLISH and SUBSCRIBE; nobody keeps mailboxes where no package for them is served."""
+        """PUBLISH and SUBSCRIBE; one that is for a single device goes there. Nobody keeps mailboxes where no package for them is served."""
+        if r.to_gruu:
+            return self.location(r)
         if r.event == "message-summary" and not r.is_served(r.event):
             raise Reject(404, "No voicemail service")
         return r.process_event()

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sipnode.errors import Reject
+from sipnode.errors import ParseError, Reject
 from sipnode.nat.alias import handle_ruri_alias
 from sipnode.proxy.record_route import taken_over
 from sipnode.proxy.target import Target
 from sipnode.routing.verdict import BranchFlag
+from sipnode.sip.uri import SipUri
 
 if TYPE_CHECKING:
     from sipnode.proxy.seal import RouteState
@@ -39,6 +40,8 @@ def other_end(core: Core, request: SipRequest, route: RouteState, now: float) ->
         # Else it is the next proxy's to read: it or one behind it wrote it.
         uri, _ = handle_ruri_alias(uri)
         far = moved or far
+        if ";gr" in uri:
+            uri = _contact_of(core, uri, far.key)
     target = Target(uri if uri != request.uri else "", far.flow, far.key, websocket=far.websocket, reach=far)
     if far.key and core.trunks is not None:
         target.provider = core.trunks.of_key(far.key)
@@ -47,3 +50,15 @@ def other_end(core: Core, request: SipRequest, route: RouteState, now: float) ->
         if not far.flow:
             target.host, target.port = far.host, far.port
     return target
+
+
+def _contact_of(core: Core, uri: str, key: str) -> str:
+    """The contact behind a GRUU of ours inside a dialog (RFC 5627 §5.4), by whom it leads to: the device that was sealed, even where its
+    registration has another Call-ID since. The URI itself where that device isn't registered.
+    """
+    try:
+        gruu = SipUri.parse(uri)
+    except ParseError:
+        return uri
+    binding = core.registrar.by_key(key) if key and "gr" in gruu.params and core.is_local(gruu.host) else None
+    return binding.contact if binding is not None else uri

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sipnode.auth.secret import derive
+from sipnode.registrar.gruu import Gruus
 from sipnode.routing.assembly import made
 from sipnode.routing.core import Core
 from sipnode.routing.versions import Versions
@@ -58,4 +60,6 @@ def assemble_core(
     first = read()
     core = Core(settings, reactor, transactions, secret, parts, presence, lambda core: made(core, *first))
     parts.registrar.contact_refusal = contact_policy(core)
+    if settings.location.gruu:
+        parts.registrar.gruus = Gruus(derive(secret, "gruu"), transactions.counters)
     return core, Versions(core, read, first)

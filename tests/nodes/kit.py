@@ -89,7 +89,7 @@ class Net:
                 node.core.registrar.table.save(row.aor, row)
             else:
                 node.core.registrar.table.remove(row.aor, row.ruid)
-            node.core.registrar._tell(kind, row)
+            node.core.registrar._watchers.tell(kind, row)
 
     def run(self, seconds: float = 0.0) -> None:
         """Let what is under way arrive, and time pass."""

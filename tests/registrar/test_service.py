@@ -111,7 +111,7 @@ class MemoryTests(_ServiceCase):
     def test_watcher_that_fails(self) -> None:
         """A watcher that raises is logged and hurts nobody."""
         service = self.service
-        service._watchers.insert(0, lambda kind, changed: 1 / 0)  # type: ignore[arg-type,return-value]  # it raises
+        service._watchers._all.insert(0, lambda kind, changed: 1 / 0)  # type: ignore[arg-type,return-value]  # it raises
         self.assertEqual(self.send(UA).status, 200)
         self.assertEqual(len(self.told), 1)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
