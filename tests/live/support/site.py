@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,7 @@ class Site:
         media_ports: How many ports rtpengine has; a call takes four.
         domains: Whose users it has: those of the database, if it is :data:`DOMAIN`.
         host: Where server and relay listen.
+        start: What stands before the server's command, and starts it.
     """
 
     def __init__(
@@ -91,8 +93,10 @@ class Site:
         media_ports: int = _MEDIA_PORTS,
         domains: tuple[str, ...] = (DOMAIN,),
         host: str = HOST,
+        start: Sequence[str] = (),
         **sections: Any,
     ) -> None:
+        self._before = list(start)
         self.host = host
         self.case = case
         self.folder = Path(case.mktemp()).absolute()
@@ -125,7 +129,7 @@ class Site:
 
     def _new_server(self) -> Part:
         self._starts += 1
-        return Part("sipnode", server_command(self.folder), self.folder / f"sipnode-{self._starts}.log")
+        return Part("sipnode", [*self._before, *server_command(self.folder)], self.folder / f"sipnode-{self._starts}.log")
 
     async def start(self) -> Site:
         """Both up and answering."""
