@@ -372,6 +372,9 @@ class NatSettings:
     )
     contact_alias: bool = setting(True, "Put ;alias=ip~port~proto into the Contact of natted and WebSocket senders.")
     natping_interval: float = setting(30.0, "OPTIONS to natted UDP bindings; 0 for none.", minimum=0)
+    keep_seconds: int = setting(
+        30, "A sender with keep in its Via (RFC 6223) is told to send a keepalive every so many seconds; 0: nothing.", minimum=0, maximum=3600
+    )
     keepalive_timeout: float = setting(
         90.0, "A natted binding that has answered a ping before and then none for so long is removed; 0 never.", minimum=0
     )

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from sipnode.base.flow import Flow, MessageSink, check_flow
 from sipnode.base.outbox import REFUSAL, STRAY
 from sipnode.errors import FramingError, ParseError
+from sipnode.nat import keep
 from sipnode.nat.rules import answered_at
 from sipnode.proxy.forward import returned_response
 from sipnode.records import Hop
@@ -68,6 +69,8 @@ class Dispatcher(MessageSink):
                 host, port = flow.remote
                 key = server_key(message, host)
                 message.stamp_via(host, port)
+                if ";keep" in message.via.param_text or not message.via.plain:
+                    self._keep(message)
             except ParseError as fault:
                 core.misbehaved(flow)
                 self._refuse(message, fault, flow)
@@ -84,6 +87,13 @@ class Dispatcher(MessageSink):
             if watcher is not None:
                 watcher.response_received(now, data, message, flow)
             self._response(message, flow, now)
+
+    def _keep(self, request: SipRequest) -> None:
+        """Say how often to send keepalives, where the sender asks for it."""
+        seconds = self._core.settings.nat.keep_seconds
+        if seconds and request.method in keep.METHODS and keep.asked(request.via):
+            position = request.index()["via"]
+            request.lines[position] = keep.with_value(request.lines[position], seconds)
 
     def _response(self, response: SipResponse, flow: Flow, now: float) -> None:
         core = self._core
