@@ -11,7 +11,7 @@ from sipnode.settings import DefenceSettings, TrunkSettings
 
 from .support.kamailio import Kamailio
 from .support.phone import Phone
-from .support.site import DOMAIN, HOST, Site, free_port, missing
+from .support.site import DOMAIN, Site, free_port, missing
 from .support.waiting import until
 
 PROVIDER = "127.0.0.2"
@@ -22,7 +22,7 @@ class PhoneSite(Site):
     """A site for phones alone, which needs no page."""
 
     def _server_answers(self) -> bool:
-        return probes.sip_server(HOST, self.sip)
+        return probes.sip_server(self.host, self.sip)
 
 
 class TrunkTests(TestCase):

@@ -15,7 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from sipnode.demo.parts import Part
 
-from .site import DOMAIN, HOST, Site, free_port, passwords
+from .site import DOMAIN, Site, free_port, passwords
 from .sound import SILENCE, Heard, listen
 from .waiting import until
 
@@ -33,6 +33,8 @@ class Baresip:
         params: More parameters of its account.
         contacts: Lines of its list of contacts.
         authority: PEM of whom it believes: it comes over TLS then, and checks who it talks to.
+        address: Its own. start: What stands before its command, and starts it.
+        proxies: Its outbound proxies, where that isn't the site itself.
     """
 
     def __init__(
@@ -45,6 +47,9 @@ class Baresip:
         params: str = "",
         contacts: Sequence[str] = (),
         authority: Path | None = None,
+        address: str = ADDRESS,
+        start: Sequence[str] = (),
+        proxies: Sequence[str] = (),
     ) -> None:
         self._site, self._user = site, user
         # Not below trial's folder: baresip cuts the name of its recording at 127 characters.
@@ -52,23 +57,25 @@ class Baresip:
         case.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         place = next((folder for folder in MODULES if Path(folder).is_dir()), MODULES[0])
         (self.folder / "config").write_text(
-            f"sip_listen {ADDRESS}:{free_port(socket.SOCK_DGRAM, socket.SOCK_STREAM)}\nnet_interface {ADDRESS}\n"
+            f"sip_listen {address}:{free_port(socket.SOCK_DGRAM, socket.SOCK_STREAM)}\nnet_interface {address}\n"
             # The sine comes in stereo at 48 kHz or not at all; a source without a device to play to needs aubridge.
             f"audio_source ausine,{hz}\naudio_player aubridge,ear\naudio_alert aubridge,bell\n"
             f"ausrc_srate 48000\nausrc_channels 2\nauplay_channels 1\nmodule_path {place}\n"
-            "module g711.so\nmodule sndfile.so\nmodule ausine.so\nmodule aubridge.so\nmodule_tmp account.so\nmodule_app menu.so\n"
+            "module g711.so\nmodule sndfile.so\nmodule ausine.so\nmodule aubridge.so\nmodule_tmp uuid.so\n"
+            "module_tmp account.so\nmodule_app menu.so\n"
             + "".join(f"module_app {module}.so\n" for module in modules)
             + (f"sip_cafile {authority}\nsip_verify_server yes\n" if authority is not None else "")
             + f"snd_path {self.folder}\n"
         )
         transport, port = ("udp", site.sip) if authority is None else ("tls", site.sips)
-        outbound = f"sip:{HOST}:{port};transport={transport}"
+        proxies = proxies or [f"sip:{site.host}:{port};transport={transport}"]
+        outbound = ";".join(f'outbound{number}="{proxy}"' for number, proxy in enumerate(proxies, 1))
         (self.folder / "accounts").write_text(
-            f'<sip:{user}@{DOMAIN};transport={transport}>;auth_user={user};auth_pass={passwords()[user]};outbound="{outbound}";'
+            f'<sip:{user}@{DOMAIN};transport={transport}>;auth_user={user};auth_pass={passwords()[user]};{outbound};'
             f"answermode=auto;regint=300;audio_codecs=pcmu/8000{params}\n"
         )
         (self.folder / "contacts").write_text("".join(f"{line}\n" for line in contacts))
-        self._part = Part("baresip", ["baresip", "-f", str(self.folder), "-s"], self.folder / "baresip.log")
+        self._part = Part("baresip", [*start, "baresip", "-f", str(self.folder), "-s"], self.folder / "baresip.log")
         case.addCleanup(self.stop)
 
     async def start(self) -> Baresip:

@@ -93,10 +93,19 @@ class Networks:
         case.addCleanup(browser.close)
         return browser
 
+    def within(self) -> tuple[str, ...]:
+        """What stands before a command that is to run in this place."""
+        return (str(shutil.which("ip", path=_PATH)), "netns", "exec", self._place)
+
+    @property
+    def private(self) -> str:
+        """The place's address in its first network."""
+        return f"{self._private[0]}.2"
+
     def _start(self, case: TestCase) -> str:
         folder = tempfile.mkdtemp(prefix="sipnode-n-")
         case.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         script = Path(folder) / "start"
-        script.write_text(f'#!/bin/sh\nexec {shutil.which("ip", path=_PATH)} netns exec {self._place} {program()} "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec {" ".join(self.within())} {program()} "$@"\n')
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
         return str(script)
