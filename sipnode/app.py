@@ -17,6 +17,8 @@
     ├ script-watch   loads it when its file has changed (where [routing] watch_seconds is set)
     ├ defence        overload; ends bans
     ├ rpc            JSON-RPC on a UNIX socket and HTTP
+    ├ archive        calls that failed, on the disk (where [recorder] folder is set)
+    ├ finished       hands on the records of calls that have ended
     ├ console        its sessions and open pages (where [console] is enabled)
     ├ flows          connections that are open
     ├ udp:…, tcp:…, ws:…   a listener for each line of [core] listen
@@ -78,6 +80,7 @@ from sipnode.wiring.manhole import manhole_service
 from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
 from sipnode.wiring.observe import Observation
 from sipnode.wiring.presence import build_presence
+from sipnode.wiring.records import records_of
 from sipnode.wiring.rpc import rpc_service
 from sipnode.wiring.trunks import build_trunks
 
@@ -302,9 +305,11 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     core_services = (media, registrar, *there(accounting), core.dialogs, *there(core.presence), keepalive, *script, *there(defence))
     outside = (*transports.services, batching, *build_trunks(core), *there(watch))
     mirror, pages = there(mirror_of(settings, layer.outbox.tap, reactor)), there(console.service if console is not None else None)
-    for service in (log, StorageService(storage), *backend, timer, *mirror, *core_services, rpc, *pages, *outside):
+    records = records_of(insight, settings.recorder, state_dir, reactor)
+    for service in (log, StorageService(storage), *backend, timer, *mirror, *core_services, rpc, *records, *pages, *outside):
         service.setServiceParent(root)
     observation.sources.acc, observation.sources.hep = accounting, mirror[0] if mirror else None
+    observation.sources.insight = insight
     observation.attach(root, transports, media, storage, writer, watch)
     manhole = manhole_service(root, core, rpc, media, conf_dir, state_dir, logs, observation.calls)
     for service in (*there(manhole), *last):

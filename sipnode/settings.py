@@ -602,6 +602,9 @@ class RecorderSettings:
     seconds: float = setting(3600.0, "The record of a call is kept so long after its end, as long as there is room.", minimum=1)
     failed_seconds: float = setting(86400.0, "The same of a call that failed.", minimum=1)
     everything: bool = setting(False, "REGISTER, SUBSCRIBE, MESSAGE and OPTIONS too, not only calls.")
+    folder: str = setting("", "Where records of calls that failed are kept over a restart, relative to state_dir; empty: in memory only.")
+    folder_megabytes: int = setting(64, "Most of all files in folder.", minimum=1, maximum=1048576)
+    folder_seconds: float = setting(604800.0, "A file in folder is kept so long.", minimum=60)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ ALLOWED: dict[str, set[str]] = {
     # It shows what happened in the words of those who watch.
     "insight": FLOOR | {"sip", "observe.sentences", "acc.quality"},
     # A client: it draws what the RPC gives.
-    "top": {"tables", "rpc.client", "insight.ladder", "insight.document", "insight.service"},
+    "top": {"tables", "rpc.client", "insight.ladder", "insight.document", "insight.row"},
     # It shows what was recorded, by pages as the softphone's are served.
     "console": FLOOR | {"sip", "insight", "web.pages", "web.signedin"},
     "manhole": FLOOR,
@@ -83,7 +83,7 @@ ALLOWED: dict[str, set[str]] = {
     "demo": {"config", "settings", "errors", "storage", "console.members"},
     "cli": {
         "__init__", "native", "config", "errors", "forms", "settings", "app", "storage", "transport", "demo", "rpc.client", "check",
-        "lifecycle.domains", "tables", "replay", "top", "console.members",
+        "lifecycle.domains", "tables", "replay", "top", "insight", "console.members",
     },
     "__main__": {"cli"},
     "tap": {"config", "errors", "app", "services"},

@@ -1,6 +1,7 @@
 """``sipnode explain`` and ``sipnode ladder``: why a recorded call failed, and what happened in it; asked of the running server.
 
-The invariant: nothing that a stranger put into a message reaches the terminal as a control character.
+Where the server is down, calls that failed are found in ``[recorder] folder``. The invariant: nothing that a stranger put into a message
+reaches the terminal as a control character.
 """
 
 from __future__ import annotations
@@ -12,16 +13,21 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sipnode.cli.common import conf_option
+from sipnode import config
+from sipnode.cli.common import conf_option, state_folder
 from sipnode.cli.running import socket_of
 from sipnode.errors import SipnodeError
+from sipnode.insight.explain import explain, text
+from sipnode.insight.export import FORMS
+from sipnode.insight.keeping import Kept, Unreadable, mark_of
+from sipnode.insight.shelf import Shelf
 from sipnode.rpc import client
 from sipnode.tables import clean
 
 if TYPE_CHECKING:
     from sipnode.cli.common import Commands
 
-FORMS: Final = ("text", "mermaid", "markdown", "json", "pcap")
+NAMES: Final = ("text", "mermaid", "markdown", "json", "pcap")
 
 
 def add(commands: Commands) -> None:
@@ -34,7 +40,7 @@ def add(commands: Commands) -> None:
     text = "what happened in a recorded call, secrets covered"
     ladder = commands.add_parser("ladder", help="what happened in a call", description=f"{text}; exit status 1 where it isn't recorded")
     ladder.add_argument("call_id", metavar="CALL-ID", nargs="?", default="", help="without one, the last call")
-    ladder.add_argument("--format", choices=FORMS, default="text", help="text as it comes; markdown is a report, pcap is for Wireshark")
+    ladder.add_argument("--format", choices=NAMES, default="text", help="text as it comes; markdown is a report, pcap is for Wireshark")
     ladder.add_argument("--output", metavar="FILE", default="", help="where to write it; a pcap has to be written to a file or a pipe")
     ladder.set_defaults(run=_ladder)
     for command in (explain, ladder):
@@ -58,8 +64,36 @@ def _last(caller: client.Caller, call_id: str, search: str) -> str:
     return str(rows[0]["call_id"])
 
 
+def _caller(options: argparse.Namespace) -> client.Caller | Kept:
+    """The running server; where there is none, the record of the call, or of the last one, in ``[recorder] folder``.
+
+    Raises:
+        SipnodeError: there is neither.
+    """
+    try:
+        return client.Caller(socket_of(options))
+    except client.Refused as refused:
+        settings = None if options.socket else config.load(options.conf)
+        if settings is None or not settings.recorder.folder:
+            raise
+        shelf = Shelf(state_folder(settings, options.conf) / settings.recorder.folder)
+        try:
+            wanted = mark_of(options.call_id) if options.call_id else ""
+            names = [file.name for file in shelf.listed() if wanted in file.name]
+            if not names:
+                raise SipnodeError(f"{refused}; nor is the call in [recorder] folder")
+            return shelf.read(names[-1])
+        except (OSError, Unreadable) as fault:
+            raise SipnodeError(f"{refused}; nor can [recorder] folder be read: {fault}") from None
+
+
 def _explain(options: argparse.Namespace) -> int:
-    with client.Caller(socket_of(options)) as caller:
+    caller = _caller(options)
+    if isinstance(caller, Kept):
+        found = explain(caller.story, caller.around)
+        print(json.dumps(found, indent=2) if options.json else _harmless(text(found)))
+        return 0
+    with caller:
         call_id = _last(caller, options.call_id, "problems")
         if options.json:
             answer: dict[str, Any] = caller.call("sipnode.explain", [call_id])
@@ -72,8 +106,12 @@ def _explain(options: argparse.Namespace) -> int:
 def _ladder(options: argparse.Namespace) -> int:
     if options.format == "pcap" and not options.output and sys.stdout.isatty():
         raise SipnodeError("a pcap is no text: --output FILE, or a pipe, as in: sipnode ladder CALL-ID --format pcap | tshark -r -")
-    with client.Caller(socket_of(options)) as caller:
-        export: dict[str, Any] = caller.call("recorder.export", [_last(caller, options.call_id, "invite"), options.format])
+    caller = _caller(options)
+    if isinstance(caller, Kept):
+        export: dict[str, Any] = {**FORMS[options.format](caller.story, caller.around)}
+    else:
+        with caller:
+            export = caller.call("recorder.export", [_last(caller, options.call_id, "invite"), options.format])
     if not export["found"]:
         return _show(export)
     data = base64.b64decode(export["text"]) if export["base64"] else (_harmless(export["text"]) + "\n").encode()

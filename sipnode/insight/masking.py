@@ -6,7 +6,7 @@ The invariant: a message keeps its length and its lines, so that Content-Length 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 COVER: Final = b"*"
 
@@ -19,6 +19,7 @@ _NONCES: Final = re.compile(
 )
 _PARAMETERS: Final = re.compile(rb"(;(?:sn|pn-prid|access_token|token)=)([^;>,\s\"&]+)", re.I)
 """The sealed state of a dialog in our Route, and what wakes a phone up."""
+_IN_TEXT: Final = re.compile(_PARAMETERS.pattern.decode(), re.I)
 _REPLACES: Final = re.compile(rb"(?im)^(identity[ \t]*:[ \t]*)([^;\r\n]+)")
 _BODY: Final = (
     re.compile(rb"(?im)^(a=crypto:[^\r\n]*?\binline:)([^\s|]+)"),
@@ -59,6 +60,15 @@ def masked(data: bytes) -> bytes:
         for pattern in _BODY:
             body = pattern.sub(_covered, body)
     return head + blank + body
+
+
+def covered(value: Any) -> Any:
+    """What isn't octets of a message, such as a fact with the URIs of contacts, with the same parameters of URIs covered."""
+    if isinstance(value, str):
+        return _IN_TEXT.sub(lambda match: match[1] + "*" * len(match[2]), value) if ";" in value else value
+    if type(value) in (list, tuple):
+        return type(value)(covered(each) for each in value)
+    return value
 
 
 def text_of(data: bytes) -> str:

@@ -71,16 +71,18 @@ class Recorder(Watcher):
     Attributes:
         closings: Connections that were closed last, by their token.
         told: Called with the record that has a new event; None while nobody wants that. untold: Times that it has raised.
+        finished: Called with the record of a call that has ended, which a few events may follow; None while nobody wants that.
     """
 
     never_raises: ClassVar[bool] = True
 
-    __slots__ = ("_everything", "_names", "_record", "_records", "_request", "closings", "ring", "told", "untold")
+    __slots__ = ("_everything", "_names", "_record", "_records", "_request", "closings", "finished", "ring", "told", "untold")
 
     def __init__(self, ring: Ring, everything: bool) -> None:
         self.ring = ring
         self._records = ring.records
         self.untold = 0
+        self.finished: Callable[[Record], None] | None = None
         self.closings: OrderedDict[str, Event] = OrderedDict()
         self._names: OrderedDict[str, str] = OrderedDict()
         self.told: Callable[[Record], None] | None = None
@@ -278,6 +280,11 @@ class Recorder(Watcher):
         self._note(record, event)
         if outcome not in GOOD and record.queue == KNOWN:
             self.ring.promote(record, FAILED)
+        if self.finished is not None:
+            try:
+                self.finished(record)
+            except Exception:
+                self.untold += 1
 
 
 def mark_of(data: bytes) -> bytes:

@@ -43,6 +43,9 @@ ENDED: Final = "ended"
 MESSAGES: Final = frozenset((RECEIVED, SENT, RESENT, UNSENT, BROKEN))
 """Kinds of events that are messages."""
 
+KINDS: Final = MESSAGES | {DECIDED, FACT, ASKED, ANSWERED, CLOSED, MEASURED, HANDSHAKE, ENDED}
+"""All kinds."""
+
 FRESH: Final = 0
 """Queue of records that nobody has proved anything in: strangers, refused, not looked at yet."""
 KNOWN: Final = 1

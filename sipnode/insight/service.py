@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from sipnode.errors import ParseError
 from sipnode.insight.document import StoryDocument, document, not_recorded
 from sipnode.insight.explain import UNKNOWN as UNEXPLAINED
 from sipnode.insight.explain import Explanation, explain, unexplained
 from sipnode.insight.export import FORMS, Export
 from sipnode.insight.finding import Around
 from sipnode.insight.life import life
-from sipnode.insight.recorder import GOOD
-from sipnode.insight.ring import HANDSHAKE, MESSAGES, Record, Ring
-from sipnode.insight.story import Story, message_of, read
-from sipnode.tables import clean
+from sipnode.insight.ring import Ring
+from sipnode.insight.row import Row, row_of
+from sipnode.insight.story import Story, read
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sipnode.insight.archive import Archive
+    from sipnode.insight.finished import Finished
     from sipnode.insight.recorder import Recorder
     from sipnode.observe.sentences import Step
 
@@ -28,24 +31,12 @@ PROBLEMS: Final = "problems"
 LIVE: Final = "live"
 
 
-class Row(TypedDict):
-    call_id: str
-    method: str
-    caller: str
-    callee: str
-    began: float
-    last: float
-    state: str
-    outcome: str
-    transport: str
-    place: str
-    events: int
-    octets: int
-    whole: bool
-
-
 class State(TypedDict):
     on: bool
+    kept: int
+    kept_octets: int
+    given_up: int
+    fault: str
     records: int
     octets: int
     most_octets: int
@@ -58,11 +49,18 @@ class Insight:
 
     Args:
         recorder: None where nothing is recorded.
+
+    Attributes:
+        around: Facts that no single call has.
+        archive: Records of calls that failed on the disk, None where none are wanted.
+        finished: Hands on records of calls that have ended, None where nobody wants them.
     """
 
     def __init__(self, recorder: Recorder | None) -> None:
         self.keeper = recorder
         self.around = Around()
+        self.archive: Archive | None = None
+        self.finished: Finished | None = None
 
     @property
     def ring(self) -> Ring | None:
@@ -73,9 +71,17 @@ class Insight:
         """Whether it is on, and how full it is."""
         ring = self.ring
         if ring is None:
-            return State(on=False, records=0, octets=0, most_octets=0, forgotten={}, left_out=0)
+            return State(
+                on=False, kept=0, kept_octets=0, given_up=0, fault="", records=0, octets=0, most_octets=0, forgotten={}, left_out=0
+            )
+        archive = self.archive
         return State(
-            on=True, records=len(ring.records), octets=ring.size, most_octets=ring.most_octets,
+            on=True,
+            kept=len(archive) if archive is not None else 0,
+            kept_octets=archive.octets if archive is not None else 0,
+            given_up=(archive.given_up if archive is not None else 0) + (self.finished.dropped if self.finished is not None else 0),
+            fault=archive.fault if archive is not None else "",
+            records=len(ring.records), octets=ring.size, most_octets=ring.most_octets,
             forgotten=dict(zip(("strangers", "calls", "failed"), ring.forgotten, strict=True)), left_out=ring.left_out,
         )  # fmt: skip
 
@@ -86,25 +92,40 @@ class Insight:
             count: At most.
             search: Words, each of which has to fit: ``problems``, ``live``, a method, or a part of Call-ID, caller or callee.
         """
-        ring = self.ring
-        if ring is None:
-            return []
         words = search.lower().split()
         found: list[Row] = []
-        for record in list(ring.records.values())[: -MOST_SEARCHED - 1 : -1]:
-            row = row_of(record)
-            if all(_fits(word, row, record) for word in words):
+        for row in islice(self._all_rows(), MOST_SEARCHED):
+            if all(_fits(word, row) for word in words):
                 found.append(row)
                 if len(found) >= min(count, MOST_LISTED):
                     break
         return found
 
+    def _all_rows(self) -> Iterator[Row]:
+        """Those in memory, the newest first, then those that are on the disk only."""
+        ring = self.ring
+        if ring is None:
+            return
+        for record in list(ring.records.values())[::-1]:
+            yield row_of(record)
+        for row in self.archive.rows() if self.archive is not None else ():
+            if row["call_id"] not in ring.records:
+                yield row
+
     def story(self, call_id: str) -> Story | None:
         """The story of a call, None where it isn't recorded."""
+        found = self._found(call_id)
+        return None if found is None else found[0]
+
+    def _found(self, call_id: str) -> tuple[Story, Around] | None:
+        """A story, from the disk where it isn't in memory, and what is or was around it."""
         if self.keeper is None:
             return None
         record = self.keeper.ring.records.get(call_id)
-        return None if record is None else read(record, self.keeper.closings)
+        if record is not None:
+            return read(record, self.keeper.closings), self.around
+        kept = self.archive.find(call_id) if self.archive is not None else None
+        return None if kept is None else (kept.story, kept.around)
 
     def life(self, call_id: str) -> list[Step]:
         """The steps of a call, oldest first; none where it isn't recorded."""
@@ -122,13 +143,13 @@ class Insight:
 
     def document(self, call_id: str, after: int = -1) -> StoryDocument:
         """A call as JSON, also one that isn't recorded: it says why."""
-        story = self.story(call_id)
-        return not_recorded(call_id, self.why_not()) if story is None else document(story, after, self.around.code)
+        found = self._found(call_id)
+        return not_recorded(call_id, self.why_not()) if found is None else document(found[0], after, found[1].code)
 
     def explain(self, call_id: str) -> Explanation:
         """Why a call failed, also of one that isn't recorded or has not failed: it says so."""
-        story = self.story(call_id)
-        return unexplained(call_id, self.why_not()) if story is None else explain(story, self.around)
+        found = self._found(call_id)
+        return unexplained(call_id, self.why_not()) if found is None else explain(*found)
 
     def sentence(self, call_id: str) -> str:
         """The explanation in a line, with the remedy; "" where there is none, or nothing is at fault."""
@@ -144,41 +165,13 @@ class Insight:
             KeyError: there is no such form.
         """
         make = FORMS[form]
-        story = self.story(call_id)
-        return Export(found=False, form=form, text=self.why_not(), base64=False) if story is None else make(story, self.around)
+        found = self._found(call_id)
+        return Export(found=False, form=form, text=self.why_not(), base64=False) if found is None else make(*found)
 
 
-def _fits(word: str, row: Row, record: Record) -> bool:
+def _fits(word: str, row: Row) -> bool:
     if word == PROBLEMS:
         return row["state"] == "failed"
     if word == LIVE:
-        return record.live
+        return row["state"] == "live"
     return word == row["method"].lower() or any(word in row[name].lower() for name in ("call_id", "caller", "callee", "place"))
-
-
-def row_of(record: Record) -> Row:
-    """A record in a line."""
-    first = next((event for event in record.events if event[1] in MESSAGES), None)
-    message = message_of(first[2]) if first is not None else None
-    caller = callee = method = ""
-    whole = False
-    if first is None and record.events and record.events[0][1] == HANDSHAKE:
-        # Its parts stand where those of a message stand.
-        first = (record.events[-1][0], HANDSHAKE, b"", *record.events[-1][2:5])
-        method, callee = "WEBSOCKET", record.events[-1][5]
-    if message is not None:
-        try:
-            caller, callee = message.from_.uri.aor, message.to.uri.aor
-            method = message.cseq_method
-            whole = not record.left_out and hasattr(message, "method") and not message.to.tag
-        except ParseError:
-            pass
-    failed = record.outcome != "" and record.outcome not in GOOD
-    state = "live" if record.live else "failed" if failed else "ended" if record.outcome else "seen"
-    host, port = first[5] if first is not None else ("", 0)
-    return Row(
-        call_id=clean(record.call_id), method=clean(method), caller=clean(caller), callee=clean(callee),
-        began=record.events[0][0] if record.events else record.last, last=record.last, state=state, outcome=record.outcome,
-        transport=first[3].lower() if first is not None else "", place=f"{host}:{port}" if host else "", events=len(record.events),
-        octets=record.size, whole=whole,
-    )  # fmt: skip

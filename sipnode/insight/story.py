@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sipnode.errors import ParseError
-from sipnode.insight.masking import masked
+from sipnode.insight.masking import covered, masked
 from sipnode.insight.ring import (
     ANSWERED,
     BROKEN,
@@ -245,7 +245,7 @@ def _entry(number: int, event: Event) -> Entry:
         return Entry(number, when, kind, b"", None, event[2], event[3], event[4], event[5], "", False, -1, (event[6],))
     if kind == HANDSHAKE:
         return Entry(number, when, kind, b"", None, event[2], event[3], event[4], parts=tuple(event[5:]))
-    return Entry(number, when, kind, parts=tuple(event[2:]))
+    return Entry(number, when, kind, parts=covered(tuple(event[2:])))
 
 
 def message_of(data: bytes) -> SipRequest | SipResponse | None:

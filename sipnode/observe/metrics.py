@@ -41,6 +41,7 @@ class Sources:
         tls: Has ``files()``: certificates and lists with their ends.
         sisters: The nodes that this one knows of.
         acc: ``sipnode.acc.service.Accounting``. hep: ``sipnode.insight.mirror.Mirror``.
+        insight: ``sipnode.insight.service.Insight``.
         queues: Names and what says how many wait.
     """
 
@@ -58,6 +59,7 @@ class Sources:
     sisters: Callable[[], Iterable[Any]] = tuple
     acc: Any = None
     hep: Any = None
+    insight: Any = None
     queues: dict[str, Callable[[], int]] = field(default_factory=dict)
 
 
@@ -201,6 +203,12 @@ class ServerCollector(Collector):
         hep = it.hep
         yield CounterMetricFamily("sipnode_hep_sent", "Copies of messages that went to the receiver of HEP.", value=hep.sent if hep else 0)
         yield CounterMetricFamily("sipnode_hep_dropped", "Those for which there was no room.", value=hep.dropped if hep else 0)
+        state = it.insight.state() if it.insight is not None else {}
+        yield _gauge("sipnode_recorder_records", "Calls that are recorded, in memory.", state.get("records", 0))
+        yield _gauge("sipnode_recorder_octets", "Memory that their records take.", state.get("octets", 0))
+        yield _gauge("sipnode_recorder_kept", "Records of calls that failed, on the disk.", state.get("kept", 0))
+        given_up = state.get("given_up", 0)
+        yield _counter("sipnode_recorder_given_up", "Those that the disk didn't take, or for which there was no time.", given_up)
         waiting = {name: count for name, count, _ in acc.sinks} if acc else {}
         yield _gauges("sipnode_acc_waiting", "Records that wait for their taker.", "sink", waiting)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sipnode.insight.document import EventDocument, StoryDocument
-    from sipnode.insight.service import Row
+    from sipnode.insight.row import Row
 
 CALLS: Final = "calls"
 LADDER: Final = "ladder"

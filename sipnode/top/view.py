@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sipnode.insight.document import EventDocument, StoryDocument
-    from sipnode.insight.service import Row
+    from sipnode.insight.row import Row
     from sipnode.top.model import Model
 
 PLAIN: Final = "plain"

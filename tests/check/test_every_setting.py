@@ -77,6 +77,7 @@ SENSELESS: dict[str, tuple[str, str]] = {
     "trunk.one.incoming": ('"a b"', ""),
     "console.allow": ('["everybody"]', ""),
     "console.users": ('["root admin"]', ""),
+    "recorder.folder": ('"failed"', ""),
     "hep.receiver": ('"udp:homer.example.com:9060"', ""),
     "hep.key": (r'"a\u0007b"', ""),
     "turn.uris": ('["stun:example.com"]', ""),

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 class RecorderState(TypedDict):
     on: bool
+    kept: int
+    kept_octets: int
+    given_up: int
+    fault: str
     records: int
     octets: int
     most_octets: int
@@ -124,7 +128,8 @@ class RecorderCommands:
         """Whether calls are recorded, and how full the ring is.
 
         ``forgotten`` counts records that had to make room: of strangers, of calls, and of calls that failed; ``left_out`` events from the
-        middle of calls that were too long.
+        middle of calls that were too long. ``kept`` are the records in ``[recorder] folder``, ``given_up`` those that it didn't take, and
+        ``fault`` is what is wrong with its disk.
         """
         state: RecorderState = self._insight.state()
         return state
