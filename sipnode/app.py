@@ -299,7 +299,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     rpc = rpc_service(core, settings, state_dir, reactor, transports, media, storage, conf_dir, logs, lifecycle, versions, insight, watch)
     rpc.parts.acc = accounting
     if console is not None:
-        console.connect(rpc.endpoint, lifecycle.reloader)
+        console.connect(rpc.endpoint, rpc.parts, lifecycle.reloader, conf_path)
     log = LogService(logs, own_process)
     script = (ScriptService(core), *there(_watch(settings, file, versions, reactor)))
     core_services = (media, registrar, *there(accounting), core.dialogs, *there(core.presence), keepalive, *script, *there(defence))

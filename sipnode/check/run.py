@@ -17,6 +17,7 @@ from sipnode.lifecycle.domains import strangers
 from sipnode.storage.look import user_domains
 from sipnode.transport.descriptors import allowed, complaint
 from sipnode.web import pages
+from sipnode.wiring.console import complaints
 
 
 def check(path: str, reactor: Any, ports: bool = True, ask: bool = False) -> Findings:
@@ -70,6 +71,8 @@ def check(path: str, reactor: Any, ports: bool = True, ask: bool = False) -> Fin
         findings.warn(ConfigError(f"plugins that are installed and can't be used: {'; '.join(unusable)}"))
     if settings.web.softphone and not pages.is_built() and any(line.lower().startswith("ws") for line in settings.core.listen):
         findings.warn(ConfigError(f"the page isn't built: {pages.remedy()}", key="web.softphone"))
+    for useless in complaints(settings):
+        findings.warn(useless)
     # The ports of a server that runs are its own.
     running = bool(settings.rpc.socket) and is_running(str(state / settings.rpc.socket))
     if ports:

@@ -8,15 +8,19 @@ from __future__ import annotations
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Final
 
+from sipnode.base.tap import MEDIA
+from sipnode.console.reasons import reason_of
 from sipnode.errors import ParseError
 from sipnode.insight.explain import explain, unexplained
 from sipnode.insight.masking import text_of
-from sipnode.insight.ring import DECIDED, MEASURED
+from sipnode.insight.ring import ANSWERED, DECIDED, MEASURED
 from sipnode.insight.setup import setup_of
 from sipnode.insight.staged import is_lost, is_repeat, staged
 from sipnode.tables import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sipnode.insight.lanes import Arrow, Lane
     from sipnode.insight.service import Insight
     from sipnode.insight.story import Entry, Story
@@ -66,8 +70,10 @@ def _from_tag(entry: Entry | None) -> str:
 
 
 def _short(arrow: Arrow) -> str:
-    """What is written at an arrow: of a message its method or status alone."""
+    """What is written at an arrow: of a message its method or status alone, of a decision stage and verdict."""
     entry = arrow.entry
+    if entry.kind == DECIDED:
+        return clean(f"{entry.parts[1]}: {entry.parts[2]}")[:_SHORT]
     if not entry.is_message or entry.message is None:
         return arrow.label if len(arrow.label) <= _SHORT else arrow.label[: _SHORT - 1] + "…"
     sdp = " + SDP" if entry.body and "sdp" in entry.header("content-type").lower() else ""
@@ -130,9 +136,23 @@ def message_view(insight: Insight, call_id: str, number: int) -> dict[str, Any]:
     before, after = (story.entries[entry.of], entry) if entry.of >= 0 else (entry, made[0]) if made else (None, None)
     if before is not None and after is not None:
         view["before"], view["after_n"] = before.n, after.n
-        view["diff"] = difference(text_of(before.data), text_of(after.data))
+        relayed = any(each.kind == ANSWERED and each.parts[0] == MEDIA and not each.parts[2] for each in story.entries[before.n : after.n])
+        lines = difference(text_of(before.data), text_of(after.data))
+        view["diff"] = _reasoned(lines, before.is_request, relayed, insight.around.code)
         view["between"] = [_event(drawing.arrows[each.n], story, insight) for each in _led_to(story, before, after)]
     return view
+
+
+def _reasoned(lines: list[list[str]], is_request: bool, relayed: bool, code: Callable[[str], str]) -> list[list[str]]:
+    """Each changed line with the reason why, where one is known."""
+    in_body = False
+    for line in lines:
+        in_body = in_body or not line[1]
+        if line[0] != " ":
+            why = reason_of(line[0], line[1], in_body, is_request, relayed, code)
+            if why:
+                line.append(why)
+    return lines
 
 
 def _led_to(story: Story, before: Entry, after: Entry) -> list[Entry]:

@@ -58,6 +58,7 @@ class Reloader:
         settings: Those in force now.
         filed: Those of the file, as of the last start or reload.
         around: Told ``True`` before and ``False`` after each reload.
+        reported: Told what came of each.
     """
 
     log = Logger(namespace="sipnode.reload")
@@ -65,6 +66,7 @@ class Reloader:
     def __init__(self, settings: Settings, path: str) -> None:
         self.settings = self.filed = settings
         self.around: Callable[[bool], Any] = lambda begins: None
+        self.reported: Callable[[Report], Any] = lambda report: None
         self._path = path
         self._parts: list[Part] = []
 
@@ -85,6 +87,7 @@ class Reloader:
             self.log.info("read anew: {done}", done="; ".join(report.done))
         if report.restart:
             self.log.warn("these need a restart: {keys}", keys=", ".join(report.restart))
+        self.reported(report)
         return report
 
     def takes(self, key: str) -> bool:

@@ -14,7 +14,9 @@ from sipnode.console.feed import Feed
 from sipnode.console.listing import Listing
 from sipnode.console.service import ConsoleService, Mount, Pages
 from sipnode.console.signin import Doorkeeper
+from sipnode.errors import ConfigError
 from sipnode.rpc import dispatch
+from sipnode.wiring.consoleviews import ConsoleViews
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from sipnode.lifecycle.reload import Reloader
     from sipnode.routing.core import Core
     from sipnode.rpc.endpoint import Endpoint
+    from sipnode.rpc.parts import Parts
     from sipnode.settings import Settings
     from sipnode.web.signedin import PasswordGuard
 
@@ -47,7 +50,7 @@ class Console:
         aside: Runs what takes long beside the reactor; None for the reactor's own threads.
 
     Attributes:
-        service: Its life. views: Further views by name.
+        service: Its life.
 
     Raises:
         ConfigError: a network of ``[console] allow`` that can't be read.
@@ -60,7 +63,7 @@ class Console:
         self._core = core
         self._insight = insight
         self._endpoint: Endpoint | None = None
-        self.views: dict[str, Callable[[str], Any]] = {}
+        self._views: dict[str, Callable[[str], Any]] = {}
         domain = settings.core.domains[0] if settings.core.domains else ""
 
         def verify(user: str, domain: str, password: str) -> Deferred[bool]:
@@ -76,15 +79,22 @@ class Console:
         listing = Listing(insight)
         feed = Feed(insight, listing, reactor, settings.console.viewers, self._state)
         self.service = ConsoleService(door, feed, reactor)
-        self._pages = Pages(Api(door, insight, listing, feed, self.views, ACTS, self._act, self._about, reactor))
+        self._pages = Pages(Api(door, insight, listing, feed, self._views, ACTS, self._act, self._about, reactor))
 
     def page(self, page: IResource | None) -> IResource:
         """The console before the page of the WebSocket ports."""
         return Mount(self.service.door, self._pages, page)
 
-    def connect(self, endpoint: Endpoint, reloader: Reloader) -> None:
-        """What an admin does goes by the RPC from now on, and a reload changes users and limits."""
+    def connect(self, endpoint: Endpoint, parts: Parts, reloader: Reloader, conf_path: str) -> None:
+        """The rest of the server is there: what an admin does goes by the RPC, and a reload changes users and limits.
+
+        Args:
+            parts: What the RPC works on. conf_path: Of the configuration.
+        """
         self._endpoint = endpoint
+        views = ConsoleViews(self._core, parts, conf_path)
+        self._views.update({**views.all(), "quality": self._quality})
+        reloader.reported = views.reported
         reloader.add("console", KEYS, self._reloaded)
 
     def _reloaded(self, new: Settings, old: Settings) -> None:
@@ -96,7 +106,11 @@ class Console:
         return {"recorder": self._insight.state(), "calls": len(self._core.dialogs), "now": self._core.clock()}
 
     def _about(self) -> dict[str, Any]:
-        return {"version": __version__, "views": sorted(self.views), "state": self._state()}
+        return {"version": __version__, "views": sorted(self._views), "state": self._state()}
+
+    def _quality(self, call_id: str) -> Deferred[dict[str, Any]]:
+        """How a call that is up sounds now."""
+        return self._act("rtpengine.query", [call_id], "console")
 
     def _act(self, method: str, params: list[Any], who: str) -> Deferred[dict[str, Any]]:
         return Deferred.fromCoroutine(self._acted(method, params, who))
@@ -112,3 +126,22 @@ class Console:
 def console_of(core: Core, insight: Insight, reactor: Any) -> Console | None:
     """The console, None where there is to be none."""
     return Console(core, insight, reactor) if core.settings.console.enabled else None
+
+
+def complaints(settings: Settings) -> list[ConfigError]:
+    """What makes a console of no use, for ``sipnode check``."""
+    if not settings.console.enabled:
+        return []
+    found: list[tuple[str, str]] = []
+    if not settings.console.users:
+        found.append(("console.users", "nobody can sign in to the console; sipnode console-password makes a user"))
+    if not settings.recorder.enabled:
+        found.append(("console.enabled", "the console has no calls to show: [recorder] enabled is false"))
+    if not any(line.lower().startswith("ws") for line in settings.core.listen):
+        found.append(("console.enabled", "the console is at the WebSocket ports, and [core] listen has none"))
+    domains = {domain.lower() for domain in settings.core.domains}
+    for line in settings.console.users:
+        user, at, domain = line.partition(" ")[0].rpartition("@")
+        if at and domain.lower() not in domains:
+            found.append(("console.users", f"{user}@{domain} can't sign in: {domain} is none of [core] domains"))
+    return [ConfigError(reason, key=key) for key, reason in found]

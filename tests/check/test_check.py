@@ -184,6 +184,15 @@ class StateTests(FolderCase):
         self.assertIn('core.domains: users of a.test can\'t register, as it has no a.test; write domains = ["b.test", "a.test"]', text)
         self.assertEqual(self.found(self.base('domains = ["b.test", "A.test"]', "[limits]", "connections = 100")).warnings, [])
 
+    def test_console(self) -> None:
+        """A console that nobody can use, or that has nothing to show, is told with what to do."""
+        lines = ['domains = ["b.test"]', "[console]", "enabled = true"]
+        said = [text.partition(": ")[2] for text in self.found(self.base(*lines)).warnings if "console" in text]
+        self.assertEqual([text.partition(":")[0] for text in said], ["console.users", "console.enabled", "console.enabled"], said)
+        self.assertIn("sipnode console-password", said[0])
+        said = self.found(self.base(*lines, 'users = ["bob@c.test viewer"]', "[recorder]", "enabled = true")).warnings
+        self.assertTrue(any("bob@c.test can't sign in: c.test is none of [core] domains" in text for text in said), said)
+
     def test_store(self) -> None:
         """No file is a warning; another program's and a newer one are faults; one of ours is nothing."""
         self.assertTrue(any("nobody can sign in" in text for text in self.found(self.base()).warnings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from http.cookies import SimpleCookie
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -102,7 +103,7 @@ class ConsoleCase(RecordedCase):
         self.root: Any = self.console.page(None)
         self.parts = parts_of(self.world.core, self.world.settings, insight=self.insight)
         self.reloader = Reloader(self.world.settings, "")
-        self.console.connect(Endpoint(registry_of(self.parts)), self.reloader)
+        self.console.connect(Endpoint(registry_of(self.parts)), self.parts, self.reloader, self.conf_path())
         self.console.service.startService()
         self.addCleanup(self.console.service.stopService)
         self.cookie = self.proof = ""
@@ -113,6 +114,13 @@ class ConsoleCase(RecordedCase):
         options.setdefault("users", {"alice": "secret of alice", "bob": "secret of bob", "carol": "secret of carol"})
         options.setdefault("defence", self.defended)
         return World(given, media=RecordingMediaRelay(), **options)
+
+    def conf_path(self) -> str:
+        """A file with some settings."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "sipnode.toml").write_text('[core]\ndomains = ["example.test"]\n\n[defence]\nban_seconds = 300.0\n', "utf-8")
+        return str(folder)
 
     def aside(self, work: Any) -> Deferred[bool]:
         self.aside_count += 1

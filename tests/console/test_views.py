@@ -63,12 +63,11 @@ class CallTests(ConsoleCase):
         view = self.view(call.invite.call_id)
         number = [event["n"] for event in view["events"] if event["short"] == "INVITE + SDP" and event["from"] == 0][-1]
         told = self.message(call.invite.call_id, number)
-        signs = "".join(sign for sign, _ in told["diff"])
-        self.assertIn("-+", signs)
-        self.assertIn(["-", "Max-Forwards: 70"], told["diff"])
-        place = told["diff"].index(["-", "Max-Forwards: 70"])
-        self.assertEqual(told["diff"][place + 1], ["+", "Max-Forwards: 69"])
-        self.assertTrue(any(sign == "+" and line.startswith("Record-Route: <sip:") for sign, line in told["diff"]))
+        lines = [(sign, line) for sign, line, *_ in told["diff"]]
+        self.assertEqual(lines[lines.index(("-", "Max-Forwards: 70")) + 1], ("+", "Max-Forwards: 69"))
+        reasons = {f"{sign}{line.partition(':')[0]}": why for sign, line, *why in told["diff"]}
+        self.assertRegex(reasons["+Record-Route"][0], r"^the dialog's later requests .* · record, script\.py:\d+$")
+        self.assertRegex(reasons["-Proxy-Authorization"][0], r"credentials are for sipnode alone · auth, script\.py:\d+$")
         stages = [event for event in told["between"] if event["kind"] == "decided"]
         self.assertIn("RELAYED", stages[-1]["label"])
         self.assertRegex(stages[-1]["code"], r"^script\.py:\d+$")

@@ -107,6 +107,9 @@ class ConsoleTests(TestCase):
         decided = await console.ask("() => document.getElementById('decided').innerText")
         self.assertRegex(decided, r"INVITE: stage location: RELAYED\s+script\.py:\d+")
         self.assertRegex(await console.ask("() => location.hash"), rf"^#/call/[^/]+/{number}$")
+        reasons = await console.ask("() => Array.from(document.querySelectorAll('#diff em'), (one) => one.textContent)")
+        self.assertTrue(any("as the media relay answered · manage_branch, script.py:" in each for each in reasons), reasons)
+        await self.has(console, "() => Array.from(document.querySelectorAll('.heard td'), (one) => one.textContent)", "caller 127.0.0.1:")
         await alice.do("hangup")
         await self.has(console, LABELS, "completed, 200, ended by caller")
         self.assertEqual(console.errors, [])
@@ -177,9 +180,41 @@ class ConsoleTests(TestCase):
             'x-sipnode-proof': (await (await fetch('api/session')).json()).proof },
             body: JSON.stringify({ method: 'sipnode.reload' }) })).status"""
         self.assertEqual(await viewer.ask(forged), 403)
+        for name in ("registrations", "flows", "nodes", "certificates", "bans", "settings", "history"):
+            await viewer.at("click", f"nav a[data-view={name}]")
+            await viewer.at("wait_for_selector", f"nav a[data-view={name}][aria-current=page]")
+            drawn = "() => [document.querySelector('.view .note, .view .info:not([hidden]), .view td') ? 'drawn' : '']"
+            await self.has(viewer, drawn, "drawn")
+            self.assertEqual(await viewer.ask("() => document.querySelectorAll('.view button').length"), 0, name)
+        self.assertEqual(viewer.errors, [])
         await viewer.at("click", "#signout")
         await viewer.at("wait_for_selector", "#signin:not([hidden])")
         self.assertEqual(await viewer.ask(asked, "api/calls"), 401)
+
+    async def test_acts(self) -> None:
+        """An admin ends a call and removes a registration from the console; the log says who did it."""
+        site = await Site(self, **settings()).start()
+        phone = await site.registered("bob")
+        caller = await site.registered("alice")
+        call = caller.dial(phone.aor)
+        self.assertEqual((await call.outcome).status, 200)
+        console = await self.inside(site)
+        await console.at("click", ".call[data-state=live]")
+        await console.at("click", "text=End this call")
+        await console.at("click", "dialog button[value=yes]")
+        await call.ended("BYE")
+        await phone.calls[-1].ended("BYE")
+        await console.at("press", "body", "2")
+        await self.has(console, "() => Array.from(document.querySelectorAll('.k-name'), (one) => one.textContent)", f"bob@{DOMAIN}")
+        await console.at("click", f"tr:has-text('bob@{DOMAIN}') button")
+        await console.at("click", "dialog button[value=yes]")
+
+        async def gone() -> bool:
+            return "bob" not in str(await site.rpc("ul.dump", "brief"))
+
+        await until(gone, "bob isn't registered any more")
+        self.assertIn("console root 127.0.0.1: ul.rm_contact", site.server.log.read_text("utf-8", "replace"))
+        self.assertEqual(console.errors, [])
 
     async def test_many(self) -> None:
         """Five thousand calls are one list, of which only what is in sight is there; it scrolls to its end, and fits a small telephone."""

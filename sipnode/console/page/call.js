@@ -2,6 +2,7 @@
 import { act, encode, get } from './api.js';
 import { clock, h, replace, say, span } from './dom.js';
 import { Ladder } from './ladder.js';
+import { Quality } from './quality.js';
 
 const PARTS = { auth: 'password', database: 'database', dns: 'DNS', relay: 'media relay', callee: 'until the callee said anything', ring: 'ringing', other: 'sipnode and network' };
 const FORMS = [['svg', 'SVG'], ['text', 'text'], ['mermaid', 'Mermaid'], ['markdown', 'report'], ['json', 'JSON'], ['pcap', 'pcap']];
@@ -19,14 +20,15 @@ export class CallView {
     this.head = h('div', { class: 'call-head' });
     this.why = h('div', { class: 'why', hidden: true });
     this.time = h('div', { class: 'setup', hidden: true });
-    this.heard = h('div', { class: 'heard', hidden: true });
+    this.quality = new Quality(id);
+    this.heard = this.quality.node;
     this.detail = h('aside', { class: 'detail', id: 'detail', 'aria-label': 'Message', hidden: true, tabindex: '-1' });
     this.split = h('div', { class: 'split' }, this.ladder.node, this.detail);
-    replace(main, h('section', { class: 'callview', 'aria-label': 'Call' }, this.head, this.why, this.time, this.heard, this.split));
+    replace(main, h('section', { class: 'callview', 'aria-label': 'Call' }, this.head, this.why, h('div', { class: 'figures' }, this.time, this.heard), this.split));
     this.headed(null);
   }
 
-  close() { this.ladder.close(); }
+  close() { this.ladder.close(); this.quality.close(); }
 
   async load() { this.take(await get('call', { id: this.id })); }
 
@@ -42,7 +44,7 @@ export class CallView {
       return;
     }
     this.times(view);
-    this.sound(view);
+    this.quality.take(view);
     this.ladder.show(view);
   }
 
@@ -100,17 +102,6 @@ export class CallView {
       h('p', { class: 'fine shares' }, setup.parts.map(([part, seconds]) => h('span', {}, h('i', { class: `p-${part}` }), `${PARTS[part]} ${span(seconds)}`))));
   }
 
-  sound(view) {
-    this.heard.hidden = !view.quality.length;
-    if (!view.quality.length) return;
-    replace(this.heard, h('table', {}, h('caption', {}, 'Sound, as the relay counted it'),
-      h('thead', {}, h('tr', {}, ['From', 'Packets', 'Lost', 'Jitter', 'MOS'].map((title) => h('th', { scope: 'col' }, title)))),
-      h('tbody', {}, view.quality.map((leg) => h('tr', { 'data-bad': String(!leg.packets || (leg.mos > 0 && leg.mos < 3.1)) },
-        h('td', {}, leg.address || 'nowhere'), h('td', {}, leg.packets),
-        h('td', {}, leg.mos ? `${leg.lost} %` : 'not reported'), h('td', {}, leg.mos ? `${leg.jitter} ms` : 'not reported'),
-        h('td', {}, leg.mos ? leg.mos.toFixed(1) : 'not reported'))))));
-  }
-
   link(n) { return `#/call/${encode(this.id)}${n >= 0 ? `/${n}` : ''}`; }
 
   // -- one message
@@ -164,15 +155,13 @@ export class CallView {
     const changed = told.diff.filter(([sign]) => sign !== ' ').length;
     const between = (told.between || []).filter((each) => each.room !== 'wire');
     const lines = this.onlyChanges ? told.diff.filter(([sign]) => sign !== ' ') : told.diff;
-    const why = told.by || [];
     return [
       h('h3', {}, changed ? 'What sipnode changed' : 'Passed on unchanged'),
       h('p', { class: 'fine' }, `From #${told.before} to #${told.after_n}: ${changed} line${changed === 1 ? '' : 's'}. `,
         h('button', { type: 'button', class: 'link', 'aria-pressed': String(this.onlyChanges), click: () => { this.onlyChanges = !this.onlyChanges; this.drawDetail(); } },
           this.onlyChanges ? 'Show all lines' : 'Only what changed')),
-      h('pre', { class: 'message diff', id: 'diff', tabindex: '0' }, lines.map(([sign, line, by]) => h('span', { class: sign === '+' ? 'in' : sign === '-' ? 'out' : 'same' },
-        h('b', {}, sign), line, by ? h('em', {}, by) : null, '\n'))),
-      why.length ? h('ul', { class: 'plain by' }, why.map((each) => h('li', {}, each))) : null,
+      h('pre', { class: 'message diff', id: 'diff', tabindex: '0' }, lines.map(([sign, line, by], place) => h('span', { class: sign === '+' ? 'in' : sign === '-' ? 'out' : 'same' },
+        h('b', {}, sign), line, '\n', by && by !== (lines[place + 1] || [])[2] ? h('em', {}, by, '\n') : null))),
       between.length ? h('h3', {}, 'What led to it') : null,
       between.length ? h('ul', { class: 'plain', id: 'decided' }, between.map((each) => h('li', {}, h('a', { href: this.link(each.n) }, `#${each.n}`), ` ${each.label}`,
         each.code ? [' ', h('code', {}, each.code)] : null))) : null,

@@ -92,7 +92,7 @@ export class Ladder {
     const y = ROW * place + ROW - 10;
     const kind = kindOf(event);
     const group = s('g', {
-      class: `event ${kind}${event.repeat ? ' repeat' : ''}${event.lost ? ' lost' : ''}${event.status >= 400 ? ' bad' : ''}`,
+      class: `event ${kind}${event.repeat ? ' repeat' : ''}${event.lost ? ' lost' : ''}${event.status >= 400 && event.status !== 401 && event.status !== 407 ? ' bad' : ''}`,
       tabindex: '-1', role: 'button', 'data-n': event.n,
       'aria-label': `${event.n}: ${event.label}, ${span(event.after)} after the beginning`,
       click: () => this.chosen(event.n),

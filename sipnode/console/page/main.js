@@ -6,7 +6,7 @@ import { Feed } from './feed.js';
 import { focusSearch, List } from './list.js';
 import { View } from './views.js';
 
-const TITLES = { calls: 'Calls', registrations: 'Registrations', flows: 'Connections', nodes: 'Media nodes', certificates: 'Certificates', bans: 'Bans', settings: 'Settings', history: 'History' };
+const TITLES = { calls: 'Calls', registrations: 'Registrations', flows: 'Connections', nodes: 'Media', certificates: 'Certificates', bans: 'Bans', settings: 'Settings', history: 'History' };
 
 let me = null;
 let shown = null;
@@ -33,7 +33,8 @@ function enter(told) {
   document.body.dataset.screen = 'app';
   $('signin').hidden = true;
   $('app').hidden = false;
-  $('who').textContent = `${me.user} (${me.role})`;
+  $('who').textContent = me.user;
+  $('signout').title = `Signed in as ${me.user}, ${me.role}. Sign out.`;
   const views = ['calls', ...Object.keys(TITLES).filter((name) => me.views.includes(name))];
   replace($('nav'), views.map((name, place) => h('a', { href: `#/${name}`, 'data-view': name, title: `${TITLES[name]} (${place + 1})` }, TITLES[name])));
   drawState(me.state);

@@ -39,12 +39,12 @@ export class View {
     if (this.open) this.timer = setTimeout(() => this.load().catch(() => {}), REFRESH);
   }
 
-  say(text) { this.note.hidden = !text; this.note.textContent = text; }
+  say(text, matters = true) { this.note.hidden = !text; this.note.textContent = text; this.note.className = matters ? 'note' : 'info'; }
 
   draw(told) {
     this.title.textContent = told.title;
     const more = told.more > 0 ? `${told.more} more aren’t shown; search for what you want. ` : '';
-    this.say(told.rows.length ? `${more}${told.note || ''}` : told.empty || 'There is nothing here.');
+    this.say(told.rows.length ? `${more}${told.note || ''}` : told.empty || 'There is nothing here.', Boolean(told.warn) || more !== '');
     if (this.admin) replace(this.acts, (told.acts || []).map((one) => this.button(one, {})));
     const acts = this.admin ? told.rowActs || [] : [];
     // A table in which something is chosen or held stays as it is.
@@ -58,8 +58,9 @@ export class View {
   button(one, row) {
     const params = one.params.map((each) => (typeof each === 'string' && each.startsWith('$') ? row[each.slice(1)] : each));
     if (one.when && !row[one.when]) return null;
+    const named = String(params.filter((_, place) => String(one.params[place]).startsWith('$')).pop() ?? '');
     return h('button', { type: 'button', class: one.danger ? 'danger small' : 'small', click: async () => {
-      if (one.ask && !await ask(one.ask.replace('{}', String(params[params.length - 1] ?? '')), one.title).answer) return;
+      if (one.ask && !await ask(one.ask.replace('{}', named), one.title).answer) return;
       try {
         const result = await act(one.method, params);
         this.say(result && Array.isArray(result.done) ? [...result.done, ...result.refused].join('; ') : 'Done.');
