@@ -313,6 +313,13 @@ class ProxySettings:
         minimum=0.1,
         maximum=32,
     )
+    redirects: int = setting(
+        0,
+        "When a callee redirects (302), call there at once, so many contacts of a call at most, instead of telling the caller: users of ours,"
+        " and for users of ours foreign domains too. 0: the caller is told.",
+        minimum=0,
+        maximum=10,
+    )
     failed_target_seconds: float = setting(30.0, "How long an address that failed isn't tried.", minimum=0)
     strangers: tuple[str, ...] = setting(
         ["INVITE", "MESSAGE", "OPTIONS", "NOTIFY/message-summary"],

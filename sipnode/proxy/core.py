@@ -272,15 +272,15 @@ class Fork:
     @property
     def status(self) -> int:
         """The status that is the best of its branches so far (RFC 3261 §16.7 (6)); 0 while none has one."""
-        known = [(branch.status, branch.source) for branch in self.branches if branch.ended]
+        known = [(branch.status, branch.source) for branch in self.branches if branch.ended and not branch.followed]
         return known[best(known)][0] if known else 0
 
     def add_targets(self, targets: list[Target]) -> None:
         """Try these when what runs has failed (serial forking; also from ``manage_failure``)."""
         raise NotImplementedError
 
-    def ring(self, targets: list[Target], after: float = 0.0, seconds: float = 0.0) -> None:
-        """Ring these, too, beside what rings; from ``manage_failure`` in its place.
+    def ring(self, targets: list[Target], after: float = 0.0, seconds: float = 0.0) -> int:
+        """Ring these, too, beside what rings; from ``manage_failure`` in its place. Gives how many of them.
 
         Args:
             targets: As many as ``[proxy] max_branches`` leaves room for; where it has been tried already nobody is rung again.
@@ -380,11 +380,13 @@ class Branch(TransactionUser):
         hops: Other addresses of its target, where one is being tried. hop: That one, where the target was found by its name.
         unwanted: Its 2xx that nobody takes, or None.
         proof: The header that answers the challenge of a trunk; empty where it hasn't asked.
+        followed: It ended in a redirection that is tried here, and is no answer for the caller any more.
     """
 
     __slots__ = (
-        "answered", "blame", "body", "branch_id", "cancelled", "contact_line", "core", "ended", "flags", "flow", "fork", "forms", "hop",
-        "hops", "index", "media", "media_set", "proof", "response", "source", "status", "target", "token", "tries", "unwanted", "words",
+        "answered", "blame", "body", "branch_id", "cancelled", "contact_line", "core", "ended", "flags", "flow", "followed", "fork",
+        "forms", "hop", "hops", "index", "media", "media_set", "proof", "response", "source", "status", "target", "token", "tries",
+        "unwanted", "words",
     )  # fmt: skip
 
     def __init__(self, fork: Fork, target: Target, index: int, branch_id: str) -> None:
@@ -413,6 +415,7 @@ class Branch(TransactionUser):
         self.hops: list[Hop] = []
         self.unwanted: Unanswered | None = None
         self.proof: tuple[tuple[str, str], ...] = ()
+        self.followed = False
 
     def set(self, flag: int) -> None:
         """Set bits of BranchFlag (``setbflag``)."""

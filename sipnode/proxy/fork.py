@@ -65,12 +65,12 @@ class LiveFork(Fork):
             self.ring([target for target in targets if target.after == after], after)
         return [target for target in targets if not target.after]
 
-    def ring(self, targets: list[Target], after: float = 0.0, seconds: float = 0.0) -> None:
+    def ring(self, targets: list[Target], after: float = 0.0, seconds: float = 0.0) -> int:
         """See :meth:`sipnode.proxy.core.Fork.ring`."""
         tried = {(branch.target.uri, branch.target.flow) for branch in self.branches}
         targets = [target for target in targets if (target.uri, target.flow) not in tried][: self._room()]
         if self.finished or self.cancelled or not targets:
-            return
+            return 0
         for target in targets:
             target.seconds = seconds or target.seconds
         if after > 0:
@@ -79,6 +79,7 @@ class LiveFork(Fork):
             self._start(targets)
         else:
             self._serial.append(targets)
+        return len(targets)
 
     def _later(self) -> Ringing:
         if self._ringing is None:
@@ -254,8 +255,8 @@ class LiveFork(Fork):
             self.blame = "caller"
             self.ctx.reply(487)
             return
-        position = forkpolicy.best((branch.status, branch.source) for branch in self.branches)
-        branch = self.branches[position]
+        answers = [branch for branch in self.branches if not branch.followed] or self.branches
+        branch = answers[forkpolicy.best((branch.status, branch.source) for branch in answers)]
         response = branch.response
         self.blame = "callee" if branch.source != forkpolicy.LOCAL else branch.blame or "server"
         if branch.source == forkpolicy.LOCAL or response is None:

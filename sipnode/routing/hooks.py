@@ -15,6 +15,7 @@ from sipnode.base.waiting import deferred
 from sipnode.interfaces import IRoutingScript
 from sipnode.routing.contact import set_reply_contact
 from sipnode.routing.moved import look_again
+from sipnode.routing.redirects import recurse, redirected
 from sipnode.routing.role import Script
 from sipnode.routing.trunks import next_trunk
 from sipnode.sip.message import SipResponse as SipResponse
@@ -149,6 +150,25 @@ class ScriptHooks(Script):
     def branch_failure(self, branch: Branch, response: SipResponse) -> None:
         """A branch has ended with 300 or more, also by time-out; ``branch.retry()`` sends it once more (``tm:branch-failure``)."""
         self.media.failure(branch, response.status)
+        if 300 <= response.status < 400:
+            self.recurse(branch, response, self.settings.proxy.redirects)
+
+    def recurse(self, branch: Branch, response: SipResponse, most: int) -> bool:
+        """From ``branch_failure``: where a callee redirects (300, 301, 302), call there instead of telling the caller; as
+        ``[proxy] redirects`` has it without this. The best ``q`` rings at once, the others when that has failed.
+
+        Args:
+            most: Contacts that are followed in all for this request.
+
+        Returns:
+            Whether it goes on there. Where it does the redirection is no answer for the caller any more; where it leads to nobody it counts
+            as what the look-up says, and one that leads in a circle as 482. Others stay as they are: the caller's to follow.
+        """
+        return recurse(branch, response, most)
+
+    def redirected(self, fork: Fork) -> Managed:
+        """From ``manage_failure``: wait for the database where it is still asked about such a contact."""
+        return redirected(fork)
 
     def set_reply_contact(self, branch: Branch, response: SipResponse) -> None:
         """From ``manage_reply``: have the reply go back with the Contact by which its sender is really reached (``set_contact_alias``)."""

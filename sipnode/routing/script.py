@@ -152,5 +152,5 @@ class RoutingScript(ScriptHooks):
         return self.media.reply(branch, response)
 
     def manage_failure(self, fork: Fork) -> Managed:
-        """failure_route[MANAGE_FAILURE]: the next trunk; devices that left a node that died are looked up; a site adds targets here."""
-        return None if self.next_trunk(fork) else self.look_again(fork)
+        """failure_route[MANAGE_FAILURE]: the next trunk; where a callee redirects to; devices of a dead node; a site adds targets."""
+        return None if self.next_trunk(fork) else self.redirected(fork) or self.look_again(fork)
