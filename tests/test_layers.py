@@ -63,7 +63,7 @@ ALLOWED: dict[str, set[str]] = {
     "web": FLOOR | {"sip"},
     # The services come as arguments; it knows their verbs, not their modules.
     "rpc": FLOOR | {"sip"},
-    "observe": FLOOR | {"sip"},
+    "observe": FLOOR | {"sip", "acc.quality"},
     # It shows what happened in the words of those who watch.
     "insight": FLOOR | {"sip", "observe.sentences", "acc.quality"},
     # A client: it draws what the RPC gives.

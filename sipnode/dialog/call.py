@@ -69,6 +69,7 @@ class Call:
         uri: Request-URI that the caller asked for.
         state: ``trying``, ``early``, ``confirmed`` or ``terminated``.
         started: Epoch seconds of the INVITE.
+        rang: Of the first 180 to 199 that went to the caller; 0 before.
         answered: Of the 2xx; 0 before.
         ended: Of the end; 0 before.
         status: Status of the last response to the INVITE; 0 before any.
@@ -91,7 +92,7 @@ class Call:
     __slots__ = (
         "_caller", "_ends", "_from", "_is_local", "_kept", "_ruri", "answered", "bridged", "call_id", "callee_flow", "caller_flow",
         "ended", "ended_by", "from_tag", "id", "interval", "key", "media_call", "media_place", "moved", "node", "outcome", "pending",
-        "rule", "slot", "started", "state", "status", "to_tag", "uri",
+        "rang", "rule", "slot", "started", "state", "status", "to_tag", "uri",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +107,7 @@ class Call:
         self.uri = uri
         self.state = TRYING
         self.started = now
+        self.rang = 0.0
         self.answered = 0.0
         self.ended = 0.0
         self.status = 0
@@ -176,6 +178,12 @@ class Call:
         answer = _kept_lines(response, _OF_RESPONSE)
         self._kept = (kept, answer, *sides, own) if kept is not None and answer is not None else None
 
+    def progress(self, status: int, clock: Callable[[], float]) -> None:
+        """A provisional response went to the caller; from 180 on, or 183, there is something to hear (RFC 6076 §4.3)."""
+        self.status = status
+        if status >= 180 and not self.rang:
+            self.rang = clock()
+
     def answered_too(self, number: int, to_tag: str) -> Call:
         """The call with another phone that answered the same INVITE (RFC 3261 §13.2.2.4), not answered yet."""
         other = Call(
@@ -184,7 +192,7 @@ class Call:
         other.to_tag = to_tag
         other.key = (self.call_id, self.from_tag, to_tag)
         other.state = EARLY
-        other.status, other.answered, other.rule = self.status, self.answered, self.rule
+        other.status, other.rang, other.answered, other.rule = self.status, self.rang, self.answered, self.rule
         other.bridged, other.node, other.media_call, other.media_place = self.bridged, self.node, self.media_call, self.media_place
         other.moved, other.interval, other.slot = self.moved, self.interval, self.slot
         other.callee_flow, other.pending, other._kept = self.callee_flow, self.pending, self._kept

@@ -161,7 +161,7 @@ class DialogService(Service):
         call = ctx.call
         if call is None:
             return
-        call.status = response.status
+        call.progress(response.status, self._core.clock)
         if call.state is stages.TRYING:
             try:
                 call.to_tag = response.to.tag

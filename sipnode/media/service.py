@@ -117,6 +117,11 @@ class MediaService(Service):
         if self.nodes.nodes and self._settings.sweep_seconds and self._settings.call_key == "own":
             self._sweep = Sweep(self.nodes, owner, self._reactor, self._settings)
 
+    @property
+    def measures(self) -> bool:
+        """Whether somebody wants the numbers of each call that a node ends."""
+        return isinstance(self.relay, RtpengineRelay) and self.relay.measured is not None
+
     def measured_by(self, watcher: Callable[[str, Mapping[bytes, Any]], None]) -> None:
         """Have ``watcher(name of the call, reply)`` called with the numbers of each call that a node ends; a plugin's relay has none."""
         if not isinstance(self.relay, RtpengineRelay):

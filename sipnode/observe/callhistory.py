@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from sipnode.base.tap import Watcher
 from sipnode.observe.sentences import Step, plain
 from sipnode.observe.steps import Steps, StepTable, WholeSteps
+from sipnode.observe.timings import Timings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,7 +128,7 @@ class CallHistory(Service):
     Attributes:
         mode: The one in force.
         steps: Those of each call.
-        outcomes: Calls that ended, by outcome.
+        outcomes: Calls that ended, by outcome. timings: How long they took to begin, as histograms.
         explained: Gives the reason of a call that failed, and what to do about it, by its Call-ID, "" where that isn't
             known; None where nobody can tell.
         talked: Seconds that answered calls lasted, together.
@@ -145,6 +146,7 @@ class CallHistory(Service):
         self.set_mode(mode)
         tap.subscribe(_Ends(self.ended))
         self.outcomes: Counter[str] = Counter()
+        self.timings = Timings()
         self.talked = 0.0
         self._clock: Callable[[], float] = reactor.seconds
         self._reactor = reactor
@@ -194,6 +196,8 @@ class CallHistory(Service):
         self.outcomes[call.outcome] += 1
         self.talked += call.duration
         stranger = call.ended_by == "server" and not call.proved
+        if not stranger:
+            self.timings.ended(call)
         if stranger:
             if not self._may("stranger", STRANGERS_A_SECOND):
                 self._refused[call.rule or call.outcome] += 1

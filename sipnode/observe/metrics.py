@@ -162,6 +162,12 @@ class ServerCollector(Collector):
         yield _counter("sipnode_calls_untracked", "Calls that passed unseen, since too many were there.", dialogs.untracked)
         yield _counters("sipnode_call_outcomes", "Calls that ended, by outcome.", "outcome", it.calls.outcomes)
         yield _counter("sipnode_call_talking_seconds", "Seconds that answered calls lasted, together.", it.calls.talked)
+        timings = it.calls.timings
+        rung = [(("ringing",), timings.rung), (("refused",), timings.failed)]
+        yield _histogram("sipnode_call_setup_seconds", "From the INVITE until it rang, was answered or refused.", ("until",), rung)
+        ring = [(("answered",), timings.answered), (("given up",), timings.unanswered)]
+        yield _histogram("sipnode_call_ring_seconds", "How long calls rang.", ("until",), ring)
+        yield _histogram("sipnode_call_mos", "The worst score of a call that the media relay measured.", (), [((), timings.scores)])
 
     def _presence(self) -> Iterator[Metric]:
         presence = self._from.core.presence

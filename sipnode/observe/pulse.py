@@ -21,28 +21,32 @@ BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 
 
 class Histogram:
-    """Seconds in classes.
+    """Seconds, or another number, in classes.
+
+    Args:
+        bounds: Of the classes, ascending.
 
     Attributes:
-        counts: How many were at most ``BOUNDS[i]`` and more than the bound before; the last is for all that were more.
-        total: Sum of all, seconds.
+        counts: How many were at most ``bounds[i]`` and more than the bound before; the last is for all that were more.
+        total: Sum of all.
     """
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("_bounds", "counts", "total")
 
-    def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS) + 1)
+    def __init__(self, bounds: tuple[float, ...] = BOUNDS) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
     def add(self, seconds: float) -> None:
         """One more."""
-        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.counts[bisect_left(self._bounds, seconds)] += 1
         self.total += seconds
 
     def buckets(self) -> list[tuple[str, int]]:
         """Cumulated, as Prometheus wants them."""
         found, total = [], 0
-        for bound, count in zip((*map(str, BOUNDS), "+Inf"), self.counts, strict=True):
+        for bound, count in zip((*map(str, self._bounds), "+Inf"), self.counts, strict=True):
             total += count
             found.append((bound, total))
         return found

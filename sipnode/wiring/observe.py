@@ -84,6 +84,9 @@ class Observation:
         core, sources = self._core, self.sources
         sources.admission, sources.outgoing, sources.tls = transports.admission, transports.outgoing, transports.tls
         sources.media, sources.storage = media, storage
+        if self._settings.enabled and media.measures:
+            # Somebody has the relay asked for the numbers of each call; for this alone a question for each would be too dear.
+            media.measured_by(self.calls.timings.measured)
         if watch is not None:
             sources.sisters = watch.sisters
         sources.queues.update(queues_of(core, media, storage, writer))
