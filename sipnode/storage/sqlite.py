@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
 from sipnode.errors import StorageError
@@ -25,6 +26,9 @@ from sipnode.storage.rows import CHUNK, COLUMNS, Row, account_of, binding_of, ro
 from sipnode.storage.worker import Worker
 
 T = TypeVar("T")
+
+LOOK_SECONDS: Final = 1.0
+"""Between two looks whether another program has changed the file."""
 
 _SELECT: Final = f"SELECT {', '.join(COLUMNS)}, id FROM location WHERE id > ? ORDER BY id LIMIT ?"
 _FETCH: Final = f"SELECT {', '.join(COLUMNS)} FROM location WHERE username = ? AND domain IS ? ORDER BY id"
@@ -119,6 +123,9 @@ class SqliteStorage:
         self.location = SqliteLocation(self._run)
         self.presence = SqlitePresence(self._run)
         self.credentials = CachedCredentials(lambda keys: self._run(_users, keys), reactor, cache_seconds)
+        self._version = 0
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = reactor
 
     @property
     def waiting(self) -> int:
@@ -132,13 +139,29 @@ class SqliteStorage:
         """Create or upgrade the file. Fails with StorageError that names it."""
         if self._worker is None:
             self._worker = Worker(self._reactor, "sipnode-sqlite")
-        return self._worker.run(self._open)
+        return self._worker.run(self._open).addCallback(self._opened)
+
+    def _opened(self, _: None) -> None:
+        if self._worker is not None and not self._loop.running:
+            self._loop.start(LOOK_SECONDS)
+
+    def _look(self) -> Deferred[None]:
+        """Whether another program, as ``sipnode user``, has changed the file; the next look waits for this one."""
+        return self._run(_version).addCallbacks(self._seen, lambda failure: None)
+
+    def _seen(self, version: int) -> None:
+        if self._version not in (0, version):
+            self.credentials.drop()
+        self._version = version
 
     def close(self) -> Deferred[None]:
         """After the last write; a closed store can be opened again."""
         worker, self._worker = self._worker, None
         if worker is None:
             return succeed(None)
+        if self._loop.running:
+            self._loop.stop()
+        self._version = 0
         done = worker.run(self._close)
         worker.stop()
         return done
@@ -194,6 +217,12 @@ def _fetch(connection: sqlite3.Connection, aor: str) -> list[Binding]:
     username, domain = account_of(aor)
     account = text_value(username), None if domain is None else text_value(domain)
     return [binding_of(row) for row in connection.execute(_FETCH, account)]
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """A number that changes with each commit of another connection, and with none of this one."""
+    (number,) = connection.execute("PRAGMA data_version").fetchone()
+    return int(number)
 
 
 def _users(connection: sqlite3.Connection, keys: list[Key]) -> dict[Key, Credential]:

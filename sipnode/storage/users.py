@@ -1,7 +1,7 @@
 """Users of a SQLite store, for the command line: plain blocking functions on the path of the file.
 
 Invariant: without ``keep_password`` no clear password is stored, only the hashes that digest authentication needs (which serve
-this realm alone: RFC 7616 §5.14). A running server sees a change when its cache entry is over.
+this realm alone: RFC 7616 §5.14). A running server sees a change within a second or so.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.error import ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
@@ -98,6 +99,31 @@ class SqliteStorageTests(PersistentStoreSuite, TestCase):
         fault = yield self.assertFailure(deferred, StorageError)
         for word in (self.path, *words):
             self.assertIn(word, str(fault))
+
+    @inlineCallbacks
+    def test_changed_by_another_program(self) -> Any:
+        """What ``sipnode user`` changes is seen in a second or so, whatever the cache says; what the store writes itself is no news."""
+        store = self.make_store(cache_seconds=600.0)
+        self.addCleanup(store.close)
+        yield store.open()
+
+        def forgotten() -> bool:
+            try:
+                store.credentials.cached("alice", "example.test")
+            except KeyError:
+                return True
+            return False
+
+        for change in (users.add_user, users.set_password, users.remove_user):
+            yield store.credentials.fetch("alice", "example.test")
+            for number in range(3):
+                yield store.location.write(save(binding(f"r-{number}")))
+                yield store._look()
+            self.assertFalse(forgotten())
+            change(self.path, "alice", "example.test", *(() if change is users.remove_user else (change.__name__,)))
+            while not forgotten():
+                yield deferLater(reactor, 0.02)
+        self.assertIsNone((yield store.credentials.fetch("alice", "example.test")))
 
     @inlineCallbacks
     def test_kill_9(self) -> Any:
