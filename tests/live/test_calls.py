@@ -176,6 +176,18 @@ class PhoneTests(CallCase):
         await bob.calls[0].ended("CANCEL")
         await site.no_calls()
 
+    async def test_callee_vanishes(self) -> None:
+        """A tab that dies while it rings: the caller is told at once, and the log says which connection that was, whose, and why."""
+        site = await self.site()
+        alice = await Page.ready(self, site.page("alice", 440, auto=False))
+        bob = await site.registered("bob")
+        call = bob.dial(ALICE)
+        await alice.call("incoming")
+        await alice.crash()
+        self.assertEqual((await call.outcome).status, 480)
+        said = rf"INVITE {ALICE} can't go on: flow ws-\d+ of alice@{DOMAIN} closed 0 s ago \(\S.*\)"
+        self.assertRegex(site.server.log.read_text(), said)
+
 
 class BaresipTests(CallCase):
     """A browser and a telephone that isn't ours."""
