@@ -27,7 +27,7 @@ from sipnode.tables import clean
 if TYPE_CHECKING:
     from sipnode.cli.common import Commands
 
-NAMES: Final = ("text", "mermaid", "markdown", "json", "pcap")
+NAMES: Final = ("text", "svg", "mermaid", "markdown", "json", "pcap")
 
 
 def add(commands: Commands) -> None:

@@ -15,26 +15,27 @@ from sipnode.insight.explain import explain, unexplained
 from sipnode.insight.masking import text_of
 from sipnode.insight.ring import ANSWERED, DECIDED, MEASURED
 from sipnode.insight.setup import setup_of
-from sipnode.insight.staged import is_lost, is_repeat, staged
+from sipnode.insight.staged import is_lost, is_repeat, short, staged
 from sipnode.tables import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sipnode.insight.finding import Around
     from sipnode.insight.lanes import Arrow, Lane
     from sipnode.insight.service import Insight
     from sipnode.insight.story import Entry, Story
 
-_SHORT: Final = 60
 MOST_LINES: Final = 2000
 """Of a message that is compared with another; of longer ones only the text is shown."""
 
 
 def call_view(insight: Insight, call_id: str) -> dict[str, Any]:
     """A call without the texts of its messages; one that isn't recorded says why."""
-    story = insight.story(call_id)
-    if story is None:
+    found = insight.found(call_id)
+    if found is None:
         return {"id": call_id, "recorded": False, "whyNot": insight.why_not(), "explanation": unexplained(call_id, insight.why_not())}
+    story, around = found
     drawing, setup = staged(story), setup_of(story)
     first = story.first
     return {
@@ -51,10 +52,10 @@ def call_view(insight: Insight, call_id: str) -> dict[str, Any]:
         "whole": story.whole,
         "leftOut": story.left_out,
         "lanes": [_lane(lane) for lane in drawing.lanes],
-        "events": [_event(arrow, story, insight) for arrow in drawing.arrows],
+        "events": [_event(arrow, story, around) for arrow in drawing.arrows],
         "setup": {"whole": setup.whole, "answered": setup.answered, "parts": [list(part) for part in setup.parts]},
         "quality": [leg.shown for entry in story.entries if entry.kind == MEASURED for leg in entry.parts[0]],
-        "explanation": explain(story, insight.around),
+        "explanation": explain(story, around),
     }
 
 
@@ -69,23 +70,11 @@ def _from_tag(entry: Entry | None) -> str:
         return ""
 
 
-def _short(arrow: Arrow) -> str:
-    """What is written at an arrow: of a message its method or status alone, of a decision stage and verdict."""
-    entry = arrow.entry
-    if entry.kind == DECIDED:
-        return clean(f"{entry.parts[1]}: {entry.parts[2]}")[:_SHORT]
-    if not entry.is_message or entry.message is None:
-        return arrow.label if len(arrow.label) <= _SHORT else arrow.label[: _SHORT - 1] + "…"
-    sdp = " + SDP" if entry.body and "sdp" in entry.header("content-type").lower() else ""
-    said = f"{entry.status} {getattr(entry.message, 'reason', '')}".strip() if entry.status else entry.method
-    return clean(said)[:_SHORT] + sdp
-
-
 def _lane(lane: Lane) -> dict[str, Any]:
     return {"id": lane.id, "kind": lane.kind, "name": lane.name or "?", "device": lane.device, "places": lane.places}
 
 
-def _event(arrow: Arrow, story: Story, insight: Insight) -> dict[str, Any]:
+def _event(arrow: Arrow, story: Story, around: Around) -> dict[str, Any]:
     entry = arrow.entry
     event: dict[str, Any] = {
         "n": entry.n,
@@ -95,7 +84,7 @@ def _event(arrow: Arrow, story: Story, insight: Insight) -> dict[str, Any]:
         "from": arrow.start,
         "to": arrow.end,
         "label": arrow.label,
-        "short": _short(arrow),
+        "short": short(arrow),
     }
     if entry.transport:
         event["transport"] = clean(entry.transport.lower())
@@ -106,15 +95,16 @@ def _event(arrow: Arrow, story: Story, insight: Insight) -> dict[str, Any]:
     if is_lost(arrow):
         event["lost"] = True
     if entry.kind == DECIDED:
-        event["code"] = insight.around.code(entry.parts[1])
+        event["code"] = around.code(entry.parts[1])
     return event
 
 
 def message_view(insight: Insight, call_id: str, number: int) -> dict[str, Any]:
     """One event of a call; of a message its text, what it was made of or what was made of it, and who decided that."""
-    story = insight.story(call_id)
-    if story is None:
+    found = insight.found(call_id)
+    if found is None:
         return {"found": False, "whyNot": insight.why_not()}
+    story, around = found
     if not 0 <= number < len(story.entries):
         return {"found": False, "whyNot": f"This record has events 0 to {len(story.entries) - 1}; {number} isn't one of them."}
     drawing = staged(story)
@@ -122,7 +112,7 @@ def message_view(insight: Insight, call_id: str, number: int) -> dict[str, Any]:
     entry = arrow.entry
     view: dict[str, Any] = {
         "found": True,
-        **_event(arrow, story, insight),
+        **_event(arrow, story, around),
         "when": entry.when,
         "place": entry.place if entry.transport else "",
         "why": clean(entry.why),
@@ -138,8 +128,8 @@ def message_view(insight: Insight, call_id: str, number: int) -> dict[str, Any]:
         view["before"], view["after_n"] = before.n, after.n
         relayed = any(each.kind == ANSWERED and each.parts[0] == MEDIA and not each.parts[2] for each in story.entries[before.n : after.n])
         lines = difference(text_of(before.data), text_of(after.data))
-        view["diff"] = _reasoned(lines, before.is_request, relayed, insight.around.code)
-        view["between"] = [_event(drawing.arrows[each.n], story, insight) for each in _led_to(story, before, after)]
+        view["diff"] = _reasoned(lines, before.is_request, relayed, around.code)
+        view["between"] = [_event(drawing.arrows[each.n], story, around) for each in _led_to(story, before, after)]
     return view
 
 

@@ -6,6 +6,7 @@ The invariant: a line costs one parse of a message in its life, however often it
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from sipnode.insight.traits import Opening, opening_of, setup_seconds, traits
@@ -13,6 +14,7 @@ from sipnode.tables import clean
 
 if TYPE_CHECKING:
     from sipnode.insight.ring import Record
+    from sipnode.insight.row import Row
     from sipnode.insight.service import Insight
 
 MOST_LINES: Final = 5000
@@ -52,12 +54,18 @@ class Listing:
         self._openings: dict[str, tuple[Record, Opening]] = {}
 
     def lines(self) -> Iterator[Line]:
-        """The newest first, at most :data:`MOST_LINES`; records that come or go meanwhile do no harm."""
+        """The newest first, those on the disk last, at most :data:`MOST_LINES`; records that come or go meanwhile do no harm."""
         ring = self._insight.ring
         records = list(ring.records.values())[: -MOST_LINES - 1 : -1] if ring is not None else []
         for record in records:
             if record.events:
                 yield self.line(record)
+        archive = self._insight.archive
+        if archive is None or ring is None:
+            return
+        for row in islice(archive.rows(), MOST_LINES - len(records)):
+            if row["call_id"] not in ring.records:
+                yield _kept(row)
 
     def line(self, record: Record) -> Line:
         """One."""
@@ -85,3 +93,12 @@ class Listing:
         opening = opening_of(record)
         self._openings[record.call_id] = record, opening
         return opening
+
+
+def _kept(row: Row) -> Line:
+    """The line of a record on the disk, of which its head alone is read."""
+    return Line(
+        id=row["call_id"], method=row["method"], caller=row["caller"], callee=row["callee"], began=row["began"], last=row["last"],
+        state=row["state"], outcome=row["outcome"], transport=row["transport"], place=row["place"], events=row["events"], setup=-1.0,
+        words=["problems", "failed", "kept"] if row["state"] == "failed" else ["kept"],
+    )  # fmt: skip

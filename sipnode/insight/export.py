@@ -1,7 +1,7 @@
-"""A story in the forms that people pass on: a ladder as text, Mermaid, a report in Markdown, JSON, and pcap. Pure.
+"""A story in the forms that people pass on: a ladder as text or SVG, Mermaid, a report in Markdown, JSON, and pcap. Pure.
 
 The invariant: whatever was in a message, a text form holds no control characters but its own line ends, and nothing that its readers (a
-terminal, Mermaid, a renderer of Markdown) would take for a command.
+terminal, Mermaid, a browser, a renderer of Markdown) would take for a command.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sipnode.insight.explain import explain, text
 from sipnode.insight.ladder import ladder
 from sipnode.insight.markup import markdown, mermaid
 from sipnode.insight.pcap import pcap
+from sipnode.insight.svg import svg
 
 if TYPE_CHECKING:
     from sipnode.insight.finding import Around
@@ -43,6 +44,7 @@ def _json(story: Story, around: Around) -> str:
 
 FORMS: Final[dict[str, Callable[[Story, Around], Export]]] = {
     "text": _text(lambda story, around: ladder(story), "text"),
+    "svg": _text(svg, "svg"),
     "mermaid": _text(lambda story, around: mermaid(story), "mermaid"),
     "markdown": _text(markdown, "markdown"),
     "json": _text(_json, "json"),

@@ -114,10 +114,10 @@ class Insight:
 
     def story(self, call_id: str) -> Story | None:
         """The story of a call, None where it isn't recorded."""
-        found = self._found(call_id)
+        found = self.found(call_id)
         return None if found is None else found[0]
 
-    def _found(self, call_id: str) -> tuple[Story, Around] | None:
+    def found(self, call_id: str) -> tuple[Story, Around] | None:
         """A story, from the disk where it isn't in memory, and what is or was around it."""
         if self.keeper is None:
             return None
@@ -143,12 +143,12 @@ class Insight:
 
     def document(self, call_id: str, after: int = -1) -> StoryDocument:
         """A call as JSON, also one that isn't recorded: it says why."""
-        found = self._found(call_id)
+        found = self.found(call_id)
         return not_recorded(call_id, self.why_not()) if found is None else document(found[0], after, found[1].code)
 
     def explain(self, call_id: str) -> Explanation:
         """Why a call failed, also of one that isn't recorded or has not failed: it says so."""
-        found = self._found(call_id)
+        found = self.found(call_id)
         return unexplained(call_id, self.why_not()) if found is None else explain(*found)
 
     def sentence(self, call_id: str) -> str:
@@ -165,7 +165,7 @@ class Insight:
             KeyError: there is no such form.
         """
         make = FORMS[form]
-        found = self._found(call_id)
+        found = self.found(call_id)
         return Export(found=False, form=form, text=self.why_not(), base64=False) if found is None else make(*found)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from sipnode.base.tap import MEDIA
 from sipnode.insight.lanes import SERVER, Arrow, Lane, lanes_of
-from sipnode.insight.ring import DECIDED, RESENT, UNSENT
+from sipnode.insight.ring import ANSWERED, DECIDED, RESENT, UNSENT
+from sipnode.tables import clean
 
 if TYPE_CHECKING:
     from sipnode.insight.story import Story
 
+MOST_SHORT: Final = 60
 SCRIPT: Final = "script"
 """Kind of the routing script's lane."""
 
@@ -55,3 +58,17 @@ def is_repeat(arrow: Arrow) -> bool:
 def is_lost(arrow: Arrow) -> bool:
     """Whether it didn't get there."""
     return arrow.lost or arrow.entry.kind == UNSENT
+
+
+def short(arrow: Arrow) -> str:
+    """What is written at an arrow: of a message its method or status, of a decision stage and verdict, of an answer what it was to."""
+    entry = arrow.entry
+    if entry.kind == DECIDED:
+        return clean(f"{entry.parts[1]}: {entry.parts[2]}")[:MOST_SHORT]
+    if entry.kind == ANSWERED and entry.parts[0] == MEDIA:
+        return clean(f"{entry.parts[1]}: {entry.parts[2] or 'done'}")[:MOST_SHORT]
+    if not entry.is_message or entry.message is None:
+        return arrow.label if len(arrow.label) <= MOST_SHORT else f"{arrow.label[: MOST_SHORT - 1]}…"
+    sdp = " + SDP" if entry.body and "sdp" in entry.header("content-type").lower() else ""
+    said = f"{entry.status} {getattr(entry.message, 'reason', '')}".strip() if entry.status else entry.method
+    return clean(said)[:MOST_SHORT] + sdp

@@ -127,7 +127,7 @@ export class Ladder {
   }
 
   cut(text, room) {
-    const letters = Math.max(4, Math.floor(room / 6.6));
+    const letters = Math.max(4, Math.floor(room / 7));
     return text.length > letters ? `${text.slice(0, letters - 1)}…` : text;
   }
 

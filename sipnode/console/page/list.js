@@ -2,7 +2,7 @@
 import { $, clock, h, replace, span } from './dom.js';
 import { encode, get } from './api.js';
 
-const WORDS = ['calls', 'problems', 'live', 'failed', 'one-way', 'no-audio', 'bad-sound', 'slow-setup', 'nat', 'repeats', 'unreadable'];
+const WORDS = ['calls', 'problems', 'live', 'failed', 'one-way', 'no-audio', 'bad-sound', 'slow-setup', 'nat', 'repeats', 'unreadable', 'kept'];
 const ALWAYS = ['calls', 'problems', 'one-way', 'slow-setup', 'nat'];
 const MORE = 12;
 

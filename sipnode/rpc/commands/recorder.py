@@ -171,12 +171,13 @@ class RecorderCommands:
         ``text`` of the answer has it, in base64 where ``base64`` says so; where ``found`` is false, why it isn't recorded.
 
         Args:
-            form: ``text`` (a ladder), ``mermaid``, ``markdown`` (a report), ``json``, ``explanation`` or ``pcap``.
+            form: ``text`` (a ladder), ``svg`` (it as a drawing), ``mermaid``, ``markdown`` (a report), ``json``, ``explanation`` or
+                ``pcap``.
         """
         try:
             export: Export = self._insight.export(call_id, form)
         except KeyError:
-            raise RpcError(400, "form has to be text, mermaid, markdown, json, explanation or pcap") from None
+            raise RpcError(400, "form has to be text, svg, mermaid, markdown, json, explanation or pcap") from None
         return export
 
     @rpc("sipnode.explain")
