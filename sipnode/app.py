@@ -45,11 +45,9 @@ from twisted.logger import Logger
 from sipnode import __version__, config, extensions
 from sipnode.auth.authenticator import Authenticator
 from sipnode.auth.secret import derive, load_or_create_secret
-from sipnode.dialog.medialost import MediaLost
 from sipnode.errors import ConfigError
 from sipnode.interfaces import IRequestStage
 from sipnode.log import LogControl
-from sipnode.media.nodes import Node
 from sipnode.media.service import MediaService
 from sipnode.nat.keepalive import KeepaliveService
 from sipnode.nat.pinger import Pinger
@@ -76,6 +74,7 @@ from sipnode.wiring.defence import build_defence, guarded
 from sipnode.wiring.destinations import build_destinations, know_sisters
 from sipnode.wiring.insight import connect_insight, handshakes_of, insight_of, mirror_of
 from sipnode.wiring.lifecycle import LogService, Reloaded, build_lifecycle
+from sipnode.wiring.losses import watch_losses
 from sipnode.wiring.manhole import manhole_service
 from sipnode.wiring.nodes import build_nodes, only_ours, shared_secret
 from sipnode.wiring.observe import Observation
@@ -275,7 +274,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     read = partial(_script, settings, file)
     core, versions = assemble_core(settings, reactor, layer, sealing, parts, read, lambda core: build_presence(core, storage))
     media.sweep_for(core.media_control)
-    media.nodes.on_lost = partial(_media_lost, MediaLost(core, core.dialogs, reactor))
+    watch_losses(core, media, state_dir, reactor)
     accounting = build_accounting(core, state_dir, storage, media, reactor)
 
     limits = settings.limits
@@ -325,10 +324,6 @@ def there(service: IService | None) -> tuple[IService, ...]:
 def either(*takers: Callable[[SipResponse, Flow], bool]) -> Callable[[SipResponse, Flow], bool]:
     """Takes the responses that one of several does."""
     return lambda response, flow: any(takes(response, flow) for takes in takers)
-
-
-def _media_lost(ending: MediaLost, node: Node) -> None:
-    ending.lost(node.name, node.place, lambda: node.lost)
 
 
 def _script(settings: Settings, file: ScriptFile) -> Loaded:

@@ -174,6 +174,7 @@ class MediaProfile:
         family: ``IP4`` or ``IP6``, what its receiver can reach; "" leaves it to the relay.
         interfaces: Names of the relay's interfaces towards sender and receiver; empty leaves them to the relay.
         flags: Words of the script for this exchange, or None; with those that stand alone ``nat_source`` is the sender's in any case.
+        moved: The call has been at another node, or was made anew: the SDP gets versions of the relay's own (RFC 3264 §8).
     """
 
     form: MediaForm
@@ -182,6 +183,7 @@ class MediaProfile:
     family: str = ""
     interfaces: tuple[str, ...] = ()
     flags: MediaFlags | None = None
+    moved: bool = False
 
     @property
     def to_browser(self) -> bool:

@@ -412,6 +412,11 @@ class MediaSettings:
         "A node that has answered nothing for so long is lost: calls that are still on it are ended with BYE and a Reason. 0: never.",
         minimum=0,
     )
+    on_lost: str = setting(
+        "move",
+        "Calls whose node is silent, or was started anew and knows them no more: 'move' offers their media to both ends anew, 'end' doesn't.",
+        choices=("move", "end"),
+    )
     on_error: str = setting(
         "reject", "A call that no node serves: 'reject' it, or 'bypass' passes its SDP untouched.", choices=("reject", "bypass")
     )

@@ -47,8 +47,8 @@ ALLOWED: dict[str, set[str]] = {
     "media": SERVICE | {"extensions", "machine"},
     # A branch is sent by a flow whose source may be trusted, and holds what the relay has of it.
     "proxy": SERVICE | {"auth", "media"},
-    # A call is made of forks and branches.
-    "dialog": SERVICE | {"proxy"},
+    # A call is made of forks and branches; when its media relay is lost its ends are offered another.
+    "dialog": SERVICE | {"proxy", "media"},
     # A record is made of a call; its journal is opened as the embedded store is.
     "acc": SERVICE | {"dialog", "storage.database"},
     "defence": FLOOR | {"sip"},

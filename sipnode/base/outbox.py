@@ -33,6 +33,8 @@ CANCEL: Final = Why("cancel", False, "unsent_requests")
 """A branch is given up."""
 UNWANTED: Final = Why("unwanted", True, "unsent_acks")
 """A 2xx that nobody takes is acknowledged and ended."""
+REOFFER: Final = Why("reoffer", True, "unsent_requests")
+"""An end is offered media anew, as its relay is lost."""
 BYE: Final = Why("bye", True, "unsent_requests")
 """A call is ended from here."""
 NOTIFY: Final = Why("notify", True, "unsent_requests")

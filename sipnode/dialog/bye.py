@@ -37,7 +37,7 @@ def say_bye(core: ProxyCore, ends: Ends, party: Party, reason: str) -> None:
     Args:
         reason: Value of Reason (RFC 3326).
     """
-    flow = _flow_to(core, party)
+    flow = flow_to(core, party)
     if isinstance(flow, Deferred):
         flow.addCallback(lambda found: _send(core, found, ends, party, reason))
         flow.addErrback(_unreached, ends, party)
@@ -48,7 +48,9 @@ def say_bye(core: ProxyCore, ends: Ends, party: Party, reason: str) -> None:
 def _send(core: ProxyCore, flow: Flow, ends: Ends, party: Party, reason: str) -> None:
     branch, via = new_via(flow)
     bye = ends.bye_to(party, via, reason)
-    core.transactions.send_request(bye, branch, flow, None, core.clock(), why=BYE)
+    now = core.clock()
+    core.renumbering.forget(ends.call_id, bye.from_.tag, bye.to.tag, now)
+    core.transactions.send_request(bye, branch, flow, None, now, why=BYE)
 
 
 def _unreached(failure: Failure, ends: Ends, party: Party) -> None:
@@ -56,7 +58,7 @@ def _unreached(failure: Failure, ends: Ends, party: Party) -> None:
     _log.info("{call_id}: no BYE reaches {who}: {reason}", call_id=ends.call_id, who=party.address, reason=error)
 
 
-def _flow_to(core: ProxyCore, party: Party) -> Flow | Deferred[Flow] | None:
+def flow_to(core: ProxyCore, party: Party) -> Flow | Deferred[Flow] | None:
     """The flow that reaches an end, a Deferred of it, or None."""
     try:
         return find(core, party.side)

@@ -86,13 +86,15 @@ class Call:
         bridged: Media goes through the relay.
         pending: The fork of the INVITE until it has its final response.
         interval: Seconds of the session timer (RFC 4028), 0 for none.
+        refresher: Tag of the end that refreshes the session, "" where that isn't known.
+        moves: How often this server has moved its media.
         slot: Where the table keeps it by the time at which it counts as lost.
     """
 
     __slots__ = (
         "_caller", "_ends", "_from", "_is_local", "_kept", "_ruri", "answered", "bridged", "call_id", "callee_flow", "caller_flow",
-        "ended", "ended_by", "from_tag", "id", "interval", "key", "media_call", "media_place", "moved", "node", "outcome", "pending",
-        "rang", "rule", "slot", "started", "state", "status", "to_tag", "uri",
+        "ended", "ended_by", "from_tag", "id", "interval", "key", "media_call", "media_place", "moved", "moves", "node", "outcome",
+        "pending", "rang", "refresher", "rule", "slot", "started", "state", "status", "to_tag", "uri",
     )  # fmt: skip
 
     def __init__(
@@ -121,7 +123,8 @@ class Call:
         self.media_call = ""
         self.moved: frozenset[str] = frozenset()
         self.pending: Fork | None = None
-        self.interval = 0
+        self.interval = self.moves = 0
+        self.refresher = ""
         self.slot = 0
         self._caller = identity
         self._from = sender
@@ -194,7 +197,7 @@ class Call:
         other.state = EARLY
         other.status, other.rang, other.answered, other.rule = self.status, self.rang, self.answered, self.rule
         other.bridged, other.node, other.media_call, other.media_place = self.bridged, self.node, self.media_call, self.media_place
-        other.moved, other.interval, other.slot = self.moved, self.interval, self.slot
+        other.moved, other.interval, other.refresher, other.slot = self.moved, self.interval, self.refresher, self.slot
         other.callee_flow, other.pending, other._kept = self.callee_flow, self.pending, self._kept
         return other
 
@@ -213,6 +216,8 @@ class Call:
             self.interval = max(LEAST_INTERVAL, int(text))
         elif value is None and isinstance(message, SipResponse):
             self.interval = 0
+        if value is not None and "refresher=" in value:
+            self.refresher = message.from_.tag if "=uac" in value else message.to.tag
         return self.interval
 
     @property

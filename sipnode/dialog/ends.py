@@ -5,7 +5,7 @@ Pure. Implements: RFC 3261 §12.1 (route set, remote target, CSeq of each side, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,8 +24,9 @@ class Party:
         tag: The tag.
         target: URI of its Contact, the remote target.
         routes: Route values between this server and it, nearest first.
-        cseq: The highest number that it has used.
+        cseq: The highest number that the other end has seen of it.
         side: How this server reaches it .
+        own: The highest number that it has used itself, -1 where it has used none.
     """
 
     address: str
@@ -34,6 +35,16 @@ class Party:
     routes: list[str]
     cseq: int
     side: Reach
+    own: int = -1
+
+    def used(self, number: int, seen: int) -> None:
+        """It has sent a request.
+
+        Args:
+            number: Its own of it. seen: The one that the other end gets.
+        """
+        self.own = max(self.own, number)
+        self.cseq = max(self.cseq, seen)
 
 
 @dataclass(slots=True)
@@ -63,16 +74,26 @@ class Ends:
         """
         sender = self.other(party)
         sender.cseq += 1
+        return self.request_to(party, "BYE", sender.cseq, via, (("reason", reason),))
+
+    def request_to(
+        self, party: Party, method: str, number: int, via: str, more: Iterable[tuple[str, str]] = (), body: bytes = b""
+    ) -> SipRequest:
+        """A request to one end, as if from the other.
+
+        Args:
+            number: Of its CSeq. via: As above. more: Further ``(canonical name, value)``.
+        """
         headers = [("via", via), *(("route", route) for route in party.routes)]
         headers += [
             ("max-forwards", "70"),
-            ("from", sender.address),
+            ("from", self.other(party).address),
             ("to", party.address),
             ("call-id", self.call_id),
-            ("cseq", f"{sender.cseq} BYE"),
-            ("reason", reason),
+            ("cseq", f"{number} {method}"),
+            *more,
         ]
-        return build.request("BYE", party.target, headers)
+        return build.request(method, party.target, headers, body)
 
 
 CSEQ_GAP: Final = 20
@@ -98,7 +119,7 @@ def ends_of(request: SipRequest, response: SipResponse, caller_side: Reach, call
     beyond = recorded[: ours[0]][::-1] if ours else []
     before = request.values("record-route")
     target = NameAddr.parse(request.values("contact")[0]).uri_text
-    caller = Party(request.get("from") or "", request.from_.tag, target, before, request.cseq + CSEQ_GAP, caller_side)
+    caller = Party(request.get("from") or "", request.from_.tag, target, before, request.cseq + CSEQ_GAP, caller_side, request.cseq)
     # The callee's own numbers are unknown until it sends a request; any first one will do (RFC 3261 §12.2.1.1).
     callee = Party(
         response.get("to") or "", response.to.tag, NameAddr.parse(response.values("contact")[0]).uri_text, beyond, 0, callee_side

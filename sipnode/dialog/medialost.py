@@ -1,7 +1,7 @@
 """Calls whose media relay is lost: both ends hear nothing any more, and are told so.
 
-An end that makes a new offer meanwhile (re-INVITE, UPDATE) has its call moved to another node; what hasn't moved when the node counts
-as lost is ended. Implements: RFC 3326 (Reason).
+This server moves a call to another node (:mod:`sipnode.dialog.mediamove`), and so does an end that makes a new offer meanwhile (re-INVITE,
+UPDATE); what hasn't moved when the node counts as lost is ended. Implements: RFC 3326 (Reason).
 
 The one invariant: a call ends only while its node is still lost, and a node of thousands of calls stops nothing else.
 """
@@ -28,6 +28,8 @@ AT_ONCE: Final = 25
 """Calls that are ended in one go."""
 PAUSE: Final = 0.05
 """Seconds between two goes: 500 calls, 1000 BYEs a second."""
+WAIT: Final = 1.0
+"""Seconds until it is looked again whether all calls that can be moved have had their turn."""
 
 _log = Logger(namespace="sipnode.dialog")
 
@@ -39,12 +41,16 @@ class MediaLost:
         core: Knows what the relay holds.
         dialogs: The calls.
         clock: For the pauses.
+        busy: Whether calls wait to be moved still: none is ended before.
     """
 
-    def __init__(self, core: ProxyCore, dialogs: DialogService, clock: IReactorTime) -> None:
+    def __init__(
+        self, core: ProxyCore, dialogs: DialogService, clock: IReactorTime, busy: Callable[[], bool] = lambda: False
+    ) -> None:
         self._core = core
         self._dialogs = dialogs
         self._clock = clock
+        self._busy = busy
 
     def lost(self, name: str, place: str, still: Callable[[], bool]) -> None:
         """End the calls of a node.
@@ -53,8 +59,11 @@ class MediaLost:
             name: Its name in the calls. place: As configured, for the log.
             still: Whether it is lost still.
         """
+        if self._busy():
+            self._clock.callLater(WAIT, self.lost, name, place, still)
+            return
         calls = [call for call in self._dialogs.list() if self._is_there(call, name)]
-        if calls:
+        if calls and still():
             _log.warn("{count} calls are at {place} and end", count=len(calls), place=place)
             self._some(calls, name, still)
 

@@ -94,7 +94,7 @@ class DialogService(Service):
         return [call for call in self._table.of(call_id) if wanted <= {call.from_tag, call.to_tag}]
 
     def calls_of(self, user: str) -> int:
-        """How many calls ``user@domain`` has begun that haven't ended."""
+        """Calls that ``user@domain`` has begun and that haven't ended."""
         return self._table.calls_of(user)
 
     def on_change(self, watcher: Callable[[str, Call], object], *kinds: str) -> Callable[[], None]:
@@ -190,7 +190,7 @@ class DialogService(Service):
             if ctx.route is None:
                 self._established(ctx, branch, response)
             elif (call := self._table.between(response.call_id, response.from_.tag, response.to.tag)) is not None:
-                self._refreshed(call, response)
+                self.refreshed(call, response)
         except ParseError:
             return
 
@@ -227,7 +227,7 @@ class DialogService(Service):
         self.answered += 1
         if caller.websocket or callee.websocket:
             self._enter_flows(call)
-        self._refreshed(call, response)
+        self.refreshed(call, response)
         if self._watchers[stages.CONFIRMED]:
             self._tell(stages.CONFIRMED, call)
 
@@ -256,14 +256,14 @@ class DialogService(Service):
         party = ends.party(from_tag) if ends is not None else None
         if party is None:
             return
-        party.cseq = max(party.cseq, request.cseq)
+        party.used(request.cseq, self._core.renumbering.number((call_id, from_tag, to_tag), request.cseq))
         if ctx.flow.reliable and party.side.flow != ctx.flow.token:
             # The same instance over a new connection: the signed Route let it in.
             self._move(call, party, ctx.flow.token)
         if method in ("INVITE", "UPDATE"):
             if "contact" in request:
                 self._refreshed_target(call, party, ctx)
-            self._refreshed(call, request)
+            self.refreshed(call, request)
 
     def _refreshed_target(self, call: Call, party: Party, ctx: Request) -> None:
         """An end says anew where it is (RFC 3261 §12.2.2)."""
@@ -276,11 +276,10 @@ class DialogService(Service):
     def flow_closed(self, flow: Flow) -> None:
         """A connection is gone: its calls have so long to be taken up again."""
         if self.running:
-            token = flow.token
-            for call in self._table.flow_gone(token):
-                self._later(self._settings.lost_flow_seconds, self._check, call, token)
+            for call in self._table.flow_gone(flow.token):
+                self._later(self._settings.lost_flow_seconds, self._check, call, flow.token)
 
-    def _refreshed(self, call: Call, message: SipMessage) -> None:
+    def refreshed(self, call: Call, message: SipMessage) -> None:
         """A session refresh: the call counts as lost when the next one doesn't come (RFC 4028 §9)."""
         if call.interval or "session-expires" in message:
             interval = call.timed(message)
@@ -350,6 +349,7 @@ class DialogService(Service):
     def _sweep(self) -> None:
         """A session that nobody refreshed is over, and both ends are told (RFC 4028 §10); one without a timer is only forgotten."""
         self._sweeping = self._reactor.callLater(SLOT_SECONDS, self._sweep)
+        self._core.renumbering.expire(self._core.clock())
         for call in self._table.lost(self._core.clock()):
             self.lost += 1
             self.log.info("{call_id}: nothing was heard of the call any more", call_id=call.call_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, gatherResults, succeed
@@ -44,12 +44,14 @@ class _Note:
     """Memory of a call.
 
     ``holders`` are the names of the nodes that have it, the latest last: more than one only where branches of a fork
-    had to go different ways. The times are the clock's seconds, ``deleted`` is -1 before it.
+    had to go different ways. ``left`` are those that it has moved away from. The times are the clock's seconds, ``deleted`` is -1 before
+    it.
     """
 
     holders: list[str]
     offered: float
     deleted: float = -1.0
+    left: list[str] = field(default_factory=list)
 
 
 @implementer(IMediaRelay, IMediaSets, IMediaCommands)
@@ -160,13 +162,20 @@ class RtpengineRelay:
         return sent.addCallbacks(self._offered, self._refused, (key, node), {}, (key, sdp, fields, node, rest))
 
     def _offered(self, reply: dict[bytes, Value], key: MediaKey, node: Node) -> bytes:
-        if key.node and key.node != node.name:
-            self._log.info("media moved: {call_id} from {old} to {new}", call_id=key.call_id, old=self.place(key.node), new=node.place)
+        before = self._holder(key) if key.node != node.name else None
+        moved = before.name if before is not None and before is not node else ""
+        if moved:
+            self._log.info("media moved: {call_id} from {old} to {new}", call_id=key.call_id, old=self.place(moved), new=node.place)
         key.node = node.name
         note = self._notes.pop(key.call_id, None)
         if note is None or note.deleted >= 0:
             note = _Note([], 0.0)
         note.offered = self._clock.seconds()
+        if moved and not key.via_branch and moved in note.holders:
+            # Its dialog is no more there, also when that node is up again.
+            note.holders.remove(moved)
+            if moved not in note.left:
+                note.left.append(moved)
         if node.name not in note.holders:
             note.holders.append(node.name)
         self._notes[key.call_id] = note
@@ -239,7 +248,7 @@ class RtpengineRelay:
         names = [holder.name] if holder is not None else []
         if note is not None and note.deleted < 0 and not key.via_branch and not key.to_tag:
             note.deleted = self._clock.seconds()
-            names += [name for name in note.holders if name not in names]
+            names += [name for name in dict.fromkeys((*note.holders, *note.left)) if name not in names]
         nodes = [node for node in map(self.nodes.named, names) if node is not None]
         if len(nodes) == 1:
             return self._send_delete(nodes[0], key)

@@ -89,9 +89,10 @@ class HeldCall:
         asked: What the last offer and the last answer said to the relay beside SDP.
         complete: Seen from its beginning, so that what isn't here isn't there.
         over: It has ended, and the relay was told.
+        moves: How often this server has re-offered it.
     """
 
-    __slots__ = ("asked", "branches", "call_id", "complete", "dialogs", "latest", "name", "node", "over")
+    __slots__ = ("asked", "branches", "call_id", "complete", "dialogs", "latest", "moves", "name", "node", "over")
 
     def __init__(self, name: str, call_id: str, node: str, complete: bool) -> None:
         self.name = name
@@ -103,6 +104,7 @@ class HeldCall:
         self.asked: dict[str, Mapping[str, object]] = {}
         self.complete = complete
         self.over = False
+        self.moves = 0
 
     @property
     def key(self) -> str:

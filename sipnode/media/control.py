@@ -26,11 +26,12 @@ from sipnode.media.calls import MOST_KEPT, DialogMedia, Exchange, HeldCall, Held
 from sipnode.media.interfaces import Interfaces
 from sipnode.media.manage import Operation, SdpState
 from sipnode.media.names import Names, media_key
+from sipnode.media.renewal import again, undo, whole
 
 if TYPE_CHECKING:
     from sipnode.base.tap import Tap
     from sipnode.interfaces import IMediaRelay
-    from sipnode.records import MediaKey, MediaProfile
+    from sipnode.records import MediaProfile
     from sipnode.settings import MediaSettings
     from sipnode.sip.message import SipMessage, SipResponse
 
@@ -135,7 +136,7 @@ class MediaControl:
             dialog = held.dialog(exchange.pair(exchange.to_tag))
             dialog.open += 1
             dialog.shaken = True
-        asked = self._ask(Operation.OFFER, exchange, exchange.from_tag, exchange.to_tag, text, profile)
+        asked = self.ask(Operation.OFFER, exchange, exchange.from_tag, exchange.to_tag, text, profile)
 
         def refused(failure: Failure) -> Failure:
             # The relay holds nothing of it, so nothing has to be given back.
@@ -157,13 +158,13 @@ class MediaControl:
             return succeed(dialog.acked[1])
         exchange.offer = dialog.late
         text = sdp.readable(body, sdp.form_of(body).form, host)
-        asked = self._ask(Operation.ANSWER, exchange, exchange.to_tag, exchange.from_tag, text, profile)
+        asked = self.ask(Operation.ANSWER, exchange, exchange.to_tag, exchange.from_tag, text, profile)
 
         def answered(result: bytes) -> bytes:
             if len(body) + len(result) <= MOST_KEPT:
                 # Else its repeat is asked again.
                 dialog.late, dialog.acked = None, (body, result)
-            self._agreed(dialog, exchange, exchange.to_tag, exchange.from_tag, text, profile)
+            self.agree(dialog, exchange, exchange.to_tag, exchange.from_tag, text, profile)
             return result
 
         return asked.addCallback(answered)
@@ -194,14 +195,14 @@ class MediaControl:
             dialog.acked = None
         else:
             offerer, other = exchange.from_tag, to_tag
-        asked = self._ask(operation, exchange, offerer, other, text, profile)
+        asked = self.ask(operation, exchange, offerer, other, text, profile)
 
         def taken(result: bytes) -> bytes:
             exchange.results[kept] = result
             if operation is Operation.ANSWER:
                 if exchange.via_branch:
                     held.latest = (pair, body)
-                self._agreed(dialog, exchange, offerer, other, text, profile)
+                self.agree(dialog, exchange, offerer, other, text, profile)
             return result
 
         return asked.addCallback(taken)
@@ -236,9 +237,10 @@ class MediaControl:
             # Nobody knows the dialog: it was over before this server heard of it.
             self.dialog_over(held.name, held.call_id, exchange.node, exchange.pair(exchange.to_tag))
         elif status >= 300 and dialog.shaken and not dialog.open:
-            self._undo(held, dialog)
+            undo(self.relay, held, dialog)
 
-    def _agreed(self, dialog: DialogMedia, exchange: Exchange, offerer: str, answerer: str, body: bytes, profile: MediaProfile) -> None:
+    def agree(self, dialog: DialogMedia, exchange: Exchange, offerer: str, answerer: str, body: bytes, profile: MediaProfile) -> None:
+        """Both ends of a dialog have agreed on the offer of an exchange and this answer."""
         if exchange.offer is not None:
             offer, form, offer_profile = exchange.offer
             kept = len(offer) + len(body) <= MOST_KEPT
@@ -251,12 +253,22 @@ class MediaControl:
             dialog.forms[answerer] = answer_form
         dialog.settled, dialog.shaken = True, False
 
-    def _ask(
+    def ask(
         self, operation: Operation, exchange: Exchange, offerer: str, other: str, text: bytes, profile: MediaProfile
     ) -> Deferred[bytes]:
+        """Ask the relay.
+
+        Args:
+            offerer: Tag of the end whose offer it is. other: Of the other one, "" where nobody has answered yet.
+            text: SDP that the relay can read. profile: Of who gets the result.
+
+        Returns:
+            The SDP to pass on; fails with MediaError.
+        """
         held = exchange.held
         if held.over:
             return fail(MediaError("the call has ended", 481))
+        profile.moved = held.moves > 0
         key = media_key(held.name, held.call_id, offerer, other, exchange.via_branch, exchange.node)
         offer = exchange.offer[1] if exchange.offer is not None else None
         bundle = operation is Operation.OFFER or offer is None or offer.bundle
@@ -270,7 +282,7 @@ class MediaControl:
             exchange.node = held.node = key.node
             if held.over:
                 # A BYE has passed it by.
-                self.relay.delete(self._whole(held))
+                self.relay.delete(whole(held))
                 raise MediaError("the call has ended", 481)
             asked = held.asked[operation.value] = key.asked or {}
             address = asked.get("media-address") if profile.flags is not None else self._address
@@ -338,63 +350,11 @@ class MediaControl:
             # A branch that still rings can't be answered any more.
             held.over = True
             self.held.forget(held)
-            self.relay.delete(self._whole(held))
+            self.relay.delete(whole(held))
             return
         self.relay.delete(media_key(name, call_id, *pair, "", node))
         if not left and not held.branches:
             held.over = True
             self.held.forget(held)
         elif left and held.latest is not None and held.latest[0] == pair:
-            self._again(held, left[0])
-
-    def _whole(self, held: HeldCall) -> MediaKey:
-        return media_key(held.name, held.call_id, "", "", "", held.node)
-
-    # -- as it was
-
-    def _again(self, held: HeldCall, pair: Pair) -> None:
-        """The caller talks to this dialog alone: what another answered has gone."""
-        agreed = held.dialogs[pair].agreed
-        held.latest = None
-        if agreed is not None:
-            self._renew(held, agreed, self.relay.answer, agreed.answer, agreed.answer_profile, agreed.via_branch)
-
-    def _undo(self, held: HeldCall, dialog: DialogMedia) -> None:
-        """An offer inside a dialog was refused: the relay goes back to what was agreed (RFC 3261 §14.1)."""
-        agreed, dialog.shaken = dialog.agreed, False
-        if held.over:
-            return
-        if agreed is None:
-            self.log.info("{call_id}: a refused offer stays at the relay, what was agreed before isn't known", call_id=held.call_id)
-            return
-        renewed = self._renew(held, agreed, self.relay.offer, agreed.offer, agreed.offer_profile, "")
-
-        def answer(done: bool) -> None:
-            if done and not held.over and not dialog.open:
-                self._renew(held, agreed, self.relay.answer, agreed.answer, agreed.answer_profile, "")
-
-        renewed.addCallback(answer)
-
-    def _renew(
-        self,
-        held: HeldCall,
-        agreed: Round,
-        ask: Callable[[MediaKey, bytes, MediaProfile], Deferred[bytes]],
-        body: bytes,
-        profile: MediaProfile,
-        via_branch: str,
-    ) -> Deferred[bool]:
-        key = media_key(held.name, held.call_id, agreed.offerer, agreed.answerer, via_branch, agreed.node)
-
-        def lost(failure: Failure) -> bool:
-            failure.trap(MediaError)
-            why = failure.value.blame if isinstance(failure.value, MediaError) else ""
-            self.log.warn("{call_id}: media can't be set back: {why}", call_id=held.call_id, why=why)
-            return False
-
-        def done(_: bytes) -> bool:
-            if held.over:
-                self.relay.delete(self._whole(held))
-            return True
-
-        return ask(key, body, profile).addCallbacks(done, lost)
+            again(self.relay, held, left[0])

@@ -158,6 +158,8 @@ class NodeSet:
         ping_waits: Waits of a ping, None for the settings' own. They are shorter, for nobody is harmed by one that is lost.
         lost_seconds: A node that is silent for so long is lost, 0 for never.
         on_lost: Called with a node when it is lost; once, until it has answered again.
+        on_down, on_back: Called with a node that is found silent, and with one that answers after that.
+        on_look: Called with each node at each interval, after its ping was sent.
     """
 
     _log = Logger(namespace="sipnode.media")
@@ -173,6 +175,9 @@ class NodeSet:
         self.ping_waits: Sequence[float] | None = None
         self.lost_seconds = 0.0
         self.on_lost: Callable[[Node], None] | None = None
+        self.on_down: Callable[[Node], None] | None = None
+        self.on_back: Callable[[Node], None] | None = None
+        self.on_look: Callable[[Node], None] | None = None
 
     def named(self, name: str) -> Node | None:
         """The node of that name, up or not; None when the settings don't have it (any more)."""
@@ -258,6 +263,8 @@ class NodeSet:
         if node.down_until:
             node.down_until = 0.0
             self._log.info("media node {place} answers again", place=node.place)
+            if self.on_back is not None:
+                self.on_back(node)
 
     def _down(self, node: Node) -> None:
         now = self._clock.seconds()
@@ -272,6 +279,8 @@ class NodeSet:
             self._log.warn("media node {place} doesn't answer", place=node.place)
             node.down_until = self._clock.seconds() + self._disable_seconds
             self._ping(node)
+            if self.on_down is not None:
+                self.on_down(node)
         else:
             node.down_until = self._clock.seconds() + self._disable_seconds
 
@@ -289,6 +298,8 @@ class NodeSet:
     def _ping_all(self) -> None:
         for node in self.nodes:
             self._ping(node)
+            if self.on_look is not None:
+                self.on_look(node)
 
     def _ping(self, node: Node) -> None:
         if not node.address or node.pinging:

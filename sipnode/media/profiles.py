@@ -142,6 +142,9 @@ def _derived(profile: MediaProfile, operation: Operation) -> dict[str, MediaFiel
         fields["DTLS-reverse"] = "passive"
         if profile.interfaces:
             fields["direction"] = profile.interfaces
+    if profile.moved:
+        # Its receiver has had an SDP with the sender's own number already, and may take the next one for a repeat of it.
+        fields["replace"] = (*_REPLACE, "SDP-version")
     if profile.family:
         fields["address-family"] = profile.family
     if profile.nat_source:

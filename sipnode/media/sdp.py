@@ -70,6 +70,23 @@ def form_of(sdp: bytes) -> SdpForm:
     return SdpForm(form, protocols, family, bundle, bundle and any(map(_is_bundled, _behind_the_first(sdp))))
 
 
+def with_mids(sdp: bytes, other: bytes) -> bytes:
+    """An SDP whose m-lines have the names that those of another have: a browser takes no offer in which they have changed (RFC 8829 §5.10).
+
+    Args:
+        other: The browser's own SDP; without names the first one stays as it is.
+    """
+    if b"a=mid:" in sdp or b"a=mid:" not in other:
+        return sdp
+    head, *media = _sections(sdp)
+    for at, section in enumerate(_sections(other)[1 : len(media) + 1]):
+        mid = _MID.search(section)
+        if mid is not None:
+            end = b"\r\n" if b"\r\n" in media[at] else b"\n"
+            media[at] = b"".join((media[at].rstrip(b"\r\n"), end, b"a=mid:", mid.group(1), end))
+    return b"".join((head, *media))
+
+
 def _behind_the_first(sdp: bytes) -> list[bytes]:
     """The parts of the m-lines behind the first, where that one brings its candidates; else nothing can be told of them."""
     if sdp.count(b"\nm=") < 2:

@@ -19,6 +19,7 @@ from sipnode.media.ongoing import OngoingMedia, ongoing_of
 from sipnode.proxy.forkpolicy import LOCAL, best
 from sipnode.proxy.pending import PendingRequests
 from sipnode.proxy.record_route import RouteSigner
+from sipnode.proxy.renumber import Renumbering
 from sipnode.proxy.viaseal import ViaSeal
 from sipnode.records import BindingFlag, Hop, MediaFlags, Reach
 from sipnode.transaction.machine import TransactionUser
@@ -63,6 +64,7 @@ class ProxyCore(Server):
         destinations: What a message may make us send to. is_own: ``(host, port) -> bool``: an address that we listen on or advertise.
         media: The relay. media_control: What it holds. rtpengine: What is asked of it, in a script's words.
         pending: What waits for an answer, and how much of it may.
+        renumbering: CSeq numbers of dialogs in which this server has spoken itself.
         dialog_seconds: How long a token of a dialog that isn't known any more opens it.
         node_seconds: How long a sister node may take to say 100. next_host_seconds: The same of one of several hosts of a domain.
         serial: Whether targets of unequal q are tried one after the other.
@@ -72,8 +74,8 @@ class ProxyCore(Server):
 
     __slots__ = (
         "aliases", "authenticator", "destinations", "dialog_seconds", "flows", "is_own", "lost_flows", "max_branches", "max_forwards",
-        "media", "media_control", "next_host_seconds", "node_seconds", "pending", "reactor", "resolver", "rtpengine", "serial", "signer",
-        "udp_mtu", "via_seal",
+        "media", "media_control", "next_host_seconds", "node_seconds", "pending", "reactor", "renumbering", "resolver", "rtpengine",
+        "serial", "signer", "udp_mtu", "via_seal",
     )  # fmt: skip
 
     def __init__(
@@ -92,6 +94,7 @@ class ProxyCore(Server):
         self.destinations: Final = destinations
         self.is_own: Final = is_own
         self.pending: Final = PendingRequests(settings.limits, transactions.counters, canonical)
+        self.renumbering: Final = Renumbering()
         self.max_forwards: Final = settings.core.max_forwards
         self.max_branches: Final = settings.proxy.max_branches
         self.serial: Final = settings.proxy.fork == "serial"

@@ -19,7 +19,7 @@ from sipnode.proxy import forkpolicy
 from sipnode.proxy.branch import LiveBranch
 from sipnode.proxy.core import Branch, Fork, Request
 from sipnode.proxy.faults import answer_to
-from sipnode.proxy.forward import challenges, own_headers, returned_response
+from sipnode.proxy.forward import challenges, own_headers, renumbered, returned_response
 from sipnode.proxy.identity import is_harmless, remove_claims
 from sipnode.proxy.ringing import Ringing
 from sipnode.proxy.sides import answered_lines
@@ -301,6 +301,8 @@ class LiveFork(Fork):
                 # It makes no dialog, so nobody needs a way into one.
                 response = response.copy()
                 response.remove("record-route")
+        elif core.renumbering.any and self.ctx.route is not None:
+            response = renumbered(response, self.ctx.request)
         back = returned_response(response, branch.contact_line, changed)
         if not is_harmless(response) and not core.authenticator.trusts(branch.flow):
             core.counters["removed_claims"] += remove_claims(back)

@@ -51,6 +51,8 @@ def forwarded_request(branch: Branch) -> SipRequest:
     names = request.names.copy()
     lines = request.lines.copy()
     index = request.index()
+    if route is not None and core.renumbering.any:
+        core.renumbering.rewrite(request, lines, ctx.now)
     forwards = index.get("max-forwards")
     if forwards is not None:
         lines[forwards] = f"Max-Forwards: {max_forwards(request) - 1}"
@@ -146,6 +148,15 @@ def returned_response(response: SipResponse, contact_line: str = "", changed: li
         copy.pop_first("via")
         return copy
     return SipResponse(response.status, response.reason, names, lines, response.body)
+
+
+def renumbered(response: SipResponse, request: SipRequest) -> SipResponse:
+    """The response with the number that the sender of a request inside a dialog has given it."""
+    if response.cseq == request.cseq:
+        return response
+    copy = response.copy()
+    copy.set("cseq", f"{request.cseq} {request.cseq_method}")
+    return copy
 
 
 def own_headers(response: SipResponse) -> list[tuple[str, str]]:

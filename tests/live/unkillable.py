@@ -12,7 +12,6 @@ from typing import Any
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from sipnode.settings import StorageSettings
@@ -47,19 +46,20 @@ class TableTests(TestCase):
             ("socket cut", self.cut),
             ("``kill -9`` of sipnode, and started anew", self.killed),
             ("rtpengine killed, and started anew", self.relay),
+            ("one of two rtpengines lost", self.node),
             ("PostgreSQL stopped", self.database),
         ):
             browser = await self.browser(deed)
             pages_only = {"page loaded anew": "—", "socket cut": "—"}
             rows.append((name, browser, pages_only.get(name) or await self.phone(deed)))
         rows.insert(2, ("network changed", await self.page_moves(), await self.phone(self.moved)))
-        rows.append(("node lost", "not measured", "not measured"))
+        rows.append(("one of two nodes of sipnode lost", "not measured", "not measured"))
         print(table(("misfortune", "browser", "phone"), rows), file=sys.__stdout__, flush=True)
 
     async def site(self, deed: Callable[[Site, Page | None], Awaitable[None]]) -> Site:
         """A server, with PostgreSQL where that is what stops."""
         if deed != self.database:
-            return await Site(self).start()
+            return await Site(self, relays=2 if deed == self.node else 1).start()
         # The cell before may have left it stopped.
         postgres.shared().resume()
         cluster, name = await database()
@@ -150,10 +150,10 @@ class TableTests(TestCase):
             await page.line("ready")
 
     async def relay(self, site: Site, page: Page | None) -> None:
-        assert site.rtpengine.process is not None
-        site.rtpengine.process.kill()
-        await deferToThread(site.rtpengine.process.wait)
-        site.rtpengine.start()
+        await site.kill_relay(anew=True)
+
+    async def node(self, site: Site, page: Page | None) -> None:
+        await site.kill_relay(0 if await site.calls(0) else 1)
 
     async def database(self, site: Site, page: Page | None) -> None:
         cluster = postgres.shared()

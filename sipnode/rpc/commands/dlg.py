@@ -92,7 +92,7 @@ class DialogCommands:
 
         ``state`` is 1 before anybody rings, 2 while somebody does, 4 when it is up. ``start_ts`` is the answer, ``init_ts`` the INVITE, in
         epoch seconds; ``timeout`` when it is forgotten if nothing more is heard of it. ``variables`` has the media node that carries it,
-        and what the last offer and the last answer asked of it, in flag words.
+        and what the last offer and the last answer asked of it, in flag words; ``media_moves`` is how often this server has moved it.
         """
         return self._rows(self._dialogs.list())
 
@@ -235,7 +235,8 @@ class DialogCommands:
         if not call.node:
             return []
         asked: dict[str, str] = self._parts.core.media_control.asked(call.media_call, call.call_id)
-        return [{"media_node": call.node}, *({f"media_{operation}": words} for operation, words in asked.items())]
+        moves = [{"media_moves": str(call.moves)}] if call.moves else []
+        return [{"media_node": call.node}, *moves, *({f"media_{operation}": words} for operation, words in asked.items())]
 
     def _leg(self, party: Any, flow: tuple[str, tuple[str, int]]) -> Leg:
         return {

@@ -81,6 +81,7 @@ class Site:
             then. The nodes of ``media`` are the site's.
         secure: It listens with TLS too, as ``tls.cfg`` in its folder says.
         media_ports: How many ports rtpengine has; a call takes four.
+        relays: How many rtpengines; ``rtpengine`` is the first.
         domains: Whose users it has: those of the database, if it is :data:`DOMAIN`.
         host: Where server and relay listen.
         start: What stands before the server's command, and starts it.
@@ -94,6 +95,7 @@ class Site:
         domains: tuple[str, ...] = (DOMAIN,),
         host: str = HOST,
         start: Sequence[str] = (),
+        relays: int = 1,
         **sections: Any,
     ) -> None:
         self._before = list(start)
@@ -103,14 +105,16 @@ class Site:
         self.folder.mkdir(parents=True)
         self.sip = free_port(socket.SOCK_STREAM, socket.SOCK_DGRAM)
         self.http = free_port(socket.SOCK_STREAM)
-        self.ng_port = free_port(socket.SOCK_DGRAM)
-        self.media_ports = ports.free_range(10000 + media_ports * secrets.randbelow(16000 // media_ports), media_ports)
+        self.ng_ports = [free_port(socket.SOCK_DGRAM) for _ in range(relays)]
+        self.ng_port = self.ng_ports[0]
+        every = media_ports * relays
+        self.media_ports = ports.free_range(10000 + every * secrets.randbelow(16000 // every), every)
         self.sips = free_port(socket.SOCK_STREAM)
         listen: tuple[str, ...] = (f"udp:{host}:{self.sip}", f"tcp:{host}:{self.sip}", f"ws:{host}:{self.http}")
         if secure:
             listen += (f"tls:{host}:{self.sips}",)
         core = CoreSettings(domains=domains, listen=listen)
-        media = replace(sections.pop("media", MediaSettings()), nodes=(f"{HOST}:{self.ng_port}",))
+        media = replace(sections.pop("media", MediaSettings()), nodes=tuple(f"{HOST}:{port}" for port in self.ng_ports))
         # Below trial's folder a name is longer than that of a UNIX socket may be.
         short = tempfile.mkdtemp(prefix="sipnode-s-")
         case.addCleanup(shutil.rmtree, short, ignore_errors=True)
@@ -122,10 +126,15 @@ class Site:
         sections = {name: section(self) if callable(section) else section for name, section in sections.items()}
         (self.folder / config.FILE_NAME).write_text(config.render(Settings(core=core, media=media, **sections)))
         (self.folder / "sipnode.sqlite").write_bytes(accounts())
-        relay = rtpengine_command(host, f"{HOST}:{self.ng_port}", self.media_ports)
-        self.rtpengine = Part("rtpengine", relay, self.folder / "rtpengine.log")
+        self.rtpengines = [self._relay(at, port, media_ports) for at, port in enumerate(self.ng_ports)]
+        self.rtpengine = self.rtpengines[0]
         self._starts = 0
         self.server = self._new_server()
+
+    def _relay(self, at: int, ng: int, count: int) -> Part:
+        first = self.media_ports[0] + at * count
+        command = rtpengine_command(self.host, f"{HOST}:{ng}", (first, first + count - 1))
+        return Part("rtpengine", command, self.folder / f"rtpengine{at or ''}.log")
 
     def _new_server(self) -> Part:
         self._starts += 1
@@ -133,7 +142,8 @@ class Site:
 
     async def start(self) -> Site:
         """Both up and answering."""
-        await self._start(self.rtpengine, self._media_answers)
+        for relay, port in zip(self.rtpengines, self.ng_ports, strict=True):
+            await self._start(relay, functools.partial(probes.media_relay, HOST, port))
         await self._start_server()
         return self
 
@@ -158,9 +168,6 @@ class Site:
         said = part.log.read_text("utf-8", "replace")
         if "Traceback" in said or "Unhandled" in said:
             raise AssertionError(f"{part.name} logged\n{said[-6000:]}")
-
-    def _media_answers(self) -> bool:
-        return probes.media_relay(HOST, self.ng_port)
 
     def _server_answers(self) -> bool:
         return probes.sip_server(self.host, self.sip) and probes.web_page(self.host, self.http)
@@ -205,12 +212,26 @@ class Site:
 
     # -- the relay
 
-    async def calls(self) -> list[Any]:
-        """The Call-IDs that rtpengine holds."""
+    async def kill_relay(self, at: int = 0, anew: bool = False) -> None:
+        """``kill -9`` of an rtpengine; with ``anew`` it is started again at once."""
+        relay = self.rtpengines[at]
+        assert relay.process is not None
+        relay.process.kill()
+        await deferToThread(relay.process.wait)
+        if anew:
+            relay.start()
+
+    async def start_relay(self, at: int) -> None:
+        """Start an rtpengine that was killed, until it answers."""
+        self.rtpengines[at].start()
+        await deferToThread(self.rtpengines[at].wait_ready, functools.partial(probes.media_relay, HOST, self.ng_ports[at]), 30)
+
+    async def calls(self, at: int = 0) -> list[Any]:
+        """The Call-IDs that an rtpengine holds."""
         client = NgClient(reactor, [0.3, 0.6, 1.2, 2.4])
         wire = reactor.listenUDP(0, client, interface=HOST, maxPacketSize=65535)
         try:
-            reply: dict[bytes, Any] = await client.command((HOST, self.ng_port), ng.list_calls())
+            reply: dict[bytes, Any] = await client.command((HOST, self.ng_ports[at]), ng.list_calls())
         finally:
             client.stop()
             await wire.stopListening()
