@@ -18,6 +18,7 @@
     ├ defence        overload; ends bans
     ├ rpc            JSON-RPC on a UNIX socket and HTTP
     ├ archive        calls that failed, on the disk (where [recorder] folder is set)
+    ├ otel           traces of calls to a collector (where [otel] endpoint is set)
     ├ finished       hands on the records of calls that have ended
     ├ console        its sessions and open pages (where [console] is enabled)
     ├ flows          connections that are open
@@ -304,7 +305,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     core_services = (media, registrar, *there(accounting), core.dialogs, *there(core.presence), keepalive, *script, *there(defence))
     outside = (*transports.services, batching, *build_trunks(core), *there(watch))
     mirror, pages = there(mirror_of(settings, layer.outbox.tap, reactor)), there(console.service if console is not None else None)
-    records = records_of(insight, settings.recorder, state_dir, reactor)
+    records = records_of(insight, settings, state_dir, reactor)
     for service in (log, StorageService(storage), *backend, timer, *mirror, *core_services, rpc, *records, *pages, *outside):
         service.setServiceParent(root)
     observation.sources.acc, observation.sources.hep = accounting, mirror[0] if mirror else None

@@ -44,6 +44,13 @@ def part(value: str) -> None:
         raise ValueError("can't be empty: an empty text is a part of every other")
 
 
+def header(value: str) -> None:
+    """A header of HTTP, ``Name: value``."""
+    name, colon, rest = value.partition(":")
+    if not colon or not _TOKEN.fullmatch(name) or not rest.strip() or not value.isprintable() or not value.isascii():
+        raise ValueError("has to be a header, as 'Name: value'")
+
+
 def domain(value: str) -> None:
     """A host name or an IP literal, without a port."""
     bare = value[1:-1] if value[:1] == "[" and value[-1:] == "]" else value
@@ -223,7 +230,7 @@ FORMS: Final[Mapping[str, Callable[[str], None]]] = MappingProxyType(
         each.__name__: each
         for each in (
             text, part, domain, origin, network, around, address, destination, natrule, literal, method, route, token, stun, turn, receiver,
-            http, file, hostport, digits, rewrite, username, aor, member,
+            header, http, file, hostport, digits, rewrite, username, aor, member,
         )
     }
 )

@@ -650,6 +650,16 @@ class HepSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OtelSettings:
+    """[otel] each call as a trace to a collector of OpenTelemetry, by OTLP over HTTP; it is made of what [recorder] keeps"""
+
+    endpoint: str = setting("", "The collector, as 'http://127.0.0.1:4318/v1/traces'; empty for none.", form="http")
+    header: str = setting("", "A header that it asks of its senders, as 'Authorization: Bearer …'; empty for none.", secret=True, form="header")
+    service: str = setting("sipnode", "service.name of the traces.", form="part")
+    share: float = setting(1.0, "Of the calls; which they are says their Call-ID, for all nodes alike.", minimum=0, maximum=1)
+
+
+@dataclass(frozen=True, slots=True)
 class TrunkSettings:
     """[trunk.NAME] a provider or a PBX that calls go to and come from; a section for each, its name of small letters, digits and _"""
 
@@ -716,6 +726,7 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
     acc: AccSettings = field(default_factory=AccSettings)
     recorder: RecorderSettings = field(default_factory=RecorderSettings)
+    otel: OtelSettings = field(default_factory=OtelSettings)
     console: ConsoleSettings = field(default_factory=ConsoleSettings)
     hep: HepSettings = field(default_factory=HepSettings)
     trunk: Mapping[str, TrunkSettings] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from sipnode.settings import (
     ManholeSettings,
     MetricsSettings,
     NodeSettings,
+    OtelSettings,
     RecorderSettings,
     RoutingSettings,
     Settings,
@@ -180,6 +181,7 @@ class ServiceTreeTests(SynchronousTestCase):
             hep=HepSettings(receiver="udp:192.0.2.8:9060"),
             console=ConsoleSettings(enabled=True),
             recorder=RecorderSettings(enabled=True, folder="failed"),
+            otel=OtelSettings(endpoint="http://192.0.2.8:4318/v1/traces"),
         )
         (folder / "site.py").write_text("from sipnode.routing import RoutingScript as Script\n", "utf-8")
         built = [str(child.name) for child in sipnode.app.build(settings, folder, MemoryReactorClock(), own_process=True)]  # type: ignore[attr-defined]  # a MultiService

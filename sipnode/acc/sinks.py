@@ -121,22 +121,28 @@ class Webhook:
 
     Args:
         http: Client. url: http or https. secret: Shared with the service, "" for no signature. seconds: Epoch seconds.
+        parent: Gives the ``traceparent`` of a call; None where nothing is traced.
     """
 
     name = "webhook"
     batch = 1
 
-    def __init__(self, http: HttpAsker, url: str, secret: str, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self, http: HttpAsker, url: str, secret: str, seconds: Callable[[], float], parent: Callable[[str], str] | None = None
+    ) -> None:
         self._http = http
         self._url = url
         self._secret = secret.encode()
         self._seconds = seconds
+        self._parent = parent
 
     def take(self, records: Sequence[CallRecord]) -> Deferred[None]:
         """The service has it when it fires."""
         (record,) = records
         body = record.to_json().encode()
         headers = {"Content-Type": "application/json", "Sipnode-Record": record.id}
+        if self._parent is not None:
+            headers["traceparent"] = self._parent(record.call_id)
         if self._secret:
             headers["Sipnode-Signature"] = signature(self._secret, int(self._seconds()), body)
         return self._http.request("POST", self._url, body, headers).addCallback(self._answered)

@@ -39,6 +39,8 @@ LOST: Final = "lost"
 """A branch can't go by its connection, as that is gone. ``(index, which, whose, seconds since, why)``; which is "" where nobody knows."""
 REFUSED: Final = "refused"
 """A refusal goes to the caller. ``(status, method, transport, (host, port), stage that decided it or "")``"""
+TRACED: Final = "traced"
+"""The routing script has named a trace that the call belongs to. ``(traceparent,)``"""
 
 MEDIA: Final = "media"
 DNS: Final = "dns"

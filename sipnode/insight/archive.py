@@ -15,9 +15,10 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from sipnode.insight.keeping import Kept, Unreadable, mark_of
-from sipnode.insight.ring import FAILED, MESSAGES, RECORD_OVERHEAD, Record, size_of
+from sipnode.insight.ring import FAILED
 from sipnode.insight.row import Row, row_of
 from sipnode.insight.shelf import MOST_FILES, File
+from sipnode.insight.snapshot import snapshot
 from sipnode.insight.story import read
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from sipnode.insight.finding import Around
-    from sipnode.insight.ring import Event
+    from sipnode.insight.ring import Event, Record
     from sipnode.insight.shelf import Shelf
 
 MOST_WAITING: Final = 100
@@ -125,18 +126,8 @@ class Archive(Service):
             self.given_up += 1
             return
         self._waiting += 1
-        copy, closings = self._copied(record)
+        copy, closings = snapshot(record, self._closings)
         self._run(self._write, copy, closings, self._reactor.seconds()).addCallbacks(self._wrote, self._gave_up)
-
-    def _copied(self, record: Record) -> tuple[Record, dict[str, Event]]:
-        """What the thread works on: the ring goes on changing its own."""
-        copy = Record(record.call_id, record.mark)
-        copy.events = list(record.events)
-        copy.size = RECORD_OVERHEAD + sum(map(size_of, copy.events))
-        copy.left_out, copy.outcome = record.left_out, record.outcome
-        known = self._closings
-        tokens = {event[6] for event in copy.events if event[1] in MESSAGES}
-        return copy, {token: known[token] for token in tokens if token in known}
 
     def _write(self, copy: Record, closings: dict[str, Event], when: float) -> File:
         return self._shelf.write(Kept(read(copy, closings), row_of(copy), self._around()), when)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from twisted.application.service import Service
 from twisted.logger import Logger
 
+from sipnode.insight.ring import FRESH
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -48,7 +50,11 @@ class Finished(Service):
         self.dropped = 0
 
     def ended(self, record: Record) -> None:
-        """The recorder: a call has."""
+        """The recorder: a call has. One in which nobody has proved anything, and which went to nobody, is no call that somebody looks for:
+        a scanner makes thousands.
+        """
+        if record.queue == FRESH:
+            return
         if len(self._waiting) >= MOST_WAITING:
             self.dropped += 1
             return

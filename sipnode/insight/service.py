@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sipnode.insight.archive import Archive
+    from sipnode.insight.exporter import Exporter
     from sipnode.insight.finished import Finished
     from sipnode.insight.recorder import Recorder
     from sipnode.observe.sentences import Step
@@ -53,6 +54,7 @@ class Insight:
     Attributes:
         around: Facts that no single call has.
         archive: Records of calls that failed on the disk, None where none are wanted.
+        exporter: Sends traces of calls, None where nobody wants them.
         finished: Hands on records of calls that have ended, None where nobody wants them.
     """
 
@@ -60,6 +62,7 @@ class Insight:
         self.keeper = recorder
         self.around = Around()
         self.archive: Archive | None = None
+        self.exporter: Exporter | None = None
         self.finished: Finished | None = None
 
     @property

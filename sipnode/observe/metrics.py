@@ -215,6 +215,9 @@ class ServerCollector(Collector):
         yield _gauge("sipnode_recorder_kept", "Records of calls that failed, on the disk.", state.get("kept", 0))
         given_up = state.get("given_up", 0)
         yield _counter("sipnode_recorder_given_up", "Those that the disk didn't take, or for which there was no time.", given_up)
+        traces = it.insight.exporter if it.insight is not None else None
+        yield _counter("sipnode_otel_sent", "Calls whose traces the collector has.", traces.sent if traces else 0)
+        yield _counter("sipnode_otel_dropped", "Those that found no room, or that it refused.", traces.dropped if traces else 0)
         waiting = {name: count for name, count, _ in acc.sinks} if acc else {}
         yield _gauges("sipnode_acc_waiting", "Records that wait for their taker.", "sink", waiting)
 

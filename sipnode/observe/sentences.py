@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sipnode.base.tap import ABANDONED, BARRED, BRANCHED, COUNTED, DATABASE, DNS, LOCATED, LOST, MEDIA, PROVED, REFUSED
+from sipnode.base.tap import ABANDONED, BARRED, BRANCHED, COUNTED, DATABASE, DNS, LOCATED, LOST, MEDIA, PROVED, REFUSED, TRACED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +88,7 @@ _SENTENCES: Final[dict[str, tuple[str, Callable[..., str]]]] = {
     COUNTED: ("proxy", lambda index, status, blame: f"branch {index} counts as {status}, by {blame}"),
     BARRED: ("proxy", lambda index, why: f"branch {index}: {why}"),
     LOST: ("proxy", _lost),
+    TRACED: ("routing", lambda parent: f"it belongs to the trace {parent}"),
     ABANDONED: ("dialog", lambda: "the caller's connection is gone: cancelled"),
     MEDIA: ("media", lambda what, node, call, asked: f"{what} taken by {node or 'none'} as {call}: {asked}"),
     DNS: ("dns", lambda what, *found: f"{what} is at {', '.join(found)}"),

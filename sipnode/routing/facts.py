@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from sipnode.auth.claims import is_anonymous
 from sipnode.base.native import mypyc_attr
-from sipnode.base.tap import REFUSED
+from sipnode.base.tap import REFUSED, TRACED
+from sipnode.base.trace import Tracing, parsed
 from sipnode.dialog.request import Request as DialogRequest
 from sipnode.media.ongoing import OngoingMedia
 from sipnode.routing.edge import is_for
@@ -50,6 +51,20 @@ class Facts(DialogRequest):
         self.core = core
         self.engine = core.engine
         self.stage = 0
+
+    @property
+    def traceparent(self) -> str:
+        """What a service that is asked about it gets as the header ``traceparent`` (W3C Trace Context), "" where nothing is traced."""
+        settings = self.core.settings
+        if not settings.otel.endpoint:
+            return ""
+        return Tracing(settings.node.id, settings.otel.share).parent(self.request.get("call-id") or "")
+
+    def traced(self, parent: str) -> None:
+        """Name a trace that the call belongs to, by its ``traceparent``: the call's own trace refers to it."""
+        watcher = self.core.tap.on_noted
+        if watcher is not None and parsed(parent) is not None:
+            watcher.noted(self.core.clock(), self.request.get("call-id") or "", TRACED, (parent,))
 
     def done(self) -> None:
         """It has its final response: the request and what was decided about it needn't wait for the last timer of its

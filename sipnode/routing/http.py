@@ -38,10 +38,12 @@ class HttpAnswer(NamedTuple):
 
     Attributes:
         status: Of HTTP. body: Octets.
+        traceparent: Of the service's own trace, where it says one (``traceparent`` or ``traceresponse``), for :meth:`Request.traced`.
     """
 
     status: int
     body: bytes
+    traceparent: str = ""
 
     def json(self) -> Any:
         """The body, read as JSON.
@@ -146,7 +148,8 @@ def _collect(response: IResponse) -> Deferred[HttpAnswer]:
         collector.abort()
 
     done: Deferred[HttpAnswer] = Deferred(abort)
-    collector = _Collector(response.code, done)
+    named = response.headers.getRawHeaders(b"traceparent") or response.headers.getRawHeaders(b"traceresponse") or [b""]
+    collector = _Collector(response.code, done, named[0][:128].decode("latin-1"))
     response.deliverBody(collector)
     return done
 
@@ -154,8 +157,9 @@ def _collect(response: IResponse) -> Deferred[HttpAnswer]:
 class _Collector(Protocol):
     """Takes the body of an answer, up to the bound."""
 
-    def __init__(self, status: int, done: Deferred[HttpAnswer]) -> None:
+    def __init__(self, status: int, done: Deferred[HttpAnswer], parent: str) -> None:
         self._status = status
+        self._parent = parent
         self._done: Deferred[HttpAnswer] | None = done
         self._parts: list[bytes] = []
         self._octets = 0
@@ -182,7 +186,7 @@ class _Collector(Protocol):
         if done is None:
             return
         if reason.check(ResponseDone):
-            done.callback(HttpAnswer(self._status, b"".join(self._parts)))
+            done.callback(HttpAnswer(self._status, b"".join(self._parts), self._parent))
         elif not done.called:
             done.errback(HttpError(f"the answer broke off: {reason.getErrorMessage()}"))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sipnode.acc.journal import Journal
 from sipnode.acc.service import Accounting
 from sipnode.acc.sinks import KamailioTables, LineFile, Sink, Webhook
+from sipnode.base.trace import Tracing
 from sipnode.dialog.call import CONFIRMED, TERMINATED
 from sipnode.errors import ConfigError
 from sipnode.routing.http import HttpClient
@@ -39,7 +40,8 @@ def sinks_of(settings: Settings, state_dir: Path, storage: Any, reactor: Any, wo
             raise ConfigError(f"{path} can't be a file: {'it is a folder' if path.is_dir() else 'its folder is not there'}", key="acc.file")
         sinks.append(LineFile(str(path), worker.run))
     if acc.webhook:
-        sinks.append(Webhook(HttpClient(reactor), acc.webhook, acc.webhook_secret, reactor.seconds))
+        parent = Tracing(settings.node.id, settings.otel.share).parent if settings.otel.endpoint else None
+        sinks.append(Webhook(HttpClient(reactor), acc.webhook, acc.webhook_secret, reactor.seconds, parent))
     return sinks
 
 

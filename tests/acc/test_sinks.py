@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.acc.record import CallRecord
 from sipnode.acc.sinks import KamailioTables, LineFile, Webhook
+from sipnode.base.trace import Tracing
 from sipnode.errors import StorageError
 
 from .test_journal import ENDED
@@ -108,6 +109,14 @@ class WebhookTests(SynchronousTestCase):
         wanted = hmac.new(b"shh", b"1700000000." + body, hashlib.sha256).hexdigest()
         self.assertEqual(headers["Sipnode-Signature"], f"t=1700000000,v1={wanted}")
         self.assertEqual((url, headers["Sipnode-Record"], json.loads(body)["id"]), ("https://site.test/cdr", "id1", "id1"))
+
+    def test_traced(self) -> None:
+        """It is told which trace the call is, where calls are traced."""
+        http = Http(204)
+        tracing = Tracing(1, 1.0)
+        self.successResultOf(Webhook(http, "https://site.test/cdr", "", lambda: 0.0, tracing.parent).take([ENDED]))
+        self.successResultOf(Webhook(http, "https://site.test/cdr", "", lambda: 0.0).take([ENDED]))
+        self.assertEqual([headers.get("traceparent") for _, _, headers in http.asked], [tracing.parent(ENDED.call_id), None])
 
     def test_refused(self) -> None:
         """Only a 2xx takes it; without a secret nothing is signed."""

@@ -22,7 +22,7 @@ from sipnode.insight.export import FORMS
 from sipnode.insight.finished import AT_ONCE, SETTLE, Finished
 from sipnode.insight.finished import MOST_WAITING as MOST_FINISHED
 from sipnode.insight.keeping import Kept, Unreadable, mark_of, name_of, read, row_in, written
-from sipnode.insight.ring import FAILED, Record
+from sipnode.insight.ring import FAILED, KNOWN, Record
 from sipnode.insight.row import row_of
 from sipnode.insight.service import Insight
 from sipnode.insight.shelf import Shelf
@@ -215,6 +215,7 @@ class BoundTests(ArchiveCase):
         finished = Finished(self.world.clock)
         finished.takers.append(taken.append)
         for record in records:
+            record.queue = KNOWN
             record.events.append((0.0, "fact", "", ()))
             finished.ended(record)
         records[0].events = []
@@ -342,16 +343,16 @@ class WiringTests(SynchronousTestCase):
     def test_services(self) -> None:
         """Without a folder there are none; with one it hands records of ended calls on."""
         insight, folder = Insight(recorder_of(RecorderSettings(enabled=True))), Path(self.mktemp())
-        self.assertEqual(records_of(insight, RecorderSettings(enabled=True), folder, None), ())
-        services = records_of(insight, RecorderSettings(enabled=True, folder="failed"), Path("."), None)
+        self.assertEqual(records_of(insight, Settings(), folder, None), ())
+        services = records_of(insight, Settings(recorder=RecorderSettings(folder="failed")), Path("."), None)
         self.assertEqual([service.name for service in services], ["archive", "finished"])
         assert insight.keeper is not None
         self.assertIsNotNone(insight.keeper.finished)
 
     def test_refusals(self) -> None:
         """A folder without a recorder, and one that can't be made, are refused with the setting's name."""
-        self.assertRaises(ConfigError, records_of, Insight(None), RecorderSettings(folder="failed"), Path("."), None)
+        self.assertRaises(ConfigError, records_of, Insight(None), Settings(recorder=RecorderSettings(folder="failed")), Path("."), None)
         insight, file = Insight(recorder_of(RecorderSettings(enabled=True))), Path(self.mktemp())
         file.write_text("")
-        settings = RecorderSettings(enabled=True, folder=str(file.absolute() / "x"))
+        settings = Settings(recorder=RecorderSettings(enabled=True, folder=str(file.absolute() / "x")))
         self.assertRaises(ConfigError, records_of, insight, settings, Path("."), None)

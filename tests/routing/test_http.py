@@ -38,6 +38,8 @@ class Service(Resource):
             request.write(b"half of it")
             request.transport.abortConnection()
             return NOT_DONE_YET
+        if path == b"/traced":
+            request.setHeader(b"traceparent", b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01" + b"x" * 1000)
         request.setResponseCode(203)
         return b'{"wanted": false}' if path == b"/" else b"<html>"
 
@@ -55,6 +57,12 @@ class HttpTests(TestCase):
     async def tearDown(self) -> None:
         await self.http.close()
         await defer.maybeDeferred(self.port.stopListening)
+
+    async def test_traced(self) -> None:
+        """A service that names its trace is heard, so far as a trace is long; one that doesn't has none."""
+        self.assertEqual((await self.http.get(f"{self.base}/traced")).traceparent[:55], f"00-{'1' * 32}-{'2' * 16}-01")
+        self.assertLessEqual(len((await self.http.get(f"{self.base}/traced")).traceparent), 128)
+        self.assertEqual((await self.http.get(f"{self.base}/")).traceparent, "")
 
     async def refused(self, path: str, http: HttpClient | None = None) -> str:
         """Why there is no answer."""
