@@ -44,7 +44,7 @@ help:
 	@echo 'bench-postgres, bench-durable, bench-freeze       the same with a database, and what survives its end and ours'
 	@echo 'bench-tls [ONLY=wss_open,idle_memory IDLE=10000]  TLS and secure WebSocket beside Kamailio'
 	@echo 'bench-presence [RUNS=3]                           PUBLISH, NOTIFY and subscriptions beside Kamailio'
-	@echo 'bench-media [RUNS=3 ONLY=silent,killed,call]      a call with rtpengine beside Kamailio with its module; silent and killed nodes'
+	@echo 'bench-media [RUNS=3 ONLY=silent,killed,call]      a call with rtpengine beside Kamailio with its module; silent and killed nodes, killed9'
 	@echo 'bench-idle                                        how long an idle server takes for a REGISTER with digest'
 	@echo 'clean                                             removes what the goals above made, but .venv and .demo'
 

@@ -66,8 +66,9 @@ def read(data: bytes) -> Message:
 class Record:
     """One call as its caller saw it: seconds of the monotonic clock, 0 for what wasn't.
 
-    ``port`` is where the caller's audio went at first, ``again`` the status and ``again_port`` the port of a second offer. ``reason`` is
-    that of a BYE that came; ``said`` and ``warning`` are of the final response.
+    ``port`` is where the caller's audio went at first, ``again`` the status and ``again_port`` the port of a second offer. ``offered`` is
+    when a re-INVITE came, and ``offered_port`` where it has audio sent. ``reason`` is that of a BYE that came; ``said`` and ``warning`` are
+    of the final response, and ``over`` is that of our own BYE.
     """
 
     number: int
@@ -77,6 +78,9 @@ class Record:
     port: int = 0
     again: int = 0
     again_port: int = 0
+    offered: float = 0.0
+    offered_port: int = 0
+    over: int = 0
     ended: float = 0.0
     reason: str = ""
     said: str = ""
@@ -208,6 +212,8 @@ class Ends:
             self._taken(self._caller, record, message)
             return
         cseq, method = message.get("cseq").split()
+        if method == "BYE":
+            record.over = message.status
         if method != "INVITE" or message.status < 200:
             return
         first = cseq == "1"
@@ -235,6 +241,8 @@ class Ends:
             return
         if message.first.startswith("BYE ") and record is not None and not record.ended:
             record.ended, record.reason = time.monotonic(), message.get("reason")
+        if message.first.startswith("INVITE ") and record is not None:
+            record.offered, record.offered_port = time.monotonic(), message.port
         body = _SDP.format(number=1, version=1, port=42000) if message.first.startswith("INVITE ") else ""
         to, (host, port) = message.get("to"), by.getsockname()
         lines = ["SIP/2.0 200 OK", *(f"{name}: {value}" for name in _COPIED for value in message.fields.get(name, []))]

@@ -1,8 +1,9 @@
 """``make bench-media``: what a call with rtpengine costs the server itself, beside Kamailio with its rtpengine module and the
-same daemon; and what others feel while no node answers, or when one of two dies.
+same daemon; and what others feel while no node answers, when one of two dies, or when the server itself is killed.
 
 Needs the folder ``bench`` with bench.py and kamailio/ (``--bench``), SIPp, Kamailio and rtpengine. The servers run one at a time, in turns,
-pinned to core 0, load and daemon on core 1; the daemon's CPU isn't counted. ``--only`` names parts: ``silent``, ``killed``, ``call``.
+pinned to core 0, load and daemon on core 1; the daemon's CPU isn't counted. ``--only`` names parts: ``silent``, ``killed``, ``killed9``,
+``call``.
 The last line is ``ratio media_call``, of medians.
 """
 
@@ -11,12 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import socket
 import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -28,20 +30,21 @@ from compare import AS_IT_STANDS, DOMAIN, Ours, load  # noqa: E402
 from ends import Ends, Probe, Record, options, register  # noqa: E402
 from harness import NG, WORK, fresh, own_network, running, write_conf  # noqa: E402
 
+from sipnode.check.relay import Node  # noqa: E402
 from sipnode.demo import probes  # noqa: E402
 from sipnode.demo.parts import Part, rtpengine_command  # noqa: E402
+from sipnode.media import ng  # noqa: E402
 from sipnode.settings import AuthSettings, CoreSettings, LocationSettings, MediaSettings, Settings, StorageSettings  # noqa: E402
 
-PARTS = ("silent", "killed", "call")
+PARTS = ("silent", "killed", "killed9", "call")
 SERVERS = ("sipnode", "kamailio")
 WORKERS = "4"
 """Kamailio's: one that waits for the daemon takes nothing else meanwhile."""
 FLAGS = "replace-origin replace-session-connection ICE=remove"
 HALVES = ((30000, 34999), (35000, 39999))
-REOFFER = 3.0
-"""Seconds after the end of a node at which every second caller notices that it hears nothing, and offers anew."""
 LOST = 5.0
 """``[media] lost_seconds`` of that measurement: the default is longer."""
+MINUTE = 60.0
 
 # The reference configuration with the relay in it: what is replaced, by what.
 KAMAILIO = (
@@ -63,10 +66,10 @@ KAMAILIO = (
 
 
 @contextmanager
-def daemon(folder: Path, place: str = NG, ports: tuple[int, int] = (30000, 39999)) -> Iterator[Part]:
+def daemon(folder: Path, place: str = NG, ports: tuple[int, int] = (30000, 39999), *more: str) -> Iterator[Part]:
     """An rtpengine on core 1, which says nothing of what goes well."""
     name = f"rtpengine-{place.rpartition(':')[2]}"
-    part = Part(name, ["taskset", "-c", "1", *rtpengine_command("127.0.0.1", place, ports, 4)], folder / f"{name}.log")
+    part = Part(name, ["taskset", "-c", "1", *rtpengine_command("127.0.0.1", place, ports, 4), *more], folder / f"{name}.log")
     part.start()
     try:
         host, _, port = place.rpartition(":")
@@ -187,14 +190,8 @@ def killed(work: Path, ours: Ours, rate: float, before: float, after: float) -> 
             assert victim.process is not None
             victim.process.kill()
 
-        def renew() -> None:
-            for record in there[::2]:
-                if record.up:
-                    callers.offer_again(record)
-
         callers.calls(rate, before + after, before + after)
         callers.at(before, kill)
-        callers.at(before + REOFFER, renew)
         over = time.monotonic() + before + after
         # All that are up then are counted before the first of them hangs up.
         callers.run(lambda: time.monotonic() > over - 0.2)
@@ -203,15 +200,83 @@ def killed(work: Path, ours: Ours, rate: float, before: float, after: float) -> 
     later = [record for record in callers.records.values() if record.started + 3 < over and not (record.decided and record.status == 200)]
     last = max((record.decided or over for record in later), default=gone["at"]) - gone["at"]
     new = sum(record.started > gone["at"] for record in callers.records.values())
-    renewed, rest = there[::2], there[1::2]
-    moved = sum(id(record) in alive and record.again == 200 and on(record.again_port, HALVES[1]) for record in renewed)
-    told = [record for record in rest if "Media relay lost" in record.reason]
-    soon = max((record.ended - gone["at"] for record in told), default=0.0)
+    moved = [record for record in there if id(record) in alive and on(record.offered_port, HALVES[1])]
+    soon = max((record.offered - gone["at"] for record in moved), default=0.0)
+    told = [record for record in there if "Media relay lost" in record.reason]
     return (
         f"one of two nodes killed under {rate:g} calls/s: {len(later)} of {new} later calls failed, the last after {last:.1f} s; of "
-        f"{len(there)} calls on it {moved} of the {len(renewed)} that offered anew went on, {len(told)} of the {len(rest)} others were "
-        f"told within {soon:.1f} s; {others} of {gone['others']:.0f} calls of the other node went on"
+        f"{len(there)} calls on it {len(moved)} were moved to the other, the last after {soon:.1f} s, and {len(told)} were ended; "
+        f"{others} of {gone['others']:.0f} calls of the other node went on"
     )
+
+
+def held(node: Node) -> int:
+    """How many calls a daemon has."""
+    calls = node.ask(ng.list_calls()).get(b"calls")
+    return len(calls) if isinstance(calls, list) else 0
+
+
+def killed9(work: Path, ours: Ours, count: int) -> str:
+    """``kill -9`` of the server with so many calls up and so many ringing, and another start: what the daemon holds of them, as a line."""
+    folder = fresh(work / "killed9")
+    media = MediaSettings(nodes=(NG,))
+    node = Node(*_place(NG))
+    with ExitStack() as ends:
+        # Nobody speaks in these calls: of itself the daemon mustn't end them.
+        ends.enter_context(daemon(folder, NG, (30000, 39999), "--timeout=3600"))
+        callers = Ends()
+        ends.callback(callers.close)
+        with sipnode(folder, ours, media) as pid:
+            callers.register()
+            up = [callers.call() for _ in range(count)]
+            wait(callers, lambda: all(record.up for record in up))
+            callers.rings = 3600.0
+            ringing = [callers.call() for _ in range(count)]
+            wait(callers, lambda: held(node) == 2 * count)
+            os.kill(pid, signal.SIGKILL)
+        before = held(node)
+        began = time.monotonic()
+        with sipnode(folder, ours, media):
+            started = time.monotonic() - began
+            wait(callers, lambda: held(node) <= count, 3 * MINUTE)
+            freed = time.monotonic() - began
+            wait(callers, lambda: False, 5)
+            talking = held(node)
+            for record in up:
+                callers.hang_up(record)
+            over = time.monotonic()
+            wait(callers, lambda: not held(node), MINUTE)
+            gone = time.monotonic() - over
+            byes = sum(record.over == 200 for record in up)
+            wait(callers, lambda: time.monotonic() - over > MINUTE, MINUTE + 1)
+            left = held(node)
+    return (
+        f"kill -9 with {len(up)} calls up and {len(ringing)} ringing: the daemon holds {before}; the server is back {started:.1f} s later, "
+        f"and after {freed:.0f} s what rang is freed and {talking} are there, which are up; {byes} of {len(up)} BYEs got their 200, the "
+        f"daemon holds none {gone:.1f} s after them and {left} a minute after"
+    )
+
+
+def _place(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
+
+
+def wait(callers: Ends, until: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Go on until that is so, or for so long."""
+    over, due = time.monotonic() + seconds, 0.0
+
+    def enough() -> bool:
+        nonlocal due
+        now = time.monotonic()
+        if now >= over:
+            return True
+        if now < due:
+            return False
+        due = now + 0.1
+        return until()
+
+    callers.run(enough)
 
 
 def on(port: int, half: tuple[int, int]) -> bool:
@@ -248,6 +313,8 @@ def main() -> int:
         print("=> " + silent(work, ours, 50, 2 * given.seconds), flush=True)
     if "killed" in wanted:
         print("=> " + killed(work, ours, 20, given.seconds, 2 * given.seconds), flush=True)
+    if "killed9" in wanted:
+        print("=> " + killed9(work, ours, 20), flush=True)
     if "call" in wanted:
         (work / "runs.jsonl").unlink(missing_ok=True)
         values = costs(bench, work, ours, given.runs, given.rate, given.seconds)
