@@ -15,7 +15,7 @@ NATIVE = lib=$$($(BIN)/python backend/sipnode_compile.py --beside) && export PYT
 # The same where COMPILED=1 asks for it, which then has to be.
 AS_ASKED = $(if $(COMPILED),lib=$$(SIPNODE_COMPILE=1 $(BIN)/python backend/sipnode_compile.py) && export PYTHONPATH=$$lib &&)
 
-.PHONY: help run test lint lock docs acceptance corpus cases attack troubles unkillable bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence bench-media bench-idle instructions compile compiled leaf wheel packaging recipe picture changes web clean
+.PHONY: help run test lint lock docs acceptance corpus cases attack troubles unkillable bench bench-postgres bench-tls bench-durable bench-freeze bench-abuse bench-observed bench-presence bench-media bench-idle bench-console instructions compile compiled leaf wheel packaging recipe picture changes web clean
 
 help:
 	@echo 'run [HOST=ADDRESS SIP_PORT=5060 HTTP_PORT=8080]   server, rtpengine and two users to try'
@@ -46,6 +46,7 @@ help:
 	@echo 'bench-presence [RUNS=3]                           PUBLISH, NOTIFY and subscriptions beside Kamailio'
 	@echo 'bench-media [RUNS=3 ONLY=silent,killed,call]      a call with rtpengine beside Kamailio with its module; silent and killed nodes, killed9'
 	@echo 'bench-idle                                        how long an idle server takes for a REGISTER with digest'
+	@echo 'bench-console                                     how late the console is, and how much a recorded call takes'
 	@echo 'clean                                             removes what the goals above made, but .venv and .demo'
 
 run:
@@ -127,6 +128,10 @@ bench-media:
 bench-idle:
 	@tools/setup.sh bench
 	@$(NATIVE) $(BIN)/python bench/idle.py
+
+bench-console:
+	@tools/setup.sh bench
+	@$(NATIVE) $(BIN)/python bench/console.py
 
 bench-durable:
 	@tools/setup.sh bench
