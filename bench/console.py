@@ -2,8 +2,8 @@
 
 100 calls a second of 160 users with passwords, ``[recorder]`` and ``[console]`` on, a page of the console open. Each line that the page is
 sent has the time of the call's last event; what counts is how long after it the line is there, which is when the ladder's arrow is, for
-both go out in the same round. Aimed at: p99 at most 500 ms. Beside it the same without a page, for what calls notice of one that looks; and the
-octets and the memory of 10,000 recorded calls.
+both go out in the same round. Aimed at: p99 at most 500 ms. Beside it the same without a page, for what calls notice of one that looks;
+and the octets and the memory of 10,000 recorded calls.
 """
 
 from __future__ import annotations
