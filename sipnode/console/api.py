@@ -141,6 +141,10 @@ class Api(Resource):
             self.log.info("{user} signed in to the console from {host}", user=outcome.session.user, host=_host(request))
             self._door.cookie(request, outcome.name)
             return answer(request, http.OK, self._told(outcome.session))
+        if outcome.status in (http.UNAUTHORIZED, http.FORBIDDEN):
+            # The doorkeeper lets a source try but a few times a minute, so these lines are few.
+            text = "{user} was not let in to the console from {host}: {status}"
+            self.log.warn(text, user=user[:64], host=_host(request), status=outcome.status)
         if outcome.wait:
             request.responseHeaders.setRawHeaders("retry-after", [str(int(outcome.wait) + 1)])
         text = {

@@ -32,6 +32,7 @@ COOKIE: Final = "sipnode-console"
 PATH: Final = "/console"
 PROOF: Final = "x-sipnode-proof"
 """The header in which a change shows its session's proof."""
+_PASSED_ON: Final = ("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "forwarded", "x-real-ip", "via", "true-client-ip")
 _AT_ONCE: Final = 2
 _MOST_WAITING: Final = 16
 _LONGEST: Final = 1024
@@ -110,8 +111,8 @@ class Doorkeeper:
         sessions.keep(still)
 
     def knows(self, request: Request) -> bool:
-        """Whether the console is there at all for the address of a request."""
-        return is_within(_host(request), self._networks)
+        """Whether the console is there at all for whoever sends a request."""
+        return is_within(_host(request), self._networks) and not is_passed_on(request)
 
     def session(self, request: Request) -> Session | None:
         """The session that a request belongs to, None for none."""
@@ -188,6 +189,18 @@ class Doorkeeper:
 def is_private(request: Request) -> bool:
     """Whether a password may travel in a request: by https, or on this machine itself."""
     return bool(request.isSecure()) or is_loopback(_host(request))
+
+
+def is_passed_on(request: Request) -> bool:
+    """Whether a request came by loopback and isn't from this machine: by a proxy that ``[transport] proxies`` doesn't have."""
+    if not is_loopback(_host(request)):
+        return False
+    name = (request.getHeader("host") or "").strip().lower()
+    name = name[1 : name.find("]")] if name.startswith("[") else name.partition(":")[0]
+    if name != "localhost" and not is_loopback(name):
+        return True
+    # nginx as it comes speaks HTTP/1.0 and leaves no other trace.
+    return request.clientproto == b"HTTP/1.0" or any(request.requestHeaders.hasHeader(each) for each in _PASSED_ON)
 
 
 def is_own_origin(request: Request) -> bool:

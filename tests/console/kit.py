@@ -28,7 +28,7 @@ from tests.web.kit import Answer, Wire
 
 PASSWORD = "north of the river"
 HASH = hashed(PASSWORD)
-HOST = "console.test"
+HOST = "localhost:8080"
 USERS = (f"root admin {HASH}", f"watcher viewer {HASH}", "alice@example.test admin", "bob@example.test viewer")
 
 

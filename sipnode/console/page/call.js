@@ -5,6 +5,8 @@ import { Ladder } from './ladder.js';
 import { Quality } from './quality.js';
 
 const PARTS = { auth: 'password', database: 'database', dns: 'DNS', relay: 'media relay', callee: 'until the callee said anything', ring: 'ringing', other: 'sipnode and network' };
+/** What is covered is covered letter by letter; nobody wants to read all of them. */
+const COVERED = /\*{16,}/g;
 const FORMS = [['svg', 'SVG'], ['text', 'text'], ['mermaid', 'Mermaid'], ['markdown', 'report'], ['json', 'JSON'], ['pcap', 'pcap']];
 
 export class CallView {
@@ -161,7 +163,7 @@ export class CallView {
         h('button', { type: 'button', class: 'link', 'aria-pressed': String(this.onlyChanges), click: () => { this.onlyChanges = !this.onlyChanges; this.drawDetail(); } },
           this.onlyChanges ? 'Show all lines' : 'Only what changed')),
       h('pre', { class: 'message diff', id: 'diff', tabindex: '0' }, lines.map(([sign, line, by], place) => h('span', { class: sign === '+' ? 'in' : sign === '-' ? 'out' : 'same' },
-        h('b', {}, sign), line, '\n', by && by !== (lines[place + 1] || [])[2] ? h('em', {}, by, '\n') : null))),
+        h('b', {}, sign), line.replace(COVERED, '************'), '\n', by && by !== (lines[place + 1] || [])[2] ? h('em', {}, by, '\n') : null))),
       between.length ? h('h3', {}, 'What led to it') : null,
       between.length ? h('ul', { class: 'plain', id: 'decided' }, between.map((each) => h('li', {}, h('a', { href: this.link(each.n) }, `#${each.n}`), ` ${each.label}`,
         each.code ? [' ', h('code', {}, each.code)] : null))) : null,

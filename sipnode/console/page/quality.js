@@ -45,26 +45,26 @@ export class Quality {
 
   draw(over) {
     this.node.hidden = !this.legs.length;
-    const reported = (leg, text) => (leg.mos ? text : 'not reported');
-    const titles = ['From', 'Packets', 'Lost', 'Jitter', 'MOS', ...(this.past.size ? ['MOS over time'] : [])];
+    const cell = (leg, key, text, most, least = 0, poor = undefined) => h('td', {}, leg.mos ? text : 'not reported', this.line(leg, key, least, most, poor));
     replace(this.node, h('table', {}, h('caption', {}, over ? 'Sound, as the relay counted it' : 'Sound, as the relay counts it now'),
-      h('thead', {}, h('tr', {}, titles.map((title) => h('th', { scope: 'col' }, title)))),
+      h('thead', {}, h('tr', {}, ['From', 'Packets', 'Lost', 'Jitter', 'MOS'].map((title) => h('th', { scope: 'col' }, title)))),
       h('tbody', {}, this.legs.map((leg) => h('tr', { 'data-bad': String(!leg.packets || (leg.mos > 0 && leg.mos < POOR)) },
         h('td', {}, [leg.party, leg.address || 'nowhere'].filter(Boolean).join(' ')), h('td', {}, leg.packets),
-        h('td', {}, reported(leg, `${leg.lost} %`)), h('td', {}, reported(leg, `${leg.jitter} ms`)), h('td', {}, reported(leg, leg.mos.toFixed(1))),
-        this.past.size ? h('td', {}, this.line(this.past.get(leg.tag || leg.address) || [])) : null)))));
+        cell(leg, 'lost', `${leg.lost} %`, 10), cell(leg, 'jitter', `${leg.jitter} ms`, 100), cell(leg, 'mos', leg.mos.toFixed(1), 4.5, 1, POOR))))));
   }
 
-  /** A line of the score, 1 to 4.5; what nobody has reported is a gap. */
-  line(past) {
-    const width = 140;
-    const known = past.map((one, place) => [place, one.mos]).filter(([, mos]) => mos > 0);
-    if (known.length < 2) return known.length ? '' : 'nobody has reported yet';
+  /** A value over time; what nobody has reported is a gap. `poor`: a line below which it is bad. */
+  line(leg, key, least, most, poor) {
+    const past = this.past.get(leg.tag || leg.address) || [];
+    const known = past.map((one, place) => [place, one.mos ? one[key] : -1]).filter(([, value]) => value >= 0);
+    if (known.length < 2) return null;
+    const [width, height] = [96, 22];
     const x = (place) => 2 + (place * (width - 4)) / Math.max(1, past.length - 1);
-    const y = (mos) => 26 - ((Math.min(4.5, mos) - 1) / 3.5) * 24;
-    const words = `MOS from ${Math.min(...known.map(([, mos]) => mos)).toFixed(1)} to ${Math.max(...known.map(([, mos]) => mos)).toFixed(1)}`;
-    return s('svg', { class: 'spark', width, height: 28, role: 'img', 'aria-label': words }, s('title', {}, words),
-      s('line', { class: 'poor', x1: 0, x2: width, y1: y(POOR), y2: y(POOR) }),
-      s('polyline', { points: known.map(([place, mos]) => `${x(place).toFixed(1)},${y(mos).toFixed(1)}`).join(' ') }));
+    const y = (value) => height - 2 - ((Math.max(least, Math.min(most, value)) - least) / (most - least)) * (height - 4);
+    const values = known.map(([, value]) => value);
+    const words = `from ${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)}`;
+    return s('svg', { class: 'spark', width, height, role: 'img', 'aria-label': words }, s('title', {}, words),
+      poor ? s('line', { class: 'poor', x1: 0, x2: width, y1: y(poor), y2: y(poor) }) : null,
+      s('polyline', { points: known.map(([place, value]) => `${x(place).toFixed(1)},${y(value).toFixed(1)}`).join(' ') }));
   }
 }
