@@ -149,6 +149,8 @@ def _where(request: Request, branch: Branch, uri: SipUri, state: _Followed) -> T
     """Where a contact leads; None where its caller may not be sent there."""
     core, trunks = request.core, request.core.trunks
     ours = uri.scheme != "tel" and core.is_local(uri.host)
+    if ours and "gr" in uri.params and core.registrar.gruus is not None:
+        return core.registrar.lookup_gruu(uri, request.method)
     serving = []
     if trunks is not None and (uri.scheme == "tel" or (ours and not core.registrar.online(uri.aor))):
         serving = trunks.for_number(uri.user)
@@ -166,8 +168,6 @@ def _where(request: Request, branch: Branch, uri: SipUri, state: _Followed) -> T
     if uri.scheme == "tel":
         return None
     if ours:
-        if "gr" in uri.params:
-            return core.registrar.lookup_gruu(uri, request.method)
         return core.registrar.lookup(_aor(request, uri), request.method)
     if not request.vouched() or request.core.settings.proxy.foreign != "users":
         return None

@@ -236,8 +236,9 @@ class Request(Changes):
             trunks = self.core.trunks
             if trunks is None or self.request.method in NO_TRUNKS or self.from_trunk is not None:
                 return False
-            # A user registered by that name is called; and a request from a trunk doesn't go back to one.
-            return bool(uri.user and trunks.for_number(uri.user)) and not (uri.host and self.core.registrar.online(uri.aor))
+            # A user registered by that name is called, a device is no number; and a request from a trunk doesn't go back to one.
+            here = self.to_gruu or bool(uri.host and self.core.registrar.online(uri.aor))
+            return not here and bool(uri.user and trunks.for_number(uri.user))
         trunk = self.from_trunk
         if trunk is not None and trunk.is_domain(uri.host):
             # Some providers leave their own domain in what they send us.
@@ -332,10 +333,8 @@ class Request(Changes):
             Reject: It has no target: 404, nobody; 405, no device takes the method; 480, none can be reached; 503, the table is still being
                 loaded.
         """
-        registrar, method = self.core.registrar, self.request.method
-        result: Deferred[LookupResult] | LookupResult = (
-            registrar.lookup_gruu(self.request.ruri, method) if self.to_gruu else registrar.lookup(self._callee(), method)
-        )
+        of, method = self.core.registrar, self.request.method
+        result = of.lookup_gruu(self.request.ruri, method) if self.to_gruu else of.lookup(self._callee(), method)
         if isinstance(result, LookupResult):
             return self._located(result, then, seconds)
         return self._told("bindings", result).addCallback(self._located, then, seconds)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipnode.settings import LocationSettings, Settings
+from sipnode.settings import LocationSettings, Settings, TrunkSettings
 from sipnode.sip.address import NameAddr
 from sipnode.sip.message import SipResponse
 from sipnode.testing import DOMAIN, Phone, World
@@ -167,6 +167,22 @@ class GruuTests(SynchronousTestCase):
             phone.take()
         self.bob.send("MESSAGE", public)
         self.assertEqual([phone.methods() for phone in self.tabs], [["MESSAGE"], []])
+
+    def test_number(self) -> None:
+        """A device of somebody whose name is a number is none: while it isn't there, a trunk that serves the number is sent nothing."""
+        main = TrunkSettings(domain="provider.test", address="203.0.113.9", prefixes=("+",), ping_seconds=0.0)
+        self.world = World(Settings(trunk={"main": main}))
+        self.addCleanup(self.world.trunks.stopService)
+        self.world.core.authenticator.trusts = lambda flow: True  # type: ignore[method-assign]  # everybody may use it
+        provider, bob, desk = self.world.phone("x", host="203.0.113.9"), self.end("bob", "UDP", 4), self.end("+4930", "UDP", 3)
+        gruus = self.given(desk, desk.register(headers=KNOWS))
+        desk.register(expires=0)
+        for uri, status in zip(gruus, (480, 404), strict=True):
+            bob.send("INVITE", uri)
+            self.assertEqual(bob.statuses()[-1], status)
+        self.assertEqual(provider.inbox, [])
+        bob.send("INVITE", f"sip:+4930@{DOMAIN}")
+        self.assertEqual(provider.methods(), ["INVITE"])
 
     def test_off(self) -> None:
         """With the setting off nobody gets one, and the parameter means nothing."""

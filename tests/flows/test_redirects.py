@@ -13,6 +13,7 @@ from sipnode.records import Hop
 from sipnode.registrar.lookup import LookupResult
 from sipnode.routing import Branch, RoutingScript, SipResponse
 from sipnode.settings import ProxySettings, Settings, TrunkSettings
+from sipnode.sip.address import NameAddr
 from sipnode.sip.message import SipRequest
 from sipnode.testing import DOMAIN, Phone, World
 
@@ -76,6 +77,20 @@ class FollowedTests(RedirectCase):
             self.assertEqual(received.uri, self.carol.contact)
             self.carol.reply(received, 200)
             self.assertEqual(caller.statuses(), [100, 200])
+
+    def test_device(self) -> None:
+        """A GRUU is followed to its device; one that we haven't made leads to nobody."""
+        desk = self.world.phone("carol")
+        desk.params = ';+sip.instance="<urn:uuid:0f2d0a33-7c5b-4f32-9d0e-000000000001>"'
+        given = desk.register(headers=(("supported", "gruu"),)).values("contact")
+        (gruu,) = [NameAddr.parse(value).params["pub-gruu"] for value in given if "pub-gruu" in value]
+        desk.take()
+        for uri in (gruu, gruu + "x"):
+            self.call()
+            self.redirect(self.bob, uri)
+            self.ringing()
+            self.assertEqual(desk.methods(), ["INVITE"] if uri is gruu else [])
+        self.assertEqual(self.alice.statuses()[-1], 404)
 
     def test_servers_address(self) -> None:
         """Phones that name the server's address mean a user of ours, too."""

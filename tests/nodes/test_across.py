@@ -8,6 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode.settings import MediaSettings, Settings
+from sipnode.sip.address import NameAddr
 from sipnode.sip.message import SipRequest
 from sipnode.testing import DOMAIN, Phone
 
@@ -103,6 +104,29 @@ class CallTests(AcrossCase):
         self.bob.reply(got, 200)
         self.net.run()
         self.assertEqual(self.alice.statuses(), [200])
+
+    def test_gruu(self) -> None:
+        """A GRUU that one node gave leads to the device through any other, and as a Contact back to it, inside the call and outside."""
+        self.bob.params = ';+sip.instance="<urn:uuid:0f2d0a33-7c5b-4f32-9d0e-000000000001>"'
+        response = self.bob.register(headers=(("supported", "gruu"),))
+        own = self.bob.contact
+        (params,) = (NameAddr.parse(value).params for value in response.values("contact"))
+        for uri in (params["pub-gruu"], params["temp-gruu"]):
+            invite = self.alice.send("INVITE", uri, (), SDP)
+            self.net.run()
+            got = self.bob.got("INVITE")
+            self.assertEqual(got.uri, own)
+            self.bob.contact = uri
+            self.bob.reply(got, 200, SDP)
+            self.net.run()
+            received = self.alice.response("INVITE")
+            self.alice.ack(invite, received)
+            self.net.run()
+            self.assertEqual(self.bob.got("ACK").uri, own)
+            self.alice.send("REFER", uri, (("refer-to", BOB),))
+            self.net.run()
+            self.assertEqual(self.bob.got("REFER").uri, own)
+            self.bob.contact = own
 
     def test_own_one_is_direct(self) -> None:
         """The browser's own node uses no path."""
