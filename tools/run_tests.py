@@ -115,14 +115,17 @@ class Lane:
 
 
 def lanes(names: list[str], top: Path) -> list[list[str]]:
-    """What is tested side by side: of the whole suite the live tests, and all others with the live ones that only compute."""
+    """What is tested side by side: of the whole suite the live tests, half of their modules each, and all others with the live ones that
+    only compute.
+    """
     if names != ["tests"]:
         return [names]
     live = [f"tests.live.{path.stem}" for path in sorted((top / "tests" / "live").glob("test_*.py"))]
+    waiting = [name for name in live if name not in COMPUTING]
     rest = [
         f"tests.{path.stem}" for path in sorted((top / "tests").iterdir()) if (path / "__init__.py").exists() or path.match("test_*.py")
     ]
-    return [[name for name in live if name not in COMPUTING], [name for name in rest if name != "tests.live"] + COMPUTING]
+    return [waiting[::2], waiting[1::2], [name for name in rest if name != "tests.live"] + COMPUTING]
 
 
 def main(names: list[str], top: Path = TOP) -> int:

@@ -24,7 +24,8 @@ from .support.site import Site, missing
 from .test_trunk import PhoneSite
 
 reactor: Any = _reactor
-NAMES = "127.0.0.53"
+NAMES = "127.0.53.53"
+"""Where no resolver of a system listens."""
 DEAD, REFUSING = "127.0.0.8", "127.0.0.7"
 _TYPES = {dns.A: "A", dns.AAAA: "AAAA", dns.SRV: "SRV", dns.NAPTR: "NAPTR", dns.CNAME: "CNAME"}
 _LIMIT = ProxySettings(destinations=("interfaces", "127.0.0.0/8"))

@@ -66,7 +66,7 @@ class Networks:
             _run(f"ip -n {router} addr add {private}.1/24 dev inner")
             _run(f"ip -n {router} link set inner up")
             _run(f"ip netns exec {router} sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'")
-            _run(f"ip netns exec {router} iptables -t nat -A POSTROUTING -o outer -j MASQUERADE")
+            _run(f"ip netns exec {router} iptables -w 20 -t nat -A POSTROUTING -o outer -j MASQUERADE")
             if number == 1:
                 self._join(number)
 
