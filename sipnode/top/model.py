@@ -35,7 +35,7 @@ REASON: Final = "reason"
 WRITE: Final = "write"
 """Order: the call of ``call_id`` into the file ``text``."""
 
-FORMS: Final = {".pcap": "pcap", ".txt": "text", ".md": "markdown", ".mmd": "mermaid", ".json": "json"}
+FORMS: Final = {".pcap": "pcap", ".txt": "text", ".md": "markdown", ".mmd": "mermaid", ".json": "json", ".svg": "svg"}
 """What a file is written as, by the end of its name."""
 MOST_TYPED: Final = 200
 _SAFE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")

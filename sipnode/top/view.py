@@ -61,7 +61,7 @@ _KEYS: Final = {
 _HELP: Final = """\
 Everywhere
   Up Down PgUp PgDn Home End, j k g G    move
-  F2, s     save the call; the end of the name says as what: .pcap .txt .md .mmd .json
+  F2, s     save the call; the end of the name says as what: .pcap .txt .md .mmd .json .svg
   e         why the call failed
   F1, h     this page
   Esc, q    back

@@ -456,6 +456,15 @@ class HandshakeTests(ExplainCase):
         words = ("3 times", "the Origin https://app.example.org,", "[transport] origins = ['self', 'https://app.example.org']")
         self.blames("websocket:203.0.113.9", "websocket_origin", *words)
 
+    def test_nothing_to_copy(self) -> None:
+        """What a stranger writes gets into no line that is there to be copied, unless it looks like a name."""
+        self.knock(Origin="https://x']\thosts=['evil")
+        self.knock(Host="x']y", source="203.0.113.10")
+        for address in ("203.0.113.9", "203.0.113.10"):
+            mend = self.why(f"websocket:{address}")["mend"]
+            self.assertNotIn("x']", mend)
+            self.assertIn("'…'", mend)
+
     def test_no_origin(self) -> None:
         """None at all, where one is wanted."""
         self.assertEqual(self.knock(True, Origin=""), 403)

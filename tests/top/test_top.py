@@ -275,7 +275,7 @@ class SaveTests(TopCase):
     def test_forms(self) -> None:
         """The end of the name says as what; the file is the user's alone."""
         self.opened()
-        for suffix, begin in ((".pcap", b"\xd4\xc3\xb2\xa1"), (".json", b"{"), (".mmd", b"sequenceDiagram"), (".md", b"#"), (".txt", b"")):
+        for suffix, begin in ((".pcap", b"\xd4\xc3\xb2\xa1"), (".json", b"{"), (".mmd", b"sequenceDiagram"), (".svg", b"<"), (".txt", b"")):
             path = self.save(suffix)
             self.assertEqual(self.model.said, f"saved: {path}")
             self.assertTrue(path.read_bytes().startswith(begin), suffix)

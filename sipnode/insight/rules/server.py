@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from sipnode.base.tap import DATABASE, REFUSED
@@ -10,6 +11,8 @@ from sipnode.insight.ring import BROKEN, CLOSED, HANDSHAKE, RECEIVED, SENT
 from sipnode.insight.rules.reach import callee
 from sipnode.insight.story import Entry, Story
 from sipnode.tables import clean
+
+_NAME: Final = re.compile(r"[A-Za-z0-9.:/\[\]_-]{1,100}")
 
 
 def _refusal(story: Story) -> Entry | None:
@@ -21,6 +24,11 @@ def _rule(story: Story) -> str:
     end = story.end
     rule = str(end.parts[3]) if end is not None else ""
     return rule.removeprefix("rule ") if rule.startswith("rule ") else ""
+
+
+def _listed(*names: str) -> str:
+    """A line of the configuration with what a stranger has sent: nothing of it may end the text that it stands in."""
+    return str([name if _NAME.fullmatch(name) else "…" for name in names])
 
 
 def handshake(story: Story, around: Around) -> Finding | None:
@@ -37,7 +45,7 @@ def handshake(story: Story, around: Around) -> Finding | None:
         return found(
             "websocket_host",
             f"{who}{times}: it asked for the Host {name or 'of no name'}, which is no name or address of this server.",
-            f"If that name is meant to lead here: [transport] hosts = ['{name}'], or add the domain to [core] domains.",
+            f"If that name is meant to lead here: [transport] hosts = {_listed(name)}, or add the domain to [core] domains.",
             refused,
         )
     if "Origin" in reason:
@@ -46,7 +54,7 @@ def handshake(story: Story, around: Around) -> Finding | None:
         return found(
             "websocket_origin",
             f"{who}{times}: {f'its page comes from the Origin {page}, which [transport] origins lacks' if page else missing}.",
-            f"If that page is yours: [transport] origins = ['self', '{page}']."
+            f"If that page is yours: [transport] origins = {_listed('self', page)}."
             if page
             else "Where programs may come without one: [transport] require_origin = false.",
             refused,
