@@ -28,6 +28,7 @@ from sipnode.media.reoffer import Reoffer
 from sipnode.records import MediaForm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
     from twisted.internet.interfaces import IReactorTime
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from sipnode.media.bencode import Value
     from sipnode.media.nodes import Node, NodeSet
     from sipnode.proxy.core import ProxyCore
+    from sipnode.proxy.provider import Provider
     from sipnode.sip.message import SipResponse
 
 PER_TURN: Final = 5
@@ -70,6 +72,7 @@ class MediaMoves:
         clock: For the pauses.
         random: For the waits after 491.
         lost_seconds: Seconds after which a call that couldn't be moved ends, 0 for never.
+        provider_of: The trunk of an end, by the key of its side; None for none.
 
     Attributes:
         seconds: How long the last one took.
@@ -77,13 +80,14 @@ class MediaMoves:
 
     def __init__(
         self, core: ProxyCore, dialogs: DialogService, nodes: NodeSet, commands: IMediaCommands, clock: IReactorTime, random: Random,
-        lost_seconds: float,
+        lost_seconds: float, provider_of: Callable[[str], Provider | None] = lambda key: None,
     ) -> None:  # fmt: skip
         self.core = core
         self.dialogs = dialogs
         self.clock = clock
         self.random = random
         self.lost_seconds = lost_seconds
+        self.provider_of = provider_of
         self.seconds = 0.0
         self._nodes = nodes
         self._commands = commands
@@ -297,7 +301,7 @@ class Move:
                     self._moves.dialogs.refreshed(self._call, response)
                 answered.callback((part.of(response.body), invite.source))
 
-        invite = Reinvite(self._moves.core, self._call, ends, party, done)
+        invite = Reinvite(self._moves.core, self._call, ends, party, done, self._moves.provider_of(party.side.key))
         invite.offer(body)
         return answered
 

@@ -15,6 +15,7 @@ from sipnode.base.outbox import CANCEL, REOFFER
 from sipnode.base.via import new_via
 from sipnode.dialog.bye import flow_to
 from sipnode.errors import ParseError
+from sipnode.proxy.forkpolicy import CHALLENGES
 from sipnode.sip import build
 from sipnode.sip.address import NameAddr
 from sipnode.transaction.machine import TransactionUser
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sipnode.dialog.call import Call
     from sipnode.dialog.ends import Ends, Party
     from sipnode.proxy.core import ProxyCore
+    from sipnode.proxy.provider import Provider
     from sipnode.sip.message import SipRequest, SipResponse
     from sipnode.transaction.machine import ClientTransaction
 
@@ -45,17 +47,24 @@ class Reinvite(TransactionUser):
         core: The server.
         call: That it belongs to. ends: Of the call. party: Who gets it.
         done: Called with the final response, or None for none, once.
+        provider: The trunk that the party is, whose challenge is answered; None for anybody else.
 
     Attributes:
         source: Address that it was sent to, for what its answer says of media.
     """
 
-    def __init__(self, core: ProxyCore, call: Call, ends: Ends, party: Party, done: Callable[[SipResponse | None], None]) -> None:
+    def __init__(
+        self, core: ProxyCore, call: Call, ends: Ends, party: Party, done: Callable[[SipResponse | None], None],
+        provider: Provider | None = None,
+    ) -> None:  # fmt: skip
         self._core = core
         self._call = call
         self._ends = ends
         self._party = party
         self._done = done
+        self._provider = provider
+        self._asked = 0
+        self._body = b""
         self._over = False
         self._flow: Flow | None = None
         self._transaction: ClientTransaction | None = None
@@ -65,15 +74,16 @@ class Reinvite(TransactionUser):
 
     def offer(self, body: bytes) -> None:
         """Find the way, and send it with this offer."""
+        self._body = body
         flow = flow_to(self._core, self._party)
         if isinstance(flow, Deferred):
-            flow.addCallbacks(self._send, self._unreached, (body,)).addErrback(self._unreached)
+            flow.addCallbacks(self._send, self._unreached).addErrback(self._unreached)
         elif flow is None:
             self._finish(None)
         else:
-            self._send(flow, body)
+            self._send(flow)
 
-    def _send(self, flow: Flow, body: bytes) -> None:
+    def _send(self, flow: Flow, *proof: tuple[str, str]) -> None:
         if self._over:
             return
         core, ends, party = self._core, self._ends, self._party
@@ -88,7 +98,7 @@ class Reinvite(TransactionUser):
         sender.cseq = number
         branch, via = new_via(flow)
         self._flow, self.source = flow, flow.remote[0]
-        invite = ends.request_to(party, "INVITE", number, via, self._headers(sender), body)
+        invite = ends.request_to(party, "INVITE", number, via, [*proof, *self._headers(sender)], self._body)
         self._transaction = core.transactions.send_request(invite, branch, flow, self, now, why=REOFFER)
 
     def _headers(self, sender: Party) -> list[tuple[str, str]]:
@@ -114,7 +124,21 @@ class Reinvite(TransactionUser):
             return
         if response.status < 300:
             self._acknowledge(response)
+        elif response.status in CHALLENGES and self._proved(response):
+            return
         self._finish(response)
+
+    def _proved(self, response: SipResponse) -> bool:
+        """Whether a trunk that wants to know who we are is told, in a new transaction (RFC 3261 §22.3)."""
+        flow = self._flow
+        if self._provider is None or self._over or flow is None:
+            return False
+        proof = self._provider.proof("INVITE", self._party.target, response, flow, self._asked)
+        if proof is None:
+            return False
+        self._asked += 1
+        self._send(flow, proof)
+        return True
 
     def timed_out(self) -> None:
         """It said nothing."""

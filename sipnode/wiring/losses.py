@@ -29,7 +29,8 @@ def watch_losses(core: Core, media: MediaService, state_dir: Path, reactor: Any)
     NumbersFile(state_dir / FILE, core.renumbering, reactor.seconds).open()
     moves: MediaMoves | None = None
     if settings.on_lost == "move" and nodes.nodes and commands is not None:
-        moves = MediaMoves(core, core.dialogs, nodes, commands, reactor, SystemRandom(), settings.lost_seconds)
+        trunks = core.trunks.of_key if core.trunks is not None else lambda key: None
+        moves = MediaMoves(core, core.dialogs, nodes, commands, reactor, SystemRandom(), settings.lost_seconds, trunks)
         nodes.on_down, nodes.on_back, nodes.on_look = moves.down, moves.back, moves.look
     ending = MediaLost(core, core.dialogs, reactor, (lambda: moves.busy) if moves is not None else (lambda: False))
     nodes.on_lost = partial(_lost, ending)

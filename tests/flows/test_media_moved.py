@@ -11,21 +11,30 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from sipnode.base.flow import Flow
 from sipnode.dialog import mediamove, reinvite
 from sipnode.dialog.mediamove import ICE_SECONDS, MediaMoves
 from sipnode.media import ng
 from sipnode.media.bridge import RtpengineRelay
 from sipnode.media.nodes import NodeSet, parse_nodes
 from sipnode.proxy import renumber
+from sipnode.proxy.provider import Provider
 from sipnode.proxy.renumber import Renumbering
 from sipnode.settings import DialogSettings, MediaSettings, Settings
-from sipnode.sip.message import SipRequest
+from sipnode.sip.message import SipRequest, SipResponse
 from sipnode.testing import Call, Phone, World
 from sipnode.wiring.renumbering import NumbersFile
 from tests.flows.test_media import OTHER, SDP, WEBRTC
 from tests.media.support import Nodes, Reply
 
 PLACES = ("192.0.2.201:2223", "192.0.2.202:2223")
+
+
+class Trunk(Provider):
+    """One that is content with a word, once."""
+
+    def proof(self, method: str, uri: str, response: SipResponse, flow: Flow, asked: int) -> tuple[str, str] | None:
+        return None if asked else ("proxy-authorization", "Digest x")
 
 
 class MoveCase(SynchronousTestCase):
@@ -286,6 +295,31 @@ class MovedTests(MoveCase):
         first = self.takes(self.bob)
         self.assertEqual((first.get("session-expires"), first.get("supported")), ("1800;refresher=uas", "timer"))
         self.assertEqual(self.takes(self.alice).get("session-expires"), "1800;refresher=uac")
+
+
+    def test_challenged(self) -> None:
+        """A trunk that wants to know who we are is told, with a number of its own; anybody else who asks has refused."""
+        self.up()
+        self.moves.provider_of = lambda key: Trunk()
+        self.lose()
+        first = self.bob.got("INVITE")
+        self.bob.reply(first, 407, tag=first.to.tag)
+        again = self.takes(self.bob)
+        self.assertEqual((again.get("proxy-authorization"), again.body), ("Digest x", first.body))
+        self.assertGreater(again.cseq, first.cseq)
+        own = self.alice.got("INVITE")
+        self.alice.reply(own, 401, tag=own.to.tag)
+        self.assertEqual(self.alice.got("INVITE").get("proxy-authorization"), "Digest x")
+
+    def test_challenged_by_anybody(self) -> None:
+        """Anybody else who asks that has refused."""
+        self.up()
+        self.lose()
+        invite = self.bob.got("INVITE")
+        self.bob.reply(invite, 401, tag=invite.to.tag)
+        self.assertEqual(self.bob.methods(), ["ACK"])
+        self.world.advance(16)
+        self.assertEqual(len(self.ended), 1)
 
 
 class RefusedTests(MoveCase):
