@@ -20,7 +20,7 @@ from .support import postgres
 from .support.browser import Page, missing_browser
 from .support.call import Call
 from .support.networks import Networks
-from .support.nodes import database
+from .support.nodes import Balancer, database, node
 from .support.phone import Phone
 from .support.site import DOMAIN, Site, missing
 from .support.waiting import until
@@ -53,7 +53,7 @@ class TableTests(TestCase):
             pages_only = {"page loaded anew": "—", "socket cut": "—"}
             rows.append((name, browser, pages_only.get(name) or await self.phone(deed)))
         rows.insert(2, ("network changed", await self.page_moves(), await self.phone(self.moved)))
-        rows.append(("one of two nodes of sipnode lost", "not measured", "not measured"))
+        rows.append(("one of two nodes of sipnode lost", await self.sister_lost(), "—"))
         print(table(("misfortune", "browser", "phone"), rows), file=sys.__stdout__, flush=True)
 
     async def site(self, deed: Callable[[Site, Page | None], Awaitable[None]]) -> Site:
@@ -93,6 +93,30 @@ class TableTests(TestCase):
             await page.until(lambda status: status["line"] == "ready" and not status["call"]["note"], "all is well")
 
         return await self.measured(site, alice, bob.calls[0], 440, deed)
+
+    async def sister_lost(self) -> str:
+        """The same where the page is at a node that is killed, and comes to the phone's."""
+        postgres.shared().resume()
+        cluster, name = await database()
+        one, two = [await node(self, number, cluster.url(name)).start() for number in (1, 2)]
+        balancer = Balancer(self, two)
+        alice = await Page.ready(self, f"{balancer.page(two, 'alice', 440)}&remember=1")
+        bob = await one.registered("bob", 700)
+        await alice.do("call", f"sip:bob@{DOMAIN}")
+        await alice.call("up")
+
+        async def deed(_site: Site, page: Page | None) -> None:
+            assert page is not None
+            balancer.choose(one)
+            await two.kill()
+            await page.until(lambda status: status["line"] != "ready", "it has noticed")
+            await page.line("ready")
+
+        cell = await self.measured(one, alice, bob.calls[0], 440, deed)
+        await alice.do("hangup")
+        await bob.calls[0].ended("BYE")
+        await alice.close()
+        return cell
 
     async def phone(self, deed: Callable[[Site, Page | None], Awaitable[None]]) -> str:
         """The cell of two phones."""
