@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 TOP: Final = Path(__file__).resolve().parent.parent
 FILE: Final = TOP / "bench" / "instructions.toml"
 COMPILED: Final = TOP / "build" / "compiled"
-SECTIONS: Final = ("call", "call_auth", "call_recorded", "register", "register_auth")
+SECTIONS: Final = ("call", "call_auth", "call_media", "call_recorded", "register", "register_auth")
 MARK: Final = "_PyEval_CallTracing"
 """What ``sys.call_tracing`` is in C, by which the replay calls the server."""
 IDLE: Final = "_idle"

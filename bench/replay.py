@@ -2,8 +2,8 @@
 
 The server is what ``sipnode.app.build`` makes, with its default features; the reactor is a clock that is moved by hand, and what a UDP
 socket would send falls into a list. Settings and messages are those of ``bench/compare.py`` and of the load that it runs: a location
-table in memory, credentials from the cache, a call of 13 messages without media relay. Only the phones' addresses differ: they aren't on
-loopback, of which the defence counts nothing.
+table in memory, credentials from the cache, a call of 13 messages without media relay (but in ``call_media``, where one answers at once).
+Only the phones' addresses differ: they aren't on loopback, of which the defence counts nothing.
 
 The phones check every answer, so that a server that fails at something can't look fast. ``python bench/replay.py`` runs it without counting
 anything; ``bench/instructions.py`` runs it under valgrind, which then counts the server's part alone: whatever is called by
@@ -40,8 +40,9 @@ if not any(Path(folder, "sipnode").is_dir() for folder in os.environ.get("PYTHON
     sys.path.insert(0, str(TOP))
 
 from sipnode.app import Server, StorageService, build  # noqa: E402
+from sipnode.media.bencode import decode_dictionary, encode  # noqa: E402
 from sipnode.services import settle_memory  # noqa: E402
-from sipnode.settings import AuthSettings, CoreSettings, LocationSettings, Settings, StorageSettings  # noqa: E402
+from sipnode.settings import AuthSettings, CoreSettings, LocationSettings, MediaSettings, Settings, StorageSettings  # noqa: E402
 
 try:
     from sipnode.settings import RecorderSettings
@@ -53,6 +54,7 @@ from sipnode.transport.udp import UdpService  # noqa: E402
 
 DOMAIN: Final = "bench.test"
 SERVER: Final = ("192.0.2.1", 5060)
+RELAY: Final = ("192.0.2.9", 2223)
 PASSWORD: Final = "secret"
 PHONES: Final = 10
 """Callers, and as many callees, in turn: no source is so busy that the defence minds."""
@@ -66,15 +68,16 @@ RUNNING: Final = frozenset(("log", "storage", "transactions", "location", "dialo
 
 
 class Kind(NamedTuple):
-    """What a server is asked for: passwords, and a record of each call."""
+    """What a server is asked for: passwords, a record of each call, media by a relay."""
 
     auth: bool = False
     recorded: bool = False
+    media: bool = False
 
 
 SECTIONS: Final = {
     "call": Kind(), "register": Kind(), "register_auth": Kind(auth=True), "call_auth": Kind(auth=True),
-    "call_recorded": Kind(recorded=True),
+    "call_recorded": Kind(recorded=True), "call_media": Kind(media=True),
 }  # fmt: skip
 """What is counted, and whether it is with authentication."""
 IDLE: Final = "_idle"
@@ -143,8 +146,49 @@ class Wrong(Exception):
     """The server didn't do what it had to."""
 
 
+class Relay:
+    """An rtpengine that answers each command at once, when the server has done what it was doing."""
+
+    def __init__(self, protocol: Any) -> None:
+        self._asked: list[bytes] = []
+        self._protocol = protocol
+        protocol.makeConnection(self)
+
+    def write(self, data: bytes, address: Address) -> None:
+        """The server's socket: a command goes out."""
+        if address != RELAY:
+            raise Wrong(f"a command went to {address}")
+        self._asked.append(data)
+
+    def answer(self) -> bool:
+        """Answer what was asked; False for nothing."""
+        asked, self._asked = self._asked, []
+        for data in asked:
+            cookie, _, rest = data.partition(b" ")
+            command = decode_dictionary(rest)
+            reply: dict[str, Any] = {"result": "pong" if command[b"command"] == b"ping" else "ok"}
+            sdp = command.get(b"sdp")
+            if isinstance(sdp, bytes):
+                reply["sdp"] = re.sub(rb"IN IP4 \S+", b"IN IP4 192.0.2.9", sdp).replace(b" 40000 ", b" 50000 ")
+            elif command[b"command"] in (b"query", b"delete"):
+                reply |= {"created": 1, "tags": {}}
+            counted(self._protocol.datagramReceived, cookie + b" " + encode(reply), RELAY)
+        return bool(asked)
+
+
 class Reactor(Clock):
-    """Time that is moved by hand. What is due is the server's work, the moving isn't."""
+    """Time that is moved by hand. What is due is the server's work, the moving isn't.
+
+    Attributes:
+        relay: The socket to the relay, where there is one.
+    """
+
+    relay: Relay | None = None
+
+    def listenUDP(self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 0) -> Any:
+        """The one socket that isn't made before: that to the relay."""
+        self.relay = Relay(protocol)
+        return self.relay
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kw: object) -> DelayedCall:
         """As cheap as that of a real reactor, which sorts nothing here either."""
@@ -288,14 +332,16 @@ class Replay:
         auth: Whether it asks for passwords.
         folder: For the server's secret.
         recorded: Whether calls are recorded.
+        media: Whether there is a relay.
 
     Attributes:
         server: What ``build`` made.
         clock: Its reactor.
     """
 
-    def __init__(self, auth: bool, folder: Path, recorded: bool = False) -> None:
+    def __init__(self, auth: bool, folder: Path, recorded: bool = False, media: bool = False) -> None:
         self.auth = auth
+        self.media = media
         self.clock = Reactor()
         self.clock.rightNow = BEGIN
         settings = Settings(
@@ -304,6 +350,7 @@ class Replay:
             location=LocationSettings(db_mode=0),
             storage=StorageSettings(url="memory:"),
             **({"recorder": RecorderSettings(enabled=True)} if recorded else {}),
+            **({"media": MediaSettings(nodes=("{}:{}".format(*RELAY),), sweep_seconds=0)} if media else {}),
         )
         server = build(settings, folder, self.clock)
         assert isinstance(server, Server)
@@ -324,7 +371,7 @@ class Replay:
                 service.endpoint.sendto = self._sendto
                 service.endpoint.listener.bound(SERVER[1])
                 self.server.transports.own.add(service.endpoint.listener)
-            elif service.name in RUNNING:
+            elif service.name in RUNNING or (self.media and service.name == "media"):
                 service.privilegedStartService()
                 service.startService()
                 if isinstance(service, StorageService):
@@ -349,6 +396,8 @@ class Replay:
     def _deliver(self, phone: Phone, data: bytes, *wanted: tuple[Phone, bytes]) -> list[bytes]:
         """A phone sends; what has to go out then, to whom and how each begins. Returns those messages."""
         counted(self._datagram, data, phone.address)
+        while self.clock.relay is not None and self.clock.relay.answer():
+            pass
         sent, self._sent = self._sent, []
         if len(sent) != len(wanted) or not all(
             address == to.address and message.startswith(begin) for (address, message), (to, begin) in zip(sent, wanted, strict=True)
@@ -365,6 +414,8 @@ class Replay:
         """Let all timers of transactions end."""
         for _ in range(int(SETTLE / 0.4)):
             self.clock.advance(0.4)
+            if self.clock.relay is not None:
+                self.clock.relay.answer()
         if self._sent:
             raise Wrong(f"repeated: {self._sent[0][1][:60]!r}")
 
@@ -489,7 +540,7 @@ def run(names: list[str], count: int, warm: int, when: Callable[[str], None], re
         replays = {}
         for number, kind in enumerate(sorted({SECTIONS[name] for name in names})):
             (folder / str(number)).mkdir()
-            replays[kind] = Replay(kind.auth, folder / str(number), recorded or kind.recorded)
+            replays[kind] = Replay(kind.auth, folder / str(number), recorded or kind.recorded, kind.media)
         logs = next(iter(replays.values())).server.logs
         logs.install()
         stack.callback(logs.remove)

@@ -22,18 +22,18 @@ from sipnode.sip.parser import parse_message
 class ReplayTests(TestCase):
     """Calls and REGISTERs of a whole server in memory."""
 
-    def made(self, auth: bool, recorded: bool = False) -> replay.Replay:
+    def made(self, auth: bool, recorded: bool = False, media: bool = False) -> replay.Replay:
         """One server with its phones."""
         folder = Path(self.mktemp())
         folder.mkdir()
-        one = replay.Replay(auth, folder, recorded)
+        one = replay.Replay(auth, folder, recorded, media)
         self.addCleanup(one.stop)
         return one
 
     def test_every_section_works(self) -> None:
         """With and without passwords, calls come up and end, REGISTERs get 200, and nothing is left behind them."""
         for kind in set(replay.SECTIONS.values()):
-            one = self.made(kind.auth, kind.recorded)
+            one = self.made(kind.auth, kind.recorded, kind.media)
             names = [name for name, wants in replay.SECTIONS.items() if wants == kind]
             wanted = [word for name in names for word in ("", name + instructions.IDLE, "", name)]
             self.assertEqual(list(replay.sections({kind: one}, names, 3, 2)), wanted)

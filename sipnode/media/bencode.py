@@ -88,8 +88,15 @@ def _write_dictionary(value: Mapping[object, object], out: list[bytes], depth: i
         items[name] = item
     out.append(b"d")
     for name in sorted(items):
-        out.append(b"%d:%b" % (len(name), name))
-        _write(items[name], out, depth + 1)
+        item = items[name]
+        # Most values of a command are text, which is written here: this is half of what a command costs.
+        if isinstance(item, str):
+            item = item.encode("utf-8", "surrogateescape")
+        if isinstance(item, bytes):
+            out.append(b"%d:%b%d:%b" % (len(name), name, len(item), item))
+        else:
+            out.append(b"%d:%b" % (len(name), name))
+            _write(item, out, depth + 1)
     out.append(b"e")
 
 

@@ -8,6 +8,7 @@ The one invariant: lines that have nothing to do with the question at hand stay 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from sipnode.records import MediaForm
@@ -52,6 +53,8 @@ class SdpForm(NamedTuple):
         return self.protocols[0] if len(self.protocols) == 1 else ""
 
 
+# The same body is asked about at each step of its message; a table of them is no more than these few.
+@lru_cache(maxsize=32)
 def form_of(sdp: bytes) -> SdpForm:
     """Read the facts of an SDP about its sender; any octets have an answer."""
     lines = [(int(port[:6]), protocol) for _, port, protocol in _MEDIA.findall(sdp) if b"RTP/" in protocol]

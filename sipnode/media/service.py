@@ -99,6 +99,7 @@ class MediaService(Service):
         self._settings = settings
         self._reactor = reactor
         self._clients: dict[tuple[int, bool], tuple[NgClient, IListeningPort]] = {}
+        self._client_for: dict[str, NgClient] = {}
         self._again: set[IDelayedCall] = set()
         other = other_relay(settings, reactor)
         nodes = [] if other is not None else parse_nodes(settings.nodes)
@@ -201,6 +202,7 @@ class MediaService(Service):
             call.cancel()
         self._again.clear()
         clients, self._clients = list(self._clients.values()), {}
+        self._client_for.clear()
         for client, _ in clients:
             client.stop()
         ended = [maybeDeferred(port.stopListening) for _, port in clients]
@@ -209,11 +211,13 @@ class MediaService(Service):
     def _send(self, node: Node, command: dict[str, Any], waits: Sequence[float] | None) -> Deferred[dict[bytes, Value]]:
         if not self.running or not node.address:
             return fail(MediaError("the media client is stopped" if node.address else f"{node.host} has no address", 503))
-        try:
-            client = self._client(node.address)
-        except CannotListenError as error:
-            self._log.warn("no socket for media node {place}: {error}", place=node.place, error=error)
-            return fail(MediaError("no socket to the media node", 503))
+        client = self._client_for.get(node.address)
+        if client is None:
+            try:
+                client = self._client_for[node.address] = self._client(node.address)
+            except CannotListenError as error:
+                self._log.warn("no socket for media node {place}: {error}", place=node.place, error=error)
+                return fail(MediaError("no socket to the media node", 503))
         return client.command((node.address, node.port), command, waits)
 
     def _client(self, address: str) -> NgClient:
