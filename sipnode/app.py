@@ -309,7 +309,7 @@ def build(settings: Settings, conf_dir: str | Path, reactor: Any, own_process: b
     for service in (log, StorageService(storage), *backend, timer, *mirror, *core_services, rpc, *records, *pages, *outside):
         service.setServiceParent(root)
     observation.sources.acc, observation.sources.hep = accounting, mirror[0] if mirror else None
-    observation.sources.insight = insight
+    observation.sources.insight, observation.sources.console = insight, console.service if console is not None else None
     observation.attach(root, transports, media, storage, writer, watch)
     manhole = manhole_service(root, core, rpc, media, conf_dir, state_dir, logs, observation.calls)
     for service in (*there(manhole), *last):

@@ -624,6 +624,9 @@ class ConsoleSettings:
     """[console] calls in a browser as they happen, at /console of the WebSocket ports; it shows what [recorder] keeps"""
 
     enabled: bool = setting(False, "Serve it.")
+    listen: str = setting(
+        "", "'ADDRESS:PORT' of loopback for it alone; empty: it is at /console/ of the WebSocket ports.", form="address"
+    )
     allow: tuple[str, ...] = setting(
         ["127.0.0.0/8", "::1"], "Addresses or networks that it is there for; for others there is no such page.", form="network"
     )

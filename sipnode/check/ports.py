@@ -46,6 +46,8 @@ def places(settings: Settings) -> list[Place]:
     wanted = [(settings.rpc.listen, "rpc.listen"), (settings.manhole.listen, "manhole.listen")]
     if settings.metrics.enabled:
         wanted.append((settings.metrics.listen, "metrics.listen"))
+    if settings.console.enabled:
+        wanted.append((settings.console.listen, "console.listen"))
     for text, key in wanted:
         try:
             host, port = split_address(text, key)

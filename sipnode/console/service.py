@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sipnode.console.api import Api
     from sipnode.console.feed import Feed
+    from sipnode.console.listener import Listener
     from sipnode.console.signin import Doorkeeper
 
 NAME: Final = b"console"
@@ -64,9 +65,9 @@ class Mount(Resource):
     def getChildWithDefault(self, path: bytes, request: Request) -> Any:
         """Twisted: whose path it is."""
         if path == NAME and self._door.knows(request):
-            if not request.postpath:
-                return Moved()
-            return self._pages
+            return self._pages if request.postpath else Moved()
+        if not path and self._page is None and self._door.knows(request):
+            return Moved()
         if self._page is None:
             return Nothing()
         return self._page.getChildWithDefault(path, request)
@@ -81,7 +82,7 @@ class ConsoleService(Service):
         reactor: IReactorTime.
 
     Attributes:
-        door, feed: As given.
+        door, feed: As given. listener: A port of its own, None for none.
     """
 
     name = "console"
@@ -90,12 +91,15 @@ class ConsoleService(Service):
         self.door = door
         self.feed = feed
         self._reactor = reactor
+        self.listener: Listener | None = None
         self._tidy: IDelayedCall | None = None
 
     def startService(self) -> None:
         """Twisted: begin to look at sessions."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
         self._look()
+        if self.listener is not None:
+            self.listener.startService()
 
     def stopService(self) -> Any:
         """Twisted: everybody is signed out."""
@@ -103,7 +107,8 @@ class ConsoleService(Service):
             self._tidy.cancel()
         self.feed.stop()
         self.door.sessions.end_all()
-        return super().stopService()  # type: ignore[no-untyped-call]  # as above
+        super().stopService()  # type: ignore[no-untyped-call]  # as above
+        return self.listener.stopService() if self.listener is not None else None
 
     def _look(self) -> None:
         self.door.sessions.end_old(self._reactor.seconds())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sipnode.acc.quality import least_mos
 from sipnode.errors import ParseError
 from sipnode.insight.recorder import GOOD
-from sipnode.insight.ring import BROKEN, MEASURED, MESSAGES, RECEIVED, RESENT, SENT
+from sipnode.insight.ring import BROKEN, HANDSHAKE, MEASURED, MESSAGES, RECEIVED, RESENT, SENT
 from sipnode.insight.story import message_of
 from sipnode.tables import clean
 
@@ -78,7 +78,9 @@ def _without(record: Record) -> Opening:
     event = record.events[0] if record.events else ()
     if len(event) > 4 and isinstance(event[4], tuple):
         host, port = event[4]
-        return Opening(clean(str(event[1])).upper(), "", "", clean(str(event[2])).lower(), f"{host}:{port}", False)
+        # A WebSocket that was refused: what is asked for is the Host.
+        kind, asked = ("WEBSOCKET", clean(str(event[5]))) if event[1] == HANDSHAKE else ("", "")
+        return Opening(kind, "", asked, clean(str(event[2])).lower(), f"{host}:{port}", False)
     return Opening("", "", "", "", "", False)
 
 

@@ -41,7 +41,7 @@ class Sources:
         tls: Has ``files()``: certificates and lists with their ends.
         sisters: The nodes that this one knows of.
         acc: ``sipnode.acc.service.Accounting``. hep: ``sipnode.insight.mirror.Mirror``.
-        insight: ``sipnode.insight.service.Insight``.
+        insight: ``sipnode.insight.service.Insight``. console: ``sipnode.console.service.ConsoleService``.
         queues: Names and what says how many wait.
     """
 
@@ -60,6 +60,7 @@ class Sources:
     acc: Any = None
     hep: Any = None
     insight: Any = None
+    console: Any = None
     queues: dict[str, Callable[[], int]] = field(default_factory=dict)
 
 
@@ -218,6 +219,12 @@ class ServerCollector(Collector):
         traces = it.insight.exporter if it.insight is not None else None
         yield _counter("sipnode_otel_sent", "Calls whose traces the collector has.", traces.sent if traces else 0)
         yield _counter("sipnode_otel_dropped", "Those that found no room, or that it refused.", traces.dropped if traces else 0)
+        console = it.console
+        signed_in = len(console.door.sessions) if console else 0
+        yield _gauge("sipnode_console_sessions", "Browsers that are signed in to the console.", signed_in)
+        yield _gauge("sipnode_console_pages", "Pages of the console that are shown live.", len(console.feed) if console else 0)
+        yield _counter("sipnode_console_refused", "Sign-ins to the console that were refused.", console.door.refused if console else 0)
+        yield _counter("sipnode_console_cut", "Pages of it that were cut off, as they were slow.", console.feed.cut if console else 0)
         waiting = {name: count for name, count, _ in acc.sinks} if acc else {}
         yield _gauges("sipnode_acc_waiting", "Records that wait for their taker.", "sink", waiting)
 

@@ -11,6 +11,7 @@ from twisted.internet.threads import deferToThreadPool
 from sipnode import __version__
 from sipnode.console.api import Api
 from sipnode.console.feed import Feed
+from sipnode.console.listener import Listener
 from sipnode.console.listing import Listing
 from sipnode.console.service import ConsoleService, Mount, Pages
 from sipnode.console.signin import Doorkeeper
@@ -53,7 +54,7 @@ class Console:
         service: Its life.
 
     Raises:
-        ConfigError: a network of ``[console] allow`` that can't be read.
+        ConfigError: a network of ``[console] allow`` or an address of ``listen`` that can't be.
     """
 
     def __init__(
@@ -79,11 +80,15 @@ class Console:
         listing = Listing(insight)
         feed = Feed(insight, listing, reactor, settings.console.viewers, self._state)
         self.service = ConsoleService(door, feed, reactor)
-        self._pages = Pages(Api(door, insight, listing, feed, self._views, ACTS, self._act, self._about, reactor))
+        pages = Pages(Api(door, insight, listing, feed, self._views, ACTS, self._act, self._about, reactor))
 
-    def page(self, page: IResource | None) -> IResource:
-        """The console before the page of the WebSocket ports."""
-        return Mount(self.service.door, self._pages, page)
+        self._pages = pages
+        if settings.console.listen:
+            self.service.listener = Listener(settings.console.listen, Mount(door, pages, None), reactor)
+
+    def page(self, page: IResource | None) -> IResource | None:
+        """What the WebSocket ports show: the console before their page, or that page alone where the console has a port of its own."""
+        return Mount(self.service.door, self._pages, page) if self.service.listener is None else page
 
     def connect(self, endpoint: Endpoint, parts: Parts, reloader: Reloader, conf_path: str) -> None:
         """The rest of the server is there: what an admin does goes by the RPC, and a reload changes users and limits.
@@ -137,7 +142,7 @@ def complaints(settings: Settings) -> list[ConfigError]:
         found.append(("console.users", "nobody can sign in to the console; sipnode console-password makes a user"))
     if not settings.recorder.enabled:
         found.append(("console.enabled", "the console has no calls to show: [recorder] enabled is false"))
-    if not any(line.lower().startswith("ws") for line in settings.core.listen):
+    if not settings.console.listen and not any(line.lower().startswith("ws") for line in settings.core.listen):
         found.append(("console.enabled", "the console is at the WebSocket ports, and [core] listen has none"))
     domains = {domain.lower() for domain in settings.core.domains}
     for line in settings.console.users:

@@ -61,7 +61,7 @@ def own_services(settings: Settings) -> list[tuple[str, int]]:
     plugin's URL names."""
     found = []
     media = (node.split()[0] for node in settings.media.nodes if node.strip())
-    for text in (settings.rpc.listen, settings.metrics.listen, settings.manhole.listen, *media):
+    for text in (settings.rpc.listen, settings.metrics.listen, settings.manhole.listen, settings.console.listen, *media):
         try:
             found.append(split_address(text, ""))
         except ConfigError:

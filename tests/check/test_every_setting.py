@@ -76,6 +76,7 @@ SENSELESS: dict[str, tuple[str, str]] = {
     "trunk.one.realm": (r'"a\u0007b"', ""),
     "trunk.one.incoming": ('"a b"', ""),
     "console.allow": ('["everybody"]', ""),
+    "console.listen": ('"0.0.0.0:8090"', "[console]\nenabled = true"),
     "console.users": ('["root admin"]', ""),
     "otel.endpoint": ('"http://127.0.0.1:4318/v1/traces"', ""),
     "otel.header": ('"no header"', ""),

@@ -99,7 +99,7 @@ class ConsoleCase(RecordedCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.console = Console(self.world.core, self.insight, self.world.clock, self.aside)
+        self.console = Console(self.world.core, self.insight, self.reactor(), self.aside)
         self.root: Any = self.console.page(None)
         self.parts = parts_of(self.world.core, self.world.settings, insight=self.insight)
         self.reloader = Reloader(self.world.settings, "")
@@ -108,6 +108,10 @@ class ConsoleCase(RecordedCase):
         self.addCleanup(self.console.service.stopService)
         self.cookie = self.proof = ""
         self.aside_count = 0
+
+    def reactor(self) -> Any:
+        """What the console runs on."""
+        return self.world.clock
 
     def recorded(self, settings: Settings | None = None, **options: Any) -> World:
         given = replace(settings or Settings(), console=self.console_settings, recorder=self.recorder_settings)

@@ -81,6 +81,7 @@ class FeedTests(ConsoleCase):
         self.world.clock.advance(STUCK_SECONDS + BEAT_SECONDS)
         self.world.clock.advance(BEAT_SECONDS)
         self.assertTrue(page.wire.disconnecting)
+        self.assertEqual(self.console.service.feed.cut, 1)
         self.assertEqual(len(self.console.service.feed), 0)
 
     def test_bounds(self) -> None:

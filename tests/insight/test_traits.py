@@ -66,8 +66,8 @@ class TraitTests(RecordedCase):
         """A record without a message has an opening, too."""
         made = Record("websocket:203.0.113.9", b"")
         self.assertEqual(opening_of(made), Opening("", "", "", "", "", False))
-        made.events = [(0.0, "handshake", "ws", SERVER, ("203.0.113.9", 4000), "x", None, 403, "no")]
-        self.assertEqual(opening_of(made)[:5], ("HANDSHAKE", "", "", "ws", "203.0.113.9:4000"))
+        made.events = [(0.0, "handshake", "ws", SERVER, ("203.0.113.9", 4000), "x.test", None, 403, "no")]
+        self.assertEqual(opening_of(made)[:5], ("WEBSOCKET", "", "x.test", "ws", "203.0.113.9:4000"))
 
     def test_nonsense(self) -> None:
         """Octets that are no message make no fault."""

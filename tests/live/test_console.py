@@ -11,7 +11,7 @@ from sipnode.console.members import hashed
 from sipnode.settings import ConsoleSettings, DefenceSettings, RecorderSettings
 
 from .support.browser import Page, missing_browser
-from .support.site import DOMAIN, HOST, Site, missing, passwords
+from .support.site import DOMAIN, HOST, Site, free_port, missing, passwords
 from .support.waiting import until
 
 PASSWORD = "a password of the console"
@@ -42,10 +42,11 @@ HOSTILE = (
 )  # fmt: skip
 
 
-def settings(**more: Any) -> dict[str, Any]:
+def settings(listen: str = "", **more: Any) -> dict[str, Any]:
     """Sections of a server with a recorder and a console."""
     users = (f"root admin {hashed(PASSWORD)}", f"watcher viewer {hashed(PASSWORD)}", f"carol@{DOMAIN} viewer")
-    return {"recorder": RecorderSettings(enabled=True), "console": ConsoleSettings(enabled=True, users=users), **more}
+    console = ConsoleSettings(enabled=True, users=users, listen=listen)
+    return {"recorder": RecorderSettings(enabled=True), "console": console, **more}
 
 
 class ConsoleTests(TestCase):
@@ -53,10 +54,11 @@ class ConsoleTests(TestCase):
 
     timeout = 180
     skip = missing("rtpengine") or missing_browser()
+    port = 0
 
     async def console(self, site: Site, user: str = "root", password: str = PASSWORD) -> Page:
         """The console, after the attempt to sign in."""
-        page = await Page.open(self, f"http://{HOST}:{site.http}/console/")
+        page = await Page.open(self, f"http://{HOST}:{self.port or site.http}/console/")
         await page.at("wait_for_selector", "#signin:not([hidden])")
         await page.at("fill", "#user", user)
         await page.at("fill", "#password", password)
@@ -192,8 +194,9 @@ class ConsoleTests(TestCase):
         self.assertEqual(await viewer.ask(asked, "api/calls"), 401)
 
     async def test_acts(self) -> None:
-        """An admin ends a call and removes a registration from the console; the log says who did it."""
-        site = await Site(self, **settings()).start()
+        """An admin ends a call and removes a registration from the console, here at a port of its own; the log says who did it."""
+        self.port = free_port(socket.SOCK_STREAM)
+        site = await Site(self, **settings(f"{HOST}:{self.port}")).start()
         phone = await site.registered("bob")
         caller = await site.registered("alice")
         call = caller.dial(phone.aor)

@@ -75,7 +75,7 @@ export class List {
     this.input.value = search;
     this.chips = h('div', { class: 'chips', role: 'group', 'aria-label': 'Filters' });
     this.count = h('p', { class: 'count', role: 'status' });
-    this.inner = h('div', { class: 'calls-inner', role: 'list', 'aria-label': 'Calls' });
+    this.inner = h('div', { class: 'calls-inner' });
     this.note = h('div', { class: 'note', hidden: true });
     this.box = h('div', { id: 'calls', class: 'calls', scroll: () => this.window() }, this.inner);
     const titles = ['Time', 'State', 'Call', 'Way', 'Set-up', 'Remarks'].map((title) => h('span', {}, title));
@@ -163,7 +163,7 @@ export class List {
   }
 
   row(line, old) {
-    const node = old || h('a', { class: 'call', role: 'listitem', focus: () => { this.selected = line.id; } });
+    const node = old || h('a', { class: 'call', focus: () => { this.selected = line.id; } });
     node.setAttribute('href', `#/call/${encode(line.id)}`);
     node.dataset.state = line.state;
     const state = { live: 'live', failed: 'failed', ended: 'ended', seen: 'seen' }[line.state] || line.state;
