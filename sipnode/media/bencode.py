@@ -66,7 +66,8 @@ def _write(value: object, out: list[bytes], depth: int) -> None:
         out.append(b"i%de" % value)
     elif depth >= MAX_DEPTH:
         raise BencodeError(f"deeper than {MAX_DEPTH}")
-    elif isinstance(value, Mapping):
+    elif isinstance(value, (dict, Mapping)):
+        # A dictionary is one at a glance; the abstract class takes a look at its registry.
         _write_dictionary(value, out, depth)
     elif isinstance(value, (list, tuple)):
         out.append(b"l")
