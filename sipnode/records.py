@@ -175,6 +175,7 @@ class MediaProfile:
         interfaces: Names of the relay's interfaces towards sender and receiver; empty leaves them to the relay.
         flags: Words of the script for this exchange, or None; with those that stand alone ``nat_source`` is the sender's in any case.
         moved: The call has been at another node, or was made anew: the SDP gets versions of the relay's own (RFC 3264 §8).
+        fixed: Its sender is where its SDP says, and packets from elsewhere are somebody else's, unless its SDP can't be trusted.
     """
 
     form: MediaForm
@@ -184,6 +185,7 @@ class MediaProfile:
     interfaces: tuple[str, ...] = ()
     flags: MediaFlags | None = None
     moved: bool = False
+    fixed: bool = False
 
     @property
     def to_browser(self) -> bool:

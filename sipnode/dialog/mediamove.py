@@ -47,8 +47,9 @@ PER_TURN: Final = 5
 PAUSE: Final = 0.1
 """Calls that are begun in one go, and seconds between two: 50 calls a second."""
 MOST_TRIES: Final = 5
-AGAIN: Final = frozenset((491, 500))
-"""Statuses of an end that is making an offer itself, or whose answer to one is due (RFC 3261 §14.2)."""
+AGAIN: Final = frozenset((430, 491, 500))
+"""Statuses of an end that is making an offer itself, or whose answer to one is due (RFC 3261 §14.2), and of one to whom there is no way
+just now."""
 GONE: Final = frozenset((408, 481))
 """Statuses that end the dialog (RFC 3261 §12.2.1.2)."""
 ICE_SECONDS: Final = 10.0
@@ -202,21 +203,21 @@ class MediaMoves:
         held = self.core.media_control.held.get(call.media_call or call.call_id)
         dialog = held.dialogs.get((call.from_tag, call.to_tag)) if held is not None else None
         if dialog is None or not any(form.form is MediaForm.WEBRTC for form in dialog.forms.values()):
-            self._begin(call)
+            self._begin(call, True)
             return
         agreed = dialog.agreed
 
         def waited() -> None:
             if dialog.agreed is agreed and self._is_at(call, name):
-                self._begin(call)
+                self._begin(call, True)
             else:
                 # The page has mended it itself.
                 self.over(call)
 
         self.clock.callLater(ICE_SECONDS, waited)
 
-    def _begin(self, call: Call) -> None:
-        Move(self, call, self._moving[call]).begin()
+    def _begin(self, call: Call, anew: bool = False) -> None:
+        Move(self, call, self._moving[call], anew).begin()
 
     def broken(self, failure: Failure, call: Call) -> None:
         """An error of this code."""
@@ -239,12 +240,14 @@ class Move:
         moves: All of them.
         call: The call.
         since: The clock's second at which it was known to be without media.
+        anew: Its node is there, and has forgotten it.
     """
 
-    def __init__(self, moves: MediaMoves, call: Call, since: float) -> None:
+    def __init__(self, moves: MediaMoves, call: Call, since: float, anew: bool) -> None:
         self._moves = moves
         self._call = call
         self._since = since
+        self._anew = anew
         self._tries = 0
         self._media: Reoffer | None = None
 
@@ -260,7 +263,7 @@ class Move:
             self._fail("its ends aren't known")
             return
         try:
-            media = Reoffer(core.media_control, held, (call.from_tag, call.to_tag))
+            media = Reoffer(core.media_control, held, (call.from_tag, call.to_tag), self._anew)
         except MediaError as error:
             if error.status == 491:
                 self._again(error.words)
@@ -293,7 +296,8 @@ class Move:
         def done(response: SipResponse | None) -> None:
             part = find_sdp(response) if response is not None and response.status < 300 and response.body else None
             if response is None:
-                answered.errback(_Refusal(480, f"{party.address} doesn't answer"))
+                way = "doesn't answer" if invite.sent else "can't be reached"
+                answered.errback(_Refusal(480 if invite.sent else 430, f"{party.address} {way}"))
             elif part is None:
                 answered.errback(_Refusal(response.status, f"{party.address} says {response.status}"))
             else:

@@ -51,6 +51,7 @@ class Reinvite(TransactionUser):
 
     Attributes:
         source: Address that it was sent to, for what its answer says of media.
+        sent: It has been sent.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Reinvite(TransactionUser):
         self._ack: SipRequest | None = None
         self._timer = core.reactor.callLater(SECONDS, self._waited)
         self.source = party.side.host
+        self.sent = False
 
     def offer(self, body: bytes) -> None:
         """Find the way, and send it with this offer."""
@@ -99,6 +101,7 @@ class Reinvite(TransactionUser):
         branch, via = new_via(flow)
         self._flow, self.source = flow, flow.remote[0]
         invite = ends.request_to(party, "INVITE", number, via, [*proof, *self._headers(sender)], self._body)
+        self.sent = True
         self._transaction = core.transactions.send_request(invite, branch, flow, self, now, why=REOFFER)
 
     def _headers(self, sender: Party) -> list[tuple[str, str]]:
@@ -146,6 +149,7 @@ class Reinvite(TransactionUser):
 
     def send_failed(self) -> None:
         """Its connection is gone."""
+        self.sent = False
         self._finish(None)
 
     def _unreached(self, failure: Failure) -> None:

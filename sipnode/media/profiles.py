@@ -152,5 +152,7 @@ def _derived(profile: MediaProfile, operation: Operation) -> dict[str, MediaFiel
         fields["received-from"] = _received_from(profile.nat_source)
     else:
         flags.append("trust-address")
+        if profile.fixed:
+            flags.append("asymmetric")
     fields["flags"] = tuple(flags)
     return fields

@@ -54,6 +54,8 @@ class Reoffer:
     Args:
         control: Asks the relay.
         held: The call. pair: Its dialog.
+        anew: It is made anew at its own node. Ports there were others' a moment ago, whose ends send to them still: a daemon that
+            learns from packets where an end is would connect strangers.
 
     Attributes:
         first: Tag of the end that is asked first. second: Of the other.
@@ -63,7 +65,7 @@ class Reoffer:
         MediaError: 491 while an end makes an offer itself; 500 for one whose last round isn't known.
     """
 
-    def __init__(self, control: MediaControl, held: HeldCall, pair: Pair) -> None:
+    def __init__(self, control: MediaControl, held: HeldCall, pair: Pair, anew: bool = False) -> None:
         dialog = held.dialogs.get(pair)
         if dialog is None or dialog.agreed is None or not dialog.up:
             raise MediaError("what its ends have agreed on isn't known", 500)
@@ -74,6 +76,7 @@ class Reoffer:
         self._dialog: DialogMedia = dialog
         self._agreed = agreed = dialog.agreed
         self._pair = pair
+        self._anew = anew
         self.place = control.relay.place(agreed.node)
         forms = dialog.forms
         browsers = {tag for tag in pair if tag in forms and forms[tag].form is MediaForm.WEBRTC}
@@ -120,6 +123,7 @@ class Reoffer:
         text = newer(facts.readable(body, facts.form_of(body).form, host))
         source = host if self._nat(self.first) else ""
         profile = MediaProfile(MediaForm.PLAIN, source) if self._hidden else self._answer(self.second, text, source)
+        profile.fixed = self._is_fixed(text)
         taken = self._control.ask(Operation.ANSWER, self._round, self.second, self.first, text, profile)
         self._round = again = self._exchange(self.first, self.second)
         return taken.addCallback(lambda _: self._offer(again, text, source))
@@ -132,6 +136,7 @@ class Reoffer:
         """
         text = facts.readable(body, facts.form_of(body).form, host)
         profile = self._answer(self.first, text, host if self._nat(self.second) else "")
+        profile.fixed = self._is_fixed(text)
         taken = self._control.ask(Operation.ANSWER, self._round, self.first, self.second, text, profile)
 
         def done(_: bytes) -> None:
@@ -153,6 +158,7 @@ class Reoffer:
     def _offer(self, exchange: Exchange, text: bytes, source: str) -> Deferred[bytes]:
         sender, receiver = exchange.from_tag, exchange.to_tag
         profile = self._profile(sender, receiver, text, source)
+        profile.fixed = self._is_fixed(text)
         exchange.offer = (text, facts.form_of(text), profile)
         return self._control.ask(Operation.OFFER, exchange, sender, receiver, text, profile)
 
@@ -174,6 +180,10 @@ class Reoffer:
             return MediaProfile(agreed.offer_profile.form, source)
         plain = theirs.form is not MediaForm.WEBRTC and theirs.family and theirs.family != facts.form_of(text).family
         return MediaProfile(theirs.form, source, family=theirs.family if plain else "")
+
+    def _is_fixed(self, text: bytes) -> bool:
+        # What a browser sends is told from what others do by its keys.
+        return self._anew and facts.form_of(text).form is not MediaForm.WEBRTC
 
     def _nat(self, tag: str) -> str:
         """Address of an end whose SDP can't be trusted, "" where it can."""

@@ -145,6 +145,7 @@ class MovedTests(MoveCase):
         self.assertEqual((self.world.core.counters["moved_media"], len(self.moves), self.host), (1, 0, there))
         (known,) = self.world.core.dialogs.list()
         self.assertEqual((known.moves, known.media_place), (1, f"{there}:2223"))
+        self.assertNotIn("asymmetric", str(self.wire.commands))
         words = [command["command"] for command in self.wire.commands if command["command"] not in ("ping", "query")]
         self.assertEqual(words, ["offer", "answer", "offer", "answer"])
         self.assertTrue(all("SDP-version" in command["replace"] for command in self.wire.commands if command["command"] == "offer"))
@@ -250,6 +251,8 @@ class MovedTests(MoveCase):
         self.forget()
         self.moved(call)
         self.assertEqual((self.host, self.world.core.counters["moved_media"]), (host, 1))
+        words = [command["flags"] for command in self.wire.commands if command["command"] in ("offer", "answer")]
+        self.assertEqual(["asymmetric" in flags for flags in words], [True] * 4)
 
     def test_came_back(self) -> None:
         """Where there is no other node, a lost one's call waits for it: one that knows it goes on as it was, else it is made anew."""
@@ -336,6 +339,22 @@ class RefusedTests(MoveCase):
         self.assertEqual(self.bob.methods(), [])
         self.world.advance(2.2)
         self.moved(call)
+        self.assertEqual(self.world.core.counters["moved_media"], 1)
+
+    def test_no_way_just_now(self) -> None:
+        """A browser whose connection is gone at this moment is asked when it is back."""
+        page = self.world.phone("page", "WSS")
+        page.params = ';+sip.instance="<urn:uuid:0f2d0a33-7c5b-4f32-9d0e-111111111111>";reg-id=1'
+        page.register()
+        self.up(WEBRTC, SDP, caller=page)
+        self.world.close(page)
+        self.lose()
+        self.assertEqual((len(self.moves), self.ended), (1, []))
+        self.world.connect(page, 45678)
+        page.register()
+        self.world.advance(3)
+        self.takes(page, WEBRTC)
+        self.takes(self.bob)
         self.assertEqual(self.world.core.counters["moved_media"], 1)
 
     def test_for_ever_491(self) -> None:
