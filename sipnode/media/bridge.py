@@ -74,6 +74,7 @@ class RtpengineRelay:
 
     Attributes:
         measured: Called with ``(name of the call, reply)`` when a node has told the numbers of a call that ends.
+        records: Each call is to be recorded.
         spools: What is known of each node's recording, None for nothing.
         unrecorded: Called with ``(name of the call, sentence)`` when one was to be recorded, and its node can't.
 
@@ -90,6 +91,8 @@ class RtpengineRelay:
         self._clock = clock
         self._flags = parse(settings.flags) if settings.flags.strip() else None
         self._answer_flags = for_answer(self._flags) if self._flags is not None else None
+        said = self._flags.fields.get("record-call") if self._flags is not None else None
+        self.records = settings.record_call or said in RECORDED
         self._notes: OrderedDict[str, _Note] = OrderedDict()
         self.measured: Callable[[str, Mapping[bytes, Any]], None] | None = None
         self.spools: Spools | None = None

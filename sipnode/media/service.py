@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHostResolution, IListeningPort, IResolutionReceiver
 from twisted.internet.threads import deferToThreadPool
@@ -25,7 +25,7 @@ from sipnode.media.bridge import NoRelay, RtpengineRelay
 from sipnode.media.client import NgClient
 from sipnode.media.nodes import Node, NodeSet, line_of, parse_nodes
 from sipnode.media.ports import PortWatch
-from sipnode.media.spool import Seen, Spools
+from sipnode.media.spool import UNSEEN, Seen, Spools
 from sipnode.media.sweep import Owner, Sweep
 from sipnode.settings import MediaSettings
 
@@ -144,6 +144,9 @@ class MediaService(Service):
             self.relay.unrecorded = watcher
 
     def _in_thread(self, look: Callable[[str, int], Seen], host: str, port: int) -> Deferred[Seen]:
+        if not host:
+            # Its name isn't resolved yet.
+            return succeed(UNSEEN)
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), look, host, port)
 
     @property
@@ -160,6 +163,10 @@ class MediaService(Service):
         if self.nodes.nodes:
             self.nodes.start()
             self._ports.start()
+        if isinstance(self.relay, RtpengineRelay) and self.relay.records and self.relay.spools is not None:
+            # Said before the first call, not by it.
+            for node in self.nodes.nodes:
+                self.relay.spools.known(node)
         if self._sweep is not None:
             self._sweep.start()
         _service_of(self.relay).startService()

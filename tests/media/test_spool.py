@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -15,10 +16,12 @@ from sipnode.media import spool
 from sipnode.media.bridge import RtpengineRelay
 from sipnode.media.nodes import NodeSet, parse_nodes
 from sipnode.media.ongoing import OngoingMedia
+from sipnode.media.service import MediaService
 from sipnode.media.spool import NO_FOLDER, SECONDS, UNSEEN, Seen, Spools
 from sipnode.records import MediaForm, MediaKey, MediaProfile
 from sipnode.settings import MediaSettings
 from tests.media.support import Nodes
+from tests.media.test_service import Reactor
 
 SDP = b"v=0\r\n"
 PHONE = MediaProfile(MediaForm.PLAIN, protocol="RTP/AVP")
@@ -110,6 +113,17 @@ class RefusalTests(SynchronousTestCase):
         self.clock.advance(SECONDS)
         self.successResultOf(relay.offer(MediaKey("d", "f"), SDP, PHONE))
         self.assertEqual((len(self.told), self.looks), (2, 2))
+
+    def test_at_the_start(self) -> None:
+        """Where each call is to be recorded it is looked at the start, and said before the first call; else it isn't."""
+        for settings, looks in ((MediaSettings(record_call=True), 1), (MediaSettings(flags="record-call=on"), 1), (MediaSettings(), 0)):
+            self.looks = 0
+            service = MediaService(replace(settings, nodes=("127.0.0.1:2223", "127.0.0.1:2224")), Reactor())
+            assert isinstance(service.relay, RtpengineRelay)
+            service.relay.spools = Spools(maybeDeferred, self.clock, self.look)
+            service.startService()
+            self.assertEqual(self.looks, 2 * looks)
+            service.stopService()
 
     def test_nobody_asks_for_it(self) -> None:
         """Where nothing is to be recorded nothing is looked at."""
