@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from sipnode.sip.message import SipRequest
 
-MOST: Final = 100_000
+MOST: int = 100_000
 """Ends whose numbers are shifted; over it no more calls are re-offered."""
 MOST_SHIFTS: Final = 8
 """Of one end: the older ones are for what belongs to requests that are long over."""
