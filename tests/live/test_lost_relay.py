@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import TestCase
 
+from .support.baresip import Baresip
 from .support.browser import Page, missing_browser
 from .support.call import Call, media_of
 from .support.phone import Phone
@@ -15,7 +16,7 @@ class LostRelayTests(TestCase):
     """Phones, and phones with browsers."""
 
     timeout = 120
-    skip = missing("rtpengine") or missing_browser()
+    skip = missing("rtpengine", "baresip") or missing_browser()
 
     async def phones(self, site: Site) -> tuple[Phone, Phone]:
         return await site.registered("bob", 700), await site.registered("carol", 880)
@@ -122,6 +123,27 @@ class LostRelayTests(TestCase):
                 await page.call("")
             await site.start_relay(lost)
         self.assertEqual(page.errors, [])
+
+    async def test_baresip(self) -> None:
+        """A phone that others have written takes what this server offers, in the clear and with SRTP, and what is said to it later."""
+        site = await Site(self, relays=2).start()
+        bob = await site.registered("bob", 700)
+        for user, modules, params in (("carol", (), ""), ("alice", ("srtp",), ";mediaenc=srtp-mand")):
+            baresip = await Baresip(self, site, user, 940, modules, params).start()
+            call = bob.dial(f"sip:{user}@{DOMAIN}")
+            self.assertEqual((await call.outcome).status, 200)
+            await call.hears(940)
+            before, lost = media_of(call.remote_sdp), await self.node_of(site)
+            await site.kill_relay(lost)
+            await until(lambda call=call, before=before: media_of(call.remote_sdp) != before, "the caller is told of another way")
+            await call.hears(940)
+            self.assertIn({"media_moves": "1"}, (await site.rpc("dlg.list"))[0]["variables"])
+            self.assertEqual((await call.reinvite()).status, 200)
+            await call.hears(940)
+            await until(lambda: abs(baresip.heard().hz - 700) <= 8, lambda: f"baresip should hear 700 Hz and hears {baresip.heard()}")
+            self.assertEqual((await call.hang_up()).status, 200)
+            await site.start_relay(lost)
+            await baresip.stop()
 
     async def test_browsers(self) -> None:
         """The call of two browsers goes on at the other node, and, mended by a page itself, at one that was started anew."""
