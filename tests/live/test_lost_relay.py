@@ -124,6 +124,10 @@ class LostRelayTests(TestCase):
             await site.start_relay(lost)
         self.assertEqual(page.errors, [])
 
+    async def understood(self, baresip: Baresip, hz: int) -> None:
+        """Wait until baresip hears that."""
+        await until(lambda: abs(baresip.heard().hz - hz) <= 8, lambda: f"baresip should hear {hz} Hz and hears {baresip.heard()}")
+
     async def test_baresip(self) -> None:
         """A phone that others have written takes what this server offers, in the clear and with SRTP, and what is said to it later."""
         site = await Site(self, relays=2).start()
@@ -140,7 +144,7 @@ class LostRelayTests(TestCase):
             self.assertIn({"media_moves": "1"}, (await site.rpc("dlg.list"))[0]["variables"])
             self.assertEqual((await call.reinvite()).status, 200)
             await call.hears(940)
-            await until(lambda: abs(baresip.heard().hz - 700) <= 8, lambda: f"baresip should hear 700 Hz and hears {baresip.heard()}")
+            await self.understood(baresip, 700)
             self.assertEqual((await call.hang_up()).status, 200)
             await site.start_relay(lost)
             await baresip.stop()
