@@ -79,6 +79,10 @@ class LostFlows:
         """What is remembered of one."""
         return self._lost.get(token)
 
+    def newest(self, most: int) -> list[LostFlow]:
+        """The last ones, the newest first."""
+        return list(self._lost.values())[: -most - 1 : -1]
+
     def met(self, request: SipRequest, token: str, index: int, now: float) -> None:
         """A request can't go by a connection, as that is gone: count and tell it.
 

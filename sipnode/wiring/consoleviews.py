@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sipnode import __version__, config, native
+from sipnode.base.lostflows import name_of
 from sipnode.console.table import Column, Deed, Row, Table, table
 from sipnode.errors import ConfigError
 from sipnode.rpc.connections import connection_number
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from sipnode.rpc.parts import Parts
 
 MOST_REPORTS: Final = 50
+MOST_LOST: Final = 200
 _DAY: Final = 86400.0
 _SOON: Final = 14
 
@@ -84,23 +87,29 @@ class ConsoleViews:
                 }  # fmt: skip
 
     def flows(self, search: str) -> Table:
-        """Connections that are open."""
+        """Connections that are open, and the last ones of those who had signed in that are gone, with the reason."""
         columns: list[Column] = [
-            ("transport", "Transport", "name"), ("remote", "From", "code"), ("user", "User", "name"), ("listener", "Listener", "code"),
-            ("quiet", "Quiet for", "span"), ("number", "Number", "text"),
+            ("transport", "Connection", "name"), ("state", "State", "mark"), ("user", "User", "name"), ("remote", "From", "code"),
+            ("listener", "Listener", "code"), ("quiet", "Quiet for", "span"), ("since", "Closed", "time"), ("why", "Why", "text"),
         ]  # fmt: skip
         close = Deed(title="Close", method="ws.close", params=["$number"], when="websocket", ask="Close connection {}?", danger=True)
         empty = "No connection is open, or none fits."
-        return table("Connections", columns, self._connections(), search, note="UDP has none.", empty=empty, row_acts=[close])
+        note = f"UDP has none. Of those that are gone the last {MOST_LOST} are shown on which somebody had signed in."
+        return table("Connections", columns, chain(self._connections(), self._lost()), search, note=note, empty=empty, row_acts=[close])
 
     def _connections(self) -> Iterator[Row]:
         now = self._core.clock()
         for flow in list(self._core.flows.connections()):
+            number = connection_number(flow.token)
             yield {
-                "transport": flow.transport, "remote": _place(flow.remote), "user": flow.signed_in or flow.shown,
-                "listener": flow.listener.name, "quiet": max(0.0, now - getattr(flow, "last", now)),
-                "number": connection_number(flow.token), "websocket": flow.websocket,
+                "transport": name_of(flow), "state": ("good", "open"), "remote": _place(flow.remote),
+                "user": flow.signed_in or flow.shown, "listener": flow.listener.name, "number": number, "websocket": flow.websocket,
+                "quiet": max(0.0, now - getattr(flow, "last", now)),
             }  # fmt: skip
+
+    def _lost(self) -> Iterator[Row]:
+        for lost in self._core.lost_flows.newest(MOST_LOST):
+            yield {"transport": lost.name, "state": ("ended", "closed"), "user": lost.user, "since": lost.since, "why": lost.why}
 
     def bans(self, search: str) -> Table:
         """Sources that are shut out."""

@@ -94,10 +94,13 @@ class ViewTests(ConsoleCase):
         self.assertFalse(self.world.core.registrar.online(row["user"]))
 
     def test_flows(self) -> None:
-        """Connections with who has signed in by them."""
-        rows = self.view("flows")["rows"]
-        self.assertIn("WS", {row["transport"] for row in rows})
-        self.assertTrue(all(row["number"] > 0 for row in rows if row["transport"] == "WS"))
+        """Connections with who has signed in by them; one that is gone stays in sight, with the reason."""
+        row, = (row for row in self.view("flows")["rows"] if row["transport"].startswith("ws-"))
+        self.assertEqual((row["state"], row["websocket"]), (["good", "open"], True))
+        self.assertGreater(row["number"], 0)
+        self.world.close(self.bob, "1001 page left")
+        gone = [row for row in self.view("flows", "bob@example.test%20closed")["rows"] if row["state"] == ["ended", "closed"]]
+        self.assertEqual([(row["user"], row["why"]) for row in gone], [("bob@example.test", "1001 page left")])
 
     def test_settings(self) -> None:
         """Settings in force with file and line, or as they come; what was changed meanwhile says so; secrets aren't told."""

@@ -41,6 +41,9 @@ export function clock(seconds) {
   return new Date().toDateString() === when.toDateString() ? time : `${day} ${time}`;
 }
 
+/** The same in few letters: of another day without its year and seconds. */
+export const brief = (seconds) => (clock(seconds).length > 8 ? clock(seconds).slice(5, -3) : clock(seconds));
+
 /** 12 ms, 3.20 s, 2:05, 3 h 12 min, 14 d. */
 export function span(seconds) {
   if (seconds < 0) return '';

@@ -1,5 +1,5 @@
 // The list of calls: thousands of lines, of which those in sight are there.
-import { $, clock, h, replace, span } from './dom.js';
+import { $, brief, clock, h, replace, span } from './dom.js';
 import { encode, get } from './api.js';
 
 const WORDS = ['calls', 'problems', 'live', 'failed', 'one-way', 'no-audio', 'bad-sound', 'slow-setup', 'nat', 'repeats', 'unreadable', 'kept'];
@@ -169,7 +169,7 @@ export class List {
     const state = { live: 'live', failed: 'failed', ended: 'ended', seen: 'seen' }[line.state] || line.state;
     const words = line.words.filter((word) => word !== 'live' && word !== 'failed' && word !== 'problems');
     replace(node,
-      h('span', { class: 'when' }, clock(line.began)),
+      h('span', { class: 'when', title: clock(line.began) }, brief(line.began)),
       h('span', { class: 'mark' }, h('i'), line.outcome && line.state === 'failed' ? line.outcome : state),
       h('span', { class: 'who' }, h('b', {}, line.method && line.method !== 'INVITE' ? `${line.method} ` : ''), line.caller || '?', ' → ', line.callee || '?'),
       h('span', { class: 'way' }, h('span', { class: `wire t-${/^[a-z]+$/.test(line.transport) ? line.transport : 'none'}` }, line.transport.toUpperCase()), ' ', h('span', { class: 'place' }, line.place)),
