@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sipnode.base.native import mypyc_attr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from twisted.internet.defer import Deferred
 
@@ -43,6 +43,13 @@ class FlowTable:
             cause: ``user@domain`` or source address on whose behalf a connection is opened; "" for the server's own.
         """
         raise NotImplementedError
+
+    def sound(self, address: tuple[str, int], refused: Callable[[], None]) -> None:
+        """Call ``refused`` when it turns out that nobody listens at a UDP address; it may never be known.
+
+        Args:
+            address: IP literal and port.
+        """
 
     def alias(self, flow: Flow, port: int) -> None:
         """A request over TLS had ``alias`` in its Via: requests to that port of the peer may go by its connection (RFC 5923)."""

@@ -9,6 +9,7 @@ the media relay; and a branch that failed never hurts the others.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from twisted.python.failure import Failure
@@ -120,6 +121,8 @@ class LiveBranch(Branch):
             self._transaction = transaction
             if self.target.beyond or self.target.flows or (self.hops and self.target.resolved):
                 nexthop.hurry(core, transaction, self.target.beyond)
+                if self.hops and not self.flow.reliable:
+                    core.flows.sound(self.flow.remote, partial(self._refused, transaction))
 
     # -- what the transaction layer tells
 
@@ -165,6 +168,12 @@ class LiveBranch(Branch):
             if self.target.flow:
                 nexthop.is_gone(self)
             self.fail(430 if self.target.flow or self.target.beyond else 503, blame="callee, whose connection is gone")
+
+    def _refused(self, transaction: ClientTransaction) -> None:
+        """Nobody listens where a request of this branch went (an ICMP error, §18.4): as if its flow had closed, unless it was answered."""
+        if transaction is self._transaction and not transaction.terminated and not self.status and not self.cancelled:
+            self.core.transactions.end(transaction)
+            self.send_failed()
 
     def _next_hop(self) -> bool:
         """RFC 3263 §4.3: another address of the same target, in a new transaction; others leave this one alone for a while."""

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorFDSet
 
 from sipnode.base import flows as base
 from sipnode.base.flow import WEBSOCKET, Flow
 from sipnode.errors import NoRoute
 from sipnode.transport.connection import ConnectionFlow
 from sipnode.transport.listen import family_of, is_loopback, is_unspecified
+from sipnode.transport.sounding import Soundings
 from sipnode.transport.udp import UdpEndpoint, endpoint_family
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class FlowTable(base.FlowTable, Service):
         self._clock = clock
         self._prefix = secrets.token_hex(5) + "-"
         self._count = 0
+        self._soundings: Soundings | None = None
         self._tokens: dict[str, ConnectionFlow] = {}
         self._addresses: dict[tuple[str, str, int], ConnectionFlow] = {}
         self._aliases: dict[tuple[str, int], ConnectionFlow] = {}
@@ -71,6 +74,8 @@ class FlowTable(base.FlowTable, Service):
     def stopService(self) -> Deferred[None]:
         """Close every connection (WebSocket: 1001), and wait a moment for them."""
         Service.stopService(self)
+        if self._soundings is not None:
+            self._soundings.stop()
         for flow in list(self._tokens.values()):
             flow.close("server stops")
         done: Deferred[None] = Deferred()
@@ -179,6 +184,13 @@ class FlowTable(base.FlowTable, Service):
             if endpoint is None:
                 return None
         return endpoint.flow_to((hop.host, hop.port))
+
+    def sound(self, address: tuple[str, int], refused: Callable[[], None]) -> None:
+        """See :meth:`sipnode.base.flows.FlowTable.sound`."""
+        if self._soundings is None and IReactorFDSet.providedBy(self._clock):
+            self._soundings = Soundings(self._clock)
+        if self._soundings is not None:
+            self._soundings.ask(address, refused)
 
     def connections(self) -> Iterator[ConnectionFlow]:
         """All live connections."""
