@@ -151,7 +151,8 @@ class ServerCollector(Collector):
         degraded = it.storage is not None and bool(it.storage.degraded)
         yield _gauge("sipnode_storage_degraded", "1 while the store takes no writes.", degraded)
         users = None if it.storage is None else it.storage.credentials
-        outdated, unserved = (0, 0) if users is None else (users.outdated, users.unserved)
+        # A store of a plugin that was written before this was counted has no such number.
+        outdated, unserved = (0, 0) if users is None else (users.outdated, getattr(users, "unserved", 0))
         yield _counter("sipnode_outdated_credentials", "Times somebody was believed by what was known before the store was away.", outdated)
         yield _counter("sipnode_unserved_users", "Times somebody unknown was refused, since the store of users was away.", unserved)
 
