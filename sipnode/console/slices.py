@@ -63,6 +63,8 @@ class Slices:
 
     def _go_on(self) -> None:
         self._turn = None
+        if self._paused:
+            return
         data, whole = bytearray(), False
         try:
             while len(data) < SLICE:

@@ -177,6 +177,13 @@ class SignInTests(ConsoleCase):
         self.assertEqual(self.get("/api/calls", headers={"sec-fetch-site": "cross-site"}).status, 403)
         self.assertTrue(self.world.core.registrar.online("bob@example.test"))
 
+    def test_other_cookies(self) -> None:
+        """Cookies of other pages on the same host, well formed or not, do no harm."""
+        self.sign_in()
+        for others in ('a={"x": 1}', "b", "=;=", 'c="', "\xff=1"):
+            self.assertEqual(self.get("/api/session", headers={"cookie": f"{others}; {self.cookie}"}).status, 200, others)
+        self.assertEqual(self.get("/api/session", headers={"cookie": "sipnode-console=" + "x" * 5000}).status, 401)
+
     def test_sign_out(self) -> None:
         """The session is over at once, and the browser is told to forget it."""
         self.sign_in()

@@ -8,6 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipnode import config
+from sipnode.console.members import Members, matches
 from sipnode.demo.folder import DemoFolder, Places
 
 LOOPBACK = Places("127.0.0.1", 5060, 8080, "127.0.0.1:2223", tls=False)
@@ -38,6 +39,18 @@ class FolderTests(SynchronousTestCase):
         self.assertTrue((self.folder.path / settings.tls.config).exists())
         self.assertTrue(NETWORK.page("alice", "pw").startswith("https://192.0.2.7:8443/#"))
 
+    def test_console(self) -> None:
+        """The console is on, for this machine or for whoever reaches the https page; its admin's password is in the file as a hash only."""
+        for places, allowed in ((LOOPBACK, ("127.0.0.0/8", "::1")), (NETWORK, ("0.0.0.0/0", "::/0"))):
+            self.folder.prepare(places)
+            settings = config.load(str(self.folder.path))
+            self.assertEqual((settings.console.enabled, settings.recorder.enabled, settings.console.allow), (True, True, allowed))
+            member = Members(settings.console.users).get("admin")
+            assert member is not None
+            self.assertEqual(member.role, "admin")
+            self.assertTrue(matches(self.folder.operator_password(), member.secret))
+            self.assertNotIn(self.folder.operator_password(), self.folder.conf.read_text())
+
     def test_address_of_ipv6(self) -> None:
         """An IPv6 address stands in brackets wherever a port follows."""
         places = Places("::1", 5060, 8080, "127.0.0.1:2223", tls=False)
@@ -52,6 +65,9 @@ class FolderTests(SynchronousTestCase):
         self.assertEqual(self.folder.accounts(), accounts)
         self.assertEqual(stat.S_IMODE(self.folder.accounts_file.stat().st_mode), 0o600)
         self.assertEqual(stat.S_IMODE(self.folder.path.stat().st_mode), 0o700)
+        password = self.folder.operator_password()
+        self.assertEqual((self.folder.operator_password(), stat.S_IMODE(self.folder.operator_file.stat().st_mode)), (password, 0o600))
         other = DemoFolder(Path(self.mktemp()))
         other.prepare(LOOPBACK)
+        self.assertNotEqual(other.operator_password(), password)
         self.assertFalse(set(other.accounts().values()) & set(accounts.values()))
