@@ -67,7 +67,8 @@ class Node:
     used, 0 when it is up. ``set`` is its number of Kamailio's ``set_rtpengine_set``: a call that the script sends to no other takes
     nodes of set 0. A ``draining`` node keeps its calls and gets no new ones. ``ports`` are those of its interfaces, as it
     said last; empty where it doesn't tell. ``silent_since`` is the clock's second at which it was first found silent, None where it
-    answers; ``lost`` is set once that is too long ago.
+    answers; ``gone`` is set by a ping in vain, and ``lost`` once its silence is too long ago. ``heard`` is that of its last answer, 0 for
+    none yet.
     """
 
     name: str
@@ -82,6 +83,8 @@ class Node:
     ports: tuple[Ports, ...] = ()
     silent_since: float | None = None
     lost: bool = False
+    gone: bool = False
+    heard: float = 0.0
 
     @property
     def place(self) -> str:
@@ -158,7 +161,8 @@ class NodeSet:
         ping_waits: Waits of a ping, None for the settings' own. They are shorter, for nobody is harmed by one that is lost.
         lost_seconds: A node that is silent for so long is lost, 0 for never.
         on_lost: Called with a node when it is lost; once, until it has answered again.
-        on_down, on_back: Called with a node that is found silent, and with one that answers after that.
+        on_down: Called with a node that doesn't answer a ping; once, until it has answered again.
+        on_back: Called with one that answers after that.
         on_look: Called with each node at each interval, after its ping was sent.
     """
 
@@ -243,30 +247,35 @@ class NodeSet:
 
     def command(self, node: Node, command: dict[str, Any], waits: Sequence[float] | None = None) -> Deferred[dict[bytes, Value]]:
         """Send a command to a node and learn of its health by the result; fails with MediaError."""
-        return self._send(node, command, waits).addCallbacks(self._answered, self._failed, (node,), {}, (node, command))
+        sent = self._clock.seconds()
+        return self._send(node, command, waits).addCallbacks(self._answered, self._failed, (node,), {}, (node, command, sent))
 
     def _answered(self, reply: dict[bytes, Value], node: Node) -> dict[bytes, Value]:
         self._up(node)
         return reply
 
-    def _failed(self, failure: Failure, node: Node, command: dict[str, Any]) -> Failure:
+    def _failed(self, failure: Failure, node: Node, command: dict[str, Any], sent: float) -> Failure:
         if failure.check(ng.NoAnswer):
+            if command["command"] == "ping" and node.heard > sent:
+                # It was started meanwhile, and has said something since.
+                return failure
             if command["command"] in UNHURRIED or len(command.get("sdp", b"")) > LARGE_SDP:
                 # A ping tells more.
                 self._ping(node)
             else:
-                self._down(node)
+                self._down(node, command["command"] == "ping")
         return failure
 
     def _up(self, node: Node) -> None:
-        node.silent_since, node.lost = None, False
+        gone = node.gone
+        node.silent_since, node.lost, node.gone, node.heard = None, False, False, self._clock.seconds()
         if node.down_until:
             node.down_until = 0.0
             self._log.info("media node {place} answers again", place=node.place)
-            if self.on_back is not None:
-                self.on_back(node)
+        if gone and self.on_back is not None:
+            self.on_back(node)
 
-    def _down(self, node: Node) -> None:
+    def _down(self, node: Node, pinged: bool) -> None:
         now = self._clock.seconds()
         if node.silent_since is None:
             node.silent_since = now
@@ -279,10 +288,13 @@ class NodeSet:
             self._log.warn("media node {place} doesn't answer", place=node.place)
             node.down_until = self._clock.seconds() + self._disable_seconds
             self._ping(node)
-            if self.on_down is not None:
-                self.on_down(node)
         else:
             node.down_until = self._clock.seconds() + self._disable_seconds
+        if pinged and not node.gone:
+            # Any other command may have been lost by itself.
+            node.gone = True
+            if self.on_down is not None:
+                self.on_down(node)
 
     def start(self) -> None:
         """Ping every node now and at each interval; doesn't wait for any."""

@@ -177,6 +177,36 @@ class HealthTests(NodeSetCase):
         self.failureResultOf(failed, ng.NoAnswer)
         self.assertTrue(nodes.is_up(nodes.nodes[0]))
 
+    def test_gone(self) -> None:
+        """What a node that is gone had is seen to by a ping in vain, not by any other command; and once, until it is back."""
+        nodes, told = self.make(1), list[str]()
+        nodes.on_down, nodes.on_back = (lambda node: told.append("down")), (lambda node: told.append("back"))
+        node = nodes.nodes[0]
+        self.wire.answer[node.host] = lambda command: Nodes.ok(command) if command["command"] == "ping" else None
+        nodes.command(node, ng.offer(MediaKey("c", "f"), b"v=0", {})).addErrback(lambda _: None)
+        self.clock.advance(2.1)
+        self.assertEqual(told, [])
+        self.wire.answer[node.host] = Nodes.silent
+        nodes.start()
+        self.clock.pump([0.5] * 20)
+        self.assertEqual(told, ["down"])
+        del self.wire.answer[node.host]
+        self.clock.pump([0.5] * 20)
+        self.assertEqual(told, ["down", "back"])
+        nodes.stop()
+
+    def test_started_meanwhile(self) -> None:
+        """A ping that was lost while a node wasn't there says nothing of one that has answered since."""
+        nodes = self.make(1)
+        node = nodes.nodes[0]
+        self.wire.answer[node.host] = Nodes.silent
+        nodes.ping(node).addErrback(lambda _: None)
+        self.clock.advance(0.5)
+        del self.wire.answer[node.host]
+        self.successResultOf(nodes.command(node, ng.list_calls()))
+        self.clock.advance(3)
+        self.assertTrue(nodes.is_up(node))
+
     def test_start_finds_the_dead(self) -> None:
         """A node that is dead at the start is found so without any call, and the start waits for nobody."""
         nodes = self.make(1, 1)
