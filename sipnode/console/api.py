@@ -172,7 +172,7 @@ class Api(Resource):
         return answer(request, http.OK, self._told(session))
 
     def _calls(self, request: Request, _session: Session) -> int:
-        self._stream(request, _lines(self._listing.lines(), self._insight.state()["on"]))
+        self._stream(request, self._listing.pieces(self._insight.state()["on"], self._clock.seconds, self._feed.flooded))
         return NOT_DONE_YET
 
     def _call(self, request: Request, _session: Session) -> bytes:
@@ -253,21 +253,6 @@ class Api(Resource):
             return refuse(request, http.SERVICE_UNAVAILABLE, failure.getErrorMessage())
         self.log.failure("the console failed", failure)
         return refuse(request, http.INTERNAL_SERVER_ERROR, "Something went wrong; the log says what.")
-
-
-def _lines(lines: Iterator[Any], on: bool) -> Iterator[bytes]:
-    """The list as JSON, some lines at a time."""
-    yield b'{"on":' + (b"true" if on else b"false") + b',"calls":['
-    separator = b""
-    part: list[Any] = []
-    for line in lines:
-        part.append(line)
-        if len(part) == 25:
-            yield separator + json.dumps(part, separators=(",", ":"))[1:-1].encode()
-            separator, part = b",", []
-    if part:
-        yield separator + json.dumps(part, separators=(",", ":"))[1:-1].encode()
-    yield b"]}"
 
 
 def _octets(text: str, is_base64: bool) -> bytes:

@@ -34,6 +34,7 @@ SHARE: Final = 20.0
 """The time between two rounds is so many times that which the last one took."""
 MOST_CHANGED: Final = 200
 """Calls whose lines are sent in one round; where more have changed, pages ask for the list anew."""
+FLOOD_SECONDS: Final = 10.0
 BEAT_SECONDS: Final = 15.0
 STUCK_SECONDS: Final = 10.0
 
@@ -156,9 +157,15 @@ class Feed:
         self._beat: IDelayedCall | None = None
         self._next = 0.0
         self._said = -1
+        self._flood = float("-inf")
 
     def __len__(self) -> int:
         return len(self._viewers)
+
+    @property
+    def flooded(self) -> bool:
+        """Lately more calls have changed than are sent, so that pages ask for the list instead."""
+        return bool(self._reactor.seconds() - self._flood < FLOOD_SECONDS)
 
     def open(self, request: Request, call_id: str, session: Session) -> bool:
         """A page wants to be told; False where there are too many."""
@@ -213,6 +220,8 @@ class Feed:
         began = time.perf_counter()
         changed, self._changed = self._changed, {}
         many, self._many = self._many, False
+        if many:
+            self._flood = self._reactor.seconds()
         try:
             self._send(changed, many)
         except Exception:

@@ -1,11 +1,13 @@
-"""The list of calls, a line each. Pure.
+"""The list of calls, a line each. Pure but for the clock that its work is measured by.
 
 The invariant: a line costs one parse of a message in its life, however often it is asked for, and the list is made in slices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import time
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypedDict
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from sipnode.insight.service import Insight
 
 MOST_LINES: Final = 5000
+PART: Final = 25
+LEAST_SECONDS: Final = 1.0
+SHARE: Final = 20.0
 
 
 class Line(TypedDict):
@@ -52,6 +57,40 @@ class Listing:
     def __init__(self, insight: Insight) -> None:
         self._insight = insight
         self._openings: dict[str, tuple[Record, Opening]] = {}
+        self._made: tuple[float, bytes] = (0.0, b"")
+
+    def pieces(self, on: bool, seconds: Callable[[], float], flooded: bool) -> Iterator[bytes]:
+        """The list as JSON, some lines at a time.
+
+        Args:
+            on: Something is recorded.
+            seconds: Monotonic clock.
+            flooded: More happens than pages are told line by line, so that they ask for the list again and again: then all of them get the
+                same for a while, and making it takes no more than a twentieth of the server's time.
+        """
+        until, made = self._made
+        if flooded and seconds() < until:
+            yield made
+            return
+        spent, whole, source = 0.0, list[bytes](), self._encoded(on)
+        while True:
+            began = time.perf_counter()
+            piece = next(source, b"")
+            spent += time.perf_counter() - began
+            if not piece:
+                break
+            if flooded:
+                whole.append(piece)
+            yield piece
+        self._made = (seconds() + max(LEAST_SECONDS, SHARE * spent), b"".join(whole)) if flooded else (0.0, b"")
+
+    def _encoded(self, on: bool) -> Iterator[bytes]:
+        yield b'{"on":' + (b"true" if on else b"false") + b',"calls":['
+        lines, separator = self.lines(), b""
+        while part := list(islice(lines, PART)):
+            yield separator + json.dumps(part, separators=(",", ":"))[1:-1].encode()
+            separator = b","
+        yield b"]}"
 
     def lines(self) -> Iterator[Line]:
         """The newest first, those on the disk last, at most :data:`MOST_LINES`; records that come or go meanwhile do no harm."""
@@ -83,6 +122,7 @@ class Listing:
     def forget(self) -> None:
         """Nobody looks any more."""
         self._openings.clear()
+        self._made = (0.0, b"")
 
     def _opening(self, record: Record) -> Opening:
         known = self._openings.get(record.call_id)

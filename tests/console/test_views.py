@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sipnode.console.callview import difference
+from sipnode.console.feed import FLUSH_SECONDS, MOST_CHANGED
 from sipnode.console.listing import MOST_LINES
 from sipnode.settings import ConsoleSettings, RecorderSettings
 from tests.console.kit import USERS, ConsoleCase
@@ -179,6 +180,22 @@ class ListTests(ConsoleCase):
             self.insight.keeper.ring.note(f"{number}@x", event, len(head))
         told = self.told("/api/calls")["calls"]
         self.assertEqual((len(told), told[0]["id"], told[-1]["id"]), (MOST_LINES, f"{MOST_LINES + 9}@x", "10@x"))
+
+    def test_flood(self) -> None:
+        """While more happens than pages are told, they get one list for a while, whoever asks; else each gets what is so now."""
+        self.sign_in()
+        feed = self.console.service.feed
+        self.ask("/api/feed")
+        for _ in range(MOST_CHANGED + 1):
+            self.alice.send("INVITE", "sip:nobody@example.test", (), SDP)
+        self.world.clock.advance(FLUSH_SECONDS)
+        self.assertTrue(feed.flooded)
+        before = len(self.told("/api/calls")["calls"])
+        self.alice.send("INVITE", "sip:nobody@example.test", (), SDP)
+        self.assertEqual(len(self.told("/api/calls")["calls"]), before)
+        self.world.clock.advance(60)
+        self.assertFalse(feed.flooded)
+        self.assertEqual(len(self.told("/api/calls")["calls"]), before + 1)
 
     def test_words(self) -> None:
         """Each call has the words that it can be found by."""

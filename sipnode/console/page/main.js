@@ -98,8 +98,8 @@ function live(on) {
 }
 
 let waiting = 0;
-/** Much has happened at once: look at all of it, but not more often than every two seconds. */
-function soon() { waiting = waiting || setTimeout(() => { waiting = 0; loadList(); }, 2000); }
+/** Much has happened at once: look at all of it, but not more often than every two to three seconds, nor all pages at once. */
+function soon() { waiting = waiting || setTimeout(() => { waiting = 0; loadList(); }, 2000 + 1000 * Math.random()); }
 function loadList() { if (me) list.load().catch(failed); }
 
 // -- where we are
