@@ -24,10 +24,11 @@ NO_SIP = {
     "transport.advertise",
     "insight.mirror",
     "transport.nodelay",
+    "transport.sounding",
     "transport.tls.wire",
     "lifecycle.notify",
 }
-"""Plain sockets, and STUN: UDP's answer to a keepalive, the question for our own address, and the copies of HEP."""
+"""Plain sockets, and STUN: keepalives of UDP and their answers, the question for our own address, and the copies of HEP."""
 NO_SERVER = {"testing", "replay.play"}
 """Phones in memory, which are the other end."""
 
