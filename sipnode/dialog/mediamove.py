@@ -103,8 +103,8 @@ class MediaMoves:
 
     @property
     def busy(self) -> bool:
-        """Whether calls wait for their turn."""
-        return bool(self._waiting)
+        """Whether calls wait for their turn, or are on their way."""
+        return bool(self._waiting or self._moving)
 
     # -- what is known of nodes
 
@@ -165,7 +165,7 @@ class MediaMoves:
         waiting = {call for call, _ in self._waiting}
         found = [call for call in self.dialogs.list() if call not in waiting and call not in self._moving and self._is_at(call, node.name)]
         if found:
-            _log.warn("{count} calls at {place} are looked after", count=len(found), place=node.place)
+            _log.warn("calls at media node {place} that may have lost their sound: {count}", count=len(found), place=node.place)
             self._waiting.extend((call, node.name) for call in found)
             self._turn_soon()
 

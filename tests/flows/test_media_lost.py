@@ -89,6 +89,18 @@ class LostTests(SynchronousTestCase):
         self.lose("n1")
         self.assertEqual(len(self.ended), 1)
 
+    def test_others_are_moved(self) -> None:
+        """While calls wait to be moved, or are being moved, none is ended; afterwards those are that are there still."""
+        self.up()
+        busy = [True]
+        core = self.world.core
+        MediaLost(core, core.dialogs, self.world.clock, lambda: busy[0]).lost("n0", "192.0.2.1:2223", lambda: self.still)
+        self.world.advance(5)
+        self.assertEqual(self.ended, [])
+        busy[0] = False
+        self.world.advance(1)
+        self.assertEqual(len(self.ended), 1)
+
     def test_many(self) -> None:
         """Many calls end in portions; when the node answers again the rest goes on."""
         count = 2 * medialost.AT_ONCE + 1
