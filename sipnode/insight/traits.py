@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sipnode.acc.quality import least_mos
 from sipnode.errors import ParseError
 from sipnode.insight.recorder import GOOD
-from sipnode.insight.ring import BROKEN, HANDSHAKE, MEASURED, MESSAGES, RECEIVED, RESENT, SENT
+from sipnode.insight.ring import BROKEN, ENDED, HANDSHAKE, MEASURED, MESSAGES, RECEIVED, RESENT, SENT
+from sipnode.insight.rules.media import LEAST_TALK
 from sipnode.insight.story import message_of
 from sipnode.tables import clean
 
@@ -117,14 +118,20 @@ def traits(record: Record, opening: Opening, setup: float) -> list[str]:
         found.add(SLOW)
     if opening.natted:
         found.add(NAT)
+    heard: Event = ()
+    talk = 0.0
     for event in record.events:
         kind = event[1]
         if kind == MEASURED:
-            found.update(_heard(event))
+            heard = event
+        elif kind == ENDED:
+            talk = event[0] - event[7] if event[7] else 0.0
         elif kind == RESENT:
             found.add(REPEATS)
         elif kind == BROKEN:
             found.add(BROKEN_WORD)
+    if heard and talk >= LEAST_TALK:
+        found.update(_heard(heard))
     if found & _BAD:
         found.add(PROBLEMS)
     return [word for word in WORDS if word in found]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sipnode.acc.quality import Quality
-from sipnode.insight.ring import MEASURED, RECEIVED, RESENT, SENT, Record
+from sipnode.insight.ring import ENDED, MEASURED, RECEIVED, RESENT, SENT, Record
 from sipnode.insight.setup import setup_of
 from sipnode.insight.staged import staged
 from sipnode.insight.traits import Opening, opening_of, setup_seconds, traits
@@ -45,13 +45,17 @@ class TraitTests(RecordedCase):
         self.assertEqual(self.words(record(*events, (2.0, SENT, message(b"SIP/2.0 200 OK")))), [])
 
     def test_heard(self) -> None:
-        """One way, and not at all, by the packets that the relay has counted."""
+        """One way, and not at all, by the packets that the relay has counted, once there was time to say something."""
+        ended = (9.5, ENDED, "completed", 200, "caller", "", 0.0, 2.0, "n0")
         for legs, wanted in (((LOUD, LOUD), []), ((LOUD, SILENT), ["problems", "one-way"]), ((SILENT, SILENT), ["problems", "no-audio"])):
             made = record((0.0, RECEIVED, INVITE))
-            made.events.append((9.0, MEASURED, legs))
+            made.events += [(9.0, MEASURED, legs), ended]
             self.assertEqual(self.words(made), wanted)
-        made.events[-1] = (9.0, MEASURED, (LOUD._replace(mos=2.1), LOUD))
+        made.events[-2] = (9.0, MEASURED, (LOUD._replace(mos=2.1), LOUD))
         self.assertEqual(self.words(made), ["bad-sound"])
+        for short in ((3.5, *ended[1:]), (*ended[:7], 0.0, "n0")):
+            made.events[-2:] = [(3.6, MEASURED, (LOUD, SILENT)), short]
+            self.assertEqual(self.words(made), [], "it has just begun, or was never answered")
 
     def test_nat(self) -> None:
         """A caller whose Via names another address; a browser, whose name is no address, tells nothing."""

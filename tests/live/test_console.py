@@ -193,6 +193,33 @@ class ConsoleTests(TestCase):
         await viewer.at("wait_for_selector", "#signin:not([hidden])")
         self.assertEqual(await viewer.ask(asked, "api/calls"), 401)
 
+    async def test_one_way(self) -> None:
+        """A call of which one end's sound never arrives is found by a word, and says so in the sentence and at the leg."""
+        site = await Site(self, **settings()).start()
+        phone = await site.registered("bob")
+        phone.reaction = "ring"
+        caller = await site.registered("alice")
+        call = caller.dial(phone.aor)
+        ringing = await until(lambda: phone.calls and phone.calls[-1], "it rings")
+        self.patch(ringing.sound, "start", lambda *_: None)
+        ringing.answer()
+        self.assertEqual((await call.outcome).status, 200)
+
+        async def heard() -> bool:
+            legs = await site.rpc("rtpengine.query", call.call_id)
+            # Two seconds and a half: before that silence tells nothing.
+            return max(leg["packets"] for leg in legs) > 125
+
+        await until(heard, "the caller's sound arrives at the relay")
+        await call.hang_up()
+        console = await self.inside(site)
+        await console.at("click", ".chip[data-word=one-way]")
+        await console.at("click", ".call:has(em[data-word=one-way])")
+        await self.has(console, "() => [document.getElementById('sentence').textContent]", "Audio went one way")
+        cells = "() => Array.from(document.querySelectorAll('.heard tr[data-bad=true] td'), (one) => one.textContent)"
+        await self.has(console, cells, "nothing arrives from here")
+        self.assertEqual(console.errors, [])
+
     async def test_acts(self) -> None:
         """An admin ends a call and removes a registration from the console, here at a port of its own; the log says who did it."""
         self.port = free_port(socket.SOCK_STREAM)

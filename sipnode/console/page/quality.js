@@ -6,6 +6,13 @@ const EVERY = 4000;
 const MOST = 90;
 const POOR = 3.1;
 
+/** Whose fault it is, as far as counts tell. */
+function remark(leg) {
+  if (!leg.packets) return 'nothing arrives from here: its microphone, its NAT or its firewall';
+  if (leg.mos > 0 && leg.mos < POOR) return leg.lost >= leg.jitter / 10 ? 'the other end hears it with gaps: packets are lost' : 'the other end hears it badly: packets come unevenly';
+  return '';
+}
+
 export class Quality {
   constructor(id) {
     this.id = id;
@@ -47,10 +54,10 @@ export class Quality {
     this.node.hidden = !this.legs.length;
     const cell = (leg, key, text, most, least = 0, poor = undefined) => h('td', {}, leg.mos ? text : 'not reported', this.line(leg, key, least, most, poor));
     replace(this.node, h('table', {}, h('caption', {}, over ? 'Sound, as the relay counted it' : 'Sound, as the relay counts it now'),
-      h('thead', {}, h('tr', {}, ['From', 'Packets', 'Lost', 'Jitter', 'MOS'].map((title) => h('th', { scope: 'col' }, title)))),
+      h('thead', {}, h('tr', {}, ['From', 'Packets', 'Lost', 'Jitter', 'MOS', ...(this.legs.some(remark) ? [''] : [])].map((title) => h('th', { scope: 'col' }, title)))),
       h('tbody', {}, this.legs.map((leg) => h('tr', { 'data-bad': String(!leg.packets || (leg.mos > 0 && leg.mos < POOR)) },
         h('td', {}, [leg.party, leg.address || 'nowhere'].filter(Boolean).join(' ')), h('td', {}, leg.packets),
-        cell(leg, 'lost', `${leg.lost} %`, 10), cell(leg, 'jitter', `${leg.jitter} ms`, 100), cell(leg, 'mos', leg.mos.toFixed(1), 4.5, 1, POOR))))));
+        cell(leg, 'lost', `${leg.lost} %`, 10), cell(leg, 'jitter', `${leg.jitter} ms`, 100), cell(leg, 'mos', leg.mos.toFixed(1), 4.5, 1, POOR), remark(leg) ? h('td', {}, remark(leg)) : null)))));
   }
 
   /** A value over time; what nobody has reported is a gap. `poor`: a line below which it is bad. */
