@@ -150,7 +150,7 @@ class LostRelayTests(TestCase):
             await baresip.stop()
 
     async def test_browsers(self) -> None:
-        """The call of two browsers goes on at the other node, and, mended by a page itself, at one that was started anew."""
+        """The call of two browsers goes on at the other node, and, mended by a page itself or by the server, at one that was started anew."""
         site = await Site(self, relays=2).start()
         alice, carol = [await Page.ready(self, site.page(user, hz)) for user, hz in (("alice", 440), ("carol", 610))]
         await alice.do("call", f"sip:carol@{DOMAIN}")
@@ -167,7 +167,9 @@ class LostRelayTests(TestCase):
             await until(made, "it is at the other node, or made anew")
         await alice.hears(610)
         await carol.hears(440)
-        self.assertIn({"media_moves": "1"}, (await site.rpc("dlg.list"))[0]["variables"])
+        moves = [each["media_moves"] for each in (await site.rpc("dlg.list"))[0]["variables"] if "media_moves" in each]
+        # A page that is slow to notice is mended by the server.
+        self.assertIn(moves, (["1"], ["2"]))
         await carol.do("hangup")
         await alice.call("")
         self.assertEqual([alice.errors, carol.errors], [[], []])
