@@ -150,7 +150,7 @@ class LostRelayTests(TestCase):
             await baresip.stop()
 
     async def test_browsers(self) -> None:
-        """The call of two browsers goes on at the other node, and, mended by a page itself or by the server, at one that was started anew."""
+        """The call of two browsers goes on at the other node, and, mended by a page or by the server, at one that was started anew."""
         site = await Site(self, relays=2).start()
         alice, carol = [await Page.ready(self, site.page(user, hz)) for user, hz in (("alice", 440), ("carol", 610))]
         await alice.do("call", f"sip:carol@{DOMAIN}")
