@@ -67,6 +67,7 @@ class Flow:
         reliable: False for UDP only. websocket: True for WS and WSS.
         listener: What it came by, or whose address is advertised for it.
         local: ``(host, port)`` of our end. remote: The same of the peer as seen.
+        here, there: The same as objects, for those who keep them: compiled code makes new ones of ``local`` and ``remote`` each time.
         token: Identity of the connection, unique across restarts, of ``[0-9A-Za-z_-]``; "" for UDP, or after its peer's FIN.
         closed: Nothing can be sent any more.
         proved: Whoever is there has shown it: by an answer that only they could give; a connection by its handshake.
@@ -77,8 +78,8 @@ class Flow:
     """
 
     __slots__ = (
-        "closed", "listener", "local", "offered", "offers_alias", "proved", "reliable", "remote", "shown", "token", "transport", "vars",
-        "websocket",
+        "closed", "here", "listener", "local", "offered", "offers_alias", "proved", "reliable", "remote", "shown", "there", "token",
+        "transport", "vars", "websocket",
     )  # fmt: skip
 
     def __init__(self, transport: str, listener: Listener, local: tuple[str, int], remote: tuple[str, int], token: str = "") -> None:
@@ -88,6 +89,8 @@ class Flow:
         self.listener = listener
         self.local = local
         self.remote = remote
+        self.here: Any = local
+        self.there: Any = remote
         self.token = token
         self.closed = False
         self.proved = self.reliable

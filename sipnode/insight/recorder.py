@@ -129,7 +129,7 @@ class Recorder(Watcher):
             mark = f"\r\n{request.lines[request.index()['call-id']]}\r\n".encode("utf-8", "surrogateescape")
             record = self.ring.begin(call_id, mark, now)
         self._record, self._request = record, request
-        record.events.append((now, RECEIVED, data, flow.transport, flow.local, flow.remote, flow.token))
+        record.events.append((now, RECEIVED, data, flow.transport, flow.here, flow.there, flow.token))
         record.size += OVERHEAD + len(data)
         if record.size > record.room or self.told is not None:
             self._full(record)
@@ -141,7 +141,7 @@ class Recorder(Watcher):
         self._record, self._request = record, None
         if record is None:
             return
-        record.events.append((now, RECEIVED, data, flow.transport, flow.local, flow.remote, flow.token))
+        record.events.append((now, RECEIVED, data, flow.transport, flow.here, flow.there, flow.token))
         record.size += OVERHEAD + len(data)
         if record.size > record.room or self.told is not None:
             self._full(record)
@@ -151,7 +151,7 @@ class Recorder(Watcher):
         call_id = call_id_of(data)
         record = self._records.get(call_id) or self._begin(call_id, data, now)
         if record is not None:
-            self._message(record, (now, BROKEN, data, flow.transport, flow.local, flow.remote, flow.token), len(data))
+            self._message(record, (now, BROKEN, data, flow.transport, flow.here, flow.there, flow.token), len(data))
 
     def _message(self, record: Record, event: Event, octets: int) -> None:
         record.events.append(event)
@@ -169,7 +169,7 @@ class Recorder(Watcher):
             record = self._records.get(call_id) or self._begin(call_id, data, now)
             if record is None:
                 return
-        record.events.append((now, SENT, data, flow.transport, flow.local, flow.remote, flow.token, why.name))
+        record.events.append((now, SENT, data, flow.transport, flow.here, flow.there, flow.token, why.name))
         record.size += OVERHEAD + len(data)
         if record.size > record.room or self.told is not None:
             self._full(record)
@@ -185,7 +185,7 @@ class Recorder(Watcher):
     def _again(self, now: float, kind: str, data: bytes, flow: Flow, why: Why) -> None:
         record = self._records.get(call_id_of(data))
         if record is not None:
-            self._message(record, (now, kind, data, flow.transport, flow.local, flow.remote, flow.token, why.name), len(data))
+            self._message(record, (now, kind, data, flow.transport, flow.here, flow.there, flow.token, why.name), len(data))
 
     # -- what it thought
 
@@ -264,7 +264,7 @@ class Recorder(Watcher):
         token = flow.token
         if token:
             closings = self.closings
-            closings[token] = (now, CLOSED, flow.transport, flow.local, flow.remote, token, reason)
+            closings[token] = (now, CLOSED, flow.transport, flow.here, flow.there, token, reason)
             if len(closings) > MOST_CLOSINGS:
                 closings.popitem(last=False)
 
