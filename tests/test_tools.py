@@ -62,6 +62,7 @@ class SummaryTests(SynchronousTestCase):
         run = [module for module in modules for name in names if module == name or module.startswith(f"{name}.")]
         self.assertEqual(sorted(run), sorted(modules))
         self.assertEqual([name for name in rest if name.startswith("tests.live")], run_tests.COMPUTING)
+        self.assertEqual(run_tests.lanes(["tests"], harness.TOP, alone=False), [sorted(sum(live, [])), rest])  # noqa: RUF017
 
     def test_count(self) -> None:
         """The last count of an output is the one that holds."""

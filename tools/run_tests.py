@@ -73,6 +73,15 @@ class Clock:
         return [f"{seconds:6.1f} s  {name}" for seconds, name in sorted(self.tests, reverse=True)[:_SHOWN] if seconds >= _SLOW]
 
 
+ALONE = ["unshare", "-n", "sh", "-c", 'PATH=$PATH:/usr/sbin:/sbin; ip link set lo up && exec "$@"', "sh"]
+"""In a network namespace of its own: two programs that look for free ports at the same time find the same ones."""
+
+
+def may_be_alone() -> bool:
+    """Whether there can be one here; as another user there would be no PostgreSQL in it."""
+    return os.geteuid() == 0 and not subprocess.run([*ALONE, "true"], check=False, capture_output=True).returncode
+
+
 class Lane:
     """A trial of its own; lanes run side by side, as live tests mostly wait for others.
 
@@ -80,11 +89,12 @@ class Lane:
         names: What it tests.
         top: Where trial runs.
         number: 0 for the one whose lines are printed as they come; those of the others are when :meth:`end` is asked.
+        alone: It has a network of its own.
     """
 
-    def __init__(self, names: list[str], top: Path, number: int) -> None:
+    def __init__(self, names: list[str], top: Path, number: int, alone: bool) -> None:
         folder = WORK / ("trial" if not number else f"trial-{number}")
-        command = [sys.executable, "-m", "twisted.trial", f"--temp-directory={folder}", *names]
+        command = [*(ALONE if alone else []), sys.executable, "-m", "twisted.trial", f"--temp-directory={folder}", *names]
         self._shown = not number
         self._clock = Clock(time.monotonic())
         self._trial = subprocess.Popen(command, cwd=top, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -114,9 +124,11 @@ class Lane:
         return passed, failed or int(status != 0), skipped
 
 
-def lanes(names: list[str], top: Path) -> list[list[str]]:
-    """What is tested side by side: of the whole suite the live tests, half of their modules each, and all others with the live ones that
-    only compute.
+def lanes(names: list[str], top: Path, alone: bool = True) -> list[list[str]]:
+    """What is tested side by side: of the whole suite all but the live tests, with those that only compute, and the live tests.
+
+    Args:
+        alone: The second half of the live tests has a network of its own; else all of them are in one lane.
     """
     if names != ["tests"]:
         return [names]
@@ -125,13 +137,15 @@ def lanes(names: list[str], top: Path) -> list[list[str]]:
     rest = [
         f"tests.{path.stem}" for path in sorted((top / "tests").iterdir()) if (path / "__init__.py").exists() or path.match("test_*.py")
     ]
-    return [waiting[::2], waiting[1::2], [name for name in rest if name != "tests.live"] + COMPUTING]
+    live_lanes = [waiting[::2], waiting[1::2]] if alone else [waiting]
+    return [*live_lanes, [name for name in rest if name != "tests.live"] + COMPUTING]
 
 
 def main(names: list[str], top: Path = TOP) -> int:
     strict = bool(os.environ.get("CI"))
     WORK.mkdir(exist_ok=True)
-    running = [Lane(lane, top, number) for number, lane in enumerate(lanes(names, top))]
+    alone = may_be_alone()
+    running = [Lane(lane, top, number, alone and number == 1) for number, lane in enumerate(lanes(names, top, alone))]
     passed, failed, skipped = map(sum, zip(*(lane.end(strict) for lane in running), strict=True))
     if skipped:
         print(f"{skipped} skipped, each with its reason above")

@@ -263,11 +263,11 @@ class DatabaseTests(TestCase):
         def asked() -> tuple[int, str]:
             return fetch(site.http, "/readyz")
 
-        self.assertEqual((await deferToThread(asked))[0], 200)
-        cluster.stop(signal.SIGKILL)
-
         async def is_status(status: int) -> bool:
             return bool((await deferToThread(asked))[0] == status)
+
+        await until(lambda: is_status(200), "it is ready")
+        cluster.stop(signal.SIGKILL)
 
         await until(lambda: is_status(503), "it isn't ready without its database")
         self.assertEqual(json.loads((await deferToThread(asked))[1])["reasons"], ["the store takes no writes"])
