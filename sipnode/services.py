@@ -1,4 +1,4 @@
-"""Services that Twisted lacks: children that stop one after another, and the clock of the transaction layer."""
+"""Services that Twisted lacks: children that stop one after another, a port that may be taken, and the clock of the transaction layer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import gc
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from sipnode.addresses import split_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from twisted.internet.interfaces import IDelayedCall
+    from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory
 
 _YOUNG = 50_000
 _MIDDLE = 20
@@ -39,6 +43,51 @@ class OrderedMultiService(MultiService):
         Service.stopService(self)
         for child in reversed(list(self)):
             yield child.stopService()
+
+
+class PortService(Service):
+    """A TCP port beside those of SIP, which calls go on without: one that is taken is told and no more.
+
+    Args:
+        listen: ``ADDRESS:PORT``, IPv6 in brackets. key: Of the setting that says so.
+        what: Listens there, for the log.
+        factory: Makes protocols.
+        reactor: IReactorTCP.
+
+    Attributes:
+        host, port: Where; the port is real once it listens.
+
+    Raises:
+        ConfigError: ``listen`` can't be read.
+    """
+
+    log = Logger(namespace="sipnode")
+    _waiting = 16
+
+    def __init__(self, listen: str, key: str, what: str, factory: IProtocolFactory, reactor: Any) -> None:
+        self.host, self.port = split_address(listen, key)
+        self._what = what
+        self._factory = factory
+        self._reactor = reactor
+        self._listening: IListeningPort | None = None
+
+    def startService(self) -> None:
+        """Twisted: listen."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        try:
+            listening = self._reactor.listenTCP(self.port, self._factory, self._waiting, self.host)
+        except CannotListenError as error:
+            text = "no {what} on {host}:{port}: {reason}"
+            self.log.error(text, what=self._what, host=self.host, port=self.port, reason=error.socketError)
+            return
+        self._listening = listening
+        self.port = listening.getHost().port
+
+    def stopService(self) -> Deferred[Any]:
+        """Twisted: stop listening."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
+        listening, self._listening = self._listening, None
+        return maybeDeferred(listening.stopListening if listening is not None else lambda: None)
 
 
 class TransactionClock(Service):

@@ -62,14 +62,14 @@ ALLOWED: dict[str, set[str]] = {
     "routing": SERVICE | {"auth", "registrar", "nat", "media", "proxy", "dialog", "presence", "nodes", "defence", "trunk"},
     "web": FLOOR | {"sip"},
     # The services come as arguments; it knows their verbs, not their modules.
-    "rpc": FLOOR | {"sip"},
-    "observe": FLOOR | {"sip", "acc.quality"},
+    "rpc": FLOOR | {"sip", "services"},
+    "observe": FLOOR | {"sip", "acc.quality", "services"},
     # It shows what happened in the words of those who watch.
     "insight": FLOOR | {"sip", "observe.sentences", "acc.quality"},
     # A client: it draws what the RPC gives.
     "top": {"tables", "rpc.client", "insight.ladder", "insight.document", "insight.row"},
     # It shows what was recorded, by pages as the softphone's are served.
-    "console": FLOOR | {"sip", "insight", "web.pages", "web.signedin"},
+    "console": FLOOR | {"sip", "insight", "services", "web.pages", "web.signedin"},
     "manhole": FLOOR,
     "lifecycle": FLOOR | {"transaction", "config"},
     "fakes": FLOOR | {"sip", "auth", "routing.http"},

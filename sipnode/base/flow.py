@@ -89,8 +89,8 @@ class Flow:
         self.listener = listener
         self.local = local
         self.remote = remote
-        self.here: Any = local
-        self.there: Any = remote
+        self.here: object = local
+        self.there: object = remote
         self.token = token
         self.closed = False
         self.proved = self.reliable

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
 
-from sipnode.addresses import is_loopback, split_address
+from sipnode.addresses import is_loopback
 from sipnode.errors import ConfigError
+from sipnode.services import PortService
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -89,7 +87,7 @@ class _Site(Site):
         """Twisted's access log: deeds and sign-ins have lines of their own."""
 
 
-class Listener(Service):
+class Listener(PortService):
     """Listens.
 
     Args:
@@ -108,27 +106,7 @@ class Listener(Service):
     log = Logger(namespace="sipnode.console")
 
     def __init__(self, listen: str, root: IResource, reactor: Any) -> None:
-        self.host, self.port = split_address(listen, "console.listen")
+        super().__init__(listen, "console.listen", "console", _Site(root, reactor), reactor)
         if not is_loopback(self.host):
             reason = "has to be an address of loopback, as it has no TLS; leave it empty for /console/ of the WebSocket ports"
             raise ConfigError(reason, key="console.listen")
-        self._site = _Site(root, reactor)
-        self._reactor = reactor
-        self._listening: Any = None
-
-    def startService(self) -> None:
-        """Twisted: listen."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
-        try:
-            self._listening = self._reactor.listenTCP(self.port, self._site, 16, self.host)
-        except CannotListenError as error:
-            # Calls go on without it.
-            self.log.error("no console on {host}:{port}: {reason}", host=self.host, port=self.port, reason=error.socketError)
-            return
-        self.port = self._listening.getHost().port
-
-    def stopService(self) -> Deferred[Any]:
-        """Twisted: stop listening."""
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
-        listening, self._listening = self._listening, None
-        return maybeDeferred(listening.stopListening) if listening is not None else maybeDeferred(lambda: None)

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.web.server import Site
 
-from sipnode.addresses import split_address
+from sipnode.services import PortService
 
 if TYPE_CHECKING:
     from twisted.web.resource import IResource
@@ -51,7 +48,7 @@ class _Site(Site):
         """Twisted's access log: a scrape every few seconds is no news."""
 
 
-class MetricsService(Service):
+class MetricsService(PortService):
     """Listens.
 
     Args:
@@ -70,24 +67,4 @@ class MetricsService(Service):
     log = Logger(namespace="sipnode.metrics")
 
     def __init__(self, listen: str, root: IResource, reactor: Any) -> None:
-        self.host, self.port = split_address(listen, "metrics.listen")
-        self._site = _Site(root, reactor)
-        self._reactor = reactor
-        self._listening: Any = None
-
-    def startService(self) -> None:
-        """Twisted: listen."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
-        try:
-            self._listening = self._reactor.listenTCP(self.port, self._site, 16, self.host)
-        except CannotListenError as error:
-            # Calls go on without it.
-            self.log.error("no metrics on {host}:{port}: {reason}", host=self.host, port=self.port, reason=error.socketError)
-            return
-        self.port = self._listening.getHost().port
-
-    def stopService(self) -> Deferred[Any]:
-        """Twisted: stop listening."""
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
-        listening, self._listening = self._listening, None
-        return maybeDeferred(listening.stopListening) if listening is not None else maybeDeferred(lambda: None)
+        super().__init__(listen, "metrics.listen", "metrics", _Site(root, reactor), reactor)

@@ -11,15 +11,13 @@ from collections.abc import Sequence
 from http.client import responses
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.web.http import HTTPChannel, HTTPFactory, Request
 
-from sipnode.addresses import is_within, networks, split_address
+from sipnode.addresses import is_within, networks
 from sipnode.rpc.sending import Sending
+from sipnode.services import PortService
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,7 +199,7 @@ class RpcFactory(HTTPFactory):
         """Twisted's access log: what changes something is logged by the endpoint."""
 
 
-class HttpService(Service):
+class HttpService(PortService):
     """Listens.
 
     Args:
@@ -217,24 +215,5 @@ class HttpService(Service):
     log = Logger(namespace="sipnode.rpc")
 
     def __init__(self, listen: str, endpoint: Endpoint, door: Door, reactor: Any) -> None:
-        self.host, self.port = split_address(listen, "rpc.listen")
-        self._factory = RpcFactory(endpoint, door, reactor)
-        self._reactor = reactor
-        self._listening: Any = None
-
-    def startService(self) -> None:
-        """Twisted: listen."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
-        try:
-            self._listening = self._reactor.listenTCP(self.port, self._factory, 16, self.host)
-        except CannotListenError as error:
-            self.log.error("no RPC on {host}:{port}: {reason}", host=self.host, port=self.port, reason=error.socketError)
-            return
-        self.port = self._listening.getHost().port
-
-    def stopService(self) -> Deferred[Any]:
-        """Twisted: stop listening."""
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's Service is not annotated
-        listening, self._listening = self._listening, None
-        return maybeDeferred(listening.stopListening) if listening is not None else maybeDeferred(lambda: None)
+        super().__init__(listen, "rpc.listen", "RPC", RpcFactory(endpoint, door, reactor), reactor)
 

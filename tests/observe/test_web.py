@@ -129,7 +129,7 @@ class PageTests(SynchronousTestCase):
     def test_own_listener(self) -> None:
         """The listener has a bound, gives places back, and its address is read when it is made."""
         service = MetricsService("127.0.0.1:9000", self.root, Clock())
-        site = service._site
+        site = service._factory
         channels = [site.buildProtocol(None) for _ in range(MOST_CONNECTIONS)]
         self.assertIsNone(site.buildProtocol(None))
         channels[0].makeConnection(StringTransport())

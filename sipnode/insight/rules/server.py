@@ -168,7 +168,7 @@ def stage(story: Story, around: Around) -> Finding | None:
     where = f"stage {clean(name)}{f' ({place})' if place else ''}"
     known = _STAGES.get((status, said.partition(" ")[2]))
     rule = _rule(story)
-    by = f"{where}, rule {clean(rule)}," if rule and rule != "busy" else where
+    by = f"{where}, rule {clean(rule)}" if rule and rule != "busy" else where
     if known is not None:
         return found(known[0], f"sipnode refused the {method} with {clean(said)} in {by}: {known[1].replace('its caller', 'the caller')}.",
                      known[2], (story.first, refusal, final))  # fmt: skip
